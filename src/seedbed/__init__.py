@@ -1,0 +1,129 @@
+"""Seedbed trains small neural networks on NumPy, many at a time.
+
+One call trains a network from many seeds at once, so that every result comes with its spread, and
+a better method can be told from a luckier seed.
+"""
+
+from seedbed import xor
+from seedbed.errors import (
+    DataError,
+    DivergenceWarning,
+    FileError,
+    InterruptWarning,
+    MissingDependencyError,
+    SeedbedError,
+    SettingError,
+    ShapeError,
+    TableError,
+)
+from seedbed.files import load
+from seedbed.formulas.activations import (
+    Activation,
+    elu,
+    gelu,
+    identity,
+    leaky_relu,
+    mish,
+    relu,
+    selu,
+    sigmoid,
+    silu,
+    softplus,
+    softsign,
+    tanh,
+)
+from seedbed.formulas.initializers import (
+    Initializer,
+    glorot,
+    he,
+    lecun,
+    orthogonal,
+    standard_normal,
+    zeros,
+)
+from seedbed.formulas.losses import (
+    Loss,
+    absolute_error,
+    binary_cross_entropy,
+    cross_entropy,
+    huber,
+    poisson,
+    quantile,
+    squared_error,
+)
+from seedbed.formulas.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop, Rprop
+from seedbed.formulas.schedules import (
+    Schedule,
+    constant,
+    cosine,
+    coslog4,
+    one_cycle,
+    step_decay,
+)
+from seedbed.network import Dense, Network
+from seedbed.population import History, Population
+from seedbed.recipe import Recipe
+from seedbed.training import Progress, train
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SGD",
+    "Activation",
+    "Adam",
+    "AdamW",
+    "DataError",
+    "Dense",
+    "DivergenceWarning",
+    "FileError",
+    "History",
+    "Initializer",
+    "InterruptWarning",
+    "Loss",
+    "MissingDependencyError",
+    "Network",
+    "Optimizer",
+    "Population",
+    "Progress",
+    "RMSprop",
+    "Recipe",
+    "Rprop",
+    "Schedule",
+    "SeedbedError",
+    "SettingError",
+    "ShapeError",
+    "TableError",
+    "absolute_error",
+    "binary_cross_entropy",
+    "constant",
+    "cosine",
+    "coslog4",
+    "cross_entropy",
+    "elu",
+    "gelu",
+    "glorot",
+    "he",
+    "huber",
+    "identity",
+    "leaky_relu",
+    "lecun",
+    "load",
+    "mish",
+    "one_cycle",
+    "orthogonal",
+    "poisson",
+    "quantile",
+    "relu",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softplus",
+    "softsign",
+    "squared_error",
+    "standard_normal",
+    "step_decay",
+    "tanh",
+    "train",
+    "xor",
+    "zeros",
+]

@@ -1,0 +1,86 @@
+"""The array types that Seedbed's signatures speak of, and the check of a number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from seedbed.errors import SettingError
+
+Array: TypeAlias = npt.NDArray[Any]
+"""Floating point, unless a docstring says otherwise."""
+
+Numbers: TypeAlias = float | Sequence[float] | Array
+"""A numeric hyperparameter: one value for all members, or one value a member, (P,)."""
+
+
+def checked_numbers(
+    name: str,
+    value: Numbers,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> float | tuple[float, ...]:
+    """Return ``value`` as one float or a tuple of floats, each in the interval from low to high.
+
+    Raises: SettingError that names the value if one is NaN, infinite or out of the interval.
+    """
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiu" or array.ndim > 1 or array.size == 0:
+        raise SettingError(f"{name} must be a number, or one number per member, not {value!r}")
+    floats = array.astype(np.float64)
+    inside = (floats > low if open_low else floats >= low) & (
+        floats < high if open_high else floats <= high
+    )
+    wrong = ~(np.isfinite(floats) & inside)
+    if wrong.any():
+        first = float(floats[wrong].flat[0]) if floats.ndim else float(floats)
+        raise SettingError(
+            f"invalid {name}: {first}; expected a finite number"
+            f"{_interval(low, high, open_low, open_high)}"
+        )
+    return float(floats) if floats.ndim == 0 else tuple(floats.tolist())
+
+
+def checked_number(
+    name: str,
+    value: float,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> float:
+    """Return ``value`` as one float in the interval: for numbers that shape a formula.
+
+    Raises: SettingError that names the value if it is several, not finite or out of the interval.
+    """
+    number = checked_numbers(name, value, low, high, open_low=open_low, open_high=open_high)
+    if isinstance(number, tuple):
+        raise SettingError(f"{name} shapes the formula: give one number, not one per member")
+    return number
+
+
+def _interval(low: float, high: float, open_low: bool, open_high: bool) -> str:
+    bounds = []
+    if low > -math.inf:
+        bounds.append(f"{'greater than' if open_low else 'at least'} {low:g}")
+    if high < math.inf:
+        bounds.append(f"{'less than' if open_high else 'at most'} {high:g}")
+    return " " + " and ".join(bounds) if bounds else ""
+
+
+def checked_count(name: str, value: int, least: int = 1) -> int:
+    """Return ``value`` if it is a whole number of at least ``least``.
+
+    Raises: SettingError that names the value otherwise.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise SettingError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    return int(value)

@@ -1,0 +1,287 @@
+"""What an engine is given (Plan) and what it changes (State), and how rows become batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from seedbed import streams
+from seedbed.arrays import Array
+from seedbed.formulas.losses import Loss
+from seedbed.formulas.optimizers import Optimizer
+from seedbed.formulas.schedules import Schedule
+from seedbed.network import Network
+
+Indices: TypeAlias = npt.NDArray[np.integer]
+
+
+class Status(IntEnum):
+    """How a member's training stands."""
+
+    RUNNING = 0
+    FINISHED = 1
+    STOPPED = 2
+    """Its validation loss had not improved for ``patience`` epochs."""
+    DIVERGED = 3
+    """Its loss or a parameter was not finite: frozen as it stood before that epoch."""
+    INTERRUPTED = 4
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The numeric hyperparameters of P members: each (1, 1), or (P, 1) where members differ.
+
+    ``clip_norm`` is None where nothing is clipped; ``optimizer`` is what the rule takes last.
+    """
+
+    lr: Array
+    weight_decay: Array
+    l1: Array
+    l2: Array
+    dropout: Array
+    clip_norm: Array | None
+    optimizer: tuple[Array, ...]
+
+    def take(self, members: Indices) -> Numbers:
+        """Return the numbers of ``members`` alone."""
+
+        def of(number: Array) -> Array:
+            return number if len(number) == 1 else number[members]
+
+        return Numbers(
+            of(self.lr),
+            of(self.weight_decay),
+            of(self.l1),
+            of(self.l2),
+            of(self.dropout),
+            None if self.clip_norm is None else of(self.clip_norm),
+            tuple(of(number) for number in self.optimizer),
+        )
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows to train on or to validate with.
+
+    x     (N, I) inputs
+    t     (N, O) targets, label smoothing applied
+    w     (N,) row weights, or None where all weigh the same
+    rows  each member's own rows, P arrays of row numbers; None where all members see all N
+    """
+
+    x: Array
+    t: Array
+    w: Array | None = None
+    rows: Sequence[Indices] | None = None
+
+    def count(self, member: int) -> int:
+        """Return how many rows ``member`` sees."""
+        return len(self.x if self.rows is None else self.rows[member])
+
+
+class Batch(NamedTuple):
+    """Rows that make one step, or one piece of an evaluation. Q is 1 where members share them."""
+
+    x: Array
+    """(Q, B, I)"""
+    t: Array
+    """(Q, B, O)"""
+    share: Array
+    """(Q, B, O): what each output's loss counts for in the batch's mean"""
+    weight: Array
+    """(Q,): what the batch's mean counts for in the mean over all rows"""
+    start: int
+    """how many of the epoch's rows came before"""
+
+
+class Batches:
+    """The rows of ``members`` in batches: in each member's own order, or as they stand.
+
+    All members must see the same number of rows. Their rows are shuffled anew for each epoch from
+    their ``seeds``, unless one batch holds them all or ``seeds`` is None.
+    """
+
+    def __init__(
+        self,
+        data: Data,
+        members: Indices,
+        loss: Loss,
+        batch_size: int | None,
+        seeds: npt.NDArray[np.int64] | None = None,
+    ) -> None:
+        self.data, self.loss, self.seeds = data, loss, seeds
+        self.n = data.count(int(members[0]))
+        self.batch_size = min(batch_size or self.n, self.n)
+        self.rows = None if data.rows is None else np.stack([data.rows[m] for m in members])
+        self.total = None
+        if data.w is not None:
+            self.total = (data.w[None] if self.rows is None else data.w[self.rows]).sum(axis=1)
+        self._equal_shares: dict[int, Array] = {}
+        self._whole = self._batch(self.rows, 0, self.n) if self.batch_size == self.n else None
+
+    @property
+    def steps(self) -> int:
+        """How many batches an epoch has."""
+        return -(-self.n // self.batch_size)
+
+    def epoch(self, number: int = 0) -> Iterator[Batch]:
+        """Yield the batches of epoch ``number``."""
+        if self._whole is not None:
+            yield self._whole
+            return
+        rows = self.rows
+        if self.seeds is not None:
+            order = streams.order(streams.keys(self.seeds, "order", number), self.n)
+            rows = order if rows is None else np.take_along_axis(rows, order, axis=1)
+        for start in range(0, self.n, self.batch_size):
+            yield self._batch(rows, start, min(start + self.batch_size, self.n))
+
+    def _batch(self, rows: Indices | None, start: int, stop: int) -> Batch:
+        x, t, w = self.data.x, self.data.t, self.data.w
+        if rows is None:
+            x, t = x[None, start:stop], t[None, start:stop]
+            w = None if w is None else w[None, start:stop]
+        else:
+            chosen = rows[:, start:stop]
+            x, t = x.take(chosen, axis=0), t.take(chosen, axis=0)
+            w = None if w is None else w.take(chosen)
+        if w is None or self.total is None:
+            weight = np.full(1, (stop - start) / self.n, dtype=x.dtype)
+            return Batch(x, t, self._equal_share(stop - start), weight, start)
+        sums = w.sum(axis=1)
+        # a batch that weighs nothing has a loss and a gradient of 0, not of 0/0
+        share = w / np.where(sums > 0, sums, 1)[:, None]
+        return Batch(x, t, self._over_outputs(share), sums / self.total, start)
+
+    def _equal_share(self, count: int) -> Array:
+        if count not in self._equal_shares:
+            share = np.full((1, count), 1 / count, dtype=self.data.x.dtype)
+            self._equal_shares[count] = self._over_outputs(share)
+        return self._equal_shares[count]
+
+    def _over_outputs(self, share: Array) -> Array:
+        outputs = self.data.t.shape[1]
+        each = share if self.loss.targets == "classes" else share / outputs
+        return np.repeat(each[..., None], outputs, axis=-1)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that stays as it is while P members are trained."""
+
+    network: Network
+    loss: Loss
+    optimizer: Optimizer
+    schedule: Schedule
+    numbers: Numbers
+    seeds: npt.NDArray[np.int64]
+    train: Data
+    validation: Data | None
+    epochs: int
+    batch_size: int | None
+    patience: int | None
+    record_every: int
+
+    def blocks(self, members: Indices) -> Iterator[Indices]:
+        """Yield ``members`` in blocks that are worked on at once.
+
+        A block's members see equally many rows, and what it holds at a time stays within a few
+        megabytes: about what a core's cache holds. A member's numbers do not depend on it.
+        """
+        for rows in np.unique(self._counts[members], axis=0):
+            alike = members[(self._counts[members] == rows).all(axis=1)]
+            step = self._together(*rows.tolist())
+            for start in range(0, len(alike), step):
+                yield alike[start : start + step]
+
+    @cached_property
+    def _counts(self) -> npt.NDArray[np.int64]:
+        """How many rows each member trains on and is validated with, (P, 2)."""
+        counts = np.zeros((len(self.seeds), 2), dtype=np.int64)
+        for column, data in enumerate((self.train, self.validation)):
+            if data is not None:
+                counts[:, column] = len(data.x) if data.rows is None else [*map(len, data.rows)]
+        return counts
+
+    def _together(self, train_rows: int, validation_rows: int) -> int:
+        batch = min(self.batch_size or train_rows, train_rows)
+        seen = max(2 * batch, min(validation_rows, evaluation_rows(self.network)))
+        numbers = 8 * self.network.size + 3 * seen * sum(self.network.widths)
+        return max(1, BLOCK_BYTES // (numbers * self.train.x.itemsize))
+
+
+BLOCK_BYTES = 2**21
+
+
+def evaluation_rows(network: Network) -> int:
+    """Return how many rows are evaluated at a time: as many as keep the activations small."""
+    return max(32, 2**15 // sum(network.widths))
+
+
+@dataclass
+class State:
+    """What training changes. Its arrays have a row a member.
+
+    theta       (P, D) parameters
+    slots       the optimizer's state, each (P, D)
+    status      (P,) a Status each
+    epochs_run  (P,) epochs completed; for a diverged member, the epochs before the one that failed
+    best        (P, D) the parameters with the lowest validation loss so far, where it is kept
+    best_loss   (P,) that loss
+    best_epoch  (P,) the number of epochs after which it was measured
+    train_loss, val_loss    (P, recorded epochs), NaN where not trained so far
+    """
+
+    theta: Array
+    slots: list[Array]
+    status: npt.NDArray[np.uint8]
+    epochs_run: npt.NDArray[np.int64]
+    best: Array | None
+    best_loss: Array
+    best_epoch: npt.NDArray[np.int64]
+    train_loss: Array
+    val_loss: Array | None
+
+    @classmethod
+    def at_start(cls, plan: Plan, theta: Array) -> State:
+        """Return the state before the first step, which takes theta over."""
+        count, recorded = len(theta), -(-plan.epochs // plan.record_every)
+
+        def losses() -> Array:
+            return np.full((count, recorded), np.nan, dtype=theta.dtype)
+
+        return cls(
+            theta=theta,
+            slots=plan.optimizer.init(theta, plan.numbers.lr),
+            status=np.zeros(count, dtype=np.uint8),
+            epochs_run=np.zeros(count, dtype=np.int64),
+            best=None if plan.patience is None else theta.copy(),
+            best_loss=np.full(count, np.inf, dtype=theta.dtype),
+            best_epoch=np.zeros(count, dtype=np.int64),
+            train_loss=losses(),
+            val_loss=None if plan.validation is None else losses(),
+        )
+
+    @property
+    def running(self) -> Indices:
+        """The members whose training goes on."""
+        return np.flatnonzero(self.status == Status.RUNNING)
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Hold BLAS to one thread, where threadpoolctl is there: members are the parallel axis."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ModuleNotFoundError:
+        yield
+        return
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield

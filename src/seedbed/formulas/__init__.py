@@ -1,0 +1,1 @@
+"""The mathematics: each unit holds a formula and, where it has one, its derivative."""

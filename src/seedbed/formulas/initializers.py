@@ -1,0 +1,111 @@
+"""Initializers: how a layer's first weights are drawn.
+
+An initializer turns standard draws into weights; the draws come from the member's own stream, so
+the same seed gives the same weights in whatever company.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from seedbed.arrays import Array
+from seedbed.formulas.activations import Activation
+
+
+class Draws(Protocol):
+    """One layer's independent random draws, for P members at once."""
+
+    def normal(self, rows: int, columns: int) -> Array:
+        """Return (P, rows, columns) draws from N(0, 1)."""
+
+    def uniform(self, rows: int, columns: int) -> Array:
+        """Return (P, rows, columns) draws from U(0, 1)."""
+
+
+@dataclass(frozen=True)
+class Initializer:
+    """W = draw(draws, I, O), of shape (P, I, O), for a layer of I inputs and O outputs.
+
+    A bias is drawn as a layer of one input: (P, 1, O).
+    """
+
+    name: str
+    draw: Callable[[Draws, int, int], Array] = field(compare=False, repr=False)
+
+
+def _zeros(draws: Draws, inputs: int, outputs: int) -> Array:
+    return np.zeros((1, inputs, outputs))
+
+
+zeros = Initializer("zeros", _zeros)
+"""All zeros: the usual bias."""
+
+
+def _standard_normal(draws: Draws, inputs: int, outputs: int) -> Array:
+    return draws.normal(inputs, outputs)
+
+
+standard_normal = Initializer("standard_normal", _standard_normal)
+"""N(0, 1), whatever the layer's size."""
+
+
+def _glorot(draws: Draws, inputs: int, outputs: int) -> Array:
+    return (2 * draws.uniform(inputs, outputs) - 1) * math.sqrt(6 / (inputs + outputs))
+
+
+glorot = Initializer("glorot", _glorot)
+"""U(-r, r), r = √(6 / (I + O)): variance 2 / (I + O) (Glorot, Bengio 2010, equation 16)."""
+
+
+def _he(draws: Draws, inputs: int, outputs: int) -> Array:
+    return draws.normal(inputs, outputs) * math.sqrt(2 / inputs)
+
+
+he = Initializer("he", _he)
+"""N(0, 2 / I), not truncated (He et al. 2015, equation 10)."""
+
+
+def _lecun(draws: Draws, inputs: int, outputs: int) -> Array:
+    return draws.normal(inputs, outputs) * math.sqrt(1 / inputs)
+
+
+lecun = Initializer("lecun", _lecun)
+"""N(0, 1 / I), not truncated (LeCun et al. 1998, equation 16)."""
+
+
+def _orthogonal(draws: Draws, inputs: int, outputs: int) -> Array:
+    tall, wide = max(inputs, outputs), min(inputs, outputs)
+    q, r = np.linalg.qr(draws.normal(tall, wide))
+    # QR's signs are the algorithm's choice: with R's diagonal positive, Q is uniform
+    q = q * np.sign(np.diagonal(r, axis1=1, axis2=2))[:, None, :]
+    return q if inputs >= outputs else q.transpose(0, 2, 1)
+
+
+orthogonal = Initializer("orthogonal", _orthogonal)
+"""Uniform over matrices whose shorter side's vectors are orthonormal (Saxe et al. 2014)."""
+
+
+def default_for(activation: Activation) -> Initializer:
+    """Return the initializer that keeps the signal's variance through ``activation``.
+
+    he for the functions that cut the negative half off, lecun for selu, whose derivation asks for
+    it, glorot for the others.
+    """
+    if activation.name in ("relu", "leaky_relu", "elu", "gelu", "silu", "mish"):
+        return he
+    return lecun if activation.name == "selu" else glorot
+
+
+BY_NAME: dict[str, Initializer] = {
+    "glorot": glorot,
+    "he": he,
+    "lecun": lecun,
+    "orthogonal": orthogonal,
+    "standard_normal": standard_normal,
+    "zeros": zeros,
+}

@@ -1,0 +1,195 @@
+"""Loss functions: each value stands above its derivative, and the map from outputs to predictions.
+
+A loss is the mean over rows. It is the mean over outputs too, except where the outputs are the
+classes of one distribution (cross-entropy), which are summed. With row weights w it is
+Σ w l / Σ w. The gradient is the derivative of exactly that number.
+
+As in ``activations``, every function is elementwise, for arrays and scalars alike, and analytic
+near the real axis wherever the loss is smooth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from seedbed.arrays import Array, checked_number
+from seedbed.errors import SettingError
+from seedbed.formulas.activations import _identity, _sigmoid, _softplus
+
+Targets = Literal["number", "count", "probability", "classes"]
+"""What the targets are: any number; a number >= 0; a number in [0, 1] for each output on its own;
+or one distribution over all outputs, as class numbers or as rows that sum to 1."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """l = f(y, t);  dl/dy = df(y, t);  prediction = predict(y).  Elementwise; keeps shape, dtype.
+
+    y is the network's output and t the target, both (…, O). Where ``targets`` is "classes", y is
+    first normalised to log-probabilities (see ``log_softmax``), f and predict see those, and df is
+    still the derivative by the network's own output; it holds for targets that sum to 1.
+
+    ``options`` are the numbers a factory was called with; ``smoothing`` is the share ε of label
+    smoothing (see ``smoothed``). Two losses are equal when name, options and smoothing are.
+    """
+
+    name: str
+    f: Callable[[Array, Array], Array] = field(compare=False, repr=False)
+    df: Callable[[Array, Array], Array] = field(compare=False, repr=False)
+    predict: Callable[[Array], Array] = field(compare=False, repr=False)
+    targets: Targets = "number"
+    options: tuple[tuple[str, float], ...] = ()
+    smoothing: float = 0.0
+
+    def smoothed(self, epsilon: float) -> Loss:
+        """Return the loss with label smoothing: t becomes (1 - ε) t + ε/K, 0 <= ε < 1.
+
+        K is the number of classes, or 2 where each output is a probability of its own.
+
+        Raises: SettingError if the targets are not probabilities.
+        Source: Szegedy et al. 2016, section 7.
+        """
+        if self.targets not in ("probability", "classes"):
+            raise SettingError(
+                f"{self.name} has no labels to smooth: use cross_entropy or binary_cross_entropy"
+            )
+        epsilon = checked_number("smoothing", epsilon, 0.0, 1.0, open_high=True)
+        return replace(self, smoothing=epsilon)
+
+    def smooth(self, t: Array) -> Array:
+        """Return the targets (…, O) that the loss is taken against, label smoothing applied."""
+        if not self.smoothing:
+            return t
+        return (1 - self.smoothing) * t + self.smoothing / (
+            t.shape[-1] if self.targets == "classes" else 2
+        )
+
+
+def log_softmax(y: Array) -> Array:
+    """Return y - log Σ e^y over the last axis, (…, O), with the largest y taken out first."""
+    shifted = y - y.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def _squared_error(y: Array, t: Array) -> Array:
+    d = y - t
+    return d * d
+
+
+def _squared_error_d(y: Array, t: Array) -> Array:
+    return 2 * (y - t)
+
+
+squared_error = Loss("squared_error", _squared_error, _squared_error_d, _identity)
+"""l = (y - t)²; predicts the mean."""
+
+
+def _absolute_error(y: Array, t: Array) -> Array:
+    return np.maximum(y - t, t - y)
+
+
+def _absolute_error_d(y: Array, t: Array) -> Array:
+    return np.sign(y - t)
+
+
+absolute_error = Loss("absolute_error", _absolute_error, _absolute_error_d, _identity)
+"""l = |y - t|; predicts the median. Its derivative at 0 is taken as 0."""
+
+
+def huber(delta: float = 1.0) -> Loss:
+    """l = ½ d² where |d| <= delta, delta (|d| - ½ delta) elsewhere; d = y - t, delta > 0.
+
+    Source: Huber 1964.
+    """
+    delta = checked_number("delta", delta, 0.0, open_low=True)
+
+    def f(y: Array, t: Array) -> Array:
+        d = np.maximum(y - t, t - y)
+        m = np.minimum(d, delta)
+        return m * (d - 0.5 * m)
+
+    def df(y: Array, t: Array) -> Array:
+        return np.maximum(np.minimum(y - t, delta), -delta)
+
+    return Loss("huber", f, df, _identity, options=(("delta", delta),))
+
+
+def quantile(q: float) -> Loss:
+    """l = q (t - y) where t > y, (1 - q) (y - t) elsewhere; predicts the q quantile, 0 < q < 1.
+
+    Also called the pinball loss; its derivative where y = t is taken as 1/2 - q.
+    Source: Koenker, Bassett 1978.
+    """
+    q = checked_number("q", q, 0.0, 1.0, open_low=True, open_high=True)
+
+    def f(y: Array, t: Array) -> Array:
+        return np.maximum(q * (t - y), (1 - q) * (y - t))
+
+    def df(y: Array, t: Array) -> Array:
+        return 0.5 * np.sign(y - t) + (0.5 - q)
+
+    return Loss("quantile", f, df, _identity, options=(("q", q),))
+
+
+def _poisson(y: Array, t: Array) -> Array:
+    return np.exp(y) - t * y
+
+
+def _poisson_d(y: Array, t: Array) -> Array:
+    return np.exp(y) - t
+
+
+def _exp(y: Array) -> Array:
+    return np.exp(y)
+
+
+poisson = Loss("poisson", _poisson, _poisson_d, _exp, targets="count")
+"""l = e^y - t y in nats, for counts t with rate e^y (log link); log t! is left out, as it does not
+depend on y. Predicts the rate."""
+
+
+def _binary_cross_entropy(y: Array, t: Array) -> Array:
+    return _softplus(y) - t * y
+
+
+def _binary_cross_entropy_d(y: Array, t: Array) -> Array:
+    return _sigmoid(y) - t
+
+
+binary_cross_entropy = Loss(
+    "binary_cross_entropy",
+    _binary_cross_entropy,
+    _binary_cross_entropy_d,
+    _sigmoid,
+    targets="probability",
+)
+"""l = -t log σ(y) - (1 - t) log(1 - σ(y)) in nats, y a logit, each output on its own. Predicts
+the probability σ(y)."""
+
+
+def _cross_entropy(y: Array, t: Array) -> Array:
+    return -t * y
+
+
+def _cross_entropy_d(y: Array, t: Array) -> Array:
+    return np.exp(y) - t
+
+
+cross_entropy = Loss("cross_entropy", _cross_entropy, _cross_entropy_d, _exp, targets="classes")
+"""l = -Σ_k t_k log softmax(y)_k in nats, y the logits; dl/dy = softmax(y) - t. Predicts the
+probabilities softmax(y)."""
+
+
+BY_NAME: dict[str, Loss | Callable[..., Loss]] = {
+    "absolute_error": absolute_error,
+    "binary_cross_entropy": binary_cross_entropy,
+    "cross_entropy": cross_entropy,
+    "huber": huber,
+    "poisson": poisson,
+    "quantile": quantile,
+    "squared_error": squared_error,
+}

@@ -1,0 +1,300 @@
+"""Optimizers: one step each, on one array that holds all parameters of all members.
+
+A rule takes the parameters w and their gradient g, the number k = 1, 2, … of the step, the
+learning rate of this step, the optimizer's state and its other numbers, and returns the new
+parameters and state. It is elementwise, for arrays and scalars alike:
+
+    w, *state = rule(w, g, k, lr, *state, *numbers)
+
+w, g and each state array are (P, D); lr and the numbers are (1, 1), or (P, 1) where members
+differ, all of one dtype. Rules change nothing in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+import numpy as np
+
+from seedbed.arrays import Array, Numbers, checked_numbers
+from seedbed.errors import SettingError
+
+Rule = Callable[..., tuple[Array, ...]]
+
+
+def shrink(w: Array, lr: Array, weight_decay: Array) -> Array:
+    """w <- w (1 - lr λ): weight decay decoupled from the gradient, taken before the step.
+
+    Source: Loshchilov, Hutter 2019, algorithm 2; the decay follows the learning rate, as in
+    PyTorch. It acts on weights, not on biases.
+    """
+    return w * (1 - lr * weight_decay)
+
+
+def sgd(w: Array, g: Array, k: int, lr: Array) -> tuple[Array, ...]:
+    """w <- w - lr g."""
+    return (w - lr * g,)
+
+
+def sgd_momentum(
+    w: Array, g: Array, k: int, lr: Array, v: Array, momentum: Array
+) -> tuple[Array, ...]:
+    """v <- μ v + g;  w <- w - lr v  (Polyak 1964)."""
+    v = momentum * v + g
+    return w - lr * v, v
+
+
+def sgd_nesterov(
+    w: Array, g: Array, k: int, lr: Array, v: Array, momentum: Array
+) -> tuple[Array, ...]:
+    """v <- μ v + g;  w <- w - lr (g + μ v)  (Sutskever et al. 2013, as PyTorch writes it)."""
+    v = momentum * v + g
+    return w - lr * (g + momentum * v), v
+
+
+def rmsprop(
+    w: Array, g: Array, k: int, lr: Array, v: Array, rho: Array, epsilon: Array
+) -> tuple[Array, ...]:
+    """v <- ρ v + (1 - ρ) g²;  w <- w - lr g / (√v + ε)  (Tieleman, Hinton 2012)."""
+    v = rho * v + (1 - rho) * (g * g)
+    return w - lr * g / (np.sqrt(v) + epsilon), v
+
+
+def adam(
+    w: Array,
+    g: Array,
+    k: int,
+    lr: Array,
+    m: Array,
+    v: Array,
+    beta1: Array,
+    beta2: Array,
+    epsilon: Array,
+) -> tuple[Array, ...]:
+    """m <- β1 m + (1 - β1) g;  v <- β2 v + (1 - β2) g²;  w <- w - lr m̂ / (√v̂ + ε).
+
+    m̂ = m / (1 - β1^k), v̂ = v / (1 - β2^k); ε stands outside the root and is added to the
+    corrected √v̂ (Kingma, Ba 2015, algorithm 1).
+    """
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * (g * g)
+    m_hat = m / (1 - beta1**k)
+    v_hat = v / (1 - beta2**k)
+    return w - lr * m_hat / (np.sqrt(v_hat) + epsilon), m, v
+
+
+def rprop(
+    w: Array,
+    g: Array,
+    k: int,
+    lr: Array,
+    previous: Array,
+    size: Array,
+    shrink_by: Array,
+    grow_by: Array,
+    smallest: Array,
+    largest: Array,
+) -> tuple[Array, ...]:
+    """w <- w - size sign(g), where size grows while g keeps its sign and shrinks when it turns.
+
+    Where the sign has turned, the step is left out and the next one counts as the first. ``lr`` is
+    the first size only (Riedmiller, Braun 1993, without weight backtracking: Rprop- with the
+    gradient set to zero, as PyTorch has it).
+    """
+    turn = np.sign(g * previous)
+    size = size * (1 + (grow_by - 1) * np.maximum(turn, 0) + (1 - shrink_by) * np.minimum(turn, 0))
+    size = np.minimum(np.maximum(size, smallest), largest)
+    g = g * (1 + np.minimum(turn, 0))
+    return w - size * np.sign(g), g, size
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """What every optimizer has: a learning rate, decoupled weight decay, a rule and its state.
+
+    lr            the learning rate, >= 0: a number, or one a member
+    weight_decay  decoupled: each step first multiplies the weights by 1 - lr λ (see ``shrink``)
+
+    Raises: SettingError that names the value for a number out of its range.
+    """
+
+    lr: Numbers
+    _: KW_ONLY
+    weight_decay: Numbers = 0.0
+
+    @property
+    def rule(self) -> Rule:
+        """The formula of one step."""
+        raise NotImplementedError
+
+    @property
+    def numbers(self) -> tuple[Numbers, ...]:
+        """What the rule takes after its state."""
+        return ()
+
+    def init(self, theta: Array, lr: Array) -> list[Array]:
+        """Return the state before the first step: arrays of theta's shape, (P, D)."""
+        raise NotImplementedError
+
+    def __post_init__(self) -> None:
+        self._check("lr", "learning rate")
+        self._check("weight_decay", "weight decay")
+
+    def _check(self, name: str, words: str, *bounds: float, **kinds: bool) -> None:
+        numbers = checked_numbers(words, getattr(self, name), *(bounds or (0.0,)), **kinds)
+        object.__setattr__(self, name, numbers)
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Gradient descent, with momentum (Polyak's, or Nesterov's) where momentum > 0.
+
+    See ``sgd``, ``sgd_momentum`` and ``sgd_nesterov`` for the formulas; 0 <= momentum < 1.
+    """
+
+    lr: Numbers = 0.01
+    _: KW_ONLY
+    momentum: Numbers = 0.0
+    nesterov: bool = False
+    weight_decay: Numbers = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check("momentum", "momentum", 0.0, 1.0, open_high=True)
+        if self.nesterov and not np.any(self.momentum):
+            raise SettingError("Nesterov's step needs a momentum: give one, such as momentum=0.9")
+
+    @property
+    def rule(self) -> Rule:
+        """The formula of one step."""
+        if not np.any(self.momentum):
+            return sgd
+        return sgd_nesterov if self.nesterov else sgd_momentum
+
+    @property
+    def numbers(self) -> tuple[Numbers, ...]:
+        """The momentum, where there is one."""
+        return (self.momentum,) if np.any(self.momentum) else ()
+
+    def init(self, theta: Array, lr: Array) -> list[Array]:
+        """Return a velocity of zero, where there is momentum."""
+        return [np.zeros_like(theta)] if np.any(self.momentum) else []
+
+
+@dataclass(frozen=True)
+class RMSprop(Optimizer):
+    """Steps divided by a running root mean square of the gradient; see ``rmsprop``."""
+
+    lr: Numbers = 0.01
+    _: KW_ONLY
+    rho: Numbers = 0.99
+    epsilon: Numbers = 1e-8
+    weight_decay: Numbers = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check("rho", "rho", 0.0, 1.0, open_high=True)
+        self._check("epsilon", "epsilon", 0.0, open_low=True)
+
+    @property
+    def rule(self) -> Rule:
+        """The formula of one step."""
+        return rmsprop
+
+    @property
+    def numbers(self) -> tuple[Numbers, ...]:
+        """ρ and ε."""
+        return self.rho, self.epsilon
+
+    def init(self, theta: Array, lr: Array) -> list[Array]:
+        """Return a mean square of zero."""
+        return [np.zeros_like(theta)]
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """Adaptive moment estimation; see ``adam``."""
+
+    lr: Numbers = 0.001
+    _: KW_ONLY
+    beta1: Numbers = 0.9
+    beta2: Numbers = 0.999
+    epsilon: Numbers = 1e-8
+    weight_decay: Numbers = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check("beta1", "beta1", 0.0, 1.0, open_high=True)
+        self._check("beta2", "beta2", 0.0, 1.0, open_high=True)
+        self._check("epsilon", "epsilon", 0.0, open_low=True)
+
+    @property
+    def rule(self) -> Rule:
+        """The formula of one step."""
+        return adam
+
+    @property
+    def numbers(self) -> tuple[Numbers, ...]:
+        """β1, β2 and ε."""
+        return self.beta1, self.beta2, self.epsilon
+
+    def init(self, theta: Array, lr: Array) -> list[Array]:
+        """Return both moments zero."""
+        return [np.zeros_like(theta), np.zeros_like(theta)]
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay by default (Loshchilov, Hutter 2019)."""
+
+    _: KW_ONLY
+    weight_decay: Numbers = 0.01
+
+
+@dataclass(frozen=True)
+class Rprop(Optimizer):
+    """Resilient propagation: a step size for each parameter, from the gradient's signs alone.
+
+    ``lr`` is the first step size; see ``rprop``. Meant for whole-batch gradients: the sign of a
+    mini-batch's gradient is mostly noise.
+    """
+
+    lr: Numbers = 0.01
+    _: KW_ONLY
+    shrink_by: Numbers = 0.5
+    grow_by: Numbers = 1.2
+    smallest: Numbers = 1e-6
+    largest: Numbers = 50.0
+    weight_decay: Numbers = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check("shrink_by", "shrink_by", 0.0, 1.0, open_low=True, open_high=True)
+        self._check("grow_by", "grow_by", 1.0, open_low=True)
+        self._check("smallest", "smallest step size", 0.0, open_low=True)
+        self._check("largest", "largest step size", 0.0, open_low=True)
+
+    @property
+    def rule(self) -> Rule:
+        """The formula of one step."""
+        return rprop
+
+    @property
+    def numbers(self) -> tuple[Numbers, ...]:
+        """The factors and bounds of the step size."""
+        return self.shrink_by, self.grow_by, self.smallest, self.largest
+
+    def init(self, theta: Array, lr: Array) -> list[Array]:
+        """Return no previous gradient, and the first step size lr for every parameter."""
+        return [np.zeros_like(theta), np.zeros_like(theta) + lr]
+
+
+BY_NAME: dict[str, type[Any]] = {
+    "Adam": Adam,
+    "AdamW": AdamW,
+    "RMSprop": RMSprop,
+    "Rprop": Rprop,
+    "SGD": SGD,
+}

@@ -1,0 +1,161 @@
+"""Members that share a network and were trained together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seedbed.arrays import Array
+from seedbed.data import checked_inputs
+from seedbed.engines import numpy_engine
+from seedbed.engines.work import Status
+from seedbed.errors import DataError
+from seedbed.formulas.losses import log_softmax
+from seedbed.network import Network
+from seedbed.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class History:
+    """The losses of P members, epoch by epoch; NaN after a member's last epoch.
+
+    epochs      (E,) the epochs that were recorded, counted from 0
+    train_loss  (P, E) the mean over the epoch's rows, each taken before the step it led to; with
+                dropout on, and without penalties
+    val_loss    (P, E) after the epoch, without dropout; None where nothing was held out
+    """
+
+    epochs: npt.NDArray[np.int64]
+    train_loss: Array
+    val_loss: Array | None
+
+
+@dataclass(frozen=True)
+class Population:
+    """P trained networks: their parameters and how they came about.
+
+    recipe      what they were trained with
+    theta       (P, D) parameters; ``recipe.network.views`` gives each layer's W and b
+    seeds       (P,)
+    status      (P,) "finished", "stopped" (early, by ``patience``), "diverged" or "interrupted"
+    epochs      (P,) epochs trained; for a diverged member, those before the one that failed
+    best_epoch  (P,) the epochs after which theta stood as it does now: fewer than ``epochs`` where
+                the best epoch was restored
+    loss        (P,) the mean training loss at theta, without dropout and penalties; NaN where
+                diverged
+    history     the losses along the way
+
+    A diverged member keeps the parameters that it had before the epoch that failed, for study;
+    its loss and predictions are NaN, so that it is never taken for a fitted one.
+
+    ``population[3]``, ``population[2:5]`` and ``population[mask]`` are populations too.
+    """
+
+    recipe: Recipe
+    theta: Array
+    seeds: npt.NDArray[np.int64]
+    status: npt.NDArray[np.str_]
+    epochs: npt.NDArray[np.int64]
+    best_epoch: npt.NDArray[np.int64]
+    loss: Array
+    history: History
+
+    @property
+    def network(self) -> Network:
+        """The members' shape."""
+        return self.recipe.network
+
+    @property
+    def settings(self) -> dict[str, Array]:
+        """The hyperparameters in which members differ, each (P,)."""
+        return self.recipe.settings
+
+    @property
+    def diverged(self) -> npt.NDArray[np.bool_]:
+        """Which members diverged, (P,)."""
+        return np.asarray(self.status == Status.DIVERGED.name.lower())
+
+    def __len__(self) -> int:
+        return len(self.theta)
+
+    def __getitem__(self, which: int | slice | Any) -> Population:
+        index = np.atleast_1d(np.arange(len(self))[which])
+        history = self.history
+        return Population(
+            recipe=self.recipe.take(index, len(self)),
+            theta=self.theta[index],
+            seeds=self.seeds[index],
+            status=self.status[index],
+            epochs=self.epochs[index],
+            best_epoch=self.best_epoch[index],
+            loss=self.loss[index],
+            history=History(
+                history.epochs,
+                history.train_loss[index],
+                None if history.val_loss is None else history.val_loss[index],
+            ),
+        )
+
+    def outputs(self, X: Any) -> Array:
+        """Return the networks' raw outputs, (P, N, O): logits where the loss takes logits.
+
+        Shapes: X (N, I).
+        Raises: ShapeError if X's last axis is not I; DataError if X is not all finite.
+        """
+        x = checked_inputs(X, self.network.inputs, self.theta.dtype)
+        result = np.empty((len(self), len(x), self.network.outputs), dtype=self.theta.dtype)
+        for members, rows, y in numpy_engine.outputs(self.network, self.theta, x):
+            result[members, rows] = y
+        result[self.diverged] = np.nan
+        return result
+
+    def predict(self, X: Any) -> Array:
+        """Return each member's predictions, (P, N, O): means, rates or probabilities by the loss.
+
+        Shapes: X (N, I).
+        Raises: ShapeError if X's last axis is not I; DataError if X is not all finite.
+        """
+        return self._predictions(self.outputs(X))
+
+    def predict_mean(self, X: Any) -> Array:
+        """Return the ensemble's prediction, (N, O): the mean over the members that did not diverge.
+
+        Shapes: X (N, I).
+        Raises: as ``predict``; DataError if every member diverged.
+        """
+        fitted = ~self.diverged
+        if not fitted.any():
+            raise DataError(
+                f"all {len(self)} members diverged, so there is nothing to predict with: train "
+                "again with a lower learning rate or with clip_norm"
+            )
+        x = checked_inputs(X, self.network.inputs, self.theta.dtype)
+        total = np.zeros((len(x), self.network.outputs))
+        for _, rows, y in numpy_engine.outputs(self.network, self.theta[fitted], x):
+            total[rows] += self._predictions(y).sum(axis=0)
+        return (total / fitted.sum()).astype(self.theta.dtype)
+
+    def save(self, path: str | Path) -> None:
+        """Write the population to one file that ``seedbed.load`` reads; see ``seedbed.files``."""
+        from seedbed import files
+
+        files.save(path, self)
+
+    def _predictions(self, y: Array) -> Array:
+        loss = self.recipe.loss
+        with np.errstate(over="ignore", invalid="ignore"):
+            return loss.predict(log_softmax(y) if loss.targets == "classes" else y)
+
+    def __repr__(self) -> str:
+        names, counts = np.unique(self.status, return_counts=True)
+        standing = ", ".join(f"{c} {n}" for n, c in zip(names, counts, strict=True))
+        fitted = self.loss[~self.diverged]
+        spread = ""
+        if len(fitted):
+            low, middle, high = np.quantile(fitted, [0.25, 0.5, 0.75])
+            spread = f"; loss {middle:.4g} (quartiles {low:.4g} to {high:.4g})"
+        return f"<Population of {len(self)}: {self.network}; {standing}{spread}>"

@@ -1,0 +1,64 @@
+"""A progress line for long work on a terminal, and silence everywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from seedbed.training import Progress
+
+_PATIENCE_SECONDS = 1.0
+
+
+class Meter:
+    """Writes one line on standard error, over and over, once the work has taken a second.
+
+    ``wanted`` None shows it where standard error is a terminal; True always, False never.
+    """
+
+    def __init__(self, wanted: bool | None, epochs: int, members: int) -> None:
+        self.wanted = sys.stderr.isatty() if wanted is None else wanted
+        self.members = members
+        self.wait = 0.0 if wanted else _PATIENCE_SECONDS
+        self.began = time.perf_counter()
+        self.width = 0
+
+    def show(self, progress: Progress) -> None:
+        """Write the line anew."""
+        took = time.perf_counter() - self.began
+        if not self.wanted or took < self.wait:
+            return
+        left = took * (progress.epochs - progress.epoch) / progress.epoch
+        losses = progress.train_loss if progress.val_loss is None else progress.val_loss
+        finite = losses[np.isfinite(losses)]
+        kind = "loss" if progress.val_loss is None else "validation loss"
+        middle = f", {kind} {np.median(finite):.4g} (median)" if finite.size else ""
+        self._write(
+            f"epoch {progress.epoch:,} of {progress.epochs:,}, {progress.running:,} of "
+            f"{self.members:,} members running{middle}, {left:.0f} s left"
+        )
+
+    def _write(self, line: str) -> None:
+        sys.stderr.write("\r" + line.ljust(self.width))
+        sys.stderr.flush()
+        self.width = len(line)
+
+    def __enter__(self) -> Meter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Wipe the line out, so that what is printed next begins on a clean one."""
+        if self.width:
+            self._write("")
+            sys.stderr.write("\r")
+            sys.stderr.flush()

@@ -1,0 +1,207 @@
+"""Recipe: all that training takes but data and seeds, so that a method has a name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from seedbed.arrays import Array, Numbers, checked_count, checked_number, checked_numbers
+from seedbed.data import checked_inputs, checked_seeds, checked_targets, checked_weights
+from seedbed.engines import numpy_engine, work
+from seedbed.errors import SettingError
+from seedbed.formulas.losses import Loss
+from seedbed.formulas.optimizers import Adam, Optimizer, Rprop
+from seedbed.formulas.schedules import Schedule, constant
+from seedbed.network import Network
+
+if TYPE_CHECKING:
+    from seedbed.population import Population
+
+ENGINES = ("auto", "numpy")
+DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A method: what ``train`` takes, but for data and seeds.
+
+    network     the members' shape
+    loss        what is minimised, as a mean over rows
+    optimizer   how a step is taken
+    epochs      how often all rows are seen
+    batch_size  rows a step; None takes them all
+    schedule    the factor on the learning rate as training goes on
+    l1, l2      penalties l1 Σ|w| + ½ l2 Σw² on the weights, not on the biases
+    dropout     the share of each hidden layer's activations set to 0, 0 <= dropout < 1
+    clip_norm   the longest a member's gradient may be; None leaves it
+    patience    epochs without a lower validation loss after which a member stops; whoever has a
+                patience ends with the parameters of its best epoch (the first, among equals)
+    validation  the share of the rows that each member holds out, drawn from its seed
+    engine      "auto" or "numpy"
+    dtype       of the parameters and of the arithmetic: "float32" or "float64"
+
+    Numbers that may differ between members (the optimizer's, l1, l2, dropout, clip_norm) are one
+    number, or one a member, (P,).
+
+    Raises: SettingError that names the value for whatever cannot be meant.
+    """
+
+    network: Network
+    loss: Loss
+    optimizer: Optimizer = Adam()  # noqa: RUF009  # frozen
+    epochs: int = 100
+    batch_size: int | None = None
+    schedule: Schedule = constant
+    l1: Numbers = 0.0
+    l2: Numbers = 0.0
+    dropout: Numbers = 0.0
+    clip_norm: Numbers | None = None
+    patience: int | None = None
+    validation: float | None = None
+    engine: Literal["auto", "numpy"] = "auto"
+    dtype: Literal["float32", "float64"] = "float32"
+
+    def __post_init__(self) -> None:
+        for name, kind, example in (
+            ("network", Network, "sb.Network(3, [sb.Dense(1)])"),
+            ("loss", Loss, "sb.squared_error"),
+            ("optimizer", Optimizer, "sb.Adam(lr=0.001)"),
+            ("schedule", Schedule, "sb.cosine()"),
+        ):
+            given = getattr(self, name)
+            if not isinstance(given, kind):
+                called = f"; call it first: {given.__name__}(…)" if callable(given) else ""
+                raise SettingError(f"{name} must be such as {example}, not {given!r:.80}{called}")
+        checked: dict[str, Any] = {
+            "epochs": checked_count("epochs", self.epochs, least=0),
+            "l1": checked_numbers("l1", self.l1, 0.0),
+            "l2": checked_numbers("l2", self.l2, 0.0),
+            "dropout": checked_numbers("dropout", self.dropout, 0.0, 1.0, open_high=True),
+        }
+        if self.batch_size is not None:
+            checked["batch_size"] = checked_count("batch_size", self.batch_size)
+        if self.clip_norm is not None:
+            checked["clip_norm"] = checked_numbers("clip_norm", self.clip_norm, 0.0, open_low=True)
+        if self.patience is not None:
+            checked["patience"] = checked_count("patience", self.patience)
+        if self.validation is not None:
+            checked["validation"] = checked_number(
+                "validation", self.validation, 0.0, 1.0, open_low=True, open_high=True
+            )
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        if self.engine not in ENGINES:
+            raise SettingError(f"engine must be one of {ENGINES}, not {self.engine!r}")
+        if self.dtype not in DTYPES:
+            raise SettingError(f"dtype must be one of {DTYPES}, not {self.dtype!r}")
+        if isinstance(self.optimizer, Rprop) and self.schedule != constant:
+            raise SettingError(
+                "Rprop finds its step sizes itself, so a schedule has no effect: leave it out"
+            )
+
+    def train(self, X: Any, Y: Any, *, seeds: Any = 0, **data: Any) -> Population:
+        """Train one member for each seed; the same as ``seedbed.train``, which see for ``data``."""
+        from seedbed.training import train_recipe
+
+        return train_recipe(self, X, Y, seeds=seeds, **data)
+
+    @property
+    def settings(self) -> dict[str, Array]:
+        """The hyperparameters that are given one a member, each (P,)."""
+        return {
+            name: np.array(value)
+            for _, name, value in self._hyperparameters()
+            if isinstance(value, tuple)
+        }
+
+    def take(self, members: npt.NDArray[np.intp], of: int) -> Recipe:
+        """Return the recipe of some of ``of`` members: numbers given one a member are cut down.
+
+        Raises: SettingError if a number is given for more or fewer members.
+        """
+        own: dict[str, Any] = {}
+        optimizers: dict[str, Any] = {}
+        for owner, name, value in self._hyperparameters():
+            if isinstance(value, tuple):
+                _check_one_a_member(name, value, of)
+                chosen = tuple(value[member] for member in members)
+                changed = own if owner is self else optimizers
+                changed[name] = chosen if len(chosen) > 1 else chosen[0]
+        return replace(self, optimizer=replace(self.optimizer, **optimizers), **own)
+
+    def numbers(self, members: int, dtype: npt.DTypeLike) -> work.Numbers:
+        """Return the numeric hyperparameters of ``members`` as an engine takes them.
+
+        Raises: SettingError if a number is given for more or fewer members than there are.
+        """
+
+        def column(name: str, value: Any) -> Array:
+            if isinstance(value, tuple):
+                _check_one_a_member(name, value, members)
+            return np.asarray(value, dtype=dtype).reshape(-1, 1)
+
+        optimizer = self.optimizer
+        return work.Numbers(
+            lr=column("lr", optimizer.lr),
+            weight_decay=column("weight_decay", optimizer.weight_decay),
+            l1=column("l1", self.l1),
+            l2=column("l2", self.l2),
+            dropout=column("dropout", self.dropout),
+            clip_norm=None if self.clip_norm is None else column("clip_norm", self.clip_norm),
+            optimizer=tuple(column(type(optimizer).__name__, value) for value in optimizer.numbers),
+        )
+
+    def value_and_grad(
+        self,
+        theta: Array,
+        X: Any,
+        Y: Any,
+        *,
+        sample_weight: Any = None,
+        seeds: Any = None,
+        epoch: int = 0,
+    ) -> tuple[Array, Array]:
+        """Return the objective at theta on all rows, (P,), and its gradient by theta, (P, D).
+
+        The objective is the mean loss and the penalties: what training goes down on. Dropout is
+        on where ``seeds`` are given: its masks are those of that epoch's first batch.
+
+        Shapes: theta (P, D); X (N, I); Y (N, O), (N,) or class numbers (N,). Computed in theta's
+        own dtype, which may be complex.
+        Raises: ShapeError, DataError.
+        """
+        theta = np.array(theta)  # a copy: the engine's buffers must not be the caller's
+        real = theta.real.dtype
+        x = checked_inputs(X, self.network.inputs, real)
+        t = checked_targets(Y, self.loss, self.network.outputs, len(x), real)
+        w = checked_weights(sample_weight, len(x), real, "sample_weight")
+        numbers = self.numbers(len(theta), real)
+        gradient = numpy_engine.Gradient(self.network, self.loss, numbers, theta)
+        data = work.Data(x, self.loss.smooth(t), w)
+        (batch,) = work.Batches(data, np.arange(1), self.loss, None).epoch()
+        masks = []
+        if seeds is not None:
+            masks = numpy_engine.dropout_masks(
+                self.network, checked_seeds(seeds), epoch, batch, numbers.dropout
+            )
+        with np.errstate(all="ignore"):
+            loss, g = gradient.at(batch, masks)
+            return loss + numpy_engine.penalty(theta, self.network.is_weight, numbers)[0], g
+
+    def _hyperparameters(self) -> Iterator[tuple[object, str, Any]]:
+        for field in fields(self.optimizer):
+            yield self.optimizer, field.name, getattr(self.optimizer, field.name)
+        for name in ("l1", "l2", "dropout", "clip_norm"):
+            yield self, name, getattr(self, name)
+
+
+def _check_one_a_member(name: str, value: tuple[float, ...], members: int) -> None:
+    if len(value) != members:
+        raise SettingError(
+            f"{name} holds {len(value)} values and there are {members} seeds: give one value, or "
+            "one for each seed"
+        )

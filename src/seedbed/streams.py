@@ -1,0 +1,107 @@
+"""A seed's independent random streams.
+
+What a member draws is a function of its seed, of the use (init, order, dropout, split), of where
+in the training it is drawn (the epoch, the layer) and of the draw's own number i, and of nothing
+else: not of what was drawn before, nor of who else is trained. So there is no generator state, and
+an added dropout changes no initial weight.
+
+The bits are SplitMix64's (Steele, Lea, Flood 2014): the i-th output of a generator that starts at
+``key`` is mix(key + (i + 1) γ), which can be had without the ones before it. The key is a chain of
+the same mix over seed, use and place, so that neighbouring seeds start far apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from seedbed.arrays import Array
+
+Words: TypeAlias = npt.NDArray[np.uint64]
+Use = Literal["init", "order", "dropout", "split"]
+
+_USES: dict[Use, int] = {"init": 1, "order": 2, "dropout": 3, "split": 4}
+_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+_FIRST = np.uint64(0xBF58476D1CE4E5B9)
+_SECOND = np.uint64(0x94D049BB133111EB)
+
+
+def mix(x: Words) -> Words:
+    """Return each 64-bit word of ``x`` scrambled, one to one; any shape. SplitMix64's finaliser."""
+    x = (x ^ (x >> np.uint64(30))) * _FIRST
+    x = (x ^ (x >> np.uint64(27))) * _SECOND
+    return x ^ (x >> np.uint64(31))
+
+
+def keys(seeds: npt.NDArray[np.int64], use: Use, *place: int) -> Words:
+    """Return the start of each seed's stream for ``use`` at ``place``, (P,).
+
+    ``place`` says where in the training: the epoch, the layer, or both.
+    """
+    key = mix(seeds.astype(np.uint64) + _GAMMA)
+    for coordinate in (_USES[use], *place):
+        key = mix((key ^ np.array([coordinate], np.uint64)) + _GAMMA)
+    return key
+
+
+def bits(key: Words, count: int, start: int = 0) -> Words:
+    """Return draws number start … start + count - 1 of each stream, (P, count)."""
+    number = np.arange(start + 1, start + count + 1, dtype=np.uint64)
+    return mix(key[:, None] + number * _GAMMA)
+
+
+def uniform(key: Words, count: int, start: int = 0) -> Array:
+    """Return draws from U(0, 1) in float64, (P, count); neither 0 nor 1 is among them."""
+    return ((bits(key, count, start) >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+
+
+def normal(key: Words, count: int) -> Array:
+    """Return draws from N(0, 1) in float64, (P, count).
+
+    Draws 2i and 2i + 1 are r cos φ and r sin φ, with r = √(-2 log u), φ = 2π v (Box, Muller 1958).
+    """
+    pairs = (count + 1) // 2
+    u = uniform(key, 2 * pairs).reshape(len(key), pairs, 2)
+    r, phi = np.sqrt(-2 * np.log(u[..., 0])), 2 * np.pi * u[..., 1]
+    both = np.stack([r * np.cos(phi), r * np.sin(phi)], axis=-1)
+    return both.reshape(len(key), 2 * pairs)[:, :count]
+
+
+def order(key: Words, count: int) -> npt.NDArray[np.intp]:
+    """Return a permutation of 0 … count - 1 for each stream, (P, count).
+
+    The numbers are sorted by random bits; they fill those bits' lowest places, so that no two
+    are equal and every way of sorting gives the same permutation.
+    """
+    low = np.uint64((1 << max(count - 1, 0).bit_length()) - 1)
+    tagged = (bits(key, count) & ~low) | np.arange(count, dtype=np.uint64)
+    tagged.sort(axis=1)
+    return (tagged & low).astype(np.intp)
+
+
+def keep_mask(key: Words, count: int, start: int, rate: Array, dtype: npt.DTypeLike) -> Array:
+    """Return dropout's mask, (P, count): 0 with probability ``rate``, else 1 / (1 - rate).
+
+    ``rate`` is (1, 1) or (P, 1), 0 <= rate < 1. Dividing by the share that is kept leaves the
+    expected activation as it is, so prediction needs no scaling (Srivastava et al. 2014).
+    """
+    kept: Any = uniform(key, count, start) >= rate
+    return (kept / (1 - rate)).astype(dtype)
+
+
+@dataclass(frozen=True)
+class LayerDraws:
+    """The initializers' draws for one parameter block of P members; see ``initializers.Draws``."""
+
+    key: Words
+
+    def normal(self, rows: int, columns: int) -> Array:
+        """Return (P, rows, columns) draws from N(0, 1)."""
+        return normal(self.key, rows * columns).reshape(-1, rows, columns)
+
+    def uniform(self, rows: int, columns: int) -> Array:
+        """Return (P, rows, columns) draws from U(0, 1)."""
+        return uniform(self.key, rows * columns).reshape(-1, rows, columns)

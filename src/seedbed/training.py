@@ -1,0 +1,385 @@
+"""train(): checks the request once, then trains a stretch of epochs at a time."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Literal
+
+import numpy as np
+
+from seedbed import data as checks
+from seedbed.arrays import Array, Numbers, checked_count
+from seedbed.engines import numpy_engine
+from seedbed.engines.work import (
+    Batches,
+    Data,
+    Plan,
+    State,
+    Status,
+    evaluation_rows,
+    one_blas_thread,
+)
+from seedbed.errors import (
+    DataError,
+    DivergenceWarning,
+    InterruptWarning,
+    SettingError,
+    ShapeError,
+)
+from seedbed.formulas.losses import Loss
+from seedbed.formulas.optimizers import Adam, Optimizer
+from seedbed.formulas.schedules import Schedule, constant
+from seedbed.network import Network
+from seedbed.population import History, Population
+from seedbed.progress import Meter
+from seedbed.recipe import Recipe
+
+STRETCH_SECONDS = 0.15
+"""How long an engine works between looks at progress and callbacks."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a callback is told.
+
+    epoch       epochs completed
+    epochs      epochs asked for
+    running     members whose training goes on
+    train_loss  (P,) each member's last recorded training loss; NaN before the first
+    val_loss    (P,) the same of the held-out rows, or None
+    """
+
+    epoch: int
+    epochs: int
+    running: int
+    train_loss: Array
+    val_loss: Array | None
+
+
+Callback = Callable[[Progress], object]
+
+
+def train(
+    network: Network,
+    X: Any,
+    Y: Any,
+    *,
+    loss: Loss,
+    optimizer: Optimizer = Adam(),  # noqa: B008  # frozen
+    epochs: int = 100,
+    seeds: Any = 0,
+    batch_size: int | None = None,
+    schedule: Schedule = constant,
+    l1: Numbers = 0.0,
+    l2: Numbers = 0.0,
+    dropout: Numbers = 0.0,
+    clip_norm: Numbers | None = None,
+    patience: int | None = None,
+    validation: float | tuple[Any, ...] | None = None,
+    sample_weight: Any = None,
+    rows: Any = None,
+    start: Any = None,
+    engine: Literal["auto", "numpy"] = "auto",
+    dtype: Literal["float32", "float64"] = "float32",
+    progress: bool | None = None,
+    callbacks: Sequence[Callback] = (),
+    record_every: int = 1,
+) -> Population:
+    """Train one member for each seed, all at once, and return them as a Population.
+
+    X              (N, I) inputs
+    Y              (N, O) targets, (N,) where O is 1, or class numbers (N,) for cross_entropy
+    seeds          whole numbers >= 0: one is one member, a sequence is one member each
+    validation     the share of rows that each member holds out, or (X, Y) or (X, Y, weights)
+    sample_weight  (N,) row weights >= 0
+    rows           each member's own rows: P sequences of row numbers, or booleans (P, N)
+    start          theta to begin from, (P, D) or (D,), in place of the seeds' own draws
+    progress       whether to show a progress line; None shows it on long work on a terminal
+    callbacks      called about ten times a second with a Progress; one that returns True ends
+                   the training
+    record_every   keep the losses of every so many epochs only: the history holds
+                   P · epochs / record_every numbers
+
+    The other arguments are those of ``Recipe``, which see.
+
+    Ctrl-C ends the training early and returns what there is (a second one raises
+    KeyboardInterrupt). Members that diverge are frozen, marked and warned of.
+
+    Raises: SettingError, ShapeError or DataError, before anything is trained.
+    >>> import seedbed as sb
+    >>> X, Y = sb.xor.data()
+    >>> network = sb.Network(3, [sb.Dense(4, sb.tanh), sb.Dense(1)])
+    >>> population = sb.train(network, X, Y, loss=sb.squared_error, epochs=200, seeds=range(8))
+    >>> population.predict(X).shape
+    (8, 4, 1)
+    """
+    shared = validation if isinstance(validation, tuple) else None
+    recipe = Recipe(
+        network=network,
+        loss=loss,
+        optimizer=optimizer,
+        epochs=epochs,
+        batch_size=batch_size,
+        schedule=schedule,
+        l1=l1,
+        l2=l2,
+        dropout=dropout,
+        clip_norm=clip_norm,
+        patience=patience,
+        validation=None if isinstance(validation, tuple) else validation,
+        engine=engine,
+        dtype=dtype,
+    )
+    return train_recipe(
+        recipe,
+        X,
+        Y,
+        seeds=seeds,
+        validation=shared,
+        sample_weight=sample_weight,
+        rows=rows,
+        start=start,
+        progress=progress,
+        callbacks=callbacks,
+        record_every=record_every,
+    )
+
+
+def train_recipe(
+    recipe: Recipe,
+    X: Any,
+    Y: Any,
+    *,
+    seeds: Any = 0,
+    validation: tuple[Any, ...] | None = None,
+    sample_weight: Any = None,
+    rows: Any = None,
+    start: Any = None,
+    progress: bool | None = None,
+    callbacks: Sequence[Callback] = (),
+    record_every: int = 1,
+) -> Population:
+    """Train ``recipe`` from each seed; see ``train``."""
+    plan = _planned(recipe, X, Y, seeds, validation, sample_weight, rows, record_every)
+    members = len(plan.seeds)
+    if start is None:
+        _check_unlike(plan, recipe)
+        theta = recipe.network.init(plan.seeds, recipe.dtype)
+    else:
+        theta = _checked_start(start, members, recipe)
+    state = State.at_start(plan, theta)
+    with one_blas_thread():
+        with _interrupt() as interrupted, Meter(progress, plan.epochs, members) as meter:
+            _work(plan, state, interrupted, [*callbacks, meter.show])
+        _conclude(plan, state)
+        final = _final_loss(plan, state)
+    population = Population(
+        recipe=recipe,
+        theta=state.theta,
+        seeds=plan.seeds,
+        status=np.array([Status(code).name.lower() for code in state.status]),
+        epochs=state.epochs_run,
+        best_epoch=state.best_epoch if plan.patience else state.epochs_run,
+        loss=final,
+        history=History(
+            np.arange(0, plan.epochs, plan.record_every), state.train_loss, state.val_loss
+        ),
+    )
+    _tell(population)
+    return population
+
+
+def _planned(
+    recipe: Recipe,
+    X: Any,
+    Y: Any,
+    seeds: Any,
+    validation: tuple[Any, ...] | None,
+    sample_weight: Any,
+    rows: Any,
+    record_every: int,
+) -> Plan:
+    network, loss = recipe.network, recipe.loss
+    seeds = checks.checked_seeds(seeds)
+    train = _checked_data(recipe, X, Y, sample_weight, ("X", "Y", "sample_weight"))
+    checks.check_sense(loss, network, train.t)
+    train = Data(
+        train.x, loss.smooth(train.t), train.w, checks.checked_rows(rows, len(seeds), len(train.x))
+    )
+    held_out = None
+    if validation is not None:
+        if recipe.validation is not None:
+            raise SettingError(
+                "validation is given twice, as a share in the recipe and as data: leave one out"
+            )
+        if len(validation) not in (2, 3):
+            raise SettingError("validation must be a share, (X, Y) or (X, Y, weights)")
+        names = ("validation X", "validation Y", "validation weights")
+        Xv, Yv, wv = validation if len(validation) == 3 else (*validation, None)
+        held_out = _checked_data(recipe, Xv, Yv, wv, names)
+        held_out = Data(held_out.x, loss.smooth(held_out.t), held_out.w)
+    elif recipe.validation is not None:
+        train, held_out = checks.split(train, recipe.validation, seeds)
+        checks.check_weighed(held_out, "held-out")
+    checks.check_weighed(train, "training")
+    if recipe.patience is not None and held_out is None:
+        raise SettingError(
+            "patience watches the validation loss: give validation, such as validation=0.2"
+        )
+    return Plan(
+        network=network,
+        loss=loss,
+        optimizer=recipe.optimizer,
+        schedule=recipe.schedule,
+        numbers=recipe.numbers(len(seeds), recipe.dtype),
+        seeds=seeds,
+        train=train,
+        validation=held_out,
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
+        patience=recipe.patience,
+        record_every=checked_count("record_every", record_every),
+    )
+
+
+def _checked_data(recipe: Recipe, X: Any, Y: Any, weights: Any, names: Sequence[str]) -> Data:
+    network, dtype = recipe.network, recipe.dtype
+    x = checks.checked_inputs(X, network.inputs, dtype, names[0])
+    t = checks.checked_targets(Y, recipe.loss, network.outputs, len(x), dtype, names[1])
+    return Data(x, t, checks.checked_weights(weights, len(x), dtype, names[2]))
+
+
+def _check_unlike(plan: Plan, recipe: Recipe) -> None:
+    """Refuse members that would be the same: an equal seed, and nothing else that differs."""
+    if plan.train.rows is not None and recipe.validation is None:
+        return  # each member has rows of its own
+    columns = [plan.seeds, *recipe.settings.values()]
+    different = len(set(zip(*(column.tolist() for column in columns), strict=True)))
+    if different < len(plan.seeds):
+        values, counts = np.unique(plan.seeds, return_counts=True)
+        raise SettingError(
+            f"seed {values[counts > 1][0]} is given {counts.max()} times with equal settings: "
+            "those members would be copies; give different seeds, such as range(8)"
+        )
+
+
+def _checked_start(start: Any, members: int, recipe: Recipe) -> Array:
+    theta = np.array(start, dtype=recipe.dtype, ndmin=2)
+    size = recipe.network.size
+    if theta.shape not in ((members, size), (1, size)):
+        raise ShapeError(
+            f"start has shape {np.shape(start)}; {members} members of a {recipe.network} network "
+            f"need ({members}, {size}) or ({size},)"
+        )
+    if not np.isfinite(theta).all():
+        raise DataError("start holds numbers that are not finite: give finite parameters")
+    return np.repeat(theta, members, axis=0) if len(theta) < members else theta
+
+
+def _work(
+    plan: Plan,
+    state: State,
+    interrupted: threading.Event,
+    callbacks: Sequence[Callback],
+) -> None:
+    epoch, stretch = 0, 1
+    while epoch < plan.epochs and state.running.size and not interrupted.is_set():
+        began = time.perf_counter()
+        stop = min(epoch + stretch, plan.epochs)
+        for block in plan.blocks(state.running):
+            numpy_engine.run(plan, state, block, range(epoch, stop))
+            if interrupted.is_set():
+                return
+        took = time.perf_counter() - began
+        stretch = max(1, min(round(stretch * STRETCH_SECONDS / max(took, 1e-9)), 8 * stretch))
+        epoch = stop
+        progress = _progress(plan, state, epoch)
+        answers = [callback(progress) for callback in callbacks]
+        if any(answer is True for answer in answers):
+            return
+
+
+def _progress(plan: Plan, state: State, epoch: int) -> Progress:
+    column = (epoch - 1) // plan.record_every
+    return Progress(
+        epoch=epoch,
+        epochs=plan.epochs,
+        running=state.running.size,
+        train_loss=state.train_loss[:, column],
+        val_loss=None if state.val_loss is None else state.val_loss[:, column],
+    )
+
+
+def _conclude(plan: Plan, state: State) -> None:
+    """Name how each member's training ended, and restore the best epochs."""
+    running = state.running
+    done = state.epochs_run[running] == plan.epochs
+    state.status[running] = np.where(done, Status.FINISHED, Status.INTERRUPTED)
+    if state.best is not None:
+        restored = state.status != Status.DIVERGED
+        np.copyto(state.theta, state.best, where=restored[:, None])
+        state.best_epoch[~restored] = state.epochs_run[~restored]
+
+
+def _final_loss(plan: Plan, state: State) -> Array:
+    """Return the mean training loss at the parameters as they are now, (P,)."""
+    final = np.full(len(state.theta), np.nan, dtype=state.theta.dtype)
+    fitted = np.flatnonzero(state.status != Status.DIVERGED)
+    rows = evaluation_rows(plan.network)
+    with np.errstate(all="ignore"):
+        for block in plan.blocks(fitted):
+            batches = Batches(plan.train, block, plan.loss, rows).epoch()
+            layers = plan.network.views(state.theta[block])
+            final[block] = numpy_engine.evaluate(plan.network, plan.loss, layers, batches)
+    return final
+
+
+def _tell(population: Population) -> None:
+    """Warn of what the user must know of: members that diverged, training cut short."""
+    diverged = population.diverged
+    if diverged.any():
+        seeds = ", ".join(str(seed) for seed in population.seeds[diverged][:5])
+        more = ", …" if diverged.sum() > 5 else ""
+        warnings.warn(
+            f"{diverged.sum()} of {len(population)} members diverged (seeds {seeds}{more}; the "
+            f"first in epoch {population.epochs[diverged].min()}) and were frozen as they stood "
+            "before: lower the learning rate, set clip_norm, or scale the inputs",
+            DivergenceWarning,
+            stacklevel=4,
+        )
+    cut_short = population.status == Status.INTERRUPTED.name.lower()
+    if cut_short.any():
+        warnings.warn(
+            f"training was stopped after {population.epochs[cut_short].min()} of "
+            f"{population.recipe.epochs} epochs: this is what there is so far",
+            InterruptWarning,
+            stacklevel=4,
+        )
+
+
+@contextmanager
+def _interrupt() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into a flag, so that training ends between two steps of no member."""
+    pressed = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed
+        return
+    usual = signal.getsignal(signal.SIGINT)
+
+    def press(number: int, frame: FrameType | None) -> None:
+        if pressed.is_set() and callable(usual):
+            usual(number, frame)
+        pressed.set()
+
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, usual)
