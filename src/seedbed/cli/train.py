@@ -1,0 +1,242 @@
+"""``seedbed train``: several members on a table, their scores and the ensemble's."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from seedbed import files
+from seedbed.arrays import Array
+from seedbed.cli.options import activation, number, whole, widths
+from seedbed.cli.show import percent, print_json, print_table
+from seedbed.errors import FileError
+from seedbed.formulas.losses import cross_entropy, squared_error
+from seedbed.formulas.optimizers import AdamW
+from seedbed.network import Dense, Network
+from seedbed.population import Population
+from seedbed.recipe import Recipe
+from seedbed.tables.encoding import Encoding, Task, find_target, fit, split_rows
+from seedbed.tables.reading import read
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "train",
+        help="train on a CSV or Parquet file",
+        description="Train several members on a table, and print each one's score on held-out "
+        "rows, their spread, the ensemble's score and a plain baseline's. Numbers are "
+        "standardised, texts one-hot, missing values marked.",
+    )
+    add = parser.add_argument
+    add("file", type=Path, metavar="FILE", help="a CSV file with a header, or a Parquet file")
+    add("--target", required=True, metavar="COLUMN", help="the column to predict")
+    add("--task", choices=get_args(Task), help="inferred from the target if left out")
+    add("--drop", action="append", default=[], metavar="COLUMN", help="leave a column out")
+    add("--hidden", type=widths, default=[64, 64], metavar="UNITS", help="64,64")
+    add("--activation", type=activation, default="relu", metavar="NAME", help="relu")
+    add("--members", type=whole(1), default=8, metavar="N", help="networks to train (8)")
+    add("--seed", type=whole(0), default=0, metavar="S", help="members are S, S+1, … (0)")
+    add("--epochs", type=whole(1), default=200, metavar="N", help="at most (200)")
+    add(
+        "--patience",
+        type=whole(1),
+        default=20,
+        metavar="N",
+        help="epochs without a lower validation loss after which a member stops (20)",
+    )
+    add("--batch-size", type=whole(1), default=64, metavar="N", help="rows a step (64)")
+    add("--lr", type=number(0), default=0.002, metavar="RATE", help="learning rate (0.002)")
+    add("--dropout", type=number(0, 1, open_high=True), default=0.0, metavar="P", help="(0)")
+    add("--weight-decay", type=number(0), default=0.01, metavar="L", help="decoupled (0.01)")
+    add(
+        "--test",
+        type=number(0, 1, open_low=True, open_high=True),
+        default=0.2,
+        metavar="SHARE",
+        help="rows held out to score on (0.2)",
+    )
+    add("--out", type=Path, metavar="MODEL", help="write a model file, such as model.safetensors")
+    add("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace) -> None:
+    """Train, print the scores, write the model file."""
+    if options.out is not None:
+        _check_out(options.out)
+    table = read(options.file)
+    target, known = find_target(table, options.target, options.task)
+    classes = Encoding((), target).targets(table)[known] if target.classes else None
+    train, test = split_rows(known, options.test, options.seed, classes)
+    if not target.classes:
+        values = table.columns[target.name][train]
+        target = type(target)(
+            target.name, mean=float(values.mean()), scale=float(values.std()) or 1.0
+        )
+    encoding, notes = fit(table, train, target, options.drop)
+    X, more = encoding.inputs(table, unseen="missing")
+    Y = encoding.targets(table)
+    if len(known) < len(table):
+        more.append(f"{target.name}: {len(table) - len(known):,} rows without a value, left out")
+    recipe = _recipe(options, encoding, len(train))
+    seeds = range(options.seed, options.seed + options.members)
+    population = recipe.train(X[train], Y[train], seeds=seeds)
+    scores = score(population, encoding, X[test], Y[test], Y[train])
+    if options.out is not None:
+        files.save(options.out, population, encoding.to_words())
+    if options.json:
+        print_json(
+            {
+                "task": "classification" if target.classes else "regression",
+                "rows": {"train": len(train), "test": len(test)},
+                "inputs": encoding.width,
+                "network": str(recipe.network),
+                "notes": notes + more,
+                "score": scores.name,
+                "members": [
+                    {"seed": seed, "status": status, "epochs": epochs, "score": value}
+                    for seed, status, epochs, value in zip(
+                        population.seeds,
+                        population.status,
+                        population.best_epoch,
+                        scores.members,
+                        strict=True,
+                    )
+                ],
+                "ensemble": scores.ensemble,
+                "baseline": scores.baseline,
+                "out": None if options.out is None else str(options.out),
+            }
+        )
+    else:
+        _print(options, population, encoding, notes + more, (len(train), len(test)), scores)
+
+
+def _check_out(path: Path) -> None:
+    """Refuse, before training, a place that cannot be written or that holds something else.
+
+    Raises: FileError.
+    """
+    if not path.resolve().parent.is_dir() or path.is_dir():
+        raise FileError(f"cannot write {path}: give a file name in a folder that is there")
+    if path.exists():
+        try:
+            files.load(path)
+        except FileError:
+            raise FileError(
+                f"{path} is there already and is not a model file: give --out another name"
+            ) from None
+
+
+def _recipe(options: Namespace, encoding: Encoding, rows: int) -> Recipe:
+    hidden = [Dense(units, options.activation) for units in options.hidden]
+    outputs = len(encoding.target.classes) or 1
+    return Recipe(
+        network=Network(encoding.width, [*hidden, Dense(outputs)]),
+        loss=cross_entropy if encoding.target.classes else squared_error,
+        optimizer=AdamW(lr=options.lr, weight_decay=options.weight_decay),
+        epochs=options.epochs,
+        batch_size=min(options.batch_size, rows),
+        dropout=options.dropout,
+        patience=options.patience,
+        validation=0.2,
+    )
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores on rows that no member was trained on; higher is better.
+
+    name      "accuracy", or "R²": 1 - Σ(t - y)² / Σ(t - t̄)², t̄ the mean of the rows scored
+    members   (P,), NaN where diverged
+    ensemble  of the members' mean prediction
+    baseline  of the commonest class, or the mean, of the rows trained on
+    """
+
+    name: str
+    members: Array
+    ensemble: float
+    baseline: float
+
+
+def score(
+    population: Population, encoding: Encoding, X: Array, Y: Array, trained_on: Array
+) -> Scores:
+    """Score predictions of X, (N, I), against Y, (N,), and a baseline made of ``trained_on``."""
+    each, together = population.predict(X), population.predict_mean(X)
+    if encoding.target.classes:
+        right = np.where(population.diverged[:, None], np.nan, each.argmax(axis=2) == Y)
+        commonest = np.bincount(trained_on.astype(np.int64)).argmax()
+        return Scores(
+            "accuracy",
+            right.mean(axis=1),
+            float((together.argmax(axis=1) == Y).mean()),
+            float((commonest == Y).mean()),
+        )
+    total = ((Y - Y.mean()) ** 2).sum() or np.nan  # a single row has no spread to explain
+
+    def r2(y: Array) -> Array:
+        return np.asarray(1 - ((y - Y) ** 2).sum(axis=-1) / total)
+
+    return Scores(
+        "R²", r2(each[:, :, 0]), float(r2(together[:, 0])), float(r2(np.array([trained_on.mean()])))
+    )
+
+
+def _print(
+    options: Namespace,
+    population: Population,
+    encoding: Encoding,
+    notes: Sequence[str],
+    rows: tuple[int, int],
+    scores: Scores,
+) -> None:
+    task = "classification" if encoding.target.classes else "regression"
+    given = "" if options.task else " (inferred; --task sets it)"
+    print(f"{options.file}: {task} of {encoding.target.name}{given}")
+    print(
+        f"{rows[0]:,} rows to train on, {rows[1]:,} held out; {encoding.width} inputs from "
+        f"{len(encoding.columns)} columns; network {population.network}"
+    )
+    for note in notes:
+        print(f"  {note}")
+
+    def shown(value: float) -> str:
+        if np.isnan(value):
+            return "-"
+        return percent(value) if encoding.target.classes else f"{value:.4f}"
+
+    print()
+    print_table(
+        ["seed", "status", "epochs kept", scores.name],
+        [
+            [str(seed), str(status), str(kept), shown(value)]
+            for seed, status, kept, value in zip(
+                population.seeds,
+                population.status,
+                population.best_epoch,
+                scores.members,
+                strict=True,
+            )
+        ],
+    )
+    fitted = scores.members[~np.isnan(scores.members)]
+    spread = f", standard deviation {shown(fitted.std(ddof=1))}" if len(fitted) > 1 else ""
+    print(
+        f"\nmembers    {shown(fitted.mean())} on average{spread}, "
+        f"from {shown(fitted.min())} to {shown(fitted.max())}"
+    )
+    baseline = "the commonest class" if encoding.target.classes else "the mean"
+    print(f"ensemble   {shown(scores.ensemble)}")
+    print(f"baseline   {shown(scores.baseline)} ({baseline})")
+    if options.out is None:
+        print("\nNothing was written: --out model.safetensors keeps the model", file=sys.stderr)
+    else:
+        print(f"\nwritten to {options.out}")
