@@ -16,7 +16,6 @@ from seedbed.errors import (
     ShapeError,
     TableError,
 )
-from seedbed.files import load
 from seedbed.formulas.activations import (
     Activation,
     elu,
@@ -61,7 +60,7 @@ from seedbed.formulas.schedules import (
     step_decay,
 )
 from seedbed.network import Dense, Network
-from seedbed.population import History, Population
+from seedbed.population import History, Population, load
 from seedbed.recipe import Recipe
 from seedbed.training import Progress, train
 

@@ -43,7 +43,7 @@ def checked_targets(
     t = _numbers(Y, name)
     if t.ndim not in (1, 2) or len(t) != rows:
         raise ShapeError(f"{name} has shape {t.shape}; X has {rows} rows, so it needs {rows} too")
-    if loss.targets == "classes" and (t.ndim == 1 or t.shape[1] == 1):
+    if loss.targets == "classes" and (t.ndim == 1 or t.shape[1] == 1 < outputs):
         t = _one_hot(_finite(t.reshape(-1), name, np.float64), outputs, name)
     if t.ndim == 1:
         t = t[:, None]

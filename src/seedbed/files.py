@@ -18,6 +18,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, fields
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,9 @@ VERSION = 1
 _STATUSES = np.array([status.name.lower() for status in Status])
 
 
-def save(path: str | Path, population: Population, table: Mapping[str, Any] | None = None) -> None:
+def save(
+    path: str | PathLike[str], population: Population, table: Mapping[str, Any] | None = None
+) -> None:
     """Write a population, and what turns a table into its inputs, to one file.
 
     The file appears whole or not at all: it is written beside its place, synced and renamed.
@@ -74,17 +77,12 @@ def to_bytes(population: Population, table: Mapping[str, Any] | None = None) -> 
     return content
 
 
-def load(path: str | Path) -> Population:
-    """Read a population that ``Population.save`` or the command wrote.
+def load(path: str | PathLike[str]) -> tuple[Population, dict[str, Any] | None]:
+    """Read a population, and the table's encoding that ``save`` was given, if any.
 
     Raises: FileError if the file is not there, cut short, edited, of a newer version, or no model
     file; MissingDependencyError without safetensors.
     """
-    return load_model(path)[0]
-
-
-def load_model(path: str | Path) -> tuple[Population, dict[str, Any] | None]:
-    """Read a population and the table's encoding that ``save`` was given, if any."""
     safetensors = _safetensors()
     path = Path(path)
     if not path.is_file():
@@ -228,7 +226,7 @@ def _code(unit: Any) -> Any:
     )
 
 
-def write_whole(path: str | Path, content: bytes) -> None:
+def write_whole(path: str | PathLike[str], content: bytes) -> None:
     """Write a file so that it appears whole or not at all, and what was there stays until then.
 
     Raises: FileError if it cannot be written.

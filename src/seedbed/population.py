@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +17,11 @@ from seedbed.formulas.losses import log_softmax
 from seedbed.network import Network
 from seedbed.recipe import Recipe
 
+if TYPE_CHECKING:
+    from os import PathLike
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class History:
     """The losses of P members, epoch by epoch; NaN after a member's last epoch.
 
@@ -34,7 +36,7 @@ class History:
     val_loss: Array | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Population:
     """P trained networks: their parameters and how they came about.
 
@@ -139,7 +141,7 @@ class Population:
             total[rows] += self._predictions(y).sum(axis=0)
         return (total / fitted.sum()).astype(self.theta.dtype)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | PathLike[str]) -> None:
         """Write the population to one file that ``seedbed.load`` reads; see ``seedbed.files``."""
         from seedbed import files
 
@@ -159,3 +161,14 @@ class Population:
             low, middle, high = np.quantile(fitted, [0.25, 0.5, 0.75])
             spread = f"; loss {middle:.4g} (quartiles {low:.4g} to {high:.4g})"
         return f"<Population of {len(self)}: {self.network}; {standing}{spread}>"
+
+
+def load(path: str | PathLike[str]) -> Population:
+    """Read a population that ``Population.save`` or the command wrote.
+
+    Raises: FileError if the file is not there, cut short, edited, of a newer version, or no model
+    file; MissingDependencyError without safetensors.
+    """
+    from seedbed import files
+
+    return files.load(path)[0]

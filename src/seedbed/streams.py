@@ -92,7 +92,7 @@ def keep_mask(key: Words, count: int, start: int, rate: Array, dtype: npt.DTypeL
     return (kept / (1 - rate)).astype(dtype)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LayerDraws:
     """The initializers' draws for one parameter block of P members; see ``initializers.Draws``."""
 

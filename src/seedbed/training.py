@@ -45,7 +45,7 @@ STRETCH_SECONDS = 0.15
 """How long an engine works between looks at progress and callbacks."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Progress:
     """What a callback is told.
 

@@ -43,7 +43,7 @@ def add_to(commands: Any) -> None:
 
 def run(options: Namespace) -> None:
     """Predict, and print or write the table with the predictions."""
-    population, words = files.load_model(options.model)
+    population, words = files.load(options.model)
     if words is None:
         raise FileError(
             f"{options.model} holds no table encoding, as it was not written by seedbed train: "

@@ -34,7 +34,7 @@ class Status(IntEnum):
     INTERRUPTED = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Numbers:
     """The numeric hyperparameters of P members: each (1, 1), or (P, 1) where members differ.
 
@@ -66,7 +66,7 @@ class Numbers:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Data:
     """Rows to train on or to validate with.
 
@@ -172,7 +172,7 @@ class Batches:
         return np.repeat(each[..., None], outputs, axis=-1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Plan:
     """All that stays as it is while P members are trained."""
 
@@ -225,7 +225,7 @@ def evaluation_rows(network: Network) -> int:
     return max(32, 2**15 // sum(network.widths))
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class State:
     """What training changes. Its arrays have a row a member.
 

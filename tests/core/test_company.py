@@ -1,0 +1,196 @@
+"""A member is the same alone or in company: bit for bit, over what a member may be trained with."""
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import seedbed as sb
+from seedbed import training
+from seedbed.engines import work
+
+SIZES = (1, 2, 17, 256)
+CASES = 240
+
+OPTIMIZERS = (
+    lambda lr: sb.SGD(lr),
+    lambda lr: sb.SGD(lr, momentum=0.9, nesterov=True),
+    lambda lr: sb.RMSprop(lr),
+    lambda lr: sb.Adam(lr),
+    lambda lr: sb.AdamW(lr, weight_decay=0.1),
+    lambda lr: sb.Rprop(lr),
+)
+ACTIVATIONS = (sb.tanh, sb.sigmoid, sb.relu, sb.gelu, sb.mish, sb.elu(0.5), sb.softplus)
+LOSSES = (sb.squared_error, sb.huber(0.5), sb.binary_cross_entropy, sb.cross_entropy.smoothed(0.1))
+
+
+@st.composite
+def methods(draw):
+    """Draw what members share, and what they may differ in."""
+    classes = draw(st.integers(2, 3))
+    loss = draw(st.sampled_from(LOSSES))
+    n = draw(st.integers(3, 23))
+    optimizer = draw(st.integers(0, len(OPTIMIZERS) - 1))
+    return {
+        "network": sb.Network(
+            draw(st.integers(1, 5)),
+            [
+                *(
+                    sb.Dense(draw(st.integers(1, 9)), draw(st.sampled_from(ACTIVATIONS)))
+                    for _ in range(draw(st.integers(0, 2)))
+                ),
+                sb.Dense(classes),
+            ],
+        ),
+        "loss": loss,
+        "optimizer": optimizer,
+        "rows": n,
+        "epochs": draw(st.integers(1, 5)),
+        "batch_size": draw(st.sampled_from([None, 1, 3, 8])),
+        "dropout": draw(st.sampled_from([0.0, 0.4])),
+        "clip_norm": draw(st.sampled_from([None, 0.1])),
+        "l1": draw(st.sampled_from([0.0, 0.01])),
+        "l2": draw(st.sampled_from([0.0, 0.1])),
+        "validation": draw(st.sampled_from([None, 0.4])),
+        "own_rows": draw(st.booleans()),
+        "weights": draw(st.booleans()),
+        "dtype": draw(st.sampled_from(["float32", "float64"])),
+        "size": draw(st.sampled_from(SIZES)),
+        "watched": draw(st.integers(0, 10**6)),
+        "order": draw(st.randoms(use_true_random=False)),
+        "diverging": draw(st.booleans()),
+        "own_rates": draw(st.booleans()),
+        "block_bytes": draw(st.sampled_from([1, 20_000, 2**21])),
+        "stretch": draw(st.sampled_from([1e-9, 10.0])),
+    }
+
+
+def train(method, members):
+    """Train the members, each a (seed, rate), in the order given."""
+    rng = np.random.default_rng(0)
+    n, network = method["rows"], method["network"]
+    X = rng.normal(size=(n, network.inputs))
+    Y = np.eye(network.outputs)[np.arange(n) % network.outputs]
+    seeds = [seed for seed, _ in members]
+    rates = [rate for _, rate in members]
+    rows = None
+    if method["own_rows"]:  # a subset that depends on the seed, of two different lengths
+        rows = [np.sort(np.random.default_rng(s).permutation(n)[: n - s % 2]) for s in seeds]
+    return sb.train(
+        network,
+        X,
+        Y,
+        loss=method["loss"],
+        optimizer=OPTIMIZERS[method["optimizer"]](rates if len(set(rates)) > 1 else rates[0]),
+        seeds=seeds,
+        rows=rows,
+        sample_weight=1.0 + np.arange(n) if method["weights"] else None,
+        **{
+            name: method[name]
+            for name in (
+                "epochs",
+                "batch_size",
+                "dropout",
+                "clip_norm",
+                "l1",
+                "l2",
+                "validation",
+                "dtype",
+            )
+        },
+        patience=2 if method["validation"] else None,
+        schedule=sb.constant if method["optimizer"] == 5 else sb.cosine(0.2),
+    )
+
+
+def assert_same(alone, member):
+    for name in ("theta", "loss", "status", "epochs", "best_epoch"):
+        np.testing.assert_array_equal(getattr(alone, name), getattr(member, name), err_msg=name)
+    np.testing.assert_array_equal(alone.history.train_loss, member.history.train_loss)
+    if alone.history.val_loss is not None:
+        np.testing.assert_array_equal(alone.history.val_loss, member.history.val_loss)
+
+
+@settings(
+    max_examples=CASES,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+)
+@given(methods())
+def check_member_in_company(seen, method):
+    seen.append(method["size"])
+    members = [(seed, 0.01) for seed in range(method["size"])]
+    if method["own_rates"]:
+        members = [(seed, 0.01 * (1 + seed % 3)) for seed, _ in members]
+    if method["diverging"]:  # every other neighbour blows up
+        members = [(s, 1e30 if s % 2 else rate) for s, rate in members]
+    method["order"].shuffle(members)
+    place = method["watched"] % len(members)
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore", sb.DivergenceWarning)
+        alone = train(method, [members[place]])
+        patch.setattr(work, "BLOCK_BYTES", method["block_bytes"])
+        patch.setattr(training, "STRETCH_SECONDS", method["stretch"])
+        population = train(method, members)
+    assert_same(alone, population[place])
+
+
+def test_a_member_alone_and_in_company_bit_for_bit():
+    seen = []
+    check_member_in_company(seen)
+    assert len(seen) >= 200
+    assert set(seen) == set(SIZES)
+
+
+def test_the_check_sees_a_member_that_its_neighbours_change(monkeypatch):
+    """The check itself is checked: a step that mixes members must fail it."""
+    method = {
+        "network": sb.Network(2, [sb.Dense(3, sb.tanh), sb.Dense(2)]),
+        "loss": sb.squared_error,
+        "optimizer": 0,
+        "rows": 5,
+        "epochs": 2,
+        "batch_size": None,
+        "dropout": 0.0,
+        "clip_norm": None,
+        "l1": 0.0,
+        "l2": 0.0,
+        "validation": None,
+        "own_rows": False,
+        "weights": False,
+        "dtype": "float64",
+    }
+    members = [(seed, 0.01) for seed in range(17)]
+    assert_same(train(method, members[:1]), train(method, members)[0])
+    sound = sb.SGD.rule
+
+    def mixing(w, g, k, lr):
+        return (w - lr * g + 1e-16 * g.mean(axis=0),)
+
+    monkeypatch.setattr(sb.SGD, "rule", property(lambda self: mixing))
+    with pytest.raises(AssertionError):
+        assert_same(train(method, members[:1]), train(method, members)[0])
+    monkeypatch.setattr(sb.SGD, "rule", sound)
+
+
+def test_a_neighbour_diverges_and_the_others_bits_stay():
+    X, Y = sb.xor.data()
+    network = sb.Network(3, [sb.Dense(4, sb.relu), sb.Dense(1)])
+    seeds = list(range(9))
+    rates = [0.05] * 8 + [1e20]
+    with pytest.warns(sb.DivergenceWarning, match="1 of 9 members diverged"):
+        population = sb.train(
+            network, X, Y, loss=sb.squared_error, optimizer=sb.SGD(rates), epochs=50, seeds=seeds
+        )
+    assert population.status.tolist() == ["finished"] * 8 + ["diverged"]
+    alone = sb.train(
+        network, X, Y, loss=sb.squared_error, optimizer=sb.SGD(0.05), epochs=50, seeds=seeds[:8]
+    )
+    np.testing.assert_array_equal(alone.theta, population.theta[:8])

@@ -1,0 +1,69 @@
+"""The network's shape and where each parameter lies in theta."""
+
+import numpy as np
+import pytest
+
+import seedbed as sb
+
+NETWORK = sb.Network(3, [sb.Dense(4, sb.tanh), sb.Dense(2)])
+
+
+def test_theta_holds_each_layers_weights_then_its_biases():
+    assert NETWORK.size == 3 * 4 + 4 + 4 * 2 + 2
+    assert NETWORK.widths == (3, 4, 2)
+    theta = np.arange(2 * 26.0).reshape(2, 26)
+    (W1, b1), (W2, b2) = NETWORK.views(theta)
+    np.testing.assert_array_equal(W1[1], 26 + np.arange(12).reshape(3, 4))
+    np.testing.assert_array_equal(b1[0], [[12, 13, 14, 15]])
+    np.testing.assert_array_equal(W2[0], 16 + np.arange(8).reshape(4, 2))
+    np.testing.assert_array_equal(b2[1], [[50, 51]])
+    W1[0, 0, 0] = -1
+    assert theta[0, 0] == -1  # views, not copies
+    assert NETWORK.is_weight.sum() == 20
+    assert not NETWORK.is_weight[[12, 15, 24, 25]].any()
+
+
+def test_views_refuse_another_size():
+    with pytest.raises(sb.ShapeError, match=r"theta has shape \(2, 25\).*needs \(members, 26\)"):
+        NETWORK.views(np.zeros((2, 25)))
+
+
+def test_initial_weights_depend_on_the_seed_and_the_layer_alone():
+    theta = NETWORK.init(np.array([5, 6, 7]))
+    np.testing.assert_array_equal(NETWORK.init(np.array([6])), theta[1:2])
+    other = sb.Network(3, [sb.Dense(4, sb.tanh), sb.Dense(9)])
+    np.testing.assert_array_equal(other.init(np.array([6]))[0, :16], theta[1, :16])
+    assert len(np.unique(theta[:, NETWORK.is_weight])) == 3 * 20
+    assert not theta[:, ~NETWORK.is_weight].any()
+    np.testing.assert_array_equal(NETWORK.init(np.array([6]), np.float32)[0], theta[1].astype("f4"))
+
+
+def test_many_members_are_drawn_as_few_are():
+    wide = sb.Network(60, [sb.Dense(60, sb.relu), sb.Dense(1)])
+    many = wide.init(np.arange(100))
+    np.testing.assert_array_equal(wide.init(np.array([99]))[0], many[99])
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: sb.Network(0, [sb.Dense(1)]), "inputs must be a whole number of at least 1"),
+        (lambda: sb.Network(2.5, [sb.Dense(1)]), "not 2.5"),
+        (lambda: sb.Network(2, []), "at least one"),
+        (lambda: sb.Network(2, [3]), "list of sb.Dense"),
+        (lambda: sb.Network(2, sb.relu), "list of sb.Dense"),
+        (lambda: sb.Dense(-1), "a layer's units must be a whole number"),
+        (lambda: sb.Dense(True), "a layer's units must be a whole number"),
+        (lambda: sb.Dense(3, "relu"), "such as sb.relu, not 'relu'"),
+        (lambda: sb.Dense(3, sb.leaky_relu), "such as sb.relu"),
+        (lambda: sb.Dense(3, sb.relu, "he"), "such as sb.he, not 'he'"),
+    ],
+)
+def test_shapes_that_cannot_be_meant_are_refused(make, words):
+    with pytest.raises(sb.SettingError, match=words):
+        make()
+
+
+def test_a_single_layer_is_enough():
+    assert sb.Network(2, sb.Dense(1)).layers == (sb.Dense(1),)
+    assert str(sb.Network(2, sb.Dense(1))) == "2-1 (identity)"

@@ -1,0 +1,123 @@
+"""What the package promises: its names, its cost and its needs."""
+
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import seedbed as sb
+
+ROOT = Path(__file__).parents[2]
+
+OPTIONAL = (
+    "jax matplotlib narwhals numba pandas polars rich safetensors scipy sklearn threadpoolctl torch"
+).split()
+
+
+def python(code: str, **environment: str) -> str:
+    """Run code in a fresh interpreter that may cache bytecode, and return what it prints."""
+    variables = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env={**variables, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_public_names_are_listed_sorted_and_there():
+    assert sb.__all__ == sorted(sb.__all__, key=lambda name: (not name.isupper(), name))
+    for name in sb.__all__:
+        assert getattr(sb, name) is not None
+    modules = {"arrays", "data", "engines", "errors", "formulas", "network", "population"}
+    modules |= {"progress", "recipe", "streams", "training", "files", "tables", "cli"}
+    visible = {name for name in vars(sb) if not name.startswith("_")} - modules
+    assert visible == set(sb.__all__)
+
+
+def test_every_public_name_has_words_of_its_own():
+    for name in sb.__all__:
+        value = getattr(sb, name)
+        if callable(value):
+            assert value.__doc__, name
+
+
+def test_version_is_that_of_the_changelog():
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.search(r"^## (\S+)", changelog, flags=re.MULTILINE)
+    assert newest is not None
+    assert newest[1] == sb.__version__
+
+
+def test_the_package_says_that_it_is_typed():
+    assert (Path(sb.__file__).parent / "py.typed").is_file()
+
+
+def test_import_loads_numpy_and_nothing_else():
+    code = "import json, sys, seedbed; print(json.dumps(sorted(sys.modules)))"
+    loaded = {name.split(".")[0] for name in json.loads(python(code))}
+    assert "numpy" in loaded
+    foreign = {
+        name
+        for name in loaded - {"seedbed", "numpy"}
+        if name not in sys.stdlib_module_names and not name.startswith("_")
+    }
+    assert not foreign
+
+
+def test_import_costs_at_most_half_as_much_again_as_numpy(tmp_path):
+    code = (
+        "import time; a = time.perf_counter(); import numpy; b = time.perf_counter(); "
+        "import seedbed; c = time.perf_counter(); print((c - a) / (b - a))"
+    )
+    python(code, PYTHONPYCACHEPREFIX=str(tmp_path))  # bytecode is written once, as on any machine
+    ratios = [float(python(code, PYTHONPYCACHEPREFIX=str(tmp_path))) for _ in range(9)]
+    assert statistics.median(ratios) <= 1.5
+
+
+def test_the_core_works_where_numpy_alone_is_installed():
+    code = f"""
+import sys
+for name in {OPTIONAL}:
+    sys.modules[name] = None  # an import of it fails as if it were not installed
+import seedbed as sb
+X, Y = sb.xor.data()
+population = sb.xor.recipe(epochs=20).train(X, Y, seeds=range(3))
+assert population.theta.shape == (3, 21)
+for act, extra in ((lambda: population.save("never.safetensors"), "files"),
+                   (lambda: sb.load("never.safetensors"), "files")):
+    try:
+        act()
+    except sb.MissingDependencyError as error:
+        print(error)
+    else:
+        raise SystemExit("no error")
+from seedbed.cli import main
+raise SystemExit(main(["xor", "--seeds", "2", "--epochs", "5", "--json"]))
+"""
+    first, second, *rest = python(code).splitlines()
+    assert first == second == "this needs safetensors: run  pip install 'seedbed[files]'"
+    assert json.loads("\n".join(rest))["seeds"] == 2
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE"])
+def test_the_project_has_its_papers(name):
+    assert (ROOT / name).read_text(encoding="utf-8").strip()
+
+
+def test_the_readme_begins_with_two_commands():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"^```[a-z]*\n(.*?)^```", readme, flags=re.MULTILINE | re.DOTALL)
+    assert block is not None
+    assert block[1].splitlines() == [
+        "pip install '.[all]' && seedbed xor",
+        "pip install -e '.[dev]' && pytest",
+    ]
