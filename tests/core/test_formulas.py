@@ -251,9 +251,7 @@ def test_schedules_have_their_known_values():
     cosine = sb.cosine(warmup=0.2, floor=0.1)
     assert [cosine(t) for t in (0, 0.1, 0.2, 0.6, 1)] == pytest.approx([0, 0.5, 1, 0.55, 0.1])
     cycle = sb.one_cycle(peak=0.25, start=0.04, end=0.0)
-    assert [cycle(t) for t in (0, 0.125, 0.25, 0.625, 1)] == pytest.approx(
-        [0.04, 0.52, 1, 0.5, 0]
-    )
+    assert [cycle(t) for t in (0, 0.125, 0.25, 0.625, 1)] == pytest.approx([0.04, 0.52, 1, 0.5, 0])
     # ½ (1 − cos(2π log2(1 + 15 t))): zero where 1 + 15 t is a power of two, one halfway in its log
     for power in range(5):
         assert sb.coslog4((2**power - 1) / 15) == pytest.approx(0, abs=1e-12)

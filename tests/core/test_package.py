@@ -14,9 +14,20 @@ import seedbed as sb
 
 ROOT = Path(__file__).parents[2]
 
-OPTIONAL = (
-    "jax matplotlib narwhals numba pandas polars rich safetensors scipy sklearn threadpoolctl torch"
-).split()
+OPTIONAL = [
+    "jax",
+    "matplotlib",
+    "narwhals",
+    "numba",
+    "pandas",
+    "polars",
+    "rich",
+    "safetensors",
+    "scipy",
+    "sklearn",
+    "threadpoolctl",
+    "torch",
+]
 
 
 def python(code: str, **environment: str) -> str:
