@@ -8,6 +8,10 @@ SeedbedError
 ├── FileError                        a model file that is broken, or of a newer version
 └── MissingDependencyError (ImportError)   a part whose optional dependency is not installed
 
+SeedbedWarning (UserWarning)
+├── DivergenceWarning                members whose training failed
+└── InterruptWarning                 training that was cut short
+
 Each message is one line: what came, what was expected and how to mend it.
 """
 
@@ -43,9 +47,13 @@ class MissingDependencyError(SeedbedError, ImportError):
         super().__init__(f"this needs {package}: run  pip install 'seedbed[{extra}]'")
 
 
-class DivergenceWarning(UserWarning):
+class SeedbedWarning(UserWarning):
+    """The base of every warning that Seedbed gives."""
+
+
+class DivergenceWarning(SeedbedWarning):
     """Some members' loss or parameters stopped being finite; they are marked, not dropped."""
 
 
-class InterruptWarning(UserWarning):
+class InterruptWarning(SeedbedWarning):
     """Training was stopped by Ctrl-C or by a callback before its last epoch."""

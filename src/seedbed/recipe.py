@@ -189,8 +189,7 @@ class Recipe:
                 self.network, checked_seeds(seeds), epoch, batch, numbers.dropout
             )
         with np.errstate(all="ignore"):
-            loss, g = gradient.at(batch, masks)
-            return loss + numpy_engine.penalty(theta, self.network.is_weight, numbers)[0], g
+            return gradient.at(batch, masks) + gradient.penalty(), gradient.g
 
     def _hyperparameters(self) -> Iterator[tuple[object, str, Any]]:
         for field in fields(self.optimizer):

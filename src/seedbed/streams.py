@@ -12,6 +12,7 @@ the same mix over seed, use and place, so that neighbouring seeds start far apar
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -24,6 +25,7 @@ Words: TypeAlias = npt.NDArray[np.uint64]
 Use = Literal["init", "order", "dropout", "split"]
 
 _USES: dict[Use, int] = {"init": 1, "order": 2, "dropout": 3, "split": 4}
+_PIECE = 2**15
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
@@ -58,13 +60,13 @@ def uniform(key: Words, count: int, start: int = 0) -> Array:
     return ((bits(key, count, start) >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
 
-def normal(key: Words, count: int) -> Array:
-    """Return draws from N(0, 1) in float64, (P, count).
+def normal(key: Words, count: int, start: int = 0) -> Array:
+    """Return draws from N(0, 1) in float64, (P, count); ``start`` is even.
 
     Draws 2i and 2i + 1 are r cos φ and r sin φ, with r = √(-2 log u), φ = 2π v (Box, Muller 1958).
     """
     pairs = (count + 1) // 2
-    u = uniform(key, 2 * pairs).reshape(len(key), pairs, 2)
+    u = uniform(key, 2 * pairs, start).reshape(len(key), pairs, 2)
     r, phi = np.sqrt(-2 * np.log(u[..., 0])), 2 * np.pi * u[..., 1]
     both = np.stack([r * np.cos(phi), r * np.sin(phi)], axis=-1)
     return both.reshape(len(key), 2 * pairs)[:, :count]
@@ -100,8 +102,16 @@ class LayerDraws:
 
     def normal(self, rows: int, columns: int) -> Array:
         """Return (P, rows, columns) draws from N(0, 1)."""
-        return normal(self.key, rows * columns).reshape(-1, rows, columns)
+        return self._drawn(normal, rows * columns).reshape(-1, rows, columns)
 
     def uniform(self, rows: int, columns: int) -> Array:
         """Return (P, rows, columns) draws from U(0, 1)."""
-        return uniform(self.key, rows * columns).reshape(-1, rows, columns)
+        return self._drawn(uniform, rows * columns).reshape(-1, rows, columns)
+
+    def _drawn(self, draw: Callable[[Words, int, int], Array], count: int) -> Array:
+        # in pieces, as the making of a draw takes several times its own memory
+        drawn = np.empty((len(self.key), count))
+        for start in range(0, count, _PIECE):
+            stop = min(start + _PIECE, count)
+            drawn[:, start:stop] = draw(self.key, stop - start, start)
+        return drawn

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import seedbed as sb
-from seedbed.formulas import activations, initializers, losses, optimizers, schedules
+from seedbed.formulas import activations, initializers, losses, optimizers, penalties, schedules
 from seedbed.streams import LayerDraws, keys
 
 ACTIVATIONS = [
@@ -295,5 +295,5 @@ def test_one_step_of_each_optimizer_by_hand():
 
 def test_decoupled_decay_shrinks_by_the_rate_times_the_decay():
     w = np.array([[1.0, -2.0]])
-    shrunk = optimizers.shrink(w, np.array([[0.1]]), np.array([[0.5]]))
+    shrunk = penalties.shrink(w, np.array([[0.1]]), np.array([[0.5]]))
     np.testing.assert_allclose(shrunk, [[0.95, -1.9]])

@@ -135,6 +135,11 @@ def test_the_value_is_the_mean_over_rows_and_outputs_by_hand():
     np.testing.assert_allclose(extra, [0.1 * 3 + 0.5 * 2.0 * 5])  # the biases are left alone
 
 
+def test_clipping_leaves_the_gradient_as_it_is():
+    recipe, theta, X, Y = problem(sb.tanh, sb.squared_error, 3, clip_norm=1e-3)
+    assert agrees(recipe, theta, X, Y)
+
+
 def test_a_row_of_weight_two_counts_as_two_rows():
     recipe, theta, X, Y = problem(sb.tanh, sb.cross_entropy, 3)
     weight = np.array([1, 2, 1, 1, 0, 3])

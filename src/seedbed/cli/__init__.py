@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import seedbed
 from seedbed.cli import predict, train, xor
-from seedbed.errors import SeedbedError
+from seedbed.errors import SeedbedError, SeedbedWarning
 
 BAD_INPUT = 2
 
@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows "?"
     with warnings.catch_warnings():
+        warnings.simplefilter("always", SeedbedWarning)
         warnings.showwarning = _show_warning
         try:
             options.run(options)

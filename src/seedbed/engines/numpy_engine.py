@@ -25,8 +25,12 @@ from seedbed.engines.work import (
     evaluation_rows,
 )
 from seedbed.formulas.losses import Loss, log_softmax
-from seedbed.formulas.optimizers import shrink
+from seedbed.formulas.optimizers import Optimizer
+from seedbed.formulas.penalties import penalty, penalty_d, shrink
 from seedbed.network import Network, Parameters
+
+PIECE = 2**14
+"""How many numbers the optimizer takes at once: its temporaries then stay in the nearest caches."""
 
 
 class Pass(NamedTuple):
@@ -109,21 +113,13 @@ def mean_loss(loss: Loss, y: Array, t: Array, share: Array) -> Array:
     return np.asarray(np.vecdot(share.reshape(len(share), -1), each.reshape(len(each), -1)))
 
 
-def penalty(theta: Array, is_weight: Array, numbers: Numbers) -> tuple[Array, Array]:
-    """Return l1 Σ|w| + ½ l2 Σw² over each member's weights, (P,), and its gradient, (P, D)."""
-    w = np.where(is_weight, theta, 0)
-    size = np.maximum(w, -w)
-    value = (numbers.l1 * size + 0.5 * numbers.l2 * (w * w)).sum(axis=1)
-    return value, numbers.l1 * np.sign(w) + numbers.l2 * w
-
-
-def clip(g: Array, norm: Array) -> Array:
-    """g <- g min(1, norm / ‖g‖), the norm over all of a member's parameters.
+def clip_factor(g: Array, norm: Array) -> Array:
+    """Return min(1, norm / ‖g‖), (P, 1), the norm over all of a member's parameters.
 
     Source: Pascanu, Mikolov, Bengio 2013, algorithm 1.
     """
     length = np.sqrt(np.vecdot(g, g))[:, None]
-    return g * (norm / np.maximum(length, norm))
+    return np.asarray(norm / np.maximum(length, norm))
 
 
 def dropout_masks(
@@ -144,7 +140,9 @@ def dropout_masks(
 class Gradient:
     """The gradient of a block of members: buffers that every step uses again.
 
-    theta  (P, D), whose views are taken once: it must be changed in place
+    theta   (P, D), whose views are taken once: it must be changed in place
+    g       (P, D) the gradient by theta
+    pieces  slices of D, for work on each parameter by itself
     """
 
     def __init__(self, network: Network, loss: Loss, numbers: Numbers, theta: Array) -> None:
@@ -153,19 +151,54 @@ class Gradient:
         self.g = np.empty_like(theta)
         self.dlayers = network.views(self.g)
         self.penalized = bool(numbers.l1.any() or numbers.l2.any())
+        width = max(1, PIECE // len(theta))
+        self.pieces = [slice(start, start + width) for start in range(0, network.size, width)]
 
-    def at(self, batch: Batch, masks: Sequence[Array]) -> tuple[Array, Array]:
-        """Return each member's mean loss on the batch, (P,), and the gradient, (P, D).
+    def at(self, batch: Batch, masks: Sequence[Array]) -> Array:
+        """Return each member's mean loss on the batch, (P,), and write the gradient into g.
 
         The gradient is that of loss and penalty together; the loss is without the penalty.
         """
         y, passes = forward(self.network, self.layers, batch.x, masks)
         loss, dy = loss_and_slope(self.loss, y, batch.t, batch.share)
         backward(self.network, self.layers, passes, masks, dy, self.dlayers)
-        g = self.g
         if self.penalized:
-            g = g + penalty(self.theta, self.network.is_weight, self.numbers)[1]
-        return loss, g
+            l1, l2 = self.numbers.l1, self.numbers.l2
+            for piece in self.pieces:
+                slope = penalty_d(self.theta[:, piece], l1, l2)
+                self.g[:, piece] += np.where(self.network.is_weight[piece], slope, 0)
+        return loss
+
+    def penalty(self) -> Array:
+        """Return the penalty at theta, (P,)."""
+        weights = self.theta[:, self.network.is_weight]
+        return np.asarray(penalty(weights, self.numbers.l1, self.numbers.l2).sum(axis=1))
+
+
+def update(
+    gradient: Gradient, optimizer: Optimizer, slots: Sequence[Array], step: int, factor: float
+) -> None:
+    """Take one step in place from ``gradient.g``: clip it, decay the weights, then the rule.
+
+    step    1, 2, …
+    factor  the schedule's, on the learning rate
+    """
+    theta, g, numbers = gradient.theta, gradient.g, gradient.numbers
+    lr = numbers.lr * theta.dtype.type(factor)
+    decays = numbers.weight_decay.any()
+    if numbers.clip_norm is not None:
+        g *= clip_factor(g, numbers.clip_norm)
+    for piece in gradient.pieces:
+        w = theta[:, piece]
+        if decays:
+            is_weight = gradient.network.is_weight[piece]
+            w = np.where(is_weight, shrink(w, lr, numbers.weight_decay), w)
+        state = [slot[:, piece] for slot in slots]
+        theta[:, piece], *changed = optimizer.rule(
+            w, g[:, piece], step, lr, *state, *numbers.optimizer
+        )
+        for slot, new in zip(state, changed, strict=True):
+            slot[...] = new
 
 
 def evaluate(
@@ -186,15 +219,14 @@ def run(plan: Plan, state: State, members: Indices, epochs: range) -> None:
 
     Each epoch: a step for every batch, the validation loss, then what came of it (``_Watch``).
     """
-    network, numbers = plan.network, plan.numbers.take(members)
-    seeds, rule = plan.seeds[members], plan.optimizer.rule
-    theta, slots = state.theta[members], [slot[members] for slot in state.slots]
+    network, numbers, seeds = plan.network, plan.numbers.take(members), plan.seeds[members]
+    where = _as_slice(members)
+    theta, slots = state.theta[where], [slot[where] for slot in state.slots]
     gradient = Gradient(network, plan.loss, numbers, theta)
     batches = Batches(plan.train, members, plan.loss, plan.batch_size, seeds)
     held_out = None
     if plan.validation is not None:
         held_out = Batches(plan.validation, members, plan.loss, evaluation_rows(network))
-    decays = bool(numbers.weight_decay.any())
     watch = _Watch(plan, state, members)
     before = np.empty_like(theta)
     with np.errstate(all="ignore"):  # what overflows shows as a loss that is not finite
@@ -203,34 +235,39 @@ def run(plan: Plan, state: State, members: Indices, epochs: range) -> None:
             losses: Array | float = 0.0
             for number, batch in enumerate(batches.epoch(epoch)):
                 step = epoch * batches.steps + number
-                lr = numbers.lr * theta.dtype.type(
-                    plan.schedule(step / (plan.epochs * batches.steps))
-                )
                 masks = dropout_masks(network, seeds, epoch, batch, numbers.dropout)
-                loss, g = gradient.at(batch, masks)
-                losses = losses + loss * batch.weight
-                if numbers.clip_norm is not None:
-                    g = clip(g, numbers.clip_norm)
-                if decays:
-                    np.copyto(
-                        theta, shrink(theta, lr, numbers.weight_decay), where=network.is_weight
-                    )
-                theta[...], *slots = rule(theta, g, step + 1, lr, *slots, *numbers.optimizer)
+                losses = losses + gradient.at(batch, masks) * batch.weight
+                factor = plan.schedule(step / (plan.epochs * batches.steps))
+                update(gradient, plan.optimizer, slots, step + 1, factor)
             held_out_loss = None
             if held_out is not None:
                 held_out_loss = evaluate(network, plan.loss, gradient.layers, held_out.epoch())
             if not watch.after(epoch, theta, before, np.asarray(losses), held_out_loss):
                 break
-    watch.close(theta, slots)
+    if not isinstance(where, slice):
+        state.theta[where] = theta
+        for kept, slot in zip(state.slots, slots, strict=True):
+            kept[where] = slot
+    watch.close()
+
+
+def _as_slice(members: Indices) -> Indices | slice:
+    """Return consecutive members as a slice, with which arrays are worked on where they lie."""
+    first, last = int(members[0]), int(members[-1])
+    return slice(first, last + 1) if last - first + 1 == len(members) else members
 
 
 class _Watch:
-    """What comes of an epoch, for a block of members: history, divergence, the best epoch."""
+    """What comes of an epoch, for a block of members: history, divergence, the best epoch.
+
+    A member that leaves is worked on to the block's end like the others; what it had is kept.
+    """
 
     def __init__(self, plan: Plan, state: State, members: Indices) -> None:
         self.plan, self.state, self.members = plan, state, members
         self.live = np.ones(len(members), dtype=np.bool_)
         self.epochs_run = 0
+        self.frozen: list[tuple[Indices, Array]] = []
 
     def after(
         self, epoch: int, theta: Array, before: Array, train_loss: Array, val_loss: Array | None
@@ -241,8 +278,9 @@ class _Watch:
         if val_loss is not None:
             finite &= np.isfinite(val_loss)
         if not (finite.all() and np.isfinite(theta).all()):
-            finite &= np.isfinite(theta).all(axis=1)
-            self._leave(self.live & ~finite, before, Status.DIVERGED, epoch)
+            diverged = self.live & ~(finite & np.isfinite(theta).all(axis=1))
+            self.frozen.append((self.members[diverged], before[diverged]))
+            self._leave(diverged, Status.DIVERGED, epoch)
         if epoch % plan.record_every == 0:
             live = self.members[self.live]
             column = epoch // plan.record_every
@@ -256,24 +294,21 @@ class _Watch:
             state.best_loss[chosen] = val_loss[better]
             state.best_epoch[chosen] = epoch + 1
             waited = epoch + 1 - state.best_epoch[self.members]
-            self._leave(self.live & (waited >= plan.patience), theta, Status.STOPPED, epoch + 1)
+            self._leave(self.live & (waited >= plan.patience), Status.STOPPED, epoch + 1)
         self.epochs_run = epoch + 1
         return bool(self.live.any())
 
-    def _leave(self, leaving: Array, theta: Array, status: Status, epochs_run: int) -> None:
+    def _leave(self, leaving: Array, status: Status, epochs_run: int) -> None:
         members = self.members[leaving]
-        self.state.theta[members] = theta[leaving]
         self.state.status[members] = status
         self.state.epochs_run[members] = epochs_run
         self.live &= ~leaving
 
-    def close(self, theta: Array, slots: Sequence[Array]) -> None:
-        """Put what goes on back into the state."""
-        state, members = self.state, self.members[self.live]
-        state.theta[members] = theta[self.live]
-        for kept, slot in zip(state.slots, slots, strict=True):
-            kept[members] = slot[self.live]
-        state.epochs_run[members] = self.epochs_run
+    def close(self) -> None:
+        """Freeze those that diverged as they stood before, and count the others' epochs."""
+        self.state.epochs_run[self.members[self.live]] = self.epochs_run
+        for members, theta in self.frozen:
+            self.state.theta[members] = theta
 
 
 def outputs(network: Network, theta: Array, x: Array) -> Iterator[tuple[slice, slice, Array]]:

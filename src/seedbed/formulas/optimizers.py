@@ -24,15 +24,6 @@ from seedbed.errors import SettingError
 Rule = Callable[..., tuple[Array, ...]]
 
 
-def shrink(w: Array, lr: Array, weight_decay: Array) -> Array:
-    """w <- w (1 - lr λ): weight decay decoupled from the gradient, taken before the step.
-
-    Source: Loshchilov, Hutter 2019, algorithm 2; the decay follows the learning rate, as in
-    PyTorch. It acts on weights, not on biases.
-    """
-    return w * (1 - lr * weight_decay)
-
-
 def sgd(w: Array, g: Array, k: int, lr: Array) -> tuple[Array, ...]:
     """w <- w - lr g."""
     return (w - lr * g,)
@@ -76,13 +67,13 @@ def adam(
     """m <- β1 m + (1 - β1) g;  v <- β2 v + (1 - β2) g²;  w <- w - lr m̂ / (√v̂ + ε).
 
     m̂ = m / (1 - β1^k), v̂ = v / (1 - β2^k); ε stands outside the root and is added to the
-    corrected √v̂ (Kingma, Ba 2015, algorithm 1).
+    corrected √v̂ (Kingma, Ba 2015, algorithm 1). Both corrections are taken out of the division,
+    with c = √(1 - β2^k):  lr m̂ / (√v̂ + ε) = (lr c / (1 - β1^k)) m / (√v + ε c).
     """
     m = beta1 * m + (1 - beta1) * g
     v = beta2 * v + (1 - beta2) * (g * g)
-    m_hat = m / (1 - beta1**k)
-    v_hat = v / (1 - beta2**k)
-    return w - lr * m_hat / (np.sqrt(v_hat) + epsilon), m, v
+    c = np.sqrt(1 - beta2**k)
+    return w - (lr * c / (1 - beta1**k)) * m / (np.sqrt(v) + epsilon * c), m, v
 
 
 def rprop(
@@ -115,7 +106,8 @@ class Optimizer:
     """What every optimizer has: a learning rate, decoupled weight decay, a rule and its state.
 
     lr            the learning rate, >= 0: a number, or one a member
-    weight_decay  decoupled: each step first multiplies the weights by 1 - lr λ (see ``shrink``)
+    weight_decay  decoupled: each step first multiplies the weights by 1 - lr λ
+                  (see ``penalties.shrink``)
 
     Raises: SettingError that names the value for a number out of its range.
     """

@@ -188,7 +188,8 @@ def fit(
         different = sorted(set(present.tolist()))
         flagged = len(present) < len(values)
         if len(different) < 2 and not (different and flagged):
-            notes.append(f"{name} is left out: it has the same value in every row")
+            same = "the same value in every row" if different else "no value in any row"
+            notes.append(f"{name} is left out: it has {same}")
         elif values.dtype == object:
             if len(different) > MOST_CATEGORIES or len(different) > max(20, len(present) / 2):
                 notes.append(

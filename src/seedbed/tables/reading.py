@@ -103,6 +103,8 @@ def _check_csv(path: Path, start: bytes) -> str:
             file.seek(0)
             lines = csv.reader(file, delimiter=separator)
             header = next(lines, [])
+            if not header:
+                raise TableError(f"{path} has no rows: it needs a header and rows of values")
             for name in header:
                 if header.count(name) > 1 or not name.strip():
                     raise TableError(

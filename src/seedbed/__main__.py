@@ -1,0 +1,7 @@
+"""``python -m seedbed`` is the command."""
+
+import sys
+
+from seedbed.cli import main
+
+sys.exit(main())

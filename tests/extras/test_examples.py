@@ -1,0 +1,24 @@
+"""The examples run as they stand, and are short."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
+
+
+def test_there_are_two():
+    assert [path.name for path in EXAMPLES] == ["table.py", "xor.py"]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs_and_has_at_most_30_lines(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 30
+    result = subprocess.run(
+        [sys.executable, "-W", "error", path], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    expected = {"xor": "seeds solve XOR", "table": "of 69 new rows predicted right"}
+    assert expected[path.stem] in result.stdout

@@ -1,0 +1,248 @@
+"""Model files: they give back what was saved, whole or not at all, and refuse what is not sound."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+
+import seedbed as sb
+from seedbed import files
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(20, 3))
+
+
+def population(**given):
+    network = sb.Network(
+        3, [sb.Dense(4, sb.leaky_relu(0.2), sb.orthogonal), sb.Dense(3, sb.elu(0.5)), sb.Dense(2)]
+    )
+    usual = {
+        "loss": sb.cross_entropy.smoothed(0.1),
+        "optimizer": sb.AdamW(lr=[0.01, 0.02, 0.03], weight_decay=0.1),
+        "schedule": sb.step_decay(at=[0.3, 0.6]),
+        "l2": (0.0, 0.1, 0.2),
+        "clip_norm": 2.0,
+        "validation": 0.3,
+        "patience": 4,
+        "batch_size": 5,
+        "epochs": 6,
+        "seeds": [4, 5, 2**62],
+    }
+    return sb.train(network, X, np.arange(20) % 2, **{**usual, **given})
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.safetensors"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"validation": None, "patience": None, "dtype": "float64"},
+        {"optimizer": sb.SGD(0.1, momentum=0.9, nesterov=True), "schedule": sb.cosine(0.1)},
+        {"optimizer": sb.Rprop(), "schedule": sb.constant, "dropout": 0.2},
+        {"optimizer": sb.RMSprop(), "schedule": sb.one_cycle()},
+        {"loss": sb.binary_cross_entropy.smoothed(0.2), "Y": RNG.uniform(size=(20, 2))},
+        {"loss": sb.huber(0.3), "Y": RNG.normal(size=(20, 2)), "schedule": sb.coslog4},
+        {"loss": sb.quantile(0.9), "Y": RNG.normal(size=(20, 2))},
+    ],
+)
+def test_what_is_loaded_is_what_was_saved(path, given):
+    given = dict(given)
+    Y = given.pop("Y", None)
+    p = population(**given) if Y is None else population_on(Y, **given)
+    p.save(path)
+    q = sb.load(path)
+    assert q.recipe == p.recipe
+    for name in ("theta", "seeds", "status", "epochs", "best_epoch", "loss"):
+        np.testing.assert_array_equal(getattr(q, name), getattr(p, name))
+        assert getattr(q, name).dtype.kind == getattr(p, name).dtype.kind
+    np.testing.assert_array_equal(q.history.train_loss, p.history.train_loss)
+    np.testing.assert_array_equal(q.history.epochs, p.history.epochs)
+    assert (q.history.val_loss is None) == (p.history.val_loss is None)
+    np.testing.assert_array_equal(q.predict(X), p.predict(X))
+
+
+def population_on(Y, **given):
+    network = sb.Network(3, [sb.Dense(4, sb.mish), sb.Dense(2)])
+    return sb.train(network, X, Y, epochs=2, seeds=range(3), **given)
+
+
+def test_every_formula_can_be_described():
+    layers = [
+        sb.Dense(2, unit if isinstance(unit, sb.Activation) else unit(), init, sb.zeros)
+        for unit, init in zip(
+            files.activations.BY_NAME.values(),
+            [*files.initializers.BY_NAME.values()] * 2,
+            strict=True,
+        )
+    ]
+    network = sb.Network(2, layers)
+    for loss in (sb.squared_error, sb.absolute_error, sb.poisson, sb.huber(), sb.quantile(0.1)):
+        recipe = sb.Recipe(network=network, loss=loss)
+        words = json.loads(json.dumps(files.describe(recipe)))
+        assert files.understand(words) == recipe
+
+
+def test_formulas_of_ones_own_are_not_written(path):
+    own = sb.Activation("mine", np.sin, lambda z, a: np.cos(z))
+    fake = sb.Activation("relu", lambda z: z, lambda z, a: z)
+    for activation in (own, fake):
+        network = sb.Network(3, [sb.Dense(2, activation), sb.Dense(2)])
+        p = sb.train(network, X, X[:, :2], loss=sb.squared_error, epochs=1)
+        with pytest.raises(sb.FileError, match="not one of Seedbed's own formulas"):
+            p.save(path)
+    assert not path.exists()
+
+
+def test_a_file_that_is_cut_short_anywhere_is_refused(path):
+    population().save(path)
+    whole = path.read_bytes()
+    for length in sorted({0, 1, 7, 8, 9, 100, *range(0, len(whole), 211), len(whole) - 1}):
+        path.write_bytes(whole[:length])
+        with pytest.raises(sb.FileError) as raised:
+            sb.load(path)
+        assert "\n" not in str(raised.value)
+
+
+def test_a_file_with_any_byte_changed_is_refused(path):
+    population().save(path)
+    whole = path.read_bytes()
+    for place in (*range(0, len(whole), 97), len(whole) - 1):
+        spoilt = bytearray(whole)
+        spoilt[place] ^= 0x11
+        path.write_bytes(spoilt)
+        with pytest.raises(sb.FileError) as raised:
+            sb.load(path)
+        assert "\n" not in str(raised.value)
+
+
+def edited(path, change):
+    """Rewrite the file's metadata."""
+    whole = path.read_bytes()
+    (length,) = struct.unpack("<Q", whole[:8])
+    header = json.loads(whole[8 : 8 + length])
+    change(header["__metadata__"])
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + whole[8 + length :])
+
+
+def signed(change):
+    """Edit the model's words as someone who also mends the checksum would."""
+
+    def whole_change(metadata, tensors):
+        model = json.loads(metadata["model"])
+        change(model)
+        metadata["model"] = json.dumps(model)
+        metadata["sha256"] = files._digest(metadata["model"], tensors)
+
+    return whole_change
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda m: m.update(version="2"), "is of format 2 and this Seedbed reads up to 1: upgrade"),
+        (lambda m: m.update(version="1.5"), "was changed or damaged"),
+        (lambda m: m.update(format="other"), "not one that Seedbed wrote"),
+        (lambda m: m.pop("sha256"), "was changed or damaged"),
+        (lambda m: m.update(model=m["model"].replace("0.02", "0.03")), "was changed or damaged"),
+        (lambda m: m.clear(), "not one that Seedbed wrote"),
+    ],
+)
+def test_an_edited_or_newer_file_is_refused(path, change, words):
+    population().save(path)
+    edited(path, change)
+    with pytest.raises(sb.FileError, match=words):
+        sb.load(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m["recipe"]["loss"].update(name="os.system"),
+        lambda m: m["recipe"]["optimizer"].update(name="__class__"),
+        lambda m: m["recipe"]["optimizer"].update(lr=-1),
+        lambda m: m["recipe"]["network"].update(inputs=4),
+        lambda m: m["recipe"]["network"]["layers"][0]["activation"].update(slope="x"),
+        lambda m: m["recipe"].update(l2=[0.1]),
+        lambda m: m["recipe"].update(unknown=1),
+        lambda m: m["recipe"].pop("network"),
+        lambda m: m.pop("recipe"),
+        lambda m: m.update(recipe=None),
+        lambda m: m["recipe"].update(network=[]),
+    ],
+)
+def test_a_file_whose_words_make_no_model_is_refused(path, change):
+    import safetensors
+
+    population().save(path)
+    with safetensors.safe_open(path, framework="np") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    edited(path, lambda metadata: signed(change)(metadata, tensors))
+    with pytest.raises(sb.FileError, match="does not describe a model") as raised:
+        sb.load(path)
+    assert "\n" not in str(raised.value)
+
+
+def test_other_files_are_refused(path, tmp_path):
+    with pytest.raises(sb.FileError, match="there is no file"):
+        sb.load(tmp_path / "none.safetensors")
+    with pytest.raises(sb.FileError, match="there is no file"):
+        sb.load(tmp_path)
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(sb.FileError, match="is not a model file, or was cut short"):
+        sb.load(path)
+    from safetensors.numpy import save_file
+
+    save_file({"theta": np.zeros((2, 2))}, path)
+    with pytest.raises(sb.FileError, match="not one that Seedbed wrote"):
+        sb.load(path)
+
+
+def test_what_was_there_stays_when_writing_fails(path, monkeypatch):
+    population().save(path)
+    before = path.read_bytes()
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", fail)
+        with pytest.raises(sb.FileError, match="No space left on device"):
+            population(seeds=[7, 8, 9]).save(path)
+    assert path.read_bytes() == before
+    assert [*path.parent.iterdir()] == [path]
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(sb.FileError, match=r"cannot write .*none.*No such file or directory"):
+        population().save(tmp_path / "none" / "m.safetensors")
+
+
+def test_a_link_is_followed_not_replaced(path, tmp_path):
+    population().save(path)
+    link = tmp_path / "link.safetensors"
+    link.symlink_to(path)
+    population(seeds=[7, 8, 9]).save(link)
+    assert link.is_symlink()
+    assert sb.load(path).seeds.tolist() == [7, 8, 9]
+
+
+def test_diverged_members_stay_marked(path):
+    network = sb.Network(3, [sb.Dense(2)])
+    with pytest.warns(sb.DivergenceWarning):
+        p = sb.train(
+            network,
+            X,
+            X[:, :2],
+            loss=sb.squared_error,
+            optimizer=sb.SGD([0.1, 1e30]),
+            seeds=[0, 1],
+        )
+    p.save(path)
+    assert sb.load(path).diverged.tolist() == [False, True]
+    assert np.isnan(sb.load(path).predict(X)[1]).all()
