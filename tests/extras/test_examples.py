@@ -1,5 +1,6 @@
 """The examples run as they stand, and are short."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,3 +23,15 @@ def test_an_example_runs_and_has_at_most_30_lines(path):
     assert result.returncode == 0, result.stderr
     expected = {"xor": "seeds solve XOR", "table": "of 69 new rows predicted right"}
     assert expected[path.stem] in result.stdout
+
+
+def test_the_readmes_python_runs(tmp_path, monkeypatch):
+    readme = (EXAMPLES[0].parents[1] / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```", readme, flags=re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(code, names)
+    assert repr(names["population"]).startswith(
+        "<Population of 100: 3-4-1 (tanh, identity); 100 finished; loss "
+    )
+    assert (tmp_path / "xor.safetensors").exists()
