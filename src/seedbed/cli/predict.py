@@ -37,7 +37,9 @@ def add_to(commands: Any) -> None:
         default="error",
         help="what to do with a category that was not there in training (error)",
     )
-    add("--json", action="store_true", help="print JSON records, without the table's own columns")
+    add(
+        "--json", action="store_true", help="print one JSON object: the columns that would be added"
+    )
     parser.set_defaults(run=run)
 
 

@@ -39,8 +39,20 @@ def add_to(commands: Any) -> None:
     add("--target", required=True, metavar="COLUMN", help="the column to predict")
     add("--task", choices=get_args(Task), help="inferred from the target if left out")
     add("--drop", action="append", default=[], metavar="COLUMN", help="leave a column out")
-    add("--hidden", type=widths, default=[64, 64], metavar="UNITS", help="64,64")
-    add("--activation", type=activation, default="relu", metavar="NAME", help="relu")
+    add(
+        "--hidden",
+        type=widths,
+        default=[64, 64],
+        metavar="UNITS",
+        help="of the hidden layers (64,64)",
+    )
+    add(
+        "--activation",
+        type=activation,
+        default="relu",
+        metavar="NAME",
+        help="of the hidden layers (relu)",
+    )
     add("--members", type=whole(1), default=8, metavar="N", help="networks to train (8)")
     add("--seed", type=whole(0), default=0, metavar="S", help="members are S, S+1, … (0)")
     add("--epochs", type=whole(1), default=200, metavar="N", help="at most (200)")
@@ -53,8 +65,20 @@ def add_to(commands: Any) -> None:
     )
     add("--batch-size", type=whole(1), default=64, metavar="N", help="rows a step (64)")
     add("--lr", type=number(0), default=0.002, metavar="RATE", help="learning rate (0.002)")
-    add("--dropout", type=number(0, 1, open_high=True), default=0.0, metavar="P", help="(0)")
-    add("--weight-decay", type=number(0), default=0.01, metavar="L", help="decoupled (0.01)")
+    add(
+        "--dropout",
+        type=number(0, 1, open_high=True),
+        default=0.0,
+        metavar="P",
+        help="share of activations (0)",
+    )
+    add(
+        "--weight-decay",
+        type=number(0),
+        default=0.01,
+        metavar="L",
+        help="of the weights, decoupled (0.01)",
+    )
     add(
         "--test",
         type=number(0, 1, open_low=True, open_high=True),
