@@ -9,13 +9,30 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from seedbed.errors import SettingError
+from seedbed.errors import SeedbedError, SettingError
 
 Array: TypeAlias = npt.NDArray[Any]
 """Floating point, unless a docstring says otherwise."""
 
 Numbers: TypeAlias = float | Sequence[float] | Array
 """A numeric hyperparameter: one value for all members, or one value a member, (P,)."""
+
+
+def one_line(value: object, most: int = 60) -> str:
+    """Return the value's repr in one line, cut to ``most`` characters, for messages."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def as_array(value: Any, name: str, error: type[SeedbedError]) -> Array:
+    """Return the value as an array.
+
+    Raises: the error given, where NumPy makes no array of it.
+    """
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, OverflowError):
+        raise error(f"{name} must be numbers in a regular array, not {one_line(value)}") from None
 
 
 def checked_numbers(
@@ -31,9 +48,11 @@ def checked_numbers(
 
     Raises: SettingError that names the value if one is NaN, infinite or out of the interval.
     """
-    array = np.asarray(value)
+    array = as_array(value, name, SettingError)
     if array.dtype.kind not in "fiu" or array.ndim > 1 or array.size == 0:
-        raise SettingError(f"{name} must be a number, or one number per member, not {value!r}")
+        raise SettingError(
+            f"{name} must be a number, or one number per member, not {one_line(value)}"
+        )
     floats = array.astype(np.float64)
     inside = (floats > low if open_low else floats >= low) & (
         floats < high if open_high else floats <= high
@@ -61,9 +80,11 @@ def checked_number(
 
     Raises: SettingError that names the value if it is several, not finite or out of the interval.
     """
+    array = as_array(value, name, SettingError)
+    if array.ndim or array.dtype.kind not in "fiu":
+        raise SettingError(f"{name} must be one number, not {one_line(value)}")
     number = checked_numbers(name, value, low, high, open_low=open_low, open_high=open_high)
-    if isinstance(number, tuple):
-        raise SettingError(f"{name} shapes the formula: give one number, not one per member")
+    assert isinstance(number, float)
     return number
 
 
@@ -82,5 +103,7 @@ def checked_count(name: str, value: int, least: int = 1) -> int:
     Raises: SettingError that names the value otherwise.
     """
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise SettingError(f"{name} must be a whole number of at least {least}, not {value!r}")
+        raise SettingError(
+            f"{name} must be a whole number of at least {least}, not {one_line(value)}"
+        )
     return int(value)

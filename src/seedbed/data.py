@@ -1,16 +1,18 @@
-"""Checks of what training is given (inputs, targets, weights, rows, seeds), and its split."""
+"""Checks of what training is given (inputs, targets, weights, rows), and its split."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from seedbed import streams
-from seedbed.arrays import Array
-from seedbed.engines.work import Data, Indices
+from seedbed.arrays import Array, as_array, one_line
+from seedbed.engines.work import Data, Indices, Rows
 from seedbed.errors import DataError, SettingError, ShapeError
 from seedbed.formulas.losses import Loss
 from seedbed.network import Network
@@ -42,7 +44,10 @@ def checked_targets(
     """
     t = _numbers(Y, name)
     if t.ndim not in (1, 2) or len(t) != rows:
-        raise ShapeError(f"{name} has shape {t.shape}; X has {rows} rows, so it needs {rows} too")
+        raise ShapeError(
+            f"{name} has shape {t.shape}; X has {rows} rows and the network {outputs} outputs, so "
+            f"it needs ({rows}, {outputs})" + (f" or ({rows},)" if outputs == 1 else "")
+        )
     if loss.targets == "classes" and (t.ndim == 1 or t.shape[1] == 1 < outputs):
         t = _one_hot(_finite(t.reshape(-1), name, np.float64), outputs, name)
     if t.ndim == 1:
@@ -66,14 +71,14 @@ def checked_targets(
                 f"row {row} of {name} sums to {sums[row]:g}; {loss.name} needs class numbers, or "
                 "rows of probabilities that sum to 1"
             )
+        t = (t / sums[:, None]).astype(t.dtype)  # the slope softmax(y) - t holds for sums of 1
     return t
 
 
-def check_sense(loss: Loss, network: Network, t: Array) -> None:
-    """Refuse what can be computed but cannot be meant: see the messages.
+def check_outputs(loss: Loss, network: Network) -> None:
+    """Refuse a last layer that can be computed with the loss but cannot be meant.
 
-    Shapes: t (N, O) as ``checked_targets`` returns it.
-    Raises: SettingError or DataError.
+    Raises: SettingError.
     """
     last = network.layers[-1].activation.name
     if loss.targets in ("probability", "classes") and last == "sigmoid":
@@ -86,13 +91,20 @@ def check_sense(loss: Loss, network: Network, t: Array) -> None:
             f"{loss.name} needs an output for each class, and the network has 1: give it 2 or "
             "more, or use binary_cross_entropy"
         )
-    one_class = (t.max(axis=0) == 1) & (t.min(axis=0) == 1)
+
+
+def check_classes(loss: Loss, t: Array) -> None:
+    """Refuse targets (N, O) that are all of one class: there is nothing to learn.
+
+    Raises: DataError.
+    """
+    one_class = t.min(axis=0) == 1
     if loss.targets == "classes" and one_class.any():
         raise DataError(
             f"all {len(t)} rows are of class {int(np.argmax(one_class))}: a classifier needs rows "
             "of at least two classes"
         )
-    if loss.targets == "probability" and network.outputs == 1 and t.min() == t.max() in (0, 1):
+    if loss.targets == "probability" and t.shape[1] == 1 and t.min() == t.max() in (0, 1):
         raise DataError(
             f"all {len(t)} targets are {t[0, 0]:g}: a classifier needs rows of both classes"
         )
@@ -111,30 +123,68 @@ def checked_weights(sample_weight: Any, rows: int, dtype: npt.DTypeLike, name: s
     w = _finite(w, name, dtype)
     if (w < 0).any() or not w.any():
         raise DataError(
-            f"{name} holds {w.min():g}; weights must be at least 0, and one of them greater"
+            f"{name} holds {w.min():g} at the least and {w.max():g} at the most; weights must be "
+            f"at least 0, and one of them greater, in {np.dtype(dtype).name}"
         )
     return w
 
 
-def checked_seeds(seeds: Any) -> npt.NDArray[np.int64]:
-    """Return the seeds as (P,): one whole number is one member, a sequence one member each.
+@dataclass(frozen=True, eq=False, repr=False)
+class GivenRows:
+    """The rows that were given for each member; see ``work.Rows``."""
 
-    Raises: SettingError for seeds that are not whole numbers from 0 to 2^63 - 1.
-    """
-    array = np.asarray(list(seeds) if isinstance(seeds, range | set | frozenset) else seeds)
-    if array.ndim > 1 or array.size == 0 or array.dtype.kind not in "iu":
-        raise SettingError(
-            f"seeds must be a whole number or a sequence of them, such as range(8), not {seeds!r}"
-        )
-    array = np.atleast_1d(array)
-    if array.min() < 0 or array.max() > np.iinfo(np.int64).max:
-        wrong = array.min() if array.min() < 0 else array.max()
-        raise SettingError(f"seed {wrong}: a seed must be a whole number from 0 to 2**63 - 1")
-    return array.astype(np.int64)
+    rows: Sequence[Indices]
+
+    @cached_property
+    def count(self) -> npt.NDArray[np.int64]:
+        """How many rows each member sees, (P,)."""
+        return np.array([len(rows) for rows in self.rows], dtype=np.int64)
+
+    def of(self, members: Indices) -> Indices:
+        """Return the members' row numbers, (p, n)."""
+        return np.stack([self.rows[member] for member in members])
 
 
-def checked_rows(rows: Any, members: int, total: int) -> list[Indices] | None:
-    """Return each member's row numbers: P arrays, which may differ in length.
+@dataclass(frozen=True, eq=False, repr=False)
+class SplitRows:
+    """One side of each member's split, drawn from its seed when it is asked for; see ``split``."""
+
+    total: int
+    share: float
+    seeds: npt.NDArray[np.int64]
+    given: Rows | None
+    held_out: bool
+
+    @cached_property
+    def count(self) -> npt.NDArray[np.int64]:
+        """How many rows each member sees, (P,)."""
+        if self.given is None:
+            out = self._held_out(self.total)
+            each = out if self.held_out else self.total - out
+            return np.full(len(self.seeds), each, dtype=np.int64)
+        return np.array([self._side(m).size for m in range(len(self.seeds))], dtype=np.int64)
+
+    def of(self, members: Indices) -> Indices:
+        """Return the members' row numbers, (p, n)."""
+        return np.stack([self._side(int(member)) for member in members])
+
+    def _side(self, member: int) -> Indices:
+        if self.given is None:
+            mine = different = np.arange(self.total, dtype=np.int32)
+        else:
+            mine = self.given.of(np.array([member]))[0]
+            different = np.unique(mine)
+        key = streams.keys(self.seeds[member : member + 1], "split")
+        out = np.zeros(self.total, dtype=np.bool_)
+        out[different[streams.order(key, len(different))[0, : self._held_out(len(different))]]] = 1
+        return mine[out[mine] == self.held_out]
+
+    def _held_out(self, different: int) -> int:
+        return min(max(round(self.share * different), 1), different - 1)
+
+
+def checked_rows(rows: Any, members: int, total: int) -> GivenRows | None:
+    """Return each member's row numbers, which may differ in how many they are.
 
     ``rows`` holds a sequence of row numbers for each member, or is a boolean array (P, N).
 
@@ -142,6 +192,10 @@ def checked_rows(rows: Any, members: int, total: int) -> list[Indices] | None:
     """
     if rows is None:
         return None
+    if not isinstance(rows, Iterable):
+        raise ShapeError(
+            f"rows is {one_line(rows)}: give a sequence of row numbers for each member"
+        )
     given: Sequence[Any] = list(rows)
     if len(given) != members:
         raise ShapeError(
@@ -149,19 +203,20 @@ def checked_rows(rows: Any, members: int, total: int) -> list[Indices] | None:
         )
     checked: list[Indices] = []
     for member, each in enumerate(given):
-        chosen = np.asarray(each)
+        name = f"rows[{member}]"
+        chosen = as_array(list(each) if isinstance(each, range) else each, name, DataError)
         if chosen.dtype == np.bool_ and chosen.shape == (total,):
             chosen = np.flatnonzero(chosen)
         if chosen.ndim != 1 or chosen.size == 0 or chosen.dtype.kind not in "iu":
             raise DataError(
-                f"rows[{member}] is {np.asarray(each)!r:.60}; each member needs row numbers, or a "
-                f"boolean for each of the {total} rows, with at least one row in it"
+                f"{name} is {one_line(each)}; each member needs row numbers, or a boolean for "
+                f"each of the {total} rows, with at least one row in it"
             )
         if chosen.min() < 0 or chosen.max() >= total:
             wrong = chosen.min() if chosen.min() < 0 else chosen.max()
-            raise DataError(f"rows[{member}] names row {wrong}; X has rows 0 to {total - 1}")
+            raise DataError(f"{name} names row {wrong}; X has rows 0 to {total - 1}")
         checked.append(chosen.astype(np.int32 if total < 2**31 else np.int64))
-    return checked
+    return GivenRows(checked)
 
 
 def split(data: Data, share: float, seeds: npt.NDArray[np.int64]) -> tuple[Data, Data]:
@@ -172,18 +227,15 @@ def split(data: Data, share: float, seeds: npt.NDArray[np.int64]) -> tuple[Data,
 
     Raises: DataError if a member has fewer than two different rows.
     """
-    kept, held_out = [], []
-    for member, seed in enumerate(seeds):
-        mine = np.arange(len(data.x), dtype=np.int32) if data.rows is None else data.rows[member]
-        different = np.unique(mine)
-        if len(different) < 2:
-            raise DataError("1 row cannot be split: give more rows, or leave validation out")
-        count = min(max(round(share * len(different)), 1), len(different) - 1)
-        order = streams.order(streams.keys(np.array([seed]), "split"), len(different))[0]
-        out = np.isin(mine, different[order[:count]])
-        kept.append(mine[~out])
-        held_out.append(mine[out])
-    return (Data(data.x, data.t, data.w, kept), Data(data.x, data.t, data.w, held_out))
+    least = len(data.x)
+    if isinstance(data.rows, GivenRows):
+        least = min(len(np.unique(rows)) for rows in data.rows.rows)
+    if least < 2:
+        raise DataError("1 row cannot be split: give more rows, or leave validation out")
+    kept, held_out = (
+        SplitRows(len(data.x), share, seeds, data.rows, side) for side in (False, True)
+    )
+    return Data(data.x, data.t, data.w, kept), Data(data.x, data.t, data.w, held_out)
 
 
 def check_weighed(data: Data, name: str) -> None:
@@ -193,9 +245,9 @@ def check_weighed(data: Data, name: str) -> None:
     """
     if data.w is None or data.rows is None:
         return
-    for member, rows in enumerate(data.rows):
-        if not data.w[rows].any():
-            raise DataError(f"all {len(rows)} {name} rows of member {member} have the weight 0")
+    for member, count in enumerate(data.rows.count):
+        if not data.w[data.rows.of(np.array([member]))].any():
+            raise DataError(f"all {count} {name} rows of member {member} have the weight 0")
 
 
 def _one_hot(classes: Array, outputs: int, name: str) -> Array:
@@ -212,7 +264,9 @@ def _one_hot(classes: Array, outputs: int, name: str) -> Array:
 
 
 def _numbers(values: Any, name: str) -> Array:
-    array = np.asarray(values)
+    if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
+        raise DataError(f"{name} has masked values: fill them in, or leave those rows out")
+    array = as_array(values, name, DataError)
     if array.dtype.kind not in "fiub":
         hint = ": np.unique(Y, return_inverse=True)[1] turns names into class numbers"
         raise DataError(

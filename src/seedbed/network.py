@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -133,12 +133,13 @@ class Network:
             for (W, b), layer in zip(self.blocks, self.layers, strict=True)
         ]
 
-    def init(self, seeds: npt.NDArray[np.int64], dtype: npt.DTypeLike = np.float64) -> Array:
-        """Return theta as each seed draws it, (P, D).
+    def init(self, seeds: Any, dtype: npt.DTypeLike = np.float64) -> Array:
+        """Return theta as each seed draws it, (P, D): a whole number, or a sequence of them.
 
         Every W and every b has a stream of its own, so that one layer's width leaves the other
         layers' draws as they are. Draws are made in float64 and rounded to ``dtype``.
         """
+        seeds = streams.checked_seeds(seeds)
         theta = np.empty((len(seeds), self.size), dtype=dtype)
         together = max(1, 2**17 // self.size)  # members drawn at once: a few megabytes
         for start in range(0, len(seeds), together):

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from seedbed.arrays import Array
+from seedbed.arrays import Array, one_line
 from seedbed.data import checked_inputs
 from seedbed.engines import numpy_engine
 from seedbed.engines.work import Status
 from seedbed.errors import DataError
-from seedbed.formulas.losses import log_softmax
 from seedbed.network import Network
 from seedbed.recipe import Recipe
 
@@ -44,15 +43,15 @@ class Population:
     theta       (P, D) parameters; ``recipe.network.views`` gives each layer's W and b
     seeds       (P,)
     status      (P,) "finished", "stopped" (early, by ``patience``), "diverged" or "interrupted"
-    epochs      (P,) epochs trained; for a diverged member, those before the one that failed
+    epochs      (P,) epochs trained; for a diverged member, those that led to its theta
     best_epoch  (P,) the epochs after which theta stood as it does now: fewer than ``epochs`` where
                 the best epoch was restored
     loss        (P,) the mean training loss at theta, without dropout and penalties; NaN where
                 diverged
     history     the losses along the way
 
-    A diverged member keeps the parameters that it had before the epoch that failed, for study;
-    its loss and predictions are NaN, so that it is never taken for a fitted one.
+    A diverged member keeps the last parameters with which its loss was finite, for study. Its loss
+    and predictions are NaN, so that it is never taken for a fitted one.
 
     ``population[3]``, ``population[2:5]`` and ``population[mask]`` are populations too.
     """
@@ -86,6 +85,8 @@ class Population:
 
     def __getitem__(self, which: int | slice | Any) -> Population:
         index = np.atleast_1d(np.arange(len(self))[which])
+        if index.ndim > 1 or index.size == 0:
+            raise IndexError(f"population[{one_line(which)}] must choose members, at least one")
         history = self.history
         return Population(
             recipe=self.recipe.take(index, len(self)),
@@ -148,9 +149,8 @@ class Population:
         files.save(path, self)
 
     def _predictions(self, y: Array) -> Array:
-        loss = self.recipe.loss
         with np.errstate(over="ignore", invalid="ignore"):
-            return loss.predict(log_softmax(y) if loss.targets == "classes" else y)
+            return self.recipe.loss.predict(self.recipe.loss.seen(y))
 
     def __repr__(self) -> str:
         names, counts = np.unique(self.status, return_counts=True)

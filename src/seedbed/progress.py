@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from seedbed.training import Progress
 
-_PATIENCE_SECONDS = 1.0
+_SHORT_SECONDS = 1.0
 
 
 class Meter:
@@ -22,9 +22,10 @@ class Meter:
     """
 
     def __init__(self, wanted: bool | None, epochs: int, members: int) -> None:
-        self.wanted = sys.stderr.isatty() if wanted is None else wanted
+        there = sys.stderr is not None
+        self.wanted = there and (sys.stderr.isatty() if wanted is None else wanted)
         self.members = members
-        self.wait = 0.0 if wanted else _PATIENCE_SECONDS
+        self.wait = 0.0 if wanted else _SHORT_SECONDS
         self.began = time.perf_counter()
         self.width = 0
 

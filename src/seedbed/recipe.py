@@ -9,14 +9,23 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from seedbed.arrays import Array, Numbers, checked_count, checked_number, checked_numbers
-from seedbed.data import checked_inputs, checked_seeds, checked_targets, checked_weights
+from seedbed.arrays import (
+    Array,
+    Numbers,
+    as_array,
+    checked_count,
+    checked_number,
+    checked_numbers,
+    one_line,
+)
+from seedbed.data import checked_inputs, checked_targets, checked_weights
 from seedbed.engines import numpy_engine, work
-from seedbed.errors import SettingError
+from seedbed.errors import DataError, SettingError, ShapeError
 from seedbed.formulas.losses import Loss
 from seedbed.formulas.optimizers import Adam, Optimizer, Rprop
 from seedbed.formulas.schedules import Schedule, constant
 from seedbed.network import Network
+from seedbed.streams import checked_seeds
 
 if TYPE_CHECKING:
     from seedbed.population import Population
@@ -73,9 +82,11 @@ class Recipe:
             ("schedule", Schedule, "sb.cosine()"),
         ):
             given = getattr(self, name)
-            if not isinstance(given, kind):
+            if not isinstance(given, kind) or type(given) is Optimizer:
                 called = f"; call it first: {given.__name__}(…)" if callable(given) else ""
-                raise SettingError(f"{name} must be such as {example}, not {given!r:.80}{called}")
+                raise SettingError(
+                    f"{name} must be such as {example}, not {one_line(given)}{called}"
+                )
         checked: dict[str, Any] = {
             "epochs": checked_count("epochs", self.epochs, least=0),
             "l1": checked_numbers("l1", self.l1, 0.0),
@@ -94,10 +105,10 @@ class Recipe:
             )
         for name, value in checked.items():
             object.__setattr__(self, name, value)
-        if self.engine not in ENGINES:
-            raise SettingError(f"engine must be one of {ENGINES}, not {self.engine!r}")
-        if self.dtype not in DTYPES:
-            raise SettingError(f"dtype must be one of {DTYPES}, not {self.dtype!r}")
+        for name, allowed in (("engine", ENGINES), ("dtype", DTYPES)):
+            given = getattr(self, name)
+            if not isinstance(given, str) or given not in allowed:
+                raise SettingError(f"{name} must be one of {allowed}, not {one_line(given)}")
         if isinstance(self.optimizer, Rprop) and self.schedule != constant:
             raise SettingError(
                 "Rprop finds its step sizes itself, so a schedule has no effect: leave it out"
@@ -105,7 +116,7 @@ class Recipe:
 
     def train(self, X: Any, Y: Any, *, seeds: Any = 0, **data: Any) -> Population:
         """Train one member for each seed; the same as ``seedbed.train``, which see for ``data``."""
-        from seedbed.training import train_recipe
+        from seedbed.training import train_recipe  # it needs recipes, and so stands above them
 
         return train_recipe(self, X, Y, seeds=seeds, **data)
 
@@ -133,7 +144,7 @@ class Recipe:
                 changed[name] = chosen if len(chosen) > 1 else chosen[0]
         return replace(self, optimizer=replace(self.optimizer, **optimizers), **own)
 
-    def numbers(self, members: int, dtype: npt.DTypeLike) -> work.Numbers:
+    def numbers(self, members: int, dtype: npt.DTypeLike) -> work.Hyperparameters:
         """Return the numeric hyperparameters of ``members`` as an engine takes them.
 
         Raises: SettingError if a number is given for more or fewer members than there are.
@@ -142,17 +153,27 @@ class Recipe:
         def column(name: str, value: Any) -> Array:
             if isinstance(value, tuple):
                 _check_one_a_member(name, value, members)
-            return np.asarray(value, dtype=dtype).reshape(-1, 1)
+            exact = np.asarray(value, dtype=np.float64).reshape(-1, 1)
+            with np.errstate(all="ignore"):
+                rounded = exact.astype(dtype)
+            changed = ~np.isfinite(rounded) | ((rounded == 0) != (exact == 0))
+            changed |= (rounded == 1) & (exact < 1)
+            if changed.any():
+                raise SettingError(
+                    f"{name} {exact[changed][0]:g} is {rounded[changed][0]:g} in "
+                    f"{np.dtype(dtype).name}: give another value, or dtype='float64'"
+                )
+            return rounded
 
         optimizer = self.optimizer
-        return work.Numbers(
+        return work.Hyperparameters(
             lr=column("lr", optimizer.lr),
             weight_decay=column("weight_decay", optimizer.weight_decay),
             l1=column("l1", self.l1),
             l2=column("l2", self.l2),
             dropout=column("dropout", self.dropout),
             clip_norm=None if self.clip_norm is None else column("clip_norm", self.clip_norm),
-            optimizer=tuple(column(type(optimizer).__name__, value) for value in optimizer.numbers),
+            optimizer=tuple(column(name, getattr(optimizer, name)) for name in optimizer.numbers),
         )
 
     def value_and_grad(
@@ -174,7 +195,10 @@ class Recipe:
         own dtype, which may be complex.
         Raises: ShapeError, DataError.
         """
-        theta = np.array(theta)  # a copy: the engine's buffers must not be the caller's
+        theta = as_array(theta, "theta", ShapeError).copy()  # the engine may change its own
+        if theta.dtype.kind not in "fc":
+            raise DataError(f"theta holds {theta.dtype} values; it needs floating point numbers")
+        self.network.views(theta)
         real = theta.real.dtype
         x = checked_inputs(X, self.network.inputs, real)
         t = checked_targets(Y, self.loss, self.network.outputs, len(x), real)
@@ -185,8 +209,11 @@ class Recipe:
         (batch,) = work.Batches(data, np.arange(1), self.loss, None).epoch()
         masks = []
         if seeds is not None:
+            seeds = checked_seeds(seeds)
+            if len(seeds) != len(theta):
+                raise ShapeError(f"theta has {len(theta)} rows and there are {len(seeds)} seeds")
             masks = numpy_engine.dropout_masks(
-                self.network, checked_seeds(seeds), epoch, batch, numbers.dropout
+                self.network, seeds, checked_count("epoch", epoch, 0), batch, numbers.dropout
             )
         with np.errstate(all="ignore"):
             return gradient.at(batch, masks) + gradient.penalty(), gradient.g

@@ -19,7 +19,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from seedbed.arrays import Array
+from seedbed.arrays import Array, as_array, one_line
+from seedbed.errors import SettingError
 
 Words: TypeAlias = npt.NDArray[np.uint64]
 Use = Literal["init", "order", "dropout", "split"]
@@ -29,6 +30,30 @@ _PIECE = 2**15
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
+
+
+def checked_seeds(seeds: Any) -> npt.NDArray[np.int64]:
+    """Return the seeds as (P,): one whole number is one member, a sequence one member each.
+
+    Raises: SettingError for seeds that are not whole numbers from 0 to 2^63 - 1.
+    """
+    if isinstance(seeds, range | set | frozenset):
+        seeds = list(seeds)
+    array = as_array(seeds, "seeds", SettingError)
+    if array.dtype == object and array.size and all(isinstance(s, int) for s in array.flat):
+        wrong = next((s for s in array.flat if not 0 <= s < 2**63), None)
+        if wrong is not None:
+            raise SettingError(f"seed {wrong}: a seed must be a whole number from 0 to 2**63 - 1")
+    if array.ndim > 1 or array.size == 0 or array.dtype.kind not in "iu":
+        raise SettingError(
+            "seeds must be a whole number or a sequence of them, such as range(8), not "
+            + one_line(seeds)
+        )
+    array = np.atleast_1d(array)
+    for wrong in (array.min(), array.max()):
+        if not 0 <= wrong < 2**63:
+            raise SettingError(f"seed {wrong}: a seed must be a whole number from 0 to 2**63 - 1")
+    return array.astype(np.int64)
 
 
 def mix(x: Words) -> Words:
@@ -44,7 +69,7 @@ def keys(seeds: npt.NDArray[np.int64], use: Use, *place: int) -> Words:
     ``place`` says where in the training: the epoch, the layer, or both.
     """
     key = mix(seeds.astype(np.uint64) + _GAMMA)
-    for coordinate in (_USES[use], *place):
+    for coordinate in (_USES[use], len(place), *place):  # so that no place begins another
         key = mix((key ^ np.array([coordinate], np.uint64)) + _GAMMA)
     return key
 

@@ -6,16 +6,18 @@ import signal
 import threading
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any, Literal
 
 import numpy as np
 
 from seedbed import data as checks
-from seedbed.arrays import Array, Numbers, checked_count
+from seedbed.arrays import Array, Numbers, as_array, checked_count, one_line
+from seedbed.data import GivenRows, SplitRows
 from seedbed.engines import numpy_engine
 from seedbed.engines.work import (
     Batches,
@@ -40,6 +42,7 @@ from seedbed.network import Network
 from seedbed.population import History, Population
 from seedbed.progress import Meter
 from seedbed.recipe import Recipe
+from seedbed.streams import checked_seeds
 
 STRETCH_SECONDS = 0.15
 """How long an engine works between looks at progress and callbacks."""
@@ -52,7 +55,7 @@ class Progress:
     epoch       epochs completed
     epochs      epochs asked for
     running     members whose training goes on
-    train_loss  (P,) each member's last recorded training loss; NaN before the first
+    train_loss  (P,) the training losses last recorded; NaN for members that ended before
     val_loss    (P,) the same of the held-out rows, or None
     """
 
@@ -102,8 +105,8 @@ def train(
     rows           each member's own rows: P sequences of row numbers, or booleans (P, N)
     start          theta to begin from, (P, D) or (D,), in place of the seeds' own draws
     progress       whether to show a progress line; None shows it on long work on a terminal
-    callbacks      called about ten times a second with a Progress; one that returns True ends
-                   the training
+    callbacks      called a few times a second with a Progress; one that returns something true
+                   ends the training
     record_every   keep the losses of every so many epochs only: the history holds
                    P · epochs / record_every numbers
 
@@ -120,7 +123,7 @@ def train(
     >>> population.predict(X).shape
     (8, 4, 1)
     """
-    shared = validation if isinstance(validation, tuple) else None
+    share, shared = _share_or_data(validation)
     recipe = Recipe(
         network=network,
         loss=loss,
@@ -133,7 +136,7 @@ def train(
         dropout=dropout,
         clip_norm=clip_norm,
         patience=patience,
-        validation=None if isinstance(validation, tuple) else validation,
+        validation=share,
         engine=engine,
         dtype=dtype,
     )
@@ -158,7 +161,7 @@ def train_recipe(
     Y: Any,
     *,
     seeds: Any = 0,
-    validation: tuple[Any, ...] | None = None,
+    validation: float | tuple[Any, ...] | None = None,
     sample_weight: Any = None,
     rows: Any = None,
     start: Any = None,
@@ -167,6 +170,11 @@ def train_recipe(
     record_every: int = 1,
 ) -> Population:
     """Train ``recipe`` from each seed; see ``train``."""
+    share, validation = _share_or_data(validation)
+    if share is not None:
+        recipe = replace(recipe, validation=share)
+    if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
+        raise SettingError(f"callbacks must be a list of functions, not {one_line(callbacks)}")
     plan = _planned(recipe, X, Y, seeds, validation, sample_weight, rows, record_every)
     members = len(plan.seeds)
     if start is None:
@@ -175,8 +183,8 @@ def train_recipe(
     else:
         theta = _checked_start(start, members, recipe)
     state = State.at_start(plan, theta)
-    with one_blas_thread():
-        with _interrupt() as interrupted, Meter(progress, plan.epochs, members) as meter:
+    with one_blas_thread(), _interrupt() as interrupted:
+        with Meter(progress, plan.epochs, members) as meter:
             _work(plan, state, interrupted, [*callbacks, meter.show])
         _conclude(plan, state)
         final = _final_loss(plan, state)
@@ -186,7 +194,7 @@ def train_recipe(
         seeds=plan.seeds,
         status=np.array([Status(code).name.lower() for code in state.status]),
         epochs=state.epochs_run,
-        best_epoch=state.best_epoch if plan.patience else state.epochs_run,
+        best_epoch=state.best_epoch if plan.patience else state.epochs_run.copy(),
         loss=final,
         history=History(
             np.arange(0, plan.epochs, plan.record_every), state.train_loss, state.val_loss
@@ -194,6 +202,11 @@ def train_recipe(
     )
     _tell(population)
     return population
+
+
+def _share_or_data(validation: Any) -> tuple[float | None, tuple[Any, ...] | None]:
+    """Return what was given to validate with: a share of the rows, or data."""
+    return (None, tuple(validation)) if isinstance(validation, tuple | list) else (validation, None)
 
 
 def _planned(
@@ -207,9 +220,10 @@ def _planned(
     record_every: int,
 ) -> Plan:
     network, loss = recipe.network, recipe.loss
-    seeds = checks.checked_seeds(seeds)
+    seeds = checked_seeds(seeds)
+    checks.check_outputs(loss, network)
     train = _checked_data(recipe, X, Y, sample_weight, ("X", "Y", "sample_weight"))
-    checks.check_sense(loss, network, train.t)
+    checks.check_classes(loss, train.t)
     train = Data(
         train.x, loss.smooth(train.t), train.w, checks.checked_rows(rows, len(seeds), len(train.x))
     )
@@ -258,28 +272,33 @@ def _checked_data(recipe: Recipe, X: Any, Y: Any, weights: Any, names: Sequence[
 
 def _check_unlike(plan: Plan, recipe: Recipe) -> None:
     """Refuse members that would be the same: an equal seed, and nothing else that differs."""
-    if plan.train.rows is not None and recipe.validation is None:
-        return  # each member has rows of its own
-    columns = [plan.seeds, *recipe.settings.values()]
-    different = len(set(zip(*(column.tolist() for column in columns), strict=True)))
-    if different < len(plan.seeds):
-        values, counts = np.unique(plan.seeds, return_counts=True)
+    columns = [plan.seeds.tolist(), *(s.tolist() for s in recipe.settings.values())]
+    given = plan.train.rows.given if isinstance(plan.train.rows, SplitRows) else plan.train.rows
+    if isinstance(given, GivenRows):
+        columns.append([rows.tobytes() for rows in given.rows])
+    members = Counter(zip(*columns, strict=True))
+    (seed, *_), times = members.most_common(1)[0]
+    if times > 1:
         raise SettingError(
-            f"seed {values[counts > 1][0]} is given {counts.max()} times with equal settings: "
-            "those members would be copies; give different seeds, such as range(8)"
+            f"seed {seed} is given {times} times with equal settings: those members would be "
+            "copies; give different seeds, such as range(8)"
         )
 
 
 def _checked_start(start: Any, members: int, recipe: Recipe) -> Array:
-    theta = np.array(start, dtype=recipe.dtype, ndmin=2)
+    given = as_array(getattr(start, "theta", start), "start", DataError)
+    if given.dtype.kind not in "fiu":
+        raise DataError(f"start holds {given.dtype} values; it needs numbers, or a Population")
+    with np.errstate(over="ignore"):
+        theta = np.atleast_2d(given).astype(recipe.dtype)
     size = recipe.network.size
     if theta.shape not in ((members, size), (1, size)):
         raise ShapeError(
-            f"start has shape {np.shape(start)}; {members} members of a {recipe.network} network "
+            f"start has shape {given.shape}; {members} members of a {recipe.network} network "
             f"need ({members}, {size}) or ({size},)"
         )
     if not np.isfinite(theta).all():
-        raise DataError("start holds numbers that are not finite: give finite parameters")
+        raise DataError(f"start holds numbers that are not finite in {recipe.dtype}")
     return np.repeat(theta, members, axis=0) if len(theta) < members else theta
 
 
@@ -294,7 +313,7 @@ def _work(
         began = time.perf_counter()
         stop = min(epoch + stretch, plan.epochs)
         for block in plan.blocks(state.running):
-            numpy_engine.run(plan, state, block, range(epoch, stop))
+            numpy_engine.run(plan, state, block, range(epoch, stop), interrupted.is_set)
             if interrupted.is_set():
                 return
         took = time.perf_counter() - began
@@ -302,7 +321,7 @@ def _work(
         epoch = stop
         progress = _progress(plan, state, epoch)
         answers = [callback(progress) for callback in callbacks]
-        if any(answer is True for answer in answers):
+        if any(answers):
             return
 
 
@@ -312,8 +331,8 @@ def _progress(plan: Plan, state: State, epoch: int) -> Progress:
         epoch=epoch,
         epochs=plan.epochs,
         running=state.running.size,
-        train_loss=state.train_loss[:, column],
-        val_loss=None if state.val_loss is None else state.val_loss[:, column],
+        train_loss=state.train_loss[:, column].copy(),
+        val_loss=None if state.val_loss is None else state.val_loss[:, column].copy(),
     )
 
 
@@ -329,7 +348,10 @@ def _conclude(plan: Plan, state: State) -> None:
 
 
 def _final_loss(plan: Plan, state: State) -> Array:
-    """Return the mean training loss at the parameters as they are now, (P,)."""
+    """Return the mean training loss at the parameters as they are now, (P,).
+
+    Whose loss stops being finite only here has diverged too.
+    """
     final = np.full(len(state.theta), np.nan, dtype=state.theta.dtype)
     fitted = np.flatnonzero(state.status != Status.DIVERGED)
     rows = evaluation_rows(plan.network)
@@ -338,6 +360,11 @@ def _final_loss(plan: Plan, state: State) -> Array:
             batches = Batches(plan.train, block, plan.loss, rows).epoch()
             layers = plan.network.views(state.theta[block])
             final[block] = numpy_engine.evaluate(plan.network, plan.loss, layers, batches)
+    lost = np.isinf(final) | (np.isnan(final) & (state.status != Status.DIVERGED))
+    state.status[lost] = Status.DIVERGED
+    state.theta[lost] = state.before[lost]
+    state.epochs_run[lost] = np.maximum(state.epochs_run[lost] - 1, 0)
+    final[lost] = np.nan
     return final
 
 
@@ -349,8 +376,8 @@ def _tell(population: Population) -> None:
         more = ", …" if diverged.sum() > 5 else ""
         warnings.warn(
             f"{diverged.sum()} of {len(population)} members diverged (seeds {seeds}{more}; the "
-            f"first in epoch {population.epochs[diverged].min()}) and were frozen as they stood "
-            "before: lower the learning rate, set clip_norm, or scale the inputs",
+            f"first after {population.epochs[diverged].min()} epochs) and were frozen as they "
+            "stood then: lower the learning rate, set clip_norm, or scale the inputs",
             DivergenceWarning,
             stacklevel=4,
         )
@@ -366,16 +393,20 @@ def _tell(population: Population) -> None:
 
 @contextmanager
 def _interrupt() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a flag, so that training ends between two steps of no member."""
+    """Turn the first Ctrl-C into a flag, so that every member ends with a whole epoch.
+
+    A second one is the usual one. Where Ctrl-C is ignored, or cannot be caught, it stays so.
+    """
     pressed = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
+    in_main = threading.current_thread() is threading.main_thread()
+    usual = signal.getsignal(signal.SIGINT) if in_main else None
+    if usual is None or usual is signal.SIG_IGN:
         yield pressed
         return
-    usual = signal.getsignal(signal.SIGINT)
 
     def press(number: int, frame: FrameType | None) -> None:
-        if pressed.is_set() and callable(usual):
-            usual(number, frame)
+        if pressed.is_set():
+            (usual if callable(usual) else signal.default_int_handler)(number, frame)
         pressed.set()
 
     signal.signal(signal.SIGINT, press)

@@ -161,7 +161,7 @@ def test_label_smoothing_moves_targets_towards_the_middle():
         (lambda: sb.elu(math.nan), "invalid alpha: nan"),
         (lambda: sb.huber(0.0), "invalid delta: 0.0"),
         (lambda: sb.quantile(1.0), "invalid q: 1.0"),
-        (lambda: sb.quantile([0.1, 0.2]), "q shapes the formula"),
+        (lambda: sb.quantile([0.1, 0.2]), "q must be one number"),
         (lambda: sb.cross_entropy.smoothed(1.0), "invalid smoothing: 1.0"),
         (lambda: sb.cosine(warmup=1.0), "invalid warmup: 1.0"),
         (lambda: sb.step_decay(at=[0.5, 2.0]), "invalid at: 2.0"),
@@ -260,7 +260,7 @@ def test_schedules_have_their_known_values():
 
 
 def one_step(optimizer, w, g, k, state):
-    numbers = [np.array([[value]]) for value in optimizer.numbers]
+    numbers = [np.array([[getattr(optimizer, name)]]) for name in optimizer.numbers]
     return optimizer.rule(w, g, k, np.array([[optimizer.lr]]), *state, *numbers)
 
 

@@ -17,6 +17,7 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(20, 2))
 Y = X[:, :1] * X[:, 1:] + 0.1 * RNG.normal(size=(20, 1))
 LINEAR = sb.Network(1, [sb.Dense(1)])
+LINEARS = sb.Network(2, [sb.Dense(3), sb.Dense(1)])
 
 
 def train(**given):
@@ -237,17 +238,31 @@ def test_a_member_that_diverges_is_frozen_marked_and_told_of():
     ran = int(population.epochs[1])
     assert 0 < ran < 40
     assert np.isfinite(population.theta).all()
-    assert np.isfinite(population.history.train_loss[1, :ran]).all()
-    assert np.isnan(population.history.train_loss[1, ran:]).all()
+    # the loss at theta is finite, and the one that the next epoch led to was not
+    assert np.isfinite(population.history.train_loss[1, : ran + 1]).all()
+    assert np.isnan(population.history.train_loss[1, ran + 1 :]).all()
     assert np.isnan(population.loss[1])
     assert np.isnan(population.predict(X)[1]).all()
     np.testing.assert_allclose(
         population.predict_mean(X), population.predict(X)[[0, 2]].mean(axis=0), rtol=1e-12
     )
-    # frozen as it stood before the epoch that failed
+    # frozen as it last stood with a finite loss
     network = population.network
     before = train(network=network, optimizer=sb.SGD(1e9), epochs=ran, seeds=1)
     np.testing.assert_array_equal(before.theta[0], population.theta[1])
+    assert before.status.tolist() == ["finished"]
+    with pytest.warns(sb.DivergenceWarning):  # one epoch more, and the end itself is bad
+        after = train(network=network, optimizer=sb.SGD(1e9), epochs=ran + 1, seeds=1)
+    assert after.status.tolist() == ["diverged"]
+    np.testing.assert_array_equal(after.theta, before.theta)
+    assert after.epochs.tolist() == [ran]
+
+
+def test_a_start_whose_loss_is_not_finite_has_diverged():
+    with pytest.warns(sb.DivergenceWarning, match="after 0 epochs"):
+        population = train(start=np.full(NETWORK.size, 1e200), network=LINEARS, epochs=0)
+    assert (population.status == "diverged").all()
+    assert np.isnan(population.loss).all()
 
 
 def test_when_all_diverge_there_is_nothing_to_predict_with():
@@ -357,7 +372,7 @@ def test_the_progress_line_shows_and_wipes_itself(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     train(epochs=3)  # a terminal, but short work
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr("seedbed.progress._PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("seedbed.progress._SHORT_SECONDS", 0.0)
     train(epochs=3, validation=0.3)
     assert "validation loss" in capsys.readouterr().err
 

@@ -7,7 +7,7 @@ dX is the derivative of a member's loss by X, and has X's shape.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,14 +17,14 @@ from seedbed.arrays import Array
 from seedbed.engines.work import (
     Batch,
     Batches,
+    Hyperparameters,
     Indices,
-    Numbers,
     Plan,
     State,
     Status,
     evaluation_rows,
 )
-from seedbed.formulas.losses import Loss, log_softmax
+from seedbed.formulas.losses import Loss
 from seedbed.formulas.optimizers import Optimizer
 from seedbed.formulas.penalties import penalty, penalty_d, shrink
 from seedbed.network import Network, Parameters
@@ -102,13 +102,12 @@ def loss_and_slope(loss: Loss, y: Array, t: Array, share: Array) -> tuple[Array,
 
     Shapes: y (P, B, O); t and share (Q, B, O) with Q = P or 1, share as in ``work.Batch``.
     """
-    if loss.targets == "classes":
-        y = log_softmax(y)
+    y = loss.seen(y)
     return mean_loss(loss, y, t, share), loss.df(y, t) * share
 
 
 def mean_loss(loss: Loss, y: Array, t: Array, share: Array) -> Array:
-    """Return Σ l · share, (P,); y is normalised already where the loss asks for it."""
+    """Return Σ l · share, (P,), for y as the loss sees it (``Loss.seen``)."""
     each = loss.f(y, t)
     return np.asarray(np.vecdot(share.reshape(len(share), -1), each.reshape(len(each), -1)))
 
@@ -118,8 +117,13 @@ def clip_factor(g: Array, norm: Array) -> Array:
 
     Source: Pascanu, Mikolov, Bengio 2013, algorithm 1.
     """
-    length = np.sqrt(np.vecdot(g, g))[:, None]
-    return np.asarray(norm / np.maximum(length, norm))
+    length = np.sqrt(np.vecdot(g, g))
+    large = np.isinf(length)
+    if large.any():  # the squares overflowed: take the longest part out first
+        longest = np.abs(g[large]).max(axis=1)
+        scaled = g[large] / longest[:, None]
+        length[large] = longest * np.sqrt(np.vecdot(scaled, scaled))
+    return np.asarray(norm / np.maximum(length[:, None], norm))
 
 
 def dropout_masks(
@@ -145,7 +149,9 @@ class Gradient:
     pieces  slices of D, for work on each parameter by itself
     """
 
-    def __init__(self, network: Network, loss: Loss, numbers: Numbers, theta: Array) -> None:
+    def __init__(
+        self, network: Network, loss: Loss, numbers: Hyperparameters, theta: Array
+    ) -> None:
         self.network, self.loss, self.numbers, self.theta = network, loss, numbers, theta
         self.layers = network.views(theta)
         self.g = np.empty_like(theta)
@@ -208,16 +214,17 @@ def evaluate(
     total: Array | float = 0.0
     for batch in batches:
         y, _ = forward(network, layers, batch.x)
-        if loss.targets == "classes":
-            y = log_softmax(y)
-        total = total + mean_loss(loss, y, batch.t, batch.share) * batch.weight
+        total = total + mean_loss(loss, loss.seen(y), batch.t, batch.share) * batch.weight
     return np.asarray(total)
 
 
-def run(plan: Plan, state: State, members: Indices, epochs: range) -> None:
+def run(
+    plan: Plan, state: State, members: Indices, epochs: range, stop: Callable[[], bool]
+) -> None:
     """Carry a block of members (see ``Plan.blocks``) through ``epochs``.
 
     Each epoch: a step for every batch, the validation loss, then what came of it (``_Watch``).
+    ``stop`` is asked before every step; when it says so, the members go back to the epoch's start.
     """
     network, numbers, seeds = plan.network, plan.numbers.take(members), plan.seeds[members]
     where = _as_slice(members)
@@ -227,25 +234,34 @@ def run(plan: Plan, state: State, members: Indices, epochs: range) -> None:
     held_out = None
     if plan.validation is not None:
         held_out = Batches(plan.validation, members, plan.loss, evaluation_rows(network))
-    watch = _Watch(plan, state, members)
-    before = np.empty_like(theta)
+    watch = _Watch(plan, state, members, epochs.start)
+    before = state.before[where]
+    earlier = np.empty_like(theta)
     with np.errstate(all="ignore"):  # what overflows shows as a loss that is not finite
         for epoch in epochs:
+            earlier[...] = before
             before[...] = theta
             losses: Array | float = 0.0
             for number, batch in enumerate(batches.epoch(epoch)):
+                if stop():
+                    theta[...] = before
+                    break
                 step = epoch * batches.steps + number
                 masks = dropout_masks(network, seeds, epoch, batch, numbers.dropout)
                 losses = losses + gradient.at(batch, masks) * batch.weight
                 factor = plan.schedule(step / (plan.epochs * batches.steps))
                 update(gradient, plan.optimizer, slots, step + 1, factor)
-            held_out_loss = None
-            if held_out is not None:
-                held_out_loss = evaluate(network, plan.loss, gradient.layers, held_out.epoch())
-            if not watch.after(epoch, theta, before, np.asarray(losses), held_out_loss):
-                break
+            else:
+                held_out_loss = None
+                if held_out is not None:
+                    held_out_loss = evaluate(network, plan.loss, gradient.layers, held_out.epoch())
+                losses = np.asarray(losses)
+                if watch.after(epoch, theta, before, earlier, losses, held_out_loss):
+                    continue
+            break
     if not isinstance(where, slice):
         state.theta[where] = theta
+        state.before[where] = before
         for kept, slot in zip(state.slots, slots, strict=True):
             kept[where] = slot
     watch.close()
@@ -263,24 +279,41 @@ class _Watch:
     A member that leaves is worked on to the block's end like the others; what it had is kept.
     """
 
-    def __init__(self, plan: Plan, state: State, members: Indices) -> None:
+    def __init__(self, plan: Plan, state: State, members: Indices, epochs_run: int) -> None:
         self.plan, self.state, self.members = plan, state, members
         self.live = np.ones(len(members), dtype=np.bool_)
-        self.epochs_run = 0
+        self.epochs_run = epochs_run
         self.frozen: list[tuple[Indices, Array]] = []
 
     def after(
-        self, epoch: int, theta: Array, before: Array, train_loss: Array, val_loss: Array | None
+        self,
+        epoch: int,
+        theta: Array,
+        before: Array,
+        earlier: Array,
+        train_loss: Array,
+        val_loss: Array | None,
     ) -> bool:
-        """Take the epoch down; return whether any member goes on."""
+        """Take the epoch down; return whether any member goes on.
+
+        A training loss is taken before the step that it leads to. So where it is not finite, the
+        epoch began badly, and the last good state is that before it; where a parameter or the
+        validation loss is not finite, it is the state that this epoch began with.
+        """
         plan, state = self.plan, self.state
-        finite = np.isfinite(train_loss)
-        if val_loss is not None:
-            finite &= np.isfinite(val_loss)
+        sound = np.isfinite(train_loss)
+        finite = sound & (True if val_loss is None else np.isfinite(val_loss))
         if not (finite.all() and np.isfinite(theta).all()):
-            diverged = self.live & ~(finite & np.isfinite(theta).all(axis=1))
-            self.frozen.append((self.members[diverged], before[diverged]))
-            self._leave(diverged, Status.DIVERGED, epoch)
+            for diverged, good, epochs_run in (
+                (self.live & ~sound, earlier, max(epoch - 1, 0)),
+                (
+                    self.live & sound & ~(finite & np.isfinite(theta).all(axis=1)),
+                    before,
+                    epoch,
+                ),
+            ):
+                self.frozen.append((self.members[diverged], good[diverged]))
+                self._leave(diverged, Status.DIVERGED, epochs_run)
         if epoch % plan.record_every == 0:
             live = self.members[self.live]
             column = epoch // plan.record_every

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from seedbed import streams
 from seedbed.arrays import Array
+from seedbed.errors import SettingError
 from seedbed.formulas.losses import Loss
 from seedbed.formulas.optimizers import Optimizer
 from seedbed.formulas.schedules import Schedule
@@ -30,12 +32,12 @@ class Status(IntEnum):
     STOPPED = 2
     """Its validation loss had not improved for ``patience`` epochs."""
     DIVERGED = 3
-    """Its loss or a parameter was not finite: frozen as it stood before that epoch."""
+    """Its loss or a parameter was not finite: frozen as it stood an epoch before that."""
     INTERRUPTED = 4
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Numbers:
+class Hyperparameters:
     """The numeric hyperparameters of P members: each (1, 1), or (P, 1) where members differ.
 
     ``clip_norm`` is None where nothing is clipped; ``optimizer`` is what the rule takes last.
@@ -49,13 +51,13 @@ class Numbers:
     clip_norm: Array | None
     optimizer: tuple[Array, ...]
 
-    def take(self, members: Indices) -> Numbers:
+    def take(self, members: Indices) -> Hyperparameters:
         """Return the numbers of ``members`` alone."""
 
         def of(number: Array) -> Array:
             return number if len(number) == 1 else number[members]
 
-        return Numbers(
+        return Hyperparameters(
             of(self.lr),
             of(self.weight_decay),
             of(self.l1),
@@ -66,6 +68,17 @@ class Numbers:
         )
 
 
+class Rows(Protocol):
+    """Which rows each member sees, where not all see all."""
+
+    @property
+    def count(self) -> npt.NDArray[np.int64]:
+        """How many rows each member sees, (P,)."""
+
+    def of(self, members: Indices) -> Indices:
+        """Return the row numbers (p, n) of members that see equally many."""
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Data:
     """Rows to train on or to validate with.
@@ -73,17 +86,13 @@ class Data:
     x     (N, I) inputs
     t     (N, O) targets, label smoothing applied
     w     (N,) row weights, or None where all weigh the same
-    rows  each member's own rows, P arrays of row numbers; None where all members see all N
+    rows  each member's own rows; None where all members see all N
     """
 
     x: Array
     t: Array
     w: Array | None = None
-    rows: Sequence[Indices] | None = None
-
-    def count(self, member: int) -> int:
-        """Return how many rows ``member`` sees."""
-        return len(self.x if self.rows is None else self.rows[member])
+    rows: Rows | None = None
 
 
 class Batch(NamedTuple):
@@ -94,9 +103,10 @@ class Batch(NamedTuple):
     t: Array
     """(Q, B, O)"""
     share: Array
-    """(Q, B, O): what each output's loss counts for in the batch's mean"""
-    weight: Array
-    """(Q,): what the batch's mean counts for in the mean over all rows"""
+    """(Q, B, O): what each output's loss counts for: 1/B, or w / (B w̄) with w̄ the mean of all
+    the member's row weights; over O too where outputs are averaged"""
+    weight: float
+    """the share of the rows that the batch holds"""
     start: int
     """how many of the epoch's rows came before"""
 
@@ -117,12 +127,13 @@ class Batches:
         seeds: npt.NDArray[np.int64] | None = None,
     ) -> None:
         self.data, self.loss, self.seeds = data, loss, seeds
-        self.n = data.count(int(members[0]))
+        self.rows = None if data.rows is None else data.rows.of(members)
+        self.n = len(data.x) if self.rows is None else self.rows.shape[1]
         self.batch_size = min(batch_size or self.n, self.n)
-        self.rows = None if data.rows is None else np.stack([data.rows[m] for m in members])
-        self.total = None
+        self.mean_weight = None
         if data.w is not None:
-            self.total = (data.w[None] if self.rows is None else data.w[self.rows]).sum(axis=1)
+            weights = data.w[None] if self.rows is None else data.w[self.rows]
+            self.mean_weight = weights.mean(axis=1, keepdims=True)
         self._equal_shares: dict[int, Array] = {}
         self._whole = self._batch(self.rows, 0, self.n) if self.batch_size == self.n else None
 
@@ -152,13 +163,14 @@ class Batches:
             chosen = rows[:, start:stop]
             x, t = x.take(chosen, axis=0), t.take(chosen, axis=0)
             w = None if w is None else w.take(chosen)
-        if w is None or self.total is None:
-            weight = np.full(1, (stop - start) / self.n, dtype=x.dtype)
-            return Batch(x, t, self._equal_share(stop - start), weight, start)
-        sums = w.sum(axis=1)
-        # a batch that weighs nothing has a loss and a gradient of 0, not of 0/0
-        share = w / np.where(sums > 0, sums, 1)[:, None]
-        return Batch(x, t, self._over_outputs(share), sums / self.total, start)
+        count = stop - start
+        if w is None or self.mean_weight is None:
+            share = self._equal_share(count)
+        else:
+            # over the mean weight of all rows, not of the batch: so that the batches' gradients
+            # add up to the whole's, and a batch that weighs nothing moves nothing
+            share = self._over_outputs(w / (self.mean_weight * count))
+        return Batch(x, t, share, count / self.n, start)
 
     def _equal_share(self, count: int) -> Array:
         if count not in self._equal_shares:
@@ -180,7 +192,7 @@ class Plan:
     loss: Loss
     optimizer: Optimizer
     schedule: Schedule
-    numbers: Numbers
+    numbers: Hyperparameters
     seeds: npt.NDArray[np.int64]
     train: Data
     validation: Data | None
@@ -207,14 +219,17 @@ class Plan:
         counts = np.zeros((len(self.seeds), 2), dtype=np.int64)
         for column, data in enumerate((self.train, self.validation)):
             if data is not None:
-                counts[:, column] = len(data.x) if data.rows is None else [*map(len, data.rows)]
+                counts[:, column] = len(data.x) if data.rows is None else data.rows.count
         return counts
 
     def _together(self, train_rows: int, validation_rows: int) -> int:
         batch = min(self.batch_size or train_rows, train_rows)
         seen = max(2 * batch, min(validation_rows, evaluation_rows(self.network)))
         numbers = 8 * self.network.size + 3 * seen * sum(self.network.widths)
-        return max(1, BLOCK_BYTES // (numbers * self.train.x.itemsize))
+        held = numbers * self.train.x.itemsize
+        if batch < train_rows or self.train.rows is not None:
+            held += 32 * train_rows  # an epoch's order, and the random words it is made of
+        return max(1, BLOCK_BYTES // held)
 
 
 BLOCK_BYTES = 2**21
@@ -232,7 +247,8 @@ class State:
     theta       (P, D) parameters
     slots       the optimizer's state, each (P, D)
     status      (P,) a Status each
-    epochs_run  (P,) epochs completed; for a diverged member, the epochs before the one that failed
+    before      (P, D) theta at the start of the last epoch carried out
+    epochs_run  (P,) epochs completed; for a diverged member, those that led to the frozen theta
     best        (P, D) the parameters with the lowest validation loss so far, where it is kept
     best_loss   (P,) that loss
     best_epoch  (P,) the number of epochs after which it was measured
@@ -241,6 +257,7 @@ class State:
 
     theta: Array
     slots: list[Array]
+    before: Array
     status: npt.NDArray[np.uint8]
     epochs_run: npt.NDArray[np.int64]
     best: Array | None
@@ -255,11 +272,18 @@ class State:
         count, recorded = len(theta), -(-plan.epochs // plan.record_every)
 
         def losses() -> Array:
-            return np.full((count, recorded), np.nan, dtype=theta.dtype)
+            try:
+                return np.full((count, recorded), np.nan, dtype=theta.dtype)
+            except (MemoryError, ValueError):
+                raise SettingError(
+                    f"a history of {count:,} members and {recorded:,} epochs does not fit into "
+                    "memory: keep fewer of them with record_every"
+                ) from None
 
         return cls(
             theta=theta,
             slots=plan.optimizer.init(theta, plan.numbers.lr),
+            before=theta.copy(),
             status=np.zeros(count, dtype=np.uint8),
             epochs_run=np.zeros(count, dtype=np.int64),
             best=None if plan.patience is None else theta.copy(),
@@ -275,13 +299,32 @@ class State:
         return np.flatnonzero(self.status == Status.RUNNING)
 
 
+_blas_lock = threading.Lock()
+_blas_users = 0
+_blas_limits: Any = None
+
+
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Hold BLAS to one thread, where threadpoolctl is there: members are the parallel axis."""
+    """Hold BLAS to one thread while any training runs: members are the parallel axis.
+
+    Only where threadpoolctl is installed; elsewhere the last bits of wide layers' products may
+    depend on how many threads BLAS uses.
+    """
+    global _blas_users, _blas_limits
     try:
         from threadpoolctl import threadpool_limits
     except ModuleNotFoundError:
         yield
         return
-    with threadpool_limits(limits=1, user_api="blas"):
+    with _blas_lock:
+        if _blas_users == 0:
+            _blas_limits = threadpool_limits(limits=1, user_api="blas")
+        _blas_users += 1
+    try:
         yield
+    finally:
+        with _blas_lock:
+            _blas_users -= 1
+            if _blas_users == 0:
+                _blas_limits.restore_original_limits()

@@ -141,6 +141,7 @@ def _gelu(z: Array) -> Array:
 
 
 def _gelu_d(z: Array, a: Array) -> Array:
+    z = np.minimum(np.maximum(z, -1e3), 1e3)  # far out the slope is 0 or 1, and z³ overflows
     u = np.tanh(_GELU_C * (z + 0.044715 * (z * z * z)))
     return 0.5 * (1 + u) + 0.5 * z * (1 - u * u) * (_GELU_C * (1 + 0.134145 * (z * z)))
 

@@ -60,6 +60,10 @@ class Loss:
         epsilon = checked_number("smoothing", epsilon, 0.0, 1.0, open_high=True)
         return replace(self, smoothing=epsilon)
 
+    def seen(self, y: Array) -> Array:
+        """Return what f, df and predict are given: log-probabilities for classes, else y itself."""
+        return log_softmax(y) if self.targets == "classes" else y
+
     def smooth(self, t: Array) -> Array:
         """Return the targets (…, O) that the loss is taken against, label smoothing applied."""
         if not self.smoothing:

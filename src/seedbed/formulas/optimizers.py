@@ -122,8 +122,8 @@ class Optimizer:
         raise NotImplementedError
 
     @property
-    def numbers(self) -> tuple[Numbers, ...]:
-        """What the rule takes after its state."""
+    def numbers(self) -> tuple[str, ...]:
+        """The names of what the rule takes after its state."""
         return ()
 
     def init(self, theta: Array, lr: Array) -> list[Array]:
@@ -155,8 +155,10 @@ class SGD(Optimizer):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check("momentum", "momentum", 0.0, 1.0, open_high=True)
-        if self.nesterov and not np.any(self.momentum):
-            raise SettingError("Nesterov's step needs a momentum: give one, such as momentum=0.9")
+        if self.nesterov and not np.all(self.momentum):
+            raise SettingError(
+                "Nesterov's step needs a momentum greater than 0: give one, such as momentum=0.9"
+            )
 
     @property
     def rule(self) -> Rule:
@@ -166,9 +168,9 @@ class SGD(Optimizer):
         return sgd_nesterov if self.nesterov else sgd_momentum
 
     @property
-    def numbers(self) -> tuple[Numbers, ...]:
+    def numbers(self) -> tuple[str, ...]:
         """The momentum, where there is one."""
-        return (self.momentum,) if np.any(self.momentum) else ()
+        return ("momentum",) if np.any(self.momentum) else ()
 
     def init(self, theta: Array, lr: Array) -> list[Array]:
         """Return a velocity of zero, where there is momentum."""
@@ -196,9 +198,9 @@ class RMSprop(Optimizer):
         return rmsprop
 
     @property
-    def numbers(self) -> tuple[Numbers, ...]:
+    def numbers(self) -> tuple[str, ...]:
         """ρ and ε."""
-        return self.rho, self.epsilon
+        return "rho", "epsilon"
 
     def init(self, theta: Array, lr: Array) -> list[Array]:
         """Return a mean square of zero."""
@@ -228,9 +230,9 @@ class Adam(Optimizer):
         return adam
 
     @property
-    def numbers(self) -> tuple[Numbers, ...]:
+    def numbers(self) -> tuple[str, ...]:
         """β1, β2 and ε."""
-        return self.beta1, self.beta2, self.epsilon
+        return "beta1", "beta2", "epsilon"
 
     def init(self, theta: Array, lr: Array) -> list[Array]:
         """Return both moments zero."""
@@ -267,6 +269,11 @@ class Rprop(Optimizer):
         self._check("grow_by", "grow_by", 1.0, open_low=True)
         self._check("smallest", "smallest step size", 0.0, open_low=True)
         self._check("largest", "largest step size", 0.0, open_low=True)
+        if np.max(self.smallest) > np.min(self.largest):
+            raise SettingError(
+                f"the smallest step size, {np.max(self.smallest):g}, must be at most the largest, "
+                f"{np.min(self.largest):g}"
+            )
 
     @property
     def rule(self) -> Rule:
@@ -274,9 +281,9 @@ class Rprop(Optimizer):
         return rprop
 
     @property
-    def numbers(self) -> tuple[Numbers, ...]:
+    def numbers(self) -> tuple[str, ...]:
         """The factors and bounds of the step size."""
-        return self.shrink_by, self.grow_by, self.smallest, self.largest
+        return "shrink_by", "grow_by", "smallest", "largest"
 
     def init(self, theta: Array, lr: Array) -> list[Array]:
         """Return no previous gradient, and the first step size lr for every parameter."""

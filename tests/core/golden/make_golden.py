@@ -3,7 +3,7 @@
 Needs PyTorch, and NumPy for the inputs; not Seedbed, so that the two sides share no code. The
 inputs stand in the file beside what came out, so the tests need neither PyTorch nor this script.
 
-    python tests/golden/make_golden.py
+    python tests/core/golden/make_golden.py
 """
 
 import json
