@@ -98,3 +98,11 @@ def test_rows_that_do_not_fit_are_refused(rows, error, words):
     for method in (p.outputs, p.predict, p.predict_mean):
         with pytest.raises(error, match=words):
             method(rows)
+
+
+def test_a_choice_of_no_member_or_of_two_axes_is_refused():
+    p = population()
+    for which in (np.zeros(5, dtype=bool), [], [[0, 1]], None, slice(0, 0)):
+        with pytest.raises(IndexError):
+            p[which]
+    assert [len(member) for member in p] == [1] * 5

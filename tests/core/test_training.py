@@ -308,6 +308,56 @@ def test_what_is_given_is_not_changed():
     assert (w == 1).all()
 
 
+def test_a_callbacks_answer_may_be_numpys_own_true():
+    with pytest.warns(sb.InterruptWarning):
+        population = train(epochs=10**6, callbacks=[lambda p: (p.train_loss > 0).all()])
+    assert (population.epochs < 10**6).all()
+
+
+def test_what_a_callback_is_told_is_its_own():
+    def spoil(progress):
+        progress.train_loss[:] = -1
+
+    assert (train(callbacks=[spoil]).history.train_loss > 0).all()
+
+
+def test_a_population_or_a_list_can_be_given_where_arrays_can():
+    first = train(epochs=2)
+    np.testing.assert_array_equal(train(start=first, epochs=0).theta, first.theta)
+    recipe = sb.Recipe(network=NETWORK, loss=sb.squared_error, epochs=2)
+    listed = recipe.train(X.tolist(), Y.tolist(), validation=[X.tolist(), Y.tolist()])
+    np.testing.assert_array_equal(listed.theta, recipe.train(X, Y, validation=(X, Y)).theta)
+    shared = recipe.train(X, Y, validation=0.2)
+    assert shared.recipe.validation == 0.2
+
+
+def test_clipping_works_where_squares_overflow():
+    network = sb.Network(1, [sb.Dense(1)])
+    population = sb.train(
+        network,
+        [[1e20]],
+        [0.0],
+        loss=sb.absolute_error,
+        optimizer=sb.SGD(0.25),
+        clip_norm=1.0,
+        epochs=1,
+        start=[1.0, 0.0],
+    )
+    np.testing.assert_allclose(population.theta, [[0.75, 0.0]], atol=1e-12)
+
+
+def test_weights_count_in_mini_batches_as_they_do_in_the_whole():
+    """With a small rate, an epoch of mini-batches moves as far as its gradients together."""
+    weight = np.r_[np.full(4, 50.0), np.ones(16)]
+    start = NETWORK.init([1])
+    common = {"sample_weight": weight, "start": start, "seeds": 1, "epochs": 1}
+    whole = train(**common, optimizer=sb.SGD(2e-7)).theta - start
+    for batch_size in (1, 2, 5):
+        steps = 20 // batch_size
+        moved = train(**common, optimizer=sb.SGD(2e-7 / steps), batch_size=batch_size).theta - start
+        np.testing.assert_allclose(moved, whole, rtol=1e-4, atol=1e-13)
+
+
 def test_callbacks_are_told_and_can_end_the_training(monkeypatch):
     monkeypatch.setattr(training, "STRETCH_SECONDS", 1e-9)
     told = []
@@ -485,6 +535,37 @@ CLASSES = sb.Network(2, [sb.Dense(3)])
         ({"rows": [[1], [1], [1]], "validation": 0.5}, sb.DataError, "1 row cannot be split"),
         ({"start": np.zeros((3, 4))}, sb.ShapeError, "start has shape"),
         ({"start": np.full(NETWORK.size, np.nan)}, sb.DataError, "start holds numbers"),
+        ({"start": ["a"] * NETWORK.size}, sb.DataError, "it needs numbers, or a Population"),
+        ({"start": 1j * np.ones(NETWORK.size)}, sb.DataError, "it needs numbers"),
+        ({"start": [[1], [1, 2]]}, sb.DataError, "start must be numbers in a regular array"),
+        ({"X": [[1, 2], [3]]}, sb.DataError, "X must be numbers in a regular array"),
+        ({"X": np.ma.masked_less(X, 0)}, sb.DataError, "X has masked values"),
+        ({"Y": Y[:, :, None]}, sb.ShapeError, r"so it needs \(20, 1\) or \(20,\)"),
+        ({"seeds": [[1, 2], [3]]}, sb.SettingError, "seeds must be numbers in a regular array"),
+        ({"seeds": 2**64}, sb.SettingError, r"seed 18446744073709551616: a seed must be"),
+        ({"seeds": [-1, 2**64]}, sb.SettingError, r"seed -1: a seed must be"),
+        ({"seeds": [[1, 2, 3]] * 3}, sb.SettingError, "seeds must be"),
+        ({"rows": 5}, sb.ShapeError, "rows is 5: give a sequence of row numbers for each"),
+        ({"rows": [[0, 1], [0, 1], [2]], "seeds": [4, 4, 4]}, sb.SettingError, "seed 4 is given 2"),
+        (
+            {"seeds": [1, 1, 2, 2, 2], "optimizer": sb.SGD([0.1, 0.2, 0.1, 0.1, 0.1])},
+            sb.SettingError,
+            "seed 2 is given 3 times",
+        ),
+        ({"optimizer": sb.SGD(0.1, momentum=[0.1, 0.2])}, sb.SettingError, "momentum holds 2"),
+        ({"optimizer": sb.Optimizer(0.1)}, sb.SettingError, "optimizer must be such as"),
+        ({"callbacks": print}, sb.SettingError, "callbacks must be a list of functions"),
+        ({"callbacks": [None]}, sb.SettingError, "callbacks must be a list of functions"),
+        ({"validation": True}, sb.SettingError, "validation must be one number, not True"),
+        ({"engine": np.array(["numpy"])}, sb.SettingError, "engine must be one of"),
+        ({"epochs": 10**13}, sb.SettingError, "keep fewer of them with record_every"),
+        ({"optimizer": sb.SGD(1e39), "dtype": "float32"}, sb.SettingError, "lr 1e.39 is inf in"),
+        ({"dropout": 1 - 1e-12, "dtype": "float32"}, sb.SettingError, "dropout 1 is 1 in float32"),
+        (
+            {"optimizer": sb.Adam(epsilon=1e-60), "dtype": "float32"},
+            sb.SettingError,
+            "epsilon 1e-60 is 0 in float32",
+        ),
     ],
 )
 def test_requests_that_cannot_be_meant_are_refused_in_one_line(given, error, words):

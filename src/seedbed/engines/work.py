@@ -318,8 +318,9 @@ def one_blas_thread() -> Iterator[None]:
         yield
         return
     with _blas_lock:
+        limits = threadpool_limits(limits=1, user_api="blas")
         if _blas_users == 0:
-            _blas_limits = threadpool_limits(limits=1, user_api="blas")
+            _blas_limits = limits  # it knows how many threads there were before any training
         _blas_users += 1
     try:
         yield

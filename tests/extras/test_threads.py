@@ -1,0 +1,37 @@
+"""BLAS's threads, which threadpoolctl holds."""
+
+import threading
+
+from threadpoolctl import threadpool_info
+
+import seedbed as sb
+
+
+def blas_threads():
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+
+def train(**given):
+    X, Y = sb.xor.data()
+    return sb.xor.recipe(3).train(X, Y, seeds=range(3), **given)
+
+
+def test_blas_has_one_thread_during_training_and_its_own_after_overlapping_ones():
+    entered, leave, during = threading.Event(), threading.Event(), []
+
+    def hold(progress):
+        entered.set()
+        leave.wait(10)
+
+    def look(progress):
+        during.append(blas_threads())
+
+    before = blas_threads()
+    thread = threading.Thread(target=lambda: train(callbacks=[hold]))
+    thread.start()
+    assert entered.wait(10)
+    train(callbacks=[look])
+    leave.set()
+    thread.join()
+    assert set(during[0]) == {1}
+    assert blas_threads() == before
