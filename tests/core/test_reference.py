@@ -304,30 +304,19 @@ def test_ctrl_c_is_looked_at_before_every_step(monkeypatch):
             asked.append(1)
             return len(asked) > 40
 
-    with monkeypatch.context() as patch, pytest.warns(sb.InterruptWarning):
-        patch.setattr("seedbed.training._interrupt", lambda: Entered(Pressed()))
-        population = sb.train(
-            NETWORK,
-            X,
-            CLASSES,
-            loss=sb.cross_entropy,
-            epochs=50,
-            batch_size=2,
-            seeds=range(2),
-            dtype="float64",
+    def train(epochs):
+        recipe = sb.Recipe(
+            network=NETWORK, loss=sb.cross_entropy, epochs=epochs, batch_size=2, dtype="float64"
         )
+        return recipe.train(X, CLASSES, seeds=range(2))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("seedbed.training._interrupt", lambda: Entered(Pressed()))
+        with pytest.warns(sb.InterruptWarning):
+            population = train(50)
     ran = int(population.epochs[0])
     assert 0 < ran < 4  # twelve steps an epoch
-    whole = sb.train(
-        NETWORK,
-        X,
-        CLASSES,
-        loss=sb.cross_entropy,
-        epochs=ran,
-        batch_size=2,
-        seeds=range(2),
-        dtype="float64",
-    )
+    whole = train(ran)
     np.testing.assert_array_equal(population.theta, whole.theta)
 
 

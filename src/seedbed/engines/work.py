@@ -308,8 +308,9 @@ _blas_limits: Any = None
 def one_blas_thread() -> Iterator[None]:
     """Hold BLAS to one thread while any training runs: members are the parallel axis.
 
-    Only where threadpoolctl is installed; elsewhere the last bits of wide layers' products may
-    depend on how many threads BLAS uses.
+    Only where threadpoolctl is installed; elsewhere, and where one of several trainings in threads
+    has ended before the others, the last bits of wide layers' products may depend on how many
+    threads BLAS uses.
     """
     global _blas_users, _blas_limits
     try:
@@ -327,5 +328,5 @@ def one_blas_thread() -> Iterator[None]:
     finally:
         with _blas_lock:
             _blas_users -= 1
-            if _blas_users == 0:
-                _blas_limits.restore_original_limits()
+            # every one restores: a thread that has set the number once keeps it to itself
+            _blas_limits.restore_original_limits()
