@@ -20,8 +20,8 @@ for part, rows in (("train", slice(0, 500)), ("new", slice(500, None))):
             lines.writerow([*x, data.target_names[t]])
 
 model, out = folder / "model.safetensors", folder / "predictions.csv"
-main(["train", str(folder / "train.csv"), "--target", "diagnosis", "--out", str(model)])
-main(["predict", str(model), str(folder / "new.csv"), "--out", str(out)])
+assert main(["train", f"{folder}/train.csv", "--target", "diagnosis", "--out", f"{model}"]) == 0
+assert main(["predict", f"{model}", f"{folder}/new.csv", "--out", f"{out}"]) == 0
 
 with out.open() as file:
     rows = list(csv.DictReader(file))

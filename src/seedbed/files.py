@@ -5,7 +5,7 @@ The header's metadata:
     format   "seedbed"
     version  the number of this format; a file of a later one is refused
     model    JSON: the recipe, each formula by its name and numbers, and a table's encoding if any
-    sha256   of all the rest, so that a damaged or edited file is told from a sound one
+    sha256   of version, model and tensors, so that a damaged file is told from a sound one
 
 Names are looked up in the visible tables of ``formulas``; nothing in a file is imported or run.
 """
@@ -66,7 +66,7 @@ def to_bytes(population: Population, table: Mapping[str, Any] | None = None) -> 
     if population.history.val_loss is not None:
         tensors["history.val_loss"] = population.history.val_loss
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    model = json.dumps({"recipe": describe(population.recipe), "table": table})
+    model = json.dumps({"recipe": describe(population.recipe), "table": table}, allow_nan=False)
     metadata = {
         "format": "seedbed",
         "version": str(VERSION),
@@ -85,20 +85,23 @@ def load(path: str | PathLike[str]) -> tuple[Population, dict[str, Any] | None]:
     """
     safetensors = _safetensors()
     path = Path(path)
-    if not path.is_file():
-        raise FileError(f"there is no file {path}: give the path of a model file")
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror}: give a model file's path") from None
     try:
         with safetensors.safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (safetensors.SafetensorError, OSError, ValueError, TypeError) as error:
+    except (safetensors.SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
         raise FileError(
             f"{path} is not a model file, or was cut short ({_first_line(error)}): write it again"
         ) from None
     if metadata.get("format") != "seedbed":
         raise FileError(f"{path} is a safetensors file, but not one that Seedbed wrote")
     version = metadata.get("version", "")
-    if version.isdecimal() and int(version) > VERSION:
+    if version.isdecimal() and len(version) < 9 and int(version) > VERSION:
         raise FileError(
             f"{path} is of format {version} and this Seedbed reads up to {VERSION}: upgrade it"
         )
@@ -112,7 +115,19 @@ def load(path: str | PathLike[str]) -> tuple[Population, dict[str, Any] | None]:
     try:
         model = json.loads(metadata["model"])
         population = _population(understand(model["recipe"]), tensors)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, SeedbedError) as error:
+        if not isinstance(model.get("table"), dict | None):
+            raise TypeError("the table's encoding is no object")
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        IndexError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+        MemoryError,
+        SeedbedError,
+    ) as error:
         raise FileError(
             f"{path} does not describe a model ({_first_line(error)}): write it again"
         ) from None
@@ -120,25 +135,38 @@ def load(path: str | PathLike[str]) -> tuple[Population, dict[str, Any] | None]:
 
 
 def _population(recipe: Recipe, tensors: Mapping[str, Array]) -> Population:
-    theta = tensors["theta"]
-    recipe.network.views(theta)
-    recipe.numbers(len(theta), theta.dtype)
-    history = History(
-        tensors["history.epochs"], tensors["history.train_loss"], tensors.get("history.val_loss")
-    )
-    a_member = ("seeds", "status", "epochs", "best_epoch", "loss", "history.train_loss")
-    for name in a_member:
-        if len(tensors[name]) != len(theta):
-            raise ValueError(f"{name} has {len(tensors[name])} rows, theta {len(theta)}")
+    members, recorded = len(tensors["theta"]), len(tensors["history.epochs"])
+    whole, real = np.dtype(np.int64), np.dtype(recipe.dtype)
+    for name, shape, dtype in (
+        ("theta", (members, recipe.network.size), real),
+        ("seeds", (members,), whole),
+        ("status", (members,), np.dtype(np.uint8)),
+        ("epochs", (members,), whole),
+        ("best_epoch", (members,), whole),
+        ("loss", (members,), real),
+        ("history.epochs", (recorded,), whole),
+        ("history.train_loss", (members, recorded), real),
+        ("history.val_loss", (members, recorded), real),
+    ):
+        tensor = tensors.get(name) if name == "history.val_loss" else tensors[name]
+        if tensor is not None and (tensor.shape != shape or tensor.dtype != dtype):
+            raise ValueError(f"{name} is {tensor.dtype} {tensor.shape}, not {dtype} {shape}")
+    recipe.numbers(members, real)
+    if not members or not np.isfinite(tensors["theta"]).all() or (tensors["seeds"] < 0).any():
+        raise ValueError("theta or seeds hold values that no training gives")
     return Population(
         recipe=recipe,
-        theta=theta,
+        theta=tensors["theta"],
         seeds=tensors["seeds"],
         status=_STATUSES[tensors["status"]],
         epochs=tensors["epochs"],
         best_epoch=tensors["best_epoch"],
         loss=tensors["loss"],
-        history=history,
+        history=History(
+            tensors["history.epochs"],
+            tensors["history.train_loss"],
+            tensors.get("history.val_loss"),
+        ),
     )
 
 
@@ -231,23 +259,52 @@ def write_whole(path: str | PathLike[str], content: bytes) -> None:
 
     Raises: FileError if it cannot be written.
     """
-    path = Path(path).resolve()
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
+        path = Path(os.path.realpath(path))  # a link is followed, not replaced
+        if path.exists() and not path.is_file():  # a pipe or a device holds nothing to be lost
+            path.write_bytes(content)
+            return
+        beside = _beside(path)
         try:
             with beside.open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
+            if path.exists():
+                beside.chmod(path.stat().st_mode)
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise FileError(f"cannot write {path}: {error.strerror or error}") from None
+        if hasattr(os, "O_DIRECTORY"):  # the new name is on the disk too
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+    except (OSError, ValueError) as error:
+        raise FileError(f"cannot write {path}: {getattr(error, 'strerror', error)}") from None
+
+
+def check_writable(path: str | PathLike[str]) -> None:
+    """Raise FileError if a file cannot be written there, before the work that leads to it."""
+    try:
+        path = Path(os.path.realpath(path))
+        if path.is_dir():
+            raise IsADirectoryError(21, "Is a directory")
+        if not path.exists() or path.is_file():
+            beside = _beside(path)
+            beside.touch(exist_ok=False)
+            beside.unlink()
+    except (OSError, ValueError) as error:
+        raise FileError(f"cannot write {path}: {getattr(error, 'strerror', error)}") from None
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{secrets.token_hex(8)}.part")
 
 
 def _digest(model: str, tensors: Mapping[str, Array]) -> str:
-    sha = hashlib.sha256(model.encode())
+    sha = hashlib.sha256(f"seedbed {VERSION}\n{model}".encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         sha.update(f"\n{name} {tensor.dtype.str} {tensor.shape}\n".encode())

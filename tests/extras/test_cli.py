@@ -6,15 +6,19 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
 import seedbed as sb
+from seedbed import files
 from seedbed.cli import main
+from seedbed.tables.encoding import Encoding, split_rows
+from seedbed.tables.reading import read
 
-RNG = np.random.default_rng(0)
 N = 120
 
 
@@ -36,7 +40,8 @@ def run(capsys):
 @pytest.fixture
 def csv(tmp_path):
     """Write a table of a category, a number with gaps, a class and a quantity; return its path."""
-    x, c = RNG.normal(size=N), RNG.choice(["red", "blue"], N)
+    rng = np.random.default_rng(0)
+    x, c = rng.normal(size=N), rng.choice(["red", "blue"], N)
     label = np.where((x > 0) ^ (c == "red"), "yes", "no")
     frame = pl.DataFrame(
         {
@@ -114,7 +119,8 @@ def test_train_and_predict_classes(run, csv, tmp_path):
     assert (status, err) == (0, "")
     assert "classification of label (inferred; --task sets it)" in out
     assert "x: 12 missing values, taken as the mean" in out
-    assert "96 rows to train on, 24 held out" in out
+    assert "96 rows to train on, a fifth of which each member holds out" in out
+    assert "24 rows to score on" in out
     for words in ("members ", "standard deviation", "ensemble ", "baseline ", "commonest class"):
         assert words in out
     population = sb.load(model)
@@ -141,6 +147,8 @@ def test_train_and_predict_classes(run, csv, tmp_path):
     status, out, _ = run("predict", model, csv)
     assert status == 0
     assert out == out_file.read_text()
+    refused(run("predict", model, csv, "--out", out_file), "is there already: give another name")
+    assert run("predict", model, csv, "--out", out_file, "--force")[0] == 0
     status, out, _ = run("predict", model, csv, "--json")
     assert json.loads(out)["predicted_label"] == frame["predicted_label"].to_list()
 
@@ -171,8 +179,6 @@ def test_train_and_predict_numbers(run, csv, tmp_path):
     assert told["task"] == "regression"
     assert told["rows"] == {"train": 96, "test": 24}
     assert [member["seed"] for member in told["members"]] == [5, 6]
-    assert told["ensemble"] > 0.7
-    assert abs(told["baseline"]) < 0.3
     status, out, _ = run("predict", model, csv)
     frame = pl.read_csv(out.encode())
     assert frame.columns[-2:] == ["predicted_size", "spread_size"]
@@ -180,31 +186,139 @@ def test_train_and_predict_numbers(run, csv, tmp_path):
     assert (frame["spread_size"] >= 0).all()
 
 
-def test_the_scores_are_those_of_the_held_out_rows(run, csv, tmp_path):
-    """A target that the inputs do not tell: a score on rows trained on would stand out."""
-    frame = pl.read_csv(csv).with_columns(pl.Series("coin", RNG.choice(["h", "t"], N).tolist()))
-    frame = frame.with_columns(pl.Series("z", RNG.normal(size=N)))
-    frame.write_csv(csv)
-    _, out, _ = run(
-        "train",
-        csv,
-        "--target",
-        "coin",
-        "--json",
-        "--members",
-        4,
-        "--epochs",
-        300,
-        "--patience",
-        300,
-        "--lr",
-        "0.01",
-        "--test",
-        "0.5",
+@pytest.mark.parametrize("seed", [0, 7])
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_every_number_is_what_the_model_and_the_split_give(run, csv, tmp_path, task, seed):
+    """Recompute all that is printed from the model file, the table and the documented split."""
+    model, out = tmp_path / "m.safetensors", tmp_path / "p.csv"
+    target, other = ("label", "size") if task == "classification" else ("size", "label")
+    words = [
+        "train", csv, "--target", target, "--drop", other, "--members", 3, "--seed", seed,
+        "--epochs", 30, "--patience", 6, "--hidden", "9,4", "--activation", "tanh", "--lr", "0.03",
+        "--batch-size", 16, "--dropout", "0.1", "--weight-decay", "0.2", "--test", "0.3",
+        "--out", model,
+    ]  # fmt: skip
+    status, printed, _ = run(*words, "--json")
+    assert status == 0
+    told = json.loads(printed)
+    population, _ = files.load(model)
+    recipe = population.recipe
+    assert recipe.network.widths[1:-1] == (9, 4)
+    assert {layer.activation for layer in recipe.network.layers[:-1]} == {sb.tanh}
+    assert recipe.optimizer == sb.AdamW(lr=0.03, weight_decay=0.2)
+    assert (recipe.batch_size, recipe.dropout, recipe.epochs) == (16, 0.1, 30)
+    assert (recipe.patience, recipe.validation) == (6, 0.2)
+
+    frame = pl.read_csv(csv)
+    rows = np.arange(N)
+    labels = np.array(frame["label"].to_list()) == "yes"
+    classes = labels.astype(int) if task == "classification" else None
+    train, test = split_rows(rows, 0.3, seed, classes)
+    assert sorted([*train, *test]) == rows.tolist()
+    x = frame["x"].to_numpy().astype(float)
+    seen = x[train][~np.isnan(x[train])]
+    X = np.zeros((N, 4), np.float32)
+    X[:, 0] = np.where(np.isnan(x), 0, (x - seen.mean()) / seen.std())
+    X[:, 1] = np.isnan(x)
+    X[:, 2] = [c == "blue" for c in frame["colour"]]
+    X[:, 3] = [c == "red" for c in frame["colour"]]
+    if task == "classification":
+        Y, mean, scale = labels.astype(float), 0.0, 1.0
+    else:
+        size = frame["size"].to_numpy()
+        mean, scale = size[train].mean(), size[train].std()
+        Y = (size - mean) / scale
+
+    again = recipe.train(X[train], Y[train], seeds=range(seed, seed + 3))
+    np.testing.assert_array_equal(again.theta, population.theta)  # trained on these rows alone
+    assert [m["epochs"] for m in told["members"]] == again.best_epoch.tolist()
+    assert [m["seed"] for m in told["members"]] == [seed, seed + 1, seed + 2]
+    each, together = again.predict(X), again.predict_mean(X)
+    if task == "classification":
+        right = [(p[test].argmax(axis=1) == Y[test]).mean() for p in each]
+        ensemble = (together[test].argmax(axis=1) == Y[test]).mean()
+        baseline = (Y[test] == (Y[train].mean() > 0.5)).mean()
+    else:
+        spread = ((Y[test] - Y[test].mean()) ** 2).sum()
+        right = [1 - ((p[test, 0] - Y[test]) ** 2).sum() / spread for p in each]
+        ensemble = 1 - ((together[test, 0] - Y[test]) ** 2).sum() / spread
+        baseline = 1 - ((Y[train].mean() - Y[test]) ** 2).sum() / spread
+    np.testing.assert_allclose([m["score"] for m in told["members"]], right, rtol=1e-6)
+    assert told["ensemble"] == pytest.approx(ensemble, rel=1e-6)
+    assert told["baseline"] == pytest.approx(baseline, rel=1e-6, abs=1e-9)
+    assert told["rows"] == {"train": len(train), "test": len(test)}
+
+    shown = run(*words)[1]
+    deviation = np.std(right, ddof=1)
+    percent = task == "classification"
+    for value in (*right, ensemble, np.mean(right), deviation, min(right), max(right)):
+        assert (f"{100 * value:.1f} %" if percent else f"{value:.4f}") in shown
+
+    assert run("predict", model, csv, "--out", out)[0] == 0
+    predicted = pl.read_csv(out)
+    if task == "classification":
+        np.testing.assert_allclose(predicted["probability_yes"], together[:, 1], rtol=1e-5)
+        chosen = together.argmax(axis=1)
+        assert predicted["predicted_label"].to_list() == np.array(["no", "yes"])[chosen].tolist()
+        agreement = np.mean([p.argmax(axis=1) == chosen for p in each], axis=0)
+        np.testing.assert_allclose(predicted["agreement"], agreement)
+    else:
+        values = mean + scale * each[:, :, 0].astype(float)
+        np.testing.assert_allclose(predicted["predicted_size"], values.mean(axis=0), rtol=1e-6)
+        np.testing.assert_allclose(predicted["spread_size"], values.std(axis=0), rtol=1e-6)
+
+
+def test_diverged_members_are_left_out_of_scores_and_predictions(run, csv, tmp_path):
+    model, out = tmp_path / "m.safetensors", tmp_path / "p.csv"
+    run("train", csv, "--target", "label", "--members", 3, "--epochs", 20, "--out", model)
+    population, words = files.load(model)
+    status = population.status.copy()
+    status[1] = "diverged"
+    files.save(model, replace(population, status=status), words)
+    assert run("predict", model, csv, "--out", out)[0] == 0
+    predicted, fitted = pl.read_csv(out), population[[0, 2]]
+    X, _ = Encoding.from_words(words).inputs(read(csv))
+    np.testing.assert_allclose(
+        predicted["probability_yes"], fitted.predict_mean(X)[:, 1], rtol=1e-5
     )
-    told = json.loads(out)
-    assert told["ensemble"] < 0.75
-    assert 0.3 < told["baseline"] < 0.7
+    assert set(predicted["agreement"]) <= {0.0, 0.5, 1.0}
+
+
+def test_few_rows_to_score_on_are_no_error(run, tmp_path):
+    path, model = tmp_path / "t.csv", tmp_path / "m.safetensors"
+    path.write_text("x,y\n1,1.5\n2,2.5\n3,3.25\n4,4.5\n5,5.5\n")
+    status, out, err = run("train", path, "--target", "y", "--epochs", 3, "--out", model)
+    assert (status, err) == (0, "")
+    assert "R² says nothing" in out
+    assert model.exists()
+
+
+def test_what_is_written_to_a_pipe_is_utf_8_whatever_the_terminal_speaks(csv, tmp_path):
+    model = tmp_path / "m.safetensors"
+    csv.write_text(csv.read_text().replace("red", "röt"), encoding="utf-8")
+    main(["train", str(csv), "--target", "label", "--epochs", "2", "--out", str(model)])
+    with (
+        csv.open("rb") as table,
+        shell(
+            "predict", model, "-", env={**os.environ, "PYTHONIOENCODING": "ascii"}, stdin=table
+        ) as process,
+    ):
+        out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert "röt" in out
+
+
+def test_output_that_cannot_be_written_is_one_line(csv):
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "seedbed", "xor", "--seeds", "2", "--epochs", "2"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert result.returncode == 2
+    assert result.stderr == "seedbed xor: cannot write the output: No space left on device\n"
 
 
 def test_an_unseen_category_is_refused_or_taken_as_missing(run, csv, tmp_path):
@@ -232,6 +346,11 @@ def test_an_unseen_category_is_refused_or_taken_as_missing(run, csv, tmp_path):
         (["--target", "label", "--lr", "nan"], "invalid value: nan"),
         (["--target", "label", "--lr", "fast"], "expected a number, not 'fast'"),
         (["--target", "label", "--members", "0"], "expected a whole number of at least 1, not '0'"),
+        (["--target", "label", "--out", "/"], "Is a directory"),
+        (["--target", "label", "--out", "x" * 300], "File name too long"),
+        (["--target", "label", "--seed", "9" * 30], "expected a whole number of at most"),
+        (["--target", "label", "--members", "9" * 9], "expected a whole number of at most"),
+        (["--target", "label", "--hidden", "99999999999"], "such as 64,64"),
         (["--target", "label", "--seed", "-3"], "expected a whole number of at least 0, not '-3'"),
         (["--target", "label", "--hidden", "64,x"], "such as 64,64, not '64,x'"),
         (["--target", "label", "--hidden", "0"], "such as 64,64, not '0'"),
@@ -242,7 +361,7 @@ def test_an_unseen_category_is_refused_or_taken_as_missing(run, csv, tmp_path):
         (["--target", "label", "--task", "regression"], "where a number is expected"),
         (["--target", "size", "--task", "classification"], "too many for classes"),
         (["--target", "label", "--task", "ranking"], "invalid choice: 'ranking'"),
-        (["--target", "label", "--out", "no/such/folder/m"], "give a file name in a folder"),
+        (["--target", "label", "--out", "no/such/folder/m"], "No such file or directory"),
         (["--target", "label", "--wide", "3"], "unrecognized arguments: --wide 3"),
         ([], "the following arguments are required: --target"),
     ],
@@ -261,7 +380,7 @@ def test_train_refuses_in_one_line(run, csv, words, told):
         (b"x,label\n1,yes\n2,yes\n", "is 'yes' in all 2 rows"),
         (b"x,label\n1,yes\n2\n", "has 1 fields and the header 2"),
         (b"\x89PNG\x00\x00", "is a binary file"),
-        (b"label\nyes\nno\nyes\nno\nno\nyes\n", "has no column left to learn from"),
+        (b"label\nyes\nno\nyes\nno\nno\nyes\n", "has no column to learn from: it holds the target"),
         (b"x,label\n1,yes\n2,no\n", "cannot be split"),
     ],
 )
@@ -280,7 +399,8 @@ def test_tables_that_cannot_be_trained_on_are_refused(run, tmp_path, content, to
         (["grow"], "invalid choice: 'grow'"),
         ([], "the following arguments are required: COMMAND"),
         (["train", "none.csv", "--target", "y"], "cannot read none.csv: No such file"),
-        (["predict", "none.safetensors", "none.csv"], "there is no file none.safetensors"),
+        (["predict", "none.safetensors", "none.csv"], "cannot read none.safetensors: No such file"),
+        (["predict", "x" * 300, "none.csv"], "File name too long"),
     ],
 )
 def test_the_command_refuses_in_one_line(run, words, told):
@@ -291,12 +411,16 @@ def test_files_that_are_there_are_not_lost(run, csv, tmp_path):
     model = tmp_path / "m.safetensors"
     data = csv.read_bytes()
     common = ["train", csv, "--target", "label", "--members", 1, "--epochs", 2, "--out"]
-    refused(run(*common, csv), "is there already and is not a model file")
+    refused(run(*common, csv), "is there already and is not a sound model file")
     assert csv.read_bytes() == data
     assert run(*common, model)[0] == 0
     first = model.read_bytes()
-    refused(run("predict", model, csv, "--out", csv), "would overwrite")
-    refused(run("predict", model, csv, "--out", model), "would overwrite")
+    refused(run("predict", model, csv, "--out", csv), "is there already")
+    refused(run("predict", model, csv, "--out", model), "is there already")
+    link = tmp_path / "link.csv"
+    link.symlink_to(csv)
+    for same in (csv, link, model):
+        refused(run("predict", model, csv, "--out", same, "--force"), "would overwrite")
     assert csv.read_bytes() == data
     assert model.read_bytes() == first
     assert run(*common, model, "--seed", 3)[0] == 0  # a model file may be replaced
@@ -370,10 +494,10 @@ def test_ctrl_c_ends_training_early_and_keeps_what_there_is(csv, tmp_path):
         "train", csv, "--target", "label", "--members", 2, "--epochs", 10**7, "--patience", 10**7,
         "--out", model,
     ) as process:  # fmt: skip
-        time.sleep(3)
+        time.sleep(4)  # long enough for it to have begun, however slow the machine
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
-    assert process.returncode == 0, err
+    assert process.returncode == 130, err
     assert "warning: training was stopped after" in err
     assert "interrupted" in out
     assert (sb.load(model).status == "interrupted").all()

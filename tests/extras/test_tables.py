@@ -1,5 +1,8 @@
 """Tables to arrays and back: what is read, what it becomes, and what is refused."""
 
+import io
+import json
+
 import numpy as np
 import polars as pl
 import pytest
@@ -8,7 +11,7 @@ from hypothesis import strategies as st
 
 import seedbed as sb
 from seedbed.tables.encoding import Encoding, Target, find_target, fit, split_rows
-from seedbed.tables.reading import read, with_columns, write
+from seedbed.tables.reading import free_names, read, to_bytes
 
 
 @pytest.fixture
@@ -21,16 +24,42 @@ def table(tmp_path):
     return write_and_read
 
 
-def test_columns_are_numbers_or_texts(table):
+def test_a_column_is_read_as_what_it_is_asked_for(table):
     t = table(
         'n,text,mixed,flag,gone\n1,red,1,true,\n-2.5e3,"a, ""b""",x,false,NA\n ,?,,true,nan\n'
     )
     assert len(t) == 3
-    np.testing.assert_array_equal(t.columns["n"], [1, -2500, np.nan])
-    assert t.columns["text"].tolist() == ["red", 'a, "b"', None]
-    assert t.columns["mixed"].tolist() == ["1", "x", None]
-    assert t.columns["flag"].tolist() == ["true", "false", "true"]
-    assert t.columns["gone"].tolist() == [None, None, None]
+    np.testing.assert_array_equal(t.numbers("n"), [1, -2500, np.nan])
+    assert t.texts("n").tolist() == ["1", "-2.5e3", None]
+    assert t.texts("text").tolist() == ["red", 'a, "b"', None]
+    assert t.texts("mixed").tolist() == ["1", "x", None]
+    assert t.texts("flag").tolist() == ["true", "false", "true"]
+    assert t.texts("gone").tolist() == [None, None, None]
+    assert [t.is_numeric(name) for name in t.frame.columns] == [True, False, False, False, False]
+    with pytest.raises(sb.TableError, match=r"'mixed' of .* holds 'x' in row 2, where a number is"):
+        t.numbers("mixed")
+
+
+@pytest.mark.parametrize(
+    ("values", "numeric"),
+    [
+        (["1", "2.5", "-3e-4"], True),
+        (["01", "02"], False),  # a code keeps its zero
+        (["0.5", "0"], True),
+        (["9007199254740993123", "1"], False),  # more digits than a number holds
+        (["1,5", "2,0"], False),
+    ],
+)
+def test_numbers_that_are_names_stay_texts(table, values, numeric):
+    t = table("a,b\n" + "".join(f'"{value}",x\n' for value in values))
+    assert t.is_numeric("a") == numeric
+    assert t.texts("a").tolist() == values
+
+
+def test_decimal_commas_are_read_where_semicolons_separate(table):
+    t = table("a;b\n1,5;x\n-20,25;y\n3;z\n")
+    assert t.is_numeric("a")
+    np.testing.assert_array_equal(t.numbers("a"), [1.5, -20.25, 3])
 
 
 @pytest.mark.parametrize(
@@ -44,12 +73,26 @@ def test_columns_are_numbers_or_texts(table):
         "a,b\n\n1,x\n\n2,y\n\n",
         "a,b\n1,x\n,\n2,y",
         '"a","b"\n"1","x"\n"2","y"\n',
+        '"a";"b"\n"1";"x"\n"2";"y"\n',
     ],
 )
 def test_ways_to_write_one_table(table, text):
     t = table(text)
-    np.testing.assert_array_equal(t.columns["a"], [1, 2])
-    assert t.columns["b"].tolist() == ["x", "y"]
+    np.testing.assert_array_equal(t.numbers("a"), [1, 2])
+    assert t.texts("b").tolist() == ["x", "y"]
+    assert t.frame.columns == ["a", "b"]
+
+
+def test_rows_are_not_lost_where_an_empty_line_is_a_value(table):
+    np.testing.assert_array_equal(table("a\n1\n\nNA\n5\n").numbers("a"), [1, np.nan, np.nan, 5])
+    passed_over = table("a,b\n1,x\n\n,\n2,y\n")
+    assert passed_over.notes == ("2 empty rows are passed over",)
+
+
+def test_a_name_with_brackets_is_that_files_own(tmp_path):
+    (tmp_path / "data1.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "data[1].csv").write_text("c,d\n3,4\n")
+    assert read(tmp_path / "data[1].csv").frame.columns == ["c", "d"]
 
 
 def test_parquet_is_read_as_csv_is(tmp_path):
@@ -57,18 +100,20 @@ def test_parquet_is_read_as_csv_is(tmp_path):
         {
             "i": [1, None, 3],
             "f": [0.5, float("nan"), None],
-            "s": ["a", None, "b"],
+            "s": ["7", None, "b"],
             "b": [True, False, None],
             "c": pl.Series(["x", "y", "x"], dtype=pl.Categorical),
         }
     )
     frame.write_parquet(tmp_path / "t.parquet")
     t = read(tmp_path / "t.parquet")
-    np.testing.assert_array_equal(t.columns["i"], [1, np.nan, 3])
-    np.testing.assert_array_equal(t.columns["f"], [0.5, np.nan, np.nan])
-    assert t.columns["s"].tolist() == ["a", None, "b"]
-    assert t.columns["b"].tolist() == ["true", "false", None]
-    assert t.columns["c"].tolist() == ["x", "y", "x"]
+    np.testing.assert_array_equal(t.numbers("i"), [1, np.nan, 3])
+    assert t.texts("i").tolist() == ["1", None, "3"]
+    np.testing.assert_array_equal(t.numbers("f"), [0.5, np.nan, np.nan])
+    assert t.texts("s").tolist() == ["7", None, "b"]
+    assert t.texts("b").tolist() == ["true", "false", None]
+    assert t.texts("c").tolist() == ["x", "y", "x"]
+    assert [t.is_numeric(name) for name in "ifsbc"] == [True, True, False, False, False]
 
 
 @pytest.mark.parametrize(
@@ -80,10 +125,10 @@ def test_parquet_is_read_as_csv_is(tmp_path):
         ("a,b\n1,2\n3\n", "line 3 of .* has 1 fields and the header 2: mend that line"),
         ("a,b\n1,2,3\n", "line 2 of .* has 3 fields and the header 2"),
         ("a,a\n1,2\n", "holds 'a' 2 times"),
-        ("a,\n1,2\n", "holds '' 1 times"),
+        ("a,\n1,2\n", "column 2 of .* has no name in the header.*index=False"),
+        ("a,b\n1,2\n".encode("utf-16"), "is UTF-16 text"),
         (b"\x00\x01\x02\xff", "is a binary file"),
         (b"a,b\n\xff\xfe,2\n", "is not UTF-8 text"),
-        ("a,b\n1,inf\n", "column 'b' of .* holds inf in row 1"),
         ('a,b\n"1,2\n', "fields|parse|cannot read"),
         (b"PAR1 and nothing else", "cannot read .* as a table"),
     ],
@@ -104,7 +149,11 @@ def test_files_that_are_not_there_or_of_another_kind_are_refused(tmp_path):
         path
     )
     with pytest.raises(sb.TableError, match=r"column 'day' of .* holds Date values: turn them"):
-        read(path)
+        read(path).numbers("day")
+    infinite = tmp_path / "infinite.csv"
+    infinite.write_text("a,b\n1,inf\n")
+    with pytest.raises(sb.TableError, match=r"column 'b' of .* holds inf in row 1"):
+        read(infinite).numbers("b")
 
 
 TEXT = """x,colour,same,gone,id,y
@@ -118,7 +167,7 @@ TEXT = """x,colour,same,gone,id,y
 def test_numbers_are_standardised_categories_one_hot_missing_values_marked(table):
     t = table("\n".join([*TEXT.splitlines(), *(f"3,red,5,,b{i},no" for i in range(24))]) + "\n")
     target, rows = find_target(t, "y", None)
-    assert target == Target("y", ("no", "yes"))
+    assert target == Target("y", ("no", "yes"), numeric=False)
     assert len(rows) == 28
     encoding, notes = fit(t, rows[:4], target, drop=["id"])
     assert "same is left out: it has the same value in every row" in notes
@@ -130,7 +179,7 @@ def test_numbers_are_standardised_categories_one_hot_missing_values_marked(table
     np.testing.assert_array_equal(X[:4, 2:4], [[0, 1], [1, 0], [0, 1], [0, 0]])  # blue, red
     assert "x: 1 missing value, taken as the mean" in more
     assert "colour: 1 missing value, taken as no category" in more
-    np.testing.assert_array_equal(encoding.targets(t)[:4], [1, 0, 1, 0])
+    np.testing.assert_array_equal(encoding.target.encode(t)[:4], [1, 0, 1, 0])
     assert Encoding.from_words(encoding.to_words()) == encoding
     whole, notes = fit(t, rows, target)
     assert any(note.startswith("id is left out: 28 different texts in 28 rows") for note in notes)
@@ -144,6 +193,73 @@ def test_a_constant_with_gaps_tells_by_its_gaps(table):
     X, _ = encoding.inputs(t)
     assert notes == []
     np.testing.assert_array_equal(X, [[0, 0, 1], [0, 1, 0], [0, 0, 1]])
+    # a constant that is not exact in binary is a constant all the same
+    t = table("paid,y\n" + "0.1,1.5\n" * 9 + ",2.5\n")
+    encoding, _ = fit(t, np.arange(10), find_target(t, "y", None)[0])
+    new, _ = encoding.inputs(table("paid\n0.2\n", "new.csv"))
+    np.testing.assert_allclose(new, [[0.1, 0]], rtol=1e-6)
+
+
+def test_a_missing_value_is_no_category_even_where_there_is_a_category_0(table):
+    t = table("c,y\n0,1.5\n1,2.5\nx,3.5\n")
+    encoding, _ = fit(t, np.arange(3), find_target(t, "y", None)[0])
+    X, _ = encoding.inputs(table("c,z\n0,1\n1,1\n,1\n", "new.csv"))
+    np.testing.assert_array_equal(X, [[1, 0, 0], [0, 1, 0], [0, 0, 0]])
+
+
+def test_codes_keep_their_zeros_from_training_to_prediction(table):
+    t = table("id,zip,y\n" + "01,01000,1.5\n02,02000,2.5\nx3,01000,0.5\n" * 3)
+    encoding, _ = fit(t, np.arange(9), find_target(t, "y", None)[0])
+    new = table("id,zip\n02,01000\n", "new.csv")
+    np.testing.assert_array_equal(encoding.inputs(new)[0], [[0, 1, 0, 1, 0]])
+    target, _ = find_target(t, "zip", None)
+    assert target.classes == ("01000", "02000")
+
+
+def test_means_and_scales_come_from_the_rows_to_train_on(table):
+    t = table("x,y\n" + "".join(f"{i},{i * i}.5\n" for i in range(30)))
+    target, _ = find_target(t, "y", None)
+    train = np.arange(0, 30, 3)
+    encoding, _ = fit(t, train, target)
+    x, y = np.arange(30.0), np.arange(30.0) ** 2 + 0.5
+    assert encoding.columns[0].mean == pytest.approx(x[train].mean())
+    assert encoding.columns[0].scale == pytest.approx(x[train].std())
+    assert encoding.target.mean == pytest.approx(y[train].mean())
+    assert encoding.target.scale == pytest.approx(y[train].std())
+
+
+def test_columns_that_are_not_used_stop_nothing(tmp_path):
+    frame = pl.DataFrame({"day": ["2020-01-01"] * 4, "x": [1.0, 2, 3, 4], "y": [1.5, 2, 3, 4]})
+    frame = frame.with_columns(pl.col("day").str.to_date())
+    frame.write_parquet(tmp_path / "t.parquet")
+    t = read(tmp_path / "t.parquet")
+    target, _ = find_target(t, "y", "regression")
+    encoding, notes = fit(t, np.arange(4), target)
+    assert notes == ["day is left out: it holds Date values, neither numbers nor texts"]
+    assert fit(t, np.arange(4), target, drop=["day"])[1] == []
+    frame.drop("day").write_parquet(tmp_path / "new.parquet")
+    assert encoding.inputs(read(tmp_path / "new.parquet"))[0].shape == (4, 1)
+
+
+@pytest.mark.parametrize("value", ["3e307", "-1.7e308"])
+def test_numbers_too_large_to_standardise_are_named(table, value):
+    t = table(f"x,y\n{value},1.5\n1,2.5\n-1e308,0.5\n")
+    with pytest.raises(sb.TableError, match=r"column 'x' of .* too large to standardise"):
+        fit(t, np.arange(3), find_target(t, "y", None)[0])
+
+
+def test_a_value_far_from_what_was_trained_on_is_named(table):
+    t = table("x,y\n1,1.5\n2,2.5\n3,0.5\n")
+    encoding, _ = fit(t, np.arange(3), find_target(t, "y", None)[0])
+    with pytest.raises(sb.TableError, match=r"holds 1e\+39 in row 2, too far from"):
+        encoding.inputs(table("x\n1\n1e39\n", "new.csv"))
+
+
+def test_a_note_names_the_text_that_keeps_a_column_from_being_numbers(table):
+    rows = "".join(f"{i}.5,{i % 2}\n" for i in range(60))
+    t = table("x,y\n" + rows + "none,1\n1,0\n")
+    with pytest.raises(sb.TableError, match=r"all but 1 value are numbers, .* 'none' in row 61"):
+        fit(t, np.arange(62), find_target(t, "y", None)[0])
 
 
 def test_unseen_categories_are_refused_or_taken_as_missing(table):
@@ -169,7 +285,7 @@ def test_columns_that_changed_their_kind_or_left_are_refused(table):
         sb.TableError, match=r"'length' of .* holds 'long' in row 1, where a number"
     ):
         encoding.inputs(table("length,c\nlong,red\n", "b.csv"))
-    with pytest.raises(sb.TableError, match="has no column 'c'; it has length, z"):
+    with pytest.raises(sb.TableError, match=r"has no column 'c'; it has length, z"):
         encoding.inputs(table("length,z\n1,red\n", "c.csv"))
 
 
@@ -190,7 +306,9 @@ def test_the_task_is_inferred_and_can_be_set(table, values, task, classes):
     target, _ = find_target(t, "y", task)
     assert target.classes == classes
     if not classes:
-        assert target.mean == pytest.approx(np.mean(values))
+        encoding, _ = fit(t, np.arange(len(t)), target)
+        assert encoding.target.mean == pytest.approx(np.mean(values))
+        assert encoding.target.scale == pytest.approx(np.std(values))
 
 
 @pytest.mark.parametrize(
@@ -236,12 +354,37 @@ def test_a_split_has_two_sides_and_keeps_every_class_in_training(n, share, seed,
 
 
 def test_what_is_written_is_the_table_with_columns_added(table, tmp_path):
-    t = table('a,predicted\n1,"x, y"\n02,\n')
+    t = table('a,predicted\n1,"x, y"\n02,NA\n')
     columns = {"predicted": np.array(["p", "q"], dtype=object), "share": np.array([0.25, 1.0])}
-    assert with_columns(t, columns).columns == ["a", "predicted", "predicted_", "share"]
-    write(tmp_path / "out.csv", t, columns)
-    assert (tmp_path / "out.csv").read_text() == (
-        'a,predicted,predicted_,share\n1,"x, y",p,0.25\n02,,q,1.0\n'
+    free = free_names(t, columns)
+    assert list(free) == ["predicted_", "share"]
+    assert to_bytes(t, free).decode() == (
+        'a,predicted,predicted_,share\n1,"x, y",p,0.25\n02,NA,q,1.0\n'
     )
-    write(tmp_path / "out.parquet", t, columns)
-    assert pl.read_parquet(tmp_path / "out.parquet")["share"].to_list() == [0.25, 1.0]
+    frame = pl.read_parquet(io.BytesIO(to_bytes(t, free, parquet=True)))
+    assert frame["share"].to_list() == [0.25, 1.0]
+    assert frame["a"].to_list() == ["1", "02"]
+
+
+def test_an_encodings_words_are_checked(table):
+    t = table("x,c,y\n1,red,1.5\n2,blue,2.5\n3,red,0.5\n")
+    encoding, _ = fit(t, np.arange(3), find_target(t, "y", None)[0])
+    for spoil in (
+        lambda w: w["columns"][0].update(mean="1"),
+        lambda w: w["columns"][0].update(mean=None),
+        lambda w: w["columns"][0].update(scale=0.0),
+        lambda w: w["columns"][0].update(scale=float("nan")),
+        lambda w: w["columns"][0].update(flagged=10**12),
+        lambda w: w["columns"][0].update(name=["x"]),
+        lambda w: w["columns"][1].update(categories=["red", "red"]),
+        lambda w: w["columns"][1].update(categories=3),
+        lambda w: w["columns"][1].update(name="x"),
+        lambda w: w["target"].update(classes=[1, 2]),
+        lambda w: w["target"].pop("mean"),
+        lambda w: w.pop("columns"),
+    ):
+        words = json.loads(json.dumps(encoding.to_words()))
+        assert Encoding.from_words(words) == encoding
+        spoil(words)
+        with pytest.raises((KeyError, TypeError, ValueError)):
+            Encoding.from_words(words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from seedbed.cli import predict, train, xor
 from seedbed.errors import SeedbedError, SeedbedWarning
 
 BAD_INPUT = 2
+INTERRUPTED = 130
 
 
 class _Parser(argparse.ArgumentParser):
@@ -24,9 +26,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status: 0, or 2 for bad input."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    """Run the command and return its exit status: 0, 2 for bad input, 130 after Ctrl-C."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+    options = _parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows "?"
@@ -34,19 +37,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         warnings.simplefilter("always", SeedbedWarning)
         warnings.showwarning = _show_warning
         try:
-            options.run(options)
+            status: int = options.run(options)
             sys.stdout.flush()
         except SeedbedError as error:
-            print(f"seedbed {options.command}: {error}", file=sys.stderr)
-            return BAD_INPUT
+            return _failed(options, str(error))
+        except MemoryError:
+            return _failed(options, "this does not fit into memory: ask for less")
         except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             print(f"\nseedbed {options.command}: interrupted", file=sys.stderr)
-            return 130
+            return INTERRUPTED
         except BrokenPipeError:
-            # whoever read the output has seen enough: so that Python's own flush finds no pipe
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _silence_stdout()  # whoever read the output has seen enough
             return 0
-    return 0
+        except OSError as error:
+            _silence_stdout()
+            return _failed(options, f"cannot write the output: {error.strerror}")
+    return status
+
+
+def _failed(options: argparse.Namespace, message: str) -> int:
+    print(f"seedbed {options.command}: {' '.join(message.split())}", file=sys.stderr)
+    return BAD_INPUT
+
+
+def _silence_stdout() -> None:
+    """Lead what Python still holds to nowhere, so that its own flush at the end finds a place."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,8 +11,8 @@ from seedbed.formulas import activations
 from seedbed.formulas.activations import Activation
 
 
-def whole(least: int) -> Callable[[str], int]:
-    """Return a reader of whole numbers of at least ``least``."""
+def whole(least: int, most: int = 10**9) -> Callable[[str], int]:
+    """Return a reader of whole numbers from ``least`` to ``most``."""
 
     def read(text: str) -> int:
         try:
@@ -21,6 +21,8 @@ def whole(least: int) -> Callable[[str], int]:
             number = least - 1
         if number < least:
             raise ArgumentTypeError(f"expected a whole number of at least {least}, not {text!r}")
+        if number > most:
+            raise ArgumentTypeError(f"expected a whole number of at most {most:,}, not {text!r}")
         return number
 
     return read
@@ -50,7 +52,7 @@ def widths(text: str) -> list[int]:
         units = [int(part) for part in text.split(",")]
     except ValueError:
         units = [0]
-    if min(units) < 1:
+    if min(units) < 1 or max(units) > 10**6:
         raise ArgumentTypeError(f"expected whole numbers of units, such as 64,64, not {text!r}")
     return units
 

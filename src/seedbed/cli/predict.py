@@ -15,7 +15,7 @@ from seedbed.cli.show import print_json
 from seedbed.errors import FileError
 from seedbed.population import Population
 from seedbed.tables.encoding import Encoding
-from seedbed.tables.reading import read, with_columns, write
+from seedbed.tables.reading import free_names, read, to_bytes
 
 
 def add_to(commands: Any) -> None:
@@ -29,8 +29,9 @@ def add_to(commands: Any) -> None:
     )
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="a model file that seedbed train wrote")
-    add("file", type=Path, metavar="FILE", help="a CSV or Parquet file with the same columns")
+    add("file", metavar="FILE", help="a CSV or Parquet file with the same columns; - is stdin")
     add("--out", type=Path, metavar="FILE", help="write here (Parquet by its ending, else CSV)")
+    add("--force", action="store_true", help="let --out replace a file that is there")
     add(
         "--unseen",
         choices=("error", "missing"),
@@ -43,31 +44,61 @@ def add_to(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: Namespace) -> None:
-    """Predict, and print or write the table with the predictions."""
+def run(options: Namespace) -> int:
+    """Predict, and print or write the table with the predictions; return the exit status."""
     population, words = files.load(options.model)
-    if words is None:
-        raise FileError(
-            f"{options.model} holds no table encoding, as it was not written by seedbed train: "
-            "load it in Python with seedbed.load"
-        )
-    encoding = Encoding.from_words(words)
+    encoding = _encoding(options.model, population, words)
     if options.out is not None:
-        for given in (options.model, options.file):
-            if options.out.resolve() == given.resolve():
-                raise FileError(f"--out would overwrite {given}: give it another name")
+        _check_out(options)
     table = read(options.file)
     X, notes = encoding.inputs(table, options.unseen)
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
-    columns = predictions(population, encoding, X)
+    for note in (*table.notes, *notes):
+        print("note: " + " ".join(note.split()), file=sys.stderr)
+    columns = free_names(table, predictions(population, encoding, X))
     if options.json:
         print_json(columns)
     if options.out is not None:
-        write(options.out, table, columns)
+        parquet = options.out.suffix.lower() in (".parquet", ".pq")
+        files.write_whole(options.out, to_bytes(table, columns, parquet=parquet))
         print(f"{len(table):,} predictions written to {options.out}", file=sys.stderr)
     elif not options.json:
-        sys.stdout.write(with_columns(table, columns).write_csv())
+        sys.stdout.flush()
+        sys.stdout.buffer.write(to_bytes(table, columns))  # UTF-8, whatever the terminal speaks
+    return 0
+
+
+def _encoding(path: Path, population: Population, words: Any) -> Encoding:
+    """Return the table's encoding of a model file.
+
+    Raises: FileError if there is none, or it does not fit the network.
+    """
+    if words is None:
+        raise FileError(
+            f"{path} holds no table encoding, as it was not written by seedbed train: load it in "
+            "Python with seedbed.load"
+        )
+    try:
+        encoding = Encoding.from_words(words)
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        raise FileError(f"the table encoding in {path} is broken ({error}): train again") from None
+    network, loss = population.network, population.recipe.loss
+    fits = (network.inputs, network.outputs) == (encoding.width, encoding.outputs)
+    if not fits or (loss.targets == "classes") != bool(encoding.target.classes):
+        raise FileError(f"the table encoding in {path} does not fit its network: train again")
+    return encoding
+
+
+def _check_out(options: Namespace) -> None:
+    """Refuse a place that cannot be written, or where something would be lost.
+
+    Raises: FileError.
+    """
+    files.check_writable(options.out)
+    if options.out.is_file() and not options.force:
+        raise FileError(f"{options.out} is there already: give another name, or --force")
+    for given in (options.model, options.file):
+        if options.out.exists() and Path(given).exists() and options.out.samefile(given):
+            raise FileError(f"--out would overwrite {given}: give it another name")
 
 
 def predictions(population: Population, encoding: Encoding, X: Array) -> dict[str, Array]:

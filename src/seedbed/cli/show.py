@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from seedbed.arrays import Array
 from seedbed.errors import MissingDependencyError
+from seedbed.population import Population
 
 
 def print_json(content: Mapping[str, Any]) -> None:
@@ -44,7 +45,9 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table.add_column(header, justify="right" if number else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=True).print(table)
+    text = io.StringIO()
+    Console(file=text, width=10_000, highlight=False, markup=False).print(table)
+    print("\n".join(line.rstrip() for line in text.getvalue().splitlines()))
 
 
 def histogram(values: Array, bins: int = 12, width: int = 40) -> list[str]:
@@ -62,6 +65,11 @@ def histogram(values: Array, bins: int = 12, width: int = 40) -> list[str]:
         bar = "█" * math.ceil(width * count / longest)
         lines.append(f"{10**low:8.2e} to {10**high:8.2e}  {count:>7,}  {bar}".rstrip())
     return lines
+
+
+def status(population: Population) -> int:
+    """Return the command's exit status: 130 where Ctrl-C cut the training short, as in a shell."""
+    return 130 if (population.status == "interrupted").any() else 0
 
 
 def percent(share: float) -> str:

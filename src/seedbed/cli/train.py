@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -14,7 +13,7 @@ import numpy as np
 from seedbed import files
 from seedbed.arrays import Array
 from seedbed.cli.options import activation, number, whole, widths
-from seedbed.cli.show import percent, print_json, print_table
+from seedbed.cli.show import percent, print_json, print_table, status
 from seedbed.errors import FileError
 from seedbed.formulas.losses import cross_entropy, squared_error
 from seedbed.formulas.optimizers import AdamW
@@ -35,7 +34,7 @@ def add_to(commands: Any) -> None:
         "standardised, texts one-hot, missing values marked.",
     )
     add = parser.add_argument
-    add("file", type=Path, metavar="FILE", help="a CSV file with a header, or a Parquet file")
+    add("file", metavar="FILE", help="a CSV file with a header, or a Parquet file; - is stdin")
     add("--target", required=True, metavar="COLUMN", help="the column to predict")
     add("--task", choices=get_args(Task), help="inferred from the target if left out")
     add("--drop", action="append", default=[], metavar="COLUMN", help="leave a column out")
@@ -53,15 +52,22 @@ def add_to(commands: Any) -> None:
         metavar="NAME",
         help="of the hidden layers (relu)",
     )
-    add("--members", type=whole(1), default=8, metavar="N", help="networks to train (8)")
-    add("--seed", type=whole(0), default=0, metavar="S", help="members are S, S+1, … (0)")
+    add("--members", type=whole(1, 10**6), default=8, metavar="N", help="networks to train (8)")
+    add(
+        "--seed",
+        type=whole(0, 2**62),
+        default=0,
+        metavar="S",
+        help="members are S, S+1, …; S also draws the rows held out (0)",
+    )
     add("--epochs", type=whole(1), default=200, metavar="N", help="at most (200)")
     add(
         "--patience",
         type=whole(1),
         default=20,
         metavar="N",
-        help="epochs without a lower validation loss after which a member stops (20)",
+        help="epochs without a lower loss on the fifth of the rows to train on that a member "
+        "holds out for itself, after which it stops (20)",
     )
     add("--batch-size", type=whole(1), default=64, metavar="N", help="rows a step (64)")
     add("--lr", type=number(0), default=0.002, metavar="RATE", help="learning rate (0.002)")
@@ -91,79 +97,77 @@ def add_to(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: Namespace) -> None:
-    """Train, print the scores, write the model file."""
+def run(options: Namespace) -> int:
+    """Train, print the scores, write the model file; return the exit status."""
     if options.out is not None:
         _check_out(options.out)
     table = read(options.file)
     target, known = find_target(table, options.target, options.task)
-    classes = Encoding((), target).targets(table)[known] if target.classes else None
+    classes = target.encode(table)[known] if target.classes else None
     train, test = split_rows(known, options.test, options.seed, classes)
-    if not target.classes:
-        values = table.columns[target.name][train]
-        target = type(target)(
-            target.name, mean=float(values.mean()), scale=float(values.std()) or 1.0
-        )
     encoding, notes = fit(table, train, target, options.drop)
     X, more = encoding.inputs(table, unseen="missing")
-    Y = encoding.targets(table)
+    notes = [*table.notes, *notes, *more]
+    Y = encoding.target.encode(table)
     if len(known) < len(table):
-        more.append(f"{target.name}: {len(table) - len(known):,} rows without a value, left out")
+        notes.append(f"{target.name}: {len(table) - len(known):,} rows without a value, left out")
     recipe = _recipe(options, encoding, len(train))
     seeds = range(options.seed, options.seed + options.members)
     population = recipe.train(X[train], Y[train], seeds=seeds)
     scores = score(population, encoding, X[test], Y[test], Y[train])
+    told = {
+        "task": encoding.target.task,
+        "rows": {"train": len(train), "test": len(test)},
+        "inputs": encoding.width,
+        "network": str(recipe.network),
+        "notes": notes,
+        "score": scores.name,
+        "members": [
+            {"seed": seed, "status": status, "epochs": epochs, "score": value}
+            for seed, status, epochs, value in zip(
+                population.seeds,
+                population.status,
+                population.best_epoch,
+                scores.members,
+                strict=True,
+            )
+        ],
+        "ensemble": scores.ensemble,
+        "baseline": scores.baseline,
+        "out": None if options.out is None else str(options.out),
+    }
+    if not options.json:
+        _print(options, encoding, told, scores)
     if options.out is not None:
         files.save(options.out, population, encoding.to_words())
     if options.json:
-        print_json(
-            {
-                "task": "classification" if target.classes else "regression",
-                "rows": {"train": len(train), "test": len(test)},
-                "inputs": encoding.width,
-                "network": str(recipe.network),
-                "notes": notes + more,
-                "score": scores.name,
-                "members": [
-                    {"seed": seed, "status": status, "epochs": epochs, "score": value}
-                    for seed, status, epochs, value in zip(
-                        population.seeds,
-                        population.status,
-                        population.best_epoch,
-                        scores.members,
-                        strict=True,
-                    )
-                ],
-                "ensemble": scores.ensemble,
-                "baseline": scores.baseline,
-                "out": None if options.out is None else str(options.out),
-            }
-        )
+        print_json(told)
+    elif options.out is None:
+        print("\nNothing was written: --out model.safetensors keeps the model", file=sys.stderr)
     else:
-        _print(options, population, encoding, notes + more, (len(train), len(test)), scores)
+        print(f"\nwritten to {options.out}")
+    return status(population)
 
 
 def _check_out(path: Path) -> None:
     """Refuse, before training, a place that cannot be written or that holds something else.
 
-    Raises: FileError.
+    Raises: FileError; MissingDependencyError without safetensors.
     """
-    if not path.resolve().parent.is_dir() or path.is_dir():
-        raise FileError(f"cannot write {path}: give a file name in a folder that is there")
-    if path.exists():
+    files.check_writable(path)
+    if path.is_file():
         try:
             files.load(path)
         except FileError:
             raise FileError(
-                f"{path} is there already and is not a model file: give --out another name"
+                f"{path} is there already and is not a sound model file: give --out another name"
             ) from None
 
 
 def _recipe(options: Namespace, encoding: Encoding, rows: int) -> Recipe:
     hidden = [Dense(units, options.activation) for units in options.hidden]
-    outputs = len(encoding.target.classes) or 1
     return Recipe(
-        network=Network(encoding.width, [*hidden, Dense(outputs)]),
+        network=Network(encoding.width, [*hidden, Dense(encoding.outputs)]),
         loss=cross_entropy if encoding.target.classes else squared_error,
         optimizer=AdamW(lr=options.lr, weight_decay=options.weight_decay),
         epochs=options.epochs,
@@ -204,7 +208,7 @@ def score(
             float((together.argmax(axis=1) == Y).mean()),
             float((commonest == Y).mean()),
         )
-    total = ((Y - Y.mean()) ** 2).sum() or np.nan  # a single row has no spread to explain
+    total = ((Y - Y.mean()) ** 2).sum() if Y.min() < Y.max() else np.nan
 
     def r2(y: Array) -> Array:
         return np.asarray(1 - ((y - Y) ** 2).sum(axis=-1) / total)
@@ -214,23 +218,18 @@ def score(
     )
 
 
-def _print(
-    options: Namespace,
-    population: Population,
-    encoding: Encoding,
-    notes: Sequence[str],
-    rows: tuple[int, int],
-    scores: Scores,
-) -> None:
-    task = "classification" if encoding.target.classes else "regression"
+def _print(options: Namespace, encoding: Encoding, told: Any, scores: Scores) -> None:
     given = "" if options.task else " (inferred; --task sets it)"
-    print(f"{options.file}: {task} of {encoding.target.name}{given}")
+    print(f"{options.file}: {told['task']} of {encoding.target.name}{given}")
     print(
-        f"{rows[0]:,} rows to train on, {rows[1]:,} held out; {encoding.width} inputs from "
-        f"{len(encoding.columns)} columns; network {population.network}"
+        f"{told['rows']['train']:,} rows to train on, a fifth of which each member holds out to "
+        f"know when to stop; {told['rows']['test']:,} rows to score on"
     )
-    for note in notes:
-        print(f"  {note}")
+    print(
+        f"{told['inputs']} inputs from {len(encoding.columns)} columns; network {told['network']}"
+    )
+    for note in told["notes"]:
+        print("  " + " ".join(note.split()))
 
     def shown(value: float) -> str:
         if np.isnan(value):
@@ -241,26 +240,19 @@ def _print(
     print_table(
         ["seed", "status", "epochs kept", scores.name],
         [
-            [str(seed), str(status), str(kept), shown(value)]
-            for seed, status, kept, value in zip(
-                population.seeds,
-                population.status,
-                population.best_epoch,
-                scores.members,
-                strict=True,
-            )
+            [str(each["seed"]), each["status"], str(each["epochs"]), shown(each["score"])]
+            for each in told["members"]
         ],
     )
     fitted = scores.members[~np.isnan(scores.members)]
     spread = f", standard deviation {shown(fitted.std(ddof=1))}" if len(fitted) > 1 else ""
-    print(
-        f"\nmembers    {shown(fitted.mean())} on average{spread}, "
-        f"from {shown(fitted.min())} to {shown(fitted.max())}"
-    )
+    if len(fitted):
+        print(
+            f"\nmembers    {shown(fitted.mean())} on average{spread}, "
+            f"from {shown(fitted.min())} to {shown(fitted.max())}"
+        )
+    else:
+        print("\nmembers    -  (the rows to score on have one value: R² says nothing)")
     baseline = "the commonest class" if encoding.target.classes else "the mean"
     print(f"ensemble   {shown(scores.ensemble)}")
     print(f"baseline   {shown(scores.baseline)} ({baseline})")
-    if options.out is None:
-        print("\nNothing was written: --out model.safetensors keeps the model", file=sys.stderr)
-    else:
-        print(f"\nwritten to {options.out}")

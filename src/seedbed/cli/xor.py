@@ -10,7 +10,7 @@ import numpy as np
 
 from seedbed import xor
 from seedbed.cli.options import whole
-from seedbed.cli.show import histogram, percent, print_json, print_table
+from seedbed.cli.show import histogram, percent, print_json, print_table, status
 from seedbed.population import Population
 
 NUDGE = 2e-16
@@ -35,7 +35,11 @@ def add_to(commands: Any) -> None:
         formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--seeds", type=whole(1), default=1000, metavar="N", help="train from seeds 0 … N-1 (1000)"
+        "--seeds",
+        type=whole(1, 10**7),
+        default=1000,
+        metavar="N",
+        help="train from seeds 0 … N-1 (1000)",
     )
     parser.add_argument(
         "--epochs", type=whole(1), default=8000, metavar="N", help="epochs to train (8000)"
@@ -44,8 +48,8 @@ def add_to(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: Namespace) -> None:
-    """Print what the description promises."""
+def run(options: Namespace) -> int:
+    """Print what the description promises; return the exit status."""
     epochs = _PRINTED_EVERY * (len(xor.PRINTED_LOSSES) - 1) + 1
     rerun = xor.as_published(epochs)[::_PRINTED_EVERY]
     nudged = xor.as_published(epochs, NUDGE)[::_PRINTED_EVERY]
@@ -86,6 +90,7 @@ def run(options: Namespace) -> None:
         )
     else:
         _print_population(population, solved, median, seconds)
+    return status(population)
 
 
 def _print_as_published(rerun: Any, nudged: Any) -> None:

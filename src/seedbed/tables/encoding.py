@@ -5,18 +5,17 @@ An ``Encoding`` is fitted on the rows to train on and then serves any table with
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from seedbed import streams
 from seedbed.arrays import Array
 from seedbed.errors import SettingError, TableError
-from seedbed.tables.reading import Rows, Table, listed
+from seedbed.tables.reading import Rows, Table, as_texts, listed
 
 MOST_CATEGORIES = 255
 """A text column of more is left out: it is a name or a free text rather than a category."""
@@ -36,6 +35,28 @@ class NumberColumn:
     scale: float
     flagged: bool
 
+    @property
+    def width(self) -> int:
+        """How many inputs the column makes."""
+        return 1 + self.flagged
+
+    def encode(self, table: Table, X: Array, unseen: str) -> list[str]:
+        """Write the column's inputs into X, (N, width), and return notes on what was missing."""
+        numbers = table.numbers(self.name)
+        missing = np.isnan(numbers)
+        with np.errstate(over="ignore"):
+            X[:, 0] = np.where(missing, 0.0, (numbers - self.mean) / self.scale)
+        if not np.isfinite(X).all():
+            row = int(np.argmin(np.isfinite(X[:, 0])))
+            raise TableError(
+                f"column {self.name!r} of {table.name} holds {numbers[row]:g} in row {row + 1}, "
+                f"too far from what was trained on ({self.mean:g} on average): mend it, or leave "
+                "it empty if it is missing"
+            )
+        if self.flagged:
+            X[:, 1] = missing
+        return _missing_note(self.name, missing, "the mean")
+
 
 @dataclass(frozen=True)
 class CategoryColumn:
@@ -44,15 +65,69 @@ class CategoryColumn:
     name: str
     categories: tuple[str, ...]
 
+    @property
+    def width(self) -> int:
+        """How many inputs the column makes."""
+        return len(self.categories)
+
+    def encode(self, table: Table, X: Array, unseen: str) -> list[str]:
+        """Write the column's inputs into X, (N, width), and return notes on what was missing."""
+        texts = table.texts(self.name)
+        missing = np.array([text is None for text in texts], dtype=np.bool_)
+        code = _codes(texts, self.categories)
+        strange = (code < 0) & ~missing
+        notes = _missing_note(self.name, missing, "no category")
+        if strange.any() and unseen == "error":
+            row = int(np.argmax(strange))
+            raise TableError(
+                f"column {self.name!r} of {table.name} holds {texts[row]!r} in row {row + 1}, "
+                f"which was not there in training ({listed(self.categories)}): mend it, or take "
+                "such values as missing with --unseen missing"
+            )
+        if strange.any():
+            seen = _count(strange.sum(), "value")
+            notes.append(f"{self.name}: {seen} not seen in training, taken as missing")
+        known = np.flatnonzero(code >= 0)
+        X[known, code[known]] = 1
+        return notes
+
 
 @dataclass(frozen=True)
 class Target:
-    """What is predicted: one of ``classes``, or, where there are none, mean + scale · output."""
+    """What is predicted: one of ``classes``, or, where there are none, mean + scale · output.
+
+    ``numeric`` classes are whole numbers, whose texts are written as numbers are.
+    """
 
     name: str
     classes: tuple[str, ...] = ()
+    numeric: bool = False
     mean: float = 0.0
     scale: float = 1.0
+
+    @property
+    def task(self) -> Task:
+        """Whether it is a class or a quantity."""
+        return "classification" if self.classes else "regression"
+
+    def encode(self, table: Table) -> Array:
+        """Return class numbers or standardised numbers, (N,) float64, NaN where missing.
+
+        Raises: TableError if a class was not there in training, or a number is not one.
+        """
+        if not self.classes:
+            return np.asarray((table.numbers(self.name) - self.mean) / self.scale)
+        texts = as_texts(table.numbers(self.name)) if self.numeric else table.texts(self.name)
+        code = _codes(texts, self.classes)
+        missing = np.array([text is None for text in texts], dtype=np.bool_)
+        strange = (code < 0) & ~missing
+        if strange.any():
+            row = int(np.argmax(strange))
+            raise TableError(
+                f"target {self.name!r} of {table.name} holds {texts[row]!r} in row {row + 1}, "
+                f"which was not there in training ({listed(self.classes)})"
+            )
+        return np.where(missing, np.nan, code)
 
 
 @dataclass(frozen=True)
@@ -65,81 +140,30 @@ class Encoding:
     @property
     def width(self) -> int:
         """I, the number of inputs that the columns make."""
-        return sum(
-            1 + column.flagged if isinstance(column, NumberColumn) else len(column.categories)
-            for column in self.columns
-        )
+        return sum(column.width for column in self.columns)
+
+    @property
+    def outputs(self) -> int:
+        """O, the number of outputs that the target needs."""
+        return len(self.target.classes) or 1
 
     def inputs(
         self, table: Table, unseen: Literal["error", "missing"] = "error"
     ) -> tuple[Array, list[str]]:
-        """Return the inputs, (N, I) float64, and notes on what was missing or unseen.
+        """Return the inputs, (N, I) float32, and notes on what was missing or unseen.
 
         ``unseen`` says whether a category that was not there in training is an error or counts as
         missing.
 
         Raises: TableError if a column is not there or of another kind than in training.
         """
-        X, notes, start = np.zeros((len(table), self.width)), [], 0
         for column in self.columns:
-            values = table.column(column.name)
-            missing = _is_missing(values)
-            if isinstance(column, NumberColumn):
-                if values.dtype == object and not missing.all():
-                    raise TableError(_not_a_number(table.path, column.name, values))
-                numbers = values.astype(np.float64)
-                X[:, start] = np.where(missing, 0.0, (numbers - column.mean) / column.scale)
-                if column.flagged:
-                    X[:, start + 1] = missing
-                start += 1 + column.flagged
-            else:
-                texts = _as_texts(values)
-                code = _codes(texts, column.categories)
-                strange = (code < 0) & ~missing
-                if strange.any() and unseen == "error":
-                    row = int(np.argmax(strange))
-                    raise TableError(
-                        f"column {column.name!r} of {table.path} holds {texts[row]!r} in row "
-                        f"{row + 1}, which was not there in training "
-                        f"({listed(column.categories)}): mend it, or take such values as "
-                        "missing with --unseen missing"
-                    )
-                if strange.any():
-                    notes.append(
-                        f"{column.name}: {_count(strange.sum(), 'value')} not seen in training, "
-                        "taken as missing"
-                    )
-                known = np.flatnonzero(code >= 0)
-                X[known, start + code[known]] = 1
-                start += len(column.categories)
-            if missing.any():
-                taken = "the mean" if isinstance(column, NumberColumn) else "no category"
-                notes.append(
-                    f"{column.name}: {_count(missing.sum(), 'missing value')}, taken as {taken}"
-                )
+            table.check_column(column.name)
+        X, notes, start = np.zeros((len(table), self.width), np.float32), [], 0
+        for column in self.columns:
+            notes += column.encode(table, X[:, start : start + column.width], unseen)
+            start += column.width
         return X, notes
-
-    def targets(self, table: Table) -> Array:
-        """Return class numbers (N,) or standardised numbers (N,), NaN where missing.
-
-        Raises: TableError if a class was not there in training, or a number is not one.
-        """
-        values = table.column(self.target.name)
-        missing = _is_missing(values)
-        if self.target.classes:
-            texts = _as_texts(values)
-            code = _codes(texts, self.target.classes).astype(np.float64)
-            strange = (code < 0) & ~missing
-            if strange.any():
-                raise TableError(
-                    f"target {self.target.name!r} of {table.path} holds "
-                    f"{texts[int(np.argmax(strange))]!r}, which was not there in training "
-                    f"({listed(self.target.classes)})"
-                )
-            return np.where(missing, np.nan, code)
-        if values.dtype == object and not missing.all():
-            raise TableError(_not_a_number(table.path, self.target.name, values))
-        return np.asarray((values.astype(np.float64) - self.target.mean) / self.target.scale)
 
     def to_words(self) -> dict[str, Any]:
         """Return the encoding as JSON's words, numbers, lists and dicts."""
@@ -149,61 +173,112 @@ class Encoding:
         }
 
     @classmethod
-    def from_words(cls, words: Mapping[str, Any]) -> Encoding:
+    def from_words(cls, words: Any) -> Encoding:
         """Return the encoding that ``to_words`` described.
 
-        Raises: TableError for anything else.
+        Raises: KeyError, TypeError or ValueError for anything else.
         """
-        try:
-            columns = tuple(
-                CategoryColumn(column["name"], tuple(column["categories"]))
-                if "categories" in column
-                else NumberColumn(**column)
-                for column in words["columns"]
+        columns = tuple(
+            CategoryColumn(_text(given["name"]), _different(given["categories"]))
+            if "categories" in given
+            else NumberColumn(
+                _text(given["name"]),
+                _finite(given["mean"]),
+                _finite(given["scale"], positive=True),
+                _yes_or_no(given["flagged"]),
             )
-            target = dict(words["target"])
-            return cls(columns, Target(**{**target, "classes": tuple(target["classes"])}))
-        except (KeyError, TypeError, ValueError) as error:
-            raise TableError(f"the model file's table encoding is broken ({error!r})") from None
+            for given in words["columns"]
+        )
+        given = words["target"]
+        target = Target(
+            _text(given["name"]),
+            _different(given["classes"]),
+            _yes_or_no(given["numeric"]),
+            _finite(given["mean"]),
+            _finite(given["scale"], positive=True),
+        )
+        if len({column.name for column in columns} | {target.name}) != len(columns) + 1:
+            raise ValueError("a column is named twice")
+        return cls(columns, target)
 
 
 def fit(
-    table: Table, train: Rows, target: Target, drop: Iterable[str] = ()
+    table: Table, train: Rows, target: Target, drop: Collection[str] = ()
 ) -> tuple[Encoding, list[str]]:
     """Return the encoding of all columns but the target, and notes on what was left out.
 
-    Means, scales and categories come from the rows ``train`` alone.
+    Means, scales and categories, the target's among them, come from the rows ``train`` alone.
 
-    Raises: TableError if a column to drop is not there, or none is left.
+    Raises: TableError if a column to drop is not there, none is left, or the target is constant.
     """
     for name in drop:
-        table.column(name)
+        table.check_column(name)
     columns: list[NumberColumn | CategoryColumn] = []
     notes = []
-    for name, every in table.columns.items():
-        values = every[train]
-        if name == target.name or name in drop:
-            continue
-        present = values[~_is_missing(values)]
-        different = sorted(set(present.tolist()))
-        flagged = len(present) < len(values)
-        if len(different) < 2 and not (different and flagged):
-            same = "the same value in every row" if different else "no value in any row"
-            notes.append(f"{name} is left out: it has {same}")
-        elif values.dtype == object:
-            if len(different) > MOST_CATEGORIES or len(different) > max(20, len(present) / 2):
-                notes.append(
-                    f"{name} is left out: {len(different):,} different texts in "
-                    f"{len(present):,} rows, such as {different[0]!r}, make no categories"
-                )
-            else:
-                columns.append(CategoryColumn(name, tuple(different)))
-        else:
-            mean, scale = float(present.mean()), float(present.std()) or 1.0
-            columns.append(NumberColumn(name, mean, scale, flagged))
+    for name in table.frame.columns:
+        if name != target.name and name not in drop:
+            column, note = _fitted(table, name, train)
+            if column is not None:
+                columns.append(column)
+            if note:
+                notes.append(f"{name} is left out: {note}")
     if not columns:
-        raise TableError(f"{table.path} has no column left to learn from: {'; '.join(notes)}")
+        reasons = "; ".join(notes) or "it holds the target alone"
+        raise TableError(f"{table.name} has no column to learn from: {reasons}")
+    if not target.classes:
+        values = table.numbers(target.name)[train]
+        mean, scale = _moments(table, target.name, values)
+        if values.min() == values.max():
+            raise TableError(
+                f"target {target.name!r} of {table.name} is {values[0]:g} in all rows to train "
+                "on: there is nothing to learn; give more rows"
+            )
+        target = replace(target, mean=mean, scale=scale)
     return Encoding(tuple(columns), target), notes
+
+
+def _fitted(
+    table: Table, name: str, train: Rows
+) -> tuple[NumberColumn | CategoryColumn | None, str]:
+    """Return how a column is encoded, or None and why it is not."""
+    kind = table.unsuited(name)
+    if kind is not None:
+        return None, f"it holds {kind} values, neither numbers nor texts"
+    numeric = table.is_numeric(name)
+    values = table.numbers(name)[train] if numeric else table.texts(name)[train]
+    present = values[~np.isnan(values)] if numeric else values[values != None]  # noqa: E711
+    flagged = len(present) < len(values)
+    different = sorted(set(present.tolist()))
+    if len(different) < 2 and not (different and flagged):
+        return None, "it has " + (
+            "the same value in every row" if different else "no value in any row"
+        )
+    if numeric:
+        mean, scale = _moments(table, name, present)
+        constant = different[0] == different[-1]
+        return NumberColumn(name, mean, 1.0 if constant else scale, flagged), ""
+    if len(different) > MOST_CATEGORIES or len(different) > max(20, len(present) / 2):
+        note = f"{len(different):,} different texts in {len(present):,} rows make no categories"
+        strange = table.first_text(name)
+        if strange is not None and strange[2] < len(table) / 2:
+            row, text, count = strange
+            note += (
+                f"; all but {_count(count, 'value')} are numbers, the first of them {text!r} in "
+                f"row {row + 1}: mend or empty those to have numbers"
+            )
+        return None, note
+    return CategoryColumn(name, tuple(different)), ""
+
+
+def _moments(table: Table, name: str, values: Array) -> tuple[float, float]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, scale = float(values.mean()), float(values.std())
+    if not (math.isfinite(mean) and math.isfinite(scale)):
+        raise TableError(
+            f"column {name!r} of {table.name} holds numbers as large as "
+            f"{np.abs(values).max():g}, too large to standardise: give them in a larger unit"
+        )
+    return mean, scale
 
 
 def find_target(table: Table, name: str, task: Task | None) -> tuple[Target, Rows]:
@@ -214,38 +289,35 @@ def find_target(table: Table, name: str, task: Task | None) -> tuple[Target, Row
 
     Raises: TableError if the column is not there, has one value only, or does not fit the task.
     """
-    values = table.column(name, "target column")
-    rows = np.flatnonzero(~_is_missing(values))
-    if not len(rows):
-        raise TableError(f"target {name!r} of {table.path} has no value in any row")
-    known = values[rows]
-    different = sorted(set(known.tolist()))
-    if len(different) < 2:
-        (only,) = _as_texts(np.array(different, dtype=values.dtype))
+    if task is not None and task not in get_args(Task):
+        raise SettingError(f"task must be one of {get_args(Task)}, not {task!r}")
+    table.check_column(name, "target column")
+    numeric = table.is_numeric(name) or task == "regression"
+    values = table.numbers(name) if numeric else table.texts(name)
+    known = np.flatnonzero(~np.isnan(values) if numeric else values != None)  # noqa: E711
+    if not len(known):
+        raise TableError(f"target {name!r} of {table.name} has no value in any row")
+    different = np.array(sorted(set(values[known].tolist())))
+    classes = [str(label) for label in (as_texts(different) if numeric else different)]
+    if len(classes) < 2:
         raise TableError(
-            f"target {name!r} of {table.path} is {only!r} in all {len(rows)} rows: there is "
-            "nothing to learn; give rows with at least two different values"
+            f"target {name!r} of {table.name} is {classes[0]!r} in all {len(known)} rows: "
+            "there is nothing to learn; give rows with at least two different values"
         )
     if task is None:
-        few_whole = (
-            len(different) <= MOST_CLASSES and all(v == round(v) for v in different)
-            if (values.dtype != object)
-            else True
+        quantity = numeric and (
+            len(different) > MOST_CLASSES or bool((different != np.round(different)).any())
         )
-        task = "classification" if few_whole else "regression"
-    if task not in get_args(Task):
-        raise SettingError(f"task must be one of {get_args(Task)}, not {task!r}")
+        task = "regression" if quantity else "classification"
     if task == "regression":
-        if values.dtype == object:
-            raise TableError(_not_a_number(table.path, name, values))
-        return Target(name, mean=float(known.mean()), scale=float(known.std())), rows
-    if len(different) > max(2, len(rows) / 2):
+        return Target(name), known
+    if len(different) > max(2, len(known) / 2):
         raise TableError(
-            f"target {name!r} of {table.path} has {len(different):,} different values in "
-            f"{len(rows):,} rows, too many for classes: name another target"
-            + ("" if values.dtype == object else ", or --task regression")
+            f"target {name!r} of {table.name} has {len(different):,} different values in "
+            f"{len(known):,} rows, too many for classes: name another target"
+            + (", or --task regression" if numeric else "")
         )
-    return Target(name, tuple(_as_texts(np.array(different, dtype=values.dtype)))), rows
+    return Target(name, tuple(classes), numeric), known
 
 
 def split_rows(
@@ -268,26 +340,12 @@ def split_rows(
         )
     held_out = np.zeros(len(rows), dtype=np.bool_)
     held_out[test] = True
-    if share and (held_out.all() or not held_out.any()):
+    if held_out.all() or not held_out.any():
         raise TableError(
             f"{len(rows)} rows cannot be split with {share:g} of them held out: give more rows, "
             "or another share with --test"
         )
     return rows[~held_out], rows[held_out]
-
-
-def _is_missing(values: Array) -> npt.NDArray[np.bool_]:
-    if values.dtype == object:
-        return np.array([value is None for value in values], dtype=np.bool_)
-    return np.isnan(values)
-
-
-def _as_texts(values: Array) -> Array:
-    """Return classes and categories as texts: 1.0 is "1"."""
-    if values.dtype == object:
-        return values
-    texts = [str(int(v)) if v == np.round(v) else repr(float(v)) for v in np.nan_to_num(values)]
-    return np.array(texts, dtype=object)
 
 
 def _codes(texts: Array, categories: Sequence[str]) -> Rows:
@@ -296,17 +354,38 @@ def _codes(texts: Array, categories: Sequence[str]) -> Rows:
     return np.array([place.get(text, -1) for text in texts], dtype=np.intp)
 
 
-def _not_a_number(path: Path, name: str, texts: Array) -> str:
-    for row, text in enumerate(texts):
-        try:
-            float(text if text is not None else "nan")
-        except ValueError:
-            return (
-                f"column {name!r} of {path} holds {text!r} in row {row + 1}, where a number is "
-                "expected: mend it, or leave it empty if it is missing"
-            )
-    return f"column {name!r} of {path} holds texts where numbers are expected"
+def _missing_note(name: str, missing: Array, taken: str) -> list[str]:
+    if not missing.any():
+        return []
+    return [f"{name}: {_count(missing.sum(), 'missing value')}, taken as {taken}"]
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.40} where a text is expected")
+    return value
+
+
+def _different(values: Any) -> tuple[str, ...]:
+    texts = tuple(_text(value) for value in values)
+    if len(set(texts)) != len(texts):
+        raise ValueError("a category stands twice")
+    return texts
+
+
+def _finite(value: Any, *, positive: bool = False) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise TypeError(f"{value!r:.40} where a finite number is expected")
+    if positive and value <= 0:
+        raise ValueError(f"{value!r:.40} where a number greater than 0 is expected")
+    return float(value)
+
+
+def _yes_or_no(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r:.40} where true or false is expected")
+    return value
