@@ -156,17 +156,18 @@ def memory():
         "Adam, patience, alone": (dense(784, 512, 256, 10), 1, 1024, 128, 1, {**adam, **patient}),
     }  # fmt: skip
     lines = [
-        "| network | how | members | peak, MB | of it history | in arrays of theta's size | bound |",
+        "| network | how | members | peak, MB | its history | in arrays of theta's size | bound |",
         "|---|---|---|---|---|---|---|",
     ]
     for how, (network, members, rows, batch, epochs, method) in cases.items():
         given = {"batch_size": batch, "epochs": epochs, **method}
         held, history, itemsize = peak(network, given.pop("loss"), members, rows, **given)
         theta = members * network.size * itemsize
+        activations = members * (batch or rows) * sum(network.widths) * itemsize
         shape = "-".join(map(str, network.widths))
         lines.append(
             f"| {shape} | {how} | {members:,} | {held / 1e6:.1f} | {history / 1e6:.2f} | "
-            f"{(held - history) / theta:.2f} | 8 |"
+            f"{(held - history) / theta:.2f} | 8 + {activations / theta:.2f} |"
         )
     return lines
 
@@ -195,7 +196,7 @@ def main():
         "Peak of all that is allocated during `train(...)`, beyond the data given: parameters, "
         "gradients, optimizer state, activations, row orders. The count is without the losses' "
         "history, which holds a number an epoch and member (`record_every` thins it); theta itself "
-        "is one array of it.",
+        "is one array of it. The bound is 8, and the activations of one batch.",
         "",
         *memory(),
     ]

@@ -25,11 +25,11 @@ from seedbed.engines.work import (
     evaluation_rows,
 )
 from seedbed.formulas.losses import Loss
-from seedbed.formulas.optimizers import Optimizer
+from seedbed.formulas.optimizers import Rule
 from seedbed.formulas.penalties import penalty, penalty_d, shrink
 from seedbed.network import Network, Parameters
 
-PIECE = 2**14
+PIECE = 2**15
 """How many numbers the optimizer takes at once: its temporaries then stay in the nearest caches."""
 
 
@@ -129,9 +129,7 @@ def clip_factor(g: Array, norm: Array) -> Array:
 def dropout_masks(
     network: Network, seeds: Array, epoch: int, batch: Batch, rate: Array
 ) -> list[Array]:
-    """Return the masks of the hidden layers, (P, B, units) each; none where the rate is 0."""
-    if not rate.any():
-        return []
+    """Return the masks of the hidden layers, (P, B, units) each."""
     masks, rows = [], batch.x.shape[1]
     for number, layer in enumerate(network.layers[:-1]):
         key = streams.keys(seeds, "dropout", epoch, number)
@@ -157,6 +155,7 @@ class Gradient:
         self.g = np.empty_like(theta)
         self.dlayers = network.views(self.g)
         self.penalized = bool(numbers.l1.any() or numbers.l2.any())
+        self.decays = bool(numbers.weight_decay.any())
         width = max(1, PIECE // len(theta))
         self.pieces = [slice(start, start + width) for start in range(0, network.size, width)]
 
@@ -182,27 +181,26 @@ class Gradient:
 
 
 def update(
-    gradient: Gradient, optimizer: Optimizer, slots: Sequence[Array], step: int, factor: float
+    gradient: Gradient, rule: Rule, slots: Sequence[Array], step: int, factor: float
 ) -> None:
     """Take one step in place from ``gradient.g``: clip it, decay the weights, then the rule.
 
+    rule    the optimizer's
+    slots   its state, (P, D) each
     step    1, 2, …
     factor  the schedule's, on the learning rate
     """
     theta, g, numbers = gradient.theta, gradient.g, gradient.numbers
     lr = numbers.lr * theta.dtype.type(factor)
-    decays = numbers.weight_decay.any()
     if numbers.clip_norm is not None:
         g *= clip_factor(g, numbers.clip_norm)
     for piece in gradient.pieces:
         w = theta[:, piece]
-        if decays:
+        if gradient.decays:
             is_weight = gradient.network.is_weight[piece]
             w = np.where(is_weight, shrink(w, lr, numbers.weight_decay), w)
         state = [slot[:, piece] for slot in slots]
-        theta[:, piece], *changed = optimizer.rule(
-            w, g[:, piece], step, lr, *state, *numbers.optimizer
-        )
+        theta[:, piece], *changed = rule(w, g[:, piece], step, lr, *state, *numbers.optimizer)
         for slot, new in zip(state, changed, strict=True):
             slot[...] = new
 
@@ -235,6 +233,7 @@ def run(
     if plan.validation is not None:
         held_out = Batches(plan.validation, members, plan.loss, evaluation_rows(network))
     watch = _Watch(plan, state, members, epochs.start)
+    rule, drops, masks = plan.optimizer.rule, bool(numbers.dropout.any()), list[Array]()
     before = state.before[where]
     earlier = np.empty_like(theta)
     with np.errstate(all="ignore"):  # what overflows shows as a loss that is not finite
@@ -247,10 +246,11 @@ def run(
                     theta[...] = before
                     break
                 step = epoch * batches.steps + number
-                masks = dropout_masks(network, seeds, epoch, batch, numbers.dropout)
+                if drops:
+                    masks = dropout_masks(network, seeds, epoch, batch, numbers.dropout)
                 losses = losses + gradient.at(batch, masks) * batch.weight
                 factor = plan.schedule(step / (plan.epochs * batches.steps))
-                update(gradient, plan.optimizer, slots, step + 1, factor)
+                update(gradient, rule, slots, step + 1, factor)
             else:
                 held_out_loss = None
                 if held_out is not None:

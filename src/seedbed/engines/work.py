@@ -232,7 +232,7 @@ class Plan:
         return max(1, BLOCK_BYTES // held)
 
 
-BLOCK_BYTES = 2**21
+BLOCK_BYTES = 2**22
 
 
 def evaluation_rows(network: Network) -> int:
