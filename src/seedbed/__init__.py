@@ -62,8 +62,9 @@ from seedbed.formulas.schedules import (
 )
 from seedbed.network import Dense, Network
 from seedbed.population import History, Population, load
+from seedbed.progress import Progress
 from seedbed.recipe import Recipe
-from seedbed.training import Progress, train
+from seedbed.training import train
 
 __version__ = "0.1.0"
 

@@ -1,18 +1,39 @@
-"""A progress line for long work on a terminal, and silence everywhere else."""
+"""What callbacks are told, and a progress line for long work on a terminal."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from seedbed.training import Progress
+from seedbed.arrays import Array
 
 _SHORT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """What a callback is told.
+
+    epoch       epochs completed
+    epochs      epochs asked for
+    running     members whose training goes on
+    train_loss  (P,) the training losses last recorded; NaN for members that ended before
+    val_loss    (P,) the same of the held-out rows, or None
+    """
+
+    epoch: int
+    epochs: int
+    running: int
+    train_loss: Array
+    val_loss: Array | None
+
+
+Callback = Callable[[Progress], object]
 
 
 class Meter:

@@ -7,9 +7,9 @@ import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import FrameType
 from typing import Any, Literal
 
@@ -40,33 +40,12 @@ from seedbed.formulas.optimizers import Adam, Optimizer
 from seedbed.formulas.schedules import Schedule, constant
 from seedbed.network import Network
 from seedbed.population import History, Population
-from seedbed.progress import Meter
+from seedbed.progress import Callback, Meter, Progress
 from seedbed.recipe import Recipe
 from seedbed.streams import checked_seeds
 
 STRETCH_SECONDS = 0.15
 """How long an engine works between looks at progress and callbacks."""
-
-
-@dataclass(frozen=True, eq=False)
-class Progress:
-    """What a callback is told.
-
-    epoch       epochs completed
-    epochs      epochs asked for
-    running     members whose training goes on
-    train_loss  (P,) the training losses last recorded; NaN for members that ended before
-    val_loss    (P,) the same of the held-out rows, or None
-    """
-
-    epoch: int
-    epochs: int
-    running: int
-    train_loss: Array
-    val_loss: Array | None
-
-
-Callback = Callable[[Progress], object]
 
 
 def train(
