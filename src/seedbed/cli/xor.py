@@ -58,7 +58,7 @@ def run(options: Namespace) -> int:
     X, Y = xor.data()
     began = time.perf_counter()
     population = xor.recipe(options.epochs).train(
-        X, Y, seeds=range(options.seeds), record_every=options.epochs
+        X, Y, seeds=range(options.seeds), record_every=max(1, options.epochs // 100)
     )
     seconds = time.perf_counter() - began
     solved = xor.solved(population)
