@@ -111,7 +111,7 @@ def check_classes(loss: Loss, t: Array) -> None:
 
 
 def checked_weights(sample_weight: Any, rows: int, dtype: npt.DTypeLike, name: str) -> Array | None:
-    """Return the row weights as (N,) of ``dtype``, or None.
+    """Return the row weights over the greatest of them as (N,) of ``dtype``, or None.
 
     Raises: ShapeError or DataError if there is not one finite weight >= 0 a row, one of them > 0.
     """
@@ -120,13 +120,13 @@ def checked_weights(sample_weight: Any, rows: int, dtype: npt.DTypeLike, name: s
     w = _numbers(sample_weight, name)
     if w.shape != (rows,):
         raise ShapeError(f"{name} has shape {w.shape}; X has {rows} rows, so it needs ({rows},)")
-    w = _finite(w, name, dtype)
+    w = _finite(w, name, np.float64)
     if (w < 0).any() or not w.any():
         raise DataError(
             f"{name} holds {w.min():g} at the least and {w.max():g} at the most; weights must be "
-            f"at least 0, and one of them greater, in {np.dtype(dtype).name}"
+            "at least 0, and one of them greater"
         )
-    return w
+    return (w / w.max()).astype(dtype)  # only their ratios count, and so their sums stay finite
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -145,42 +145,66 @@ class GivenRows:
         return np.stack([self.rows[member] for member in members])
 
 
+class Split:
+    """Which rows each member holds out, drawn from its seed.
+
+    bits   (P, N / 8) a bit a row: held out or not
+    given  the members' own rows, if they have any
+    """
+
+    def __init__(
+        self, total: int, share: float, seeds: npt.NDArray[np.int64], given: Rows | None
+    ) -> None:
+        self.total, self.given = total, given
+        self.bits = np.empty((len(seeds), -(-total // 8)), dtype=np.uint8)
+        self.count = np.empty((len(seeds), 2), dtype=np.int64)
+        for member in range(len(seeds)):
+            mine = self.mine(member)
+            different = np.arange(total) if given is None else np.unique(mine)
+            if len(different) < 2:
+                raise DataError("1 row cannot be split: give more rows, or leave validation out")
+            count = min(max(round(share * len(different)), 1), len(different) - 1)
+            order = streams.order(streams.keys(seeds[member : member + 1], "split"), len(different))
+            out = np.zeros(total, dtype=np.bool_)
+            out[different[order[0, :count]]] = True
+            self.bits[member] = np.packbits(out)
+            self.count[member, 1] = out.sum() if given is None else out[mine].sum()
+            self.count[member, 0] = len(mine) - self.count[member, 1]
+
+    def mine(self, member: int) -> Indices:
+        """Return a member's rows, (n,), before the split."""
+        if self.given is None:
+            return np.arange(self.total, dtype=np.int32)
+        return self.given.of(np.array([member]))[0]
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class SplitRows:
-    """One side of each member's split, drawn from its seed when it is asked for; see ``split``."""
+    """One side of a split; see ``work.Rows``."""
 
-    total: int
-    share: float
-    seeds: npt.NDArray[np.int64]
-    given: Rows | None
+    split: Split
     held_out: bool
 
-    @cached_property
+    @property
+    def given(self) -> Rows | None:
+        """The rows that were split, where each member has its own."""
+        return self.split.given
+
+    @property
     def count(self) -> npt.NDArray[np.int64]:
         """How many rows each member sees, (P,)."""
-        if self.given is None:
-            out = self._held_out(self.total)
-            each = out if self.held_out else self.total - out
-            return np.full(len(self.seeds), each, dtype=np.int64)
-        return np.array([self._side(m).size for m in range(len(self.seeds))], dtype=np.int64)
+        return self.split.count[:, int(self.held_out)]
 
     def of(self, members: Indices) -> Indices:
         """Return the members' row numbers, (p, n)."""
         return np.stack([self._side(int(member)) for member in members])
 
     def _side(self, member: int) -> Indices:
-        if self.given is None:
-            mine = different = np.arange(self.total, dtype=np.int32)
-        else:
-            mine = self.given.of(np.array([member]))[0]
-            different = np.unique(mine)
-        key = streams.keys(self.seeds[member : member + 1], "split")
-        out = np.zeros(self.total, dtype=np.bool_)
-        out[different[streams.order(key, len(different))[0, : self._held_out(len(different))]]] = 1
-        return mine[out[mine] == self.held_out]
-
-    def _held_out(self, different: int) -> int:
-        return min(max(round(self.share * different), 1), different - 1)
+        bits = np.unpackbits(self.split.bits[member], count=self.split.total)
+        if self.split.given is None:
+            return np.flatnonzero(bits == self.held_out).astype(np.int32)
+        mine = self.split.mine(member)
+        return mine[bits[mine] == self.held_out]
 
 
 def checked_rows(rows: Any, members: int, total: int) -> GivenRows | None:
@@ -227,14 +251,8 @@ def split(data: Data, share: float, seeds: npt.NDArray[np.int64]) -> tuple[Data,
 
     Raises: DataError if a member has fewer than two different rows.
     """
-    least = len(data.x)
-    if isinstance(data.rows, GivenRows):
-        least = min(len(np.unique(rows)) for rows in data.rows.rows)
-    if least < 2:
-        raise DataError("1 row cannot be split: give more rows, or leave validation out")
-    kept, held_out = (
-        SplitRows(len(data.x), share, seeds, data.rows, side) for side in (False, True)
-    )
+    drawn = Split(len(data.x), share, seeds, data.rows)
+    kept, held_out = (SplitRows(drawn, side) for side in (False, True))
     return Data(data.x, data.t, data.w, kept), Data(data.x, data.t, data.w, held_out)
 
 

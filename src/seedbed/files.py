@@ -88,8 +88,9 @@ def load(path: str | PathLike[str]) -> tuple[Population, dict[str, Any] | None]:
     try:
         with path.open("rb"):
             pass
-    except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror}: give a model file's path") from None
+    except (OSError, ValueError) as error:
+        what = getattr(error, "strerror", error)
+        raise FileError(f"cannot read {path}: {what}: give a model file's path") from None
     try:
         with safetensors.safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
@@ -260,10 +261,11 @@ def write_whole(path: str | PathLike[str], content: bytes) -> None:
     Raises: FileError if it cannot be written.
     """
     try:
-        path = Path(os.path.realpath(path))  # a link is followed, not replaced
+        path = Path(path)
         if path.exists() and not path.is_file():  # a pipe or a device holds nothing to be lost
             path.write_bytes(content)
             return
+        path = Path(os.path.realpath(path))  # a link is followed, not replaced
         beside = _beside(path)
         try:
             with beside.open("xb") as file:
@@ -288,11 +290,11 @@ def write_whole(path: str | PathLike[str], content: bytes) -> None:
 def check_writable(path: str | PathLike[str]) -> None:
     """Raise FileError if a file cannot be written there, before the work that leads to it."""
     try:
-        path = Path(os.path.realpath(path))
+        path = Path(path)
         if path.is_dir():
             raise IsADirectoryError(21, "Is a directory")
         if not path.exists() or path.is_file():
-            beside = _beside(path)
+            beside = _beside(Path(os.path.realpath(path)))
             beside.touch(exist_ok=False)
             beside.unlink()
     except (OSError, ValueError) as error:

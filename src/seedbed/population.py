@@ -50,8 +50,9 @@ class Population:
                 diverged
     history     the losses along the way
 
-    A diverged member keeps the last parameters with which its loss was finite, for study. Its loss
-    and predictions are NaN, so that it is never taken for a fitted one.
+    A diverged member keeps the last parameters with which its loss was finite, for study (where it
+    is the best epoch, by validation loss, whose training loss is not finite, those). Its loss and
+    predictions are NaN, so that it is never taken for a fitted one.
 
     ``population[3]``, ``population[2:5]`` and ``population[mask]`` are populations too.
     """

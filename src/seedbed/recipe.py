@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 ENGINES = ("auto", "numpy")
 DTYPES = ("float32", "float64")
+_BELOW_ONE = ("dropout", "momentum", "rho", "beta1", "beta2", "shrink_by")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,10 +158,11 @@ class Recipe:
             with np.errstate(all="ignore"):
                 rounded = exact.astype(dtype)
             changed = ~np.isfinite(rounded) | ((rounded == 0) != (exact == 0))
-            changed |= (rounded == 1) & (exact < 1)
+            if name in _BELOW_ONE:
+                changed |= rounded == 1
             if changed.any():
                 raise SettingError(
-                    f"{name} {exact[changed][0]:g} is {rounded[changed][0]:g} in "
+                    f"{name} {float(exact[changed][0])!r} is {rounded[changed][0]:g} in "
                     f"{np.dtype(dtype).name}: give another value, or dtype='float64'"
                 )
             return rounded

@@ -339,10 +339,11 @@ def _final_loss(plan: Plan, state: State) -> Array:
             batches = Batches(plan.train, block, plan.loss, rows).epoch()
             layers = plan.network.views(state.theta[block])
             final[block] = numpy_engine.evaluate(plan.network, plan.loss, layers, batches)
-    lost = np.isinf(final) | (np.isnan(final) & (state.status != Status.DIVERGED))
+    lost = ~np.isfinite(final) & (state.status != Status.DIVERGED)
+    if state.best is None:  # a best epoch, where there is one, is the state to look at
+        state.theta[lost] = state.before[lost]
+        state.epochs_run[lost] = np.maximum(state.epochs_run[lost] - 1, 0)
     state.status[lost] = Status.DIVERGED
-    state.theta[lost] = state.before[lost]
-    state.epochs_run[lost] = np.maximum(state.epochs_run[lost] - 1, 0)
     final[lost] = np.nan
     return final
 

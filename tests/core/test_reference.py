@@ -320,6 +320,30 @@ def test_ctrl_c_is_looked_at_before_every_step(monkeypatch):
     np.testing.assert_array_equal(population.theta, whole.theta)
 
 
+def test_a_training_cut_short_goes_back_to_its_last_finite_loss(monkeypatch):
+    """Whatever epoch Ctrl-C falls into, the member has the last theta whose loss was finite."""
+    given = {"loss": sb.squared_error, "optimizer": sb.SGD(1e-12), "epochs": 9, "batch_size": 1}
+    network = sb.Network(1, [sb.Dense(1)])
+
+    def train(checks):
+        asked = []
+
+        class Pressed:
+            def is_set(self):
+                asked.append(1)
+                return len(asked) > checks
+
+        with monkeypatch.context() as patch:
+            patch.setattr("seedbed.training._interrupt", lambda: Entered(Pressed()))
+            with pytest.warns(sb.SeedbedWarning):
+                return sb.train(network, [[1e10], [2e10]], [0.0, 0.0], **given)
+
+    for checks in range(1, 30):
+        population = train(checks)
+        value, _ = population.recipe.value_and_grad(population.theta, [[1e10], [2e10]], [0.0, 0.0])
+        assert np.isfinite(value).all()
+
+
 class Entered:
     def __init__(self, value):
         self.value = value

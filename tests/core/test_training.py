@@ -346,6 +346,24 @@ def test_clipping_works_where_squares_overflow():
     np.testing.assert_allclose(population.theta, [[0.75, 0.0]], atol=1e-12)
 
 
+@pytest.mark.parametrize("scale", [1e38, 1e-40])
+def test_only_the_weights_ratios_count(scale):
+    weight = 1.0 + np.arange(20) % 3
+    given = {"dtype": "float32", "batch_size": 7}
+    plain = train(sample_weight=weight, **given)
+    scaled = train(sample_weight=weight * scale, **given)
+    np.testing.assert_allclose(scaled.theta, plain.theta, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(scaled.loss, plain.loss, rtol=1e-4)
+
+
+def test_settings_that_are_valid_member_by_member_are_taken():
+    rprop = sb.Rprop(smallest=[1e-6, 1.0, 1.0], largest=[0.5, 50.0, 50.0])
+    assert len(train(optimizer=rprop)) == 3
+    with pytest.raises(sb.SettingError, match="smallest step size"):
+        sb.Rprop(smallest=[1e-6, 1.0], largest=[0.5, 0.5])
+    assert len(train(optimizer=sb.SGD(0.99999999), dtype="float32")) == 3
+
+
 def test_weights_count_in_mini_batches_as_they_do_in_the_whole():
     """With a small rate, an epoch of mini-batches moves as far as its gradients together."""
     weight = np.r_[np.full(4, 50.0), np.ones(16)]
@@ -560,7 +578,11 @@ CLASSES = sb.Network(2, [sb.Dense(3)])
         ({"engine": np.array(["numpy"])}, sb.SettingError, "engine must be one of"),
         ({"epochs": 10**13}, sb.SettingError, "keep fewer of them with record_every"),
         ({"optimizer": sb.SGD(1e39), "dtype": "float32"}, sb.SettingError, "lr 1e.39 is inf in"),
-        ({"dropout": 1 - 1e-12, "dtype": "float32"}, sb.SettingError, "dropout 1 is 1 in float32"),
+        (
+            {"dropout": 1 - 1e-12, "dtype": "float32"},
+            sb.SettingError,
+            "dropout 0.999999999999 is 1 in float32",
+        ),
         (
             {"optimizer": sb.Adam(epsilon=1e-60), "dtype": "float32"},
             sb.SettingError,

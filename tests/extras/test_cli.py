@@ -308,6 +308,26 @@ def test_what_is_written_to_a_pipe_is_utf_8_whatever_the_terminal_speaks(csv, tm
     assert "röt" in out
 
 
+def test_columns_that_csv_cannot_hold_are_refused_before_the_work(run, csv, tmp_path):
+    model, table = tmp_path / "m.safetensors", tmp_path / "lists.parquet"
+    run("train", csv, "--target", "label", "--epochs", 2, "--out", model)
+    frame = pl.read_csv(csv).with_columns(more=pl.Series([[1, 2]] * N))
+    frame.write_parquet(table)
+    refused(run("predict", model, table), "give --out a name that ends in .parquet")
+    out = tmp_path / "out.parquet"
+    assert run("predict", model, table, "--out", out)[0] == 0
+    assert pl.read_parquet(out)["more"].to_list()[0] == [1, 2]
+
+
+def test_pipes_and_devices_are_written_to_not_replaced(csv, tmp_path):
+    model = tmp_path / "m.safetensors"
+    assert main(["train", str(csv), "--target", "label", "--epochs", "2", "--out", str(model)]) == 0
+    with shell("predict", model, csv, "--out", "/dev/stdout") as process:
+        out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert "predicted_label" in out
+
+
 def test_output_that_cannot_be_written_is_one_line(csv):
     with Path("/dev/full").open("w") as full:
         result = subprocess.run(

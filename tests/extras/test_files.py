@@ -191,6 +191,8 @@ def test_a_file_whose_words_make_no_model_is_refused(path, change):
 def test_other_files_are_refused(path, tmp_path):
     with pytest.raises(sb.FileError, match=r"cannot read .*: No such file"):
         sb.load(tmp_path / "none.safetensors")
+    with pytest.raises(sb.FileError, match="embedded null byte"):
+        sb.load("a\0b")
     with pytest.raises(sb.FileError, match=r"cannot read .*: Is a directory"):
         sb.load(tmp_path)
     path.write_text("a,b\n1,2\n")

@@ -35,3 +35,16 @@ def test_blas_has_one_thread_during_training_and_its_own_after_overlapping_ones(
     thread.join()
     assert set(during[0]) == {1}
     assert blas_threads() == before
+
+
+def test_a_training_within_a_callback_leaves_blas_at_one_thread():
+    during = []
+
+    def nest(progress):
+        train()
+        during.append(blas_threads())
+
+    before = blas_threads()
+    train(callbacks=[nest])
+    assert set(during[0]) == {1}
+    assert blas_threads() == before

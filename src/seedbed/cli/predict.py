@@ -50,15 +50,17 @@ def run(options: Namespace) -> int:
     encoding = _encoding(options.model, population, words)
     if options.out is not None:
         _check_out(options)
+    parquet = options.out is not None and options.out.suffix.lower() in (".parquet", ".pq")
     table = read(options.file)
+    if not options.json:
+        to_bytes(table.take(slice(0, 1)), {}, parquet=parquet)  # before the work, not after it
     X, notes = encoding.inputs(table, options.unseen)
-    for note in (*table.notes, *notes):
+    for note in notes:
         print("note: " + " ".join(note.split()), file=sys.stderr)
     columns = free_names(table, predictions(population, encoding, X))
     if options.json:
         print_json(columns)
     if options.out is not None:
-        parquet = options.out.suffix.lower() in (".parquet", ".pq")
         files.write_whole(options.out, to_bytes(table, columns, parquet=parquet))
         print(f"{len(table):,} predictions written to {options.out}", file=sys.stderr)
     elif not options.json:

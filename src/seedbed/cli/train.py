@@ -107,7 +107,7 @@ def run(options: Namespace) -> int:
     train, test = split_rows(known, options.test, options.seed, classes)
     encoding, notes = fit(table, train, target, options.drop)
     X, more = encoding.inputs(table, unseen="missing")
-    notes = [*table.notes, *notes, *more]
+    notes += more
     Y = encoding.target.encode(table)
     if len(known) < len(table):
         notes.append(f"{target.name}: {len(table) - len(known):,} rows without a value, left out")

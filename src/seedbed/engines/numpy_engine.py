@@ -244,6 +244,7 @@ def run(
             for number, batch in enumerate(batches.epoch(epoch)):
                 if stop():
                     theta[...] = before
+                    before[...] = earlier
                     break
                 step = epoch * batches.steps + number
                 if drops:

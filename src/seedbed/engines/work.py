@@ -299,34 +299,41 @@ class State:
         return np.flatnonzero(self.status == Status.RUNNING)
 
 
-_blas_lock = threading.Lock()
-_blas_users = 0
-_blas_limits: Any = None
+class _Blas:
+    """How many threads BLAS had before any training, and how deep each thread is in trainings."""
+
+    lock = threading.Lock()
+    users = 0
+    limits: Any = None
+    here = threading.local()
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Hold BLAS to one thread while any training runs: members are the parallel axis.
+    """Hold BLAS to one thread while a training runs: members are the parallel axis.
 
-    Only where threadpoolctl is installed; elsewhere, and where one of several trainings in threads
-    has ended before the others, the last bits of wide layers' products may depend on how many
-    threads BLAS uses.
+    Only where threadpoolctl is installed; elsewhere the last bits of wide layers' products may
+    depend on how many threads BLAS uses. Each thread sets and restores the number for itself, as
+    OpenBLAS may keep it by thread.
     """
-    global _blas_users, _blas_limits
     try:
         from threadpoolctl import threadpool_limits
     except ModuleNotFoundError:
         yield
         return
-    with _blas_lock:
-        limits = threadpool_limits(limits=1, user_api="blas")
-        if _blas_users == 0:
-            _blas_limits = limits  # it knows how many threads there were before any training
-        _blas_users += 1
+    depth = getattr(_Blas.here, "depth", 0)
+    with _Blas.lock:
+        if depth == 0:
+            limits = threadpool_limits(limits=1, user_api="blas")
+            if _Blas.users == 0:
+                _Blas.limits = limits
+        _Blas.users += 1
+    _Blas.here.depth = depth + 1
     try:
         yield
     finally:
-        with _blas_lock:
-            _blas_users -= 1
-            # every one restores: a thread that has set the number once keeps it to itself
-            _blas_limits.restore_original_limits()
+        _Blas.here.depth = depth
+        with _Blas.lock:
+            _Blas.users -= 1
+            if depth == 0:
+                _Blas.limits.restore_original_limits()

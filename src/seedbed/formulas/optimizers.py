@@ -157,7 +157,8 @@ class SGD(Optimizer):
         self._check("momentum", "momentum", 0.0, 1.0, open_high=True)
         if self.nesterov and not np.all(self.momentum):
             raise SettingError(
-                "Nesterov's step needs a momentum greater than 0: give one, such as momentum=0.9"
+                "Nesterov's step needs a momentum greater than 0 for every member: give one, such "
+                "as momentum=0.9"
             )
 
     @property
@@ -269,10 +270,12 @@ class Rprop(Optimizer):
         self._check("grow_by", "grow_by", 1.0, open_low=True)
         self._check("smallest", "smallest step size", 0.0, open_low=True)
         self._check("largest", "largest step size", 0.0, open_low=True)
-        if np.max(self.smallest) > np.min(self.largest):
+        smallest, largest = np.asarray(self.smallest), np.asarray(self.largest)
+        alike = smallest.shape == largest.shape or 0 in (smallest.ndim, largest.ndim)
+        if alike and (smallest > largest).any():
             raise SettingError(
-                f"the smallest step size, {np.max(self.smallest):g}, must be at most the largest, "
-                f"{np.min(self.largest):g}"
+                f"the smallest step size, {self.smallest}, must be at most the largest, "
+                f"{self.largest}"
             )
 
     @property

@@ -272,7 +272,9 @@ def _fitted(
 
 def _moments(table: Table, name: str, values: Array) -> tuple[float, float]:
     with np.errstate(over="ignore", invalid="ignore"):
-        mean, scale = float(values.mean()), float(values.std())
+        mean = float(values.mean())
+        far = float(np.abs(values - mean).max()) or 1.0  # taken out, so that no square underflows
+        scale = far * float(np.sqrt((((values - mean) / far) ** 2).mean()))
     if not (math.isfinite(mean) and math.isfinite(scale)):
         raise TableError(
             f"column {name!r} of {table.name} holds numbers as large as "
@@ -297,16 +299,16 @@ def find_target(table: Table, name: str, task: Task | None) -> tuple[Target, Row
     known = np.flatnonzero(~np.isnan(values) if numeric else values != None)  # noqa: E711
     if not len(known):
         raise TableError(f"target {name!r} of {table.name} has no value in any row")
-    different = np.array(sorted(set(values[known].tolist())))
-    classes = [str(label) for label in (as_texts(different) if numeric else different)]
-    if len(classes) < 2:
+    different = sorted(set(values[known].tolist()))
+    if len(different) < 2:
+        (only,) = _labels(different)
         raise TableError(
-            f"target {name!r} of {table.name} is {classes[0]!r} in all {len(known)} rows: "
-            "there is nothing to learn; give rows with at least two different values"
+            f"target {name!r} of {table.name} is {only!r} in all {len(known)} rows: there is "
+            "nothing to learn; give rows with at least two different values"
         )
     if task is None:
         quantity = numeric and (
-            len(different) > MOST_CLASSES or bool((different != np.round(different)).any())
+            len(different) > MOST_CLASSES or any(value != round(value) for value in different)
         )
         task = "regression" if quantity else "classification"
     if task == "regression":
@@ -317,7 +319,7 @@ def find_target(table: Table, name: str, task: Task | None) -> tuple[Target, Row
             f"{len(known):,} rows, too many for classes: name another target"
             + (", or --task regression" if numeric else "")
         )
-    return Target(name, tuple(classes), numeric), known
+    return Target(name, _labels(different), numeric), known
 
 
 def split_rows(
@@ -346,6 +348,11 @@ def split_rows(
             "or another share with --test"
         )
     return rows[~held_out], rows[held_out]
+
+
+def _labels(values: list[Any]) -> tuple[str, ...]:
+    texts = as_texts(np.array(values)) if isinstance(values[0], float) else values
+    return tuple(str(text) for text in texts)
 
 
 def _codes(texts: Array, categories: Sequence[str]) -> Rows:

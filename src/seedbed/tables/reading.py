@@ -13,7 +13,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +40,19 @@ class Table:
     frame          the polars frame; a CSV file's values are texts
     typed          whether the file says itself what its columns are (Parquet)
     decimal_comma  whether a comma may stand for the decimal point
-    notes          what was passed over in reading
     """
 
     name: str
     frame: Any
     typed: bool = False
     decimal_comma: bool = False
-    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.frame)
+
+    def take(self, rows: slice) -> Table:
+        """Return some of the rows, as a table."""
+        return replace(self, frame=self.frame[rows])
 
     def check_column(self, name: str, what: str = "column") -> None:
         """Raise TableError, naming the nearest, if there is no column of that name."""
@@ -160,9 +162,12 @@ def read(path: str | Path) -> Table:
     Raises: TableError if the file is not there, not such a table, ragged or empty;
     MissingDependencyError without polars.
     """
-    polars, name, notes = _polars(), str(path), list[str]()
+    polars, name = _polars(), str(path)
     try:
-        content = sys.stdin.buffer.read() if name == "-" else Path(path).read_bytes()
+        if name == "-":
+            content = sys.stdin.buffer.read() if sys.stdin is not None else b""
+        else:
+            content = Path(path).read_bytes()
     except (OSError, ValueError) as error:
         raise TableError(f"cannot read {name}: {getattr(error, 'strerror', error)}") from None
     separator, typed = ",", content.startswith(b"PAR1")
@@ -170,25 +175,19 @@ def read(path: str | Path) -> Table:
         if typed:
             frame = polars.read_parquet(io.BytesIO(content))
         else:
-            content = content.strip(b"\r\n")
-            separator = _check_csv(name, content)
-            frame = polars.read_csv(
-                io.BytesIO(content), separator=separator, infer_schema=False, quote_char='"'
-            )
-            if frame.width > 1:  # in a single column an empty line is a missing value
-                empty = frame.select(polars.all_horizontal(polars.all().is_null())).to_series()
-                frame = frame.filter(~empty)
-                if empty.any():
-                    notes.append(f"{int(empty.sum()):,} empty rows are passed over")
+            separator, columns = _parse_csv(name, content)
+            frame = polars.DataFrame(columns, schema=dict.fromkeys(columns, polars.String))
     except polars.exceptions.PolarsError as error:
         raise TableError(f"cannot read {name} as a table: {str(error).splitlines()[0]}") from None
     if not len(frame) or not frame.width:
         raise TableError(f"{name} has no rows: it needs a header and at least one row of values")
-    return Table(name, frame, typed, separator == ";", tuple(notes))
+    return Table(name, frame, typed, separator == ";")
 
 
-def _check_csv(name: str, content: bytes) -> str:
-    """Return the separator of a CSV file.
+def _parse_csv(name: str, content: bytes) -> tuple[str, dict[str, list[str | None]]]:
+    """Return the separator of a CSV file, and its columns; an empty field is None.
+
+    Empty lines are passed over, but in a table of one column they are empty fields.
 
     Raises: TableError unless it is UTF-8 text whose header names each column once, and whose rows
     have as many fields as the header.
@@ -198,37 +197,50 @@ def _check_csv(name: str, content: bytes) -> str:
     if b"\0" in content[:65536]:
         raise TableError(f"{name} is a binary file: give a CSV (UTF-8 text) or Parquet file")
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig").strip("\r\n")
     except UnicodeDecodeError:
         raise TableError(
             f"{name} is not UTF-8 text: save it as CSV UTF-8, or give Parquet"
         ) from None
+    rows = []
     try:
         separator = max(",;\t", key=lambda mark: len(_header(text, mark)))
         lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
         header = next(lines, [])
-        if not header:
-            raise TableError(f"{name} has no rows: it needs a header and rows of values")
-        for column, times in Counter(header).items():
-            if not column.strip():
-                raise TableError(
-                    f"column {header.index(column) + 1} of {name} has no name in the header: name "
-                    "it, or write the file without it (pandas: to_csv(index=False))"
-                )
-            if times > 1:
-                raise TableError(
-                    f"the header of {name} holds {column!r} {times} times: each column needs a "
-                    "name of its own"
-                )
+        _check_header(name, header)
         for fields in lines:
-            if fields and len(fields) != len(header):
+            if len(fields) == len(header):
+                rows.append(fields)
+            elif len(header) == 1 and not fields:
+                rows.append([""])
+            elif fields:
                 raise TableError(
                     f"line {lines.line_num} of {name} has {len(fields)} fields and the header "
                     f"{len(header)}: mend that line, or quote fields that hold a {separator!r}"
                 )
     except csv.Error as error:
         raise TableError(f"cannot read {name} as CSV: {error}") from None
-    return separator
+    columns = zip(*rows, strict=True) if rows else [()] * len(header)
+    return separator, {
+        column: [value or None for value in values]
+        for column, values in zip(header, columns, strict=True)
+    }
+
+
+def _check_header(name: str, header: Sequence[str]) -> None:
+    if not header:
+        raise TableError(f"{name} has no rows: it needs a header and rows of values")
+    for column, times in Counter(header).items():
+        if not column.strip():
+            raise TableError(
+                f"column {header.index(column) + 1} of {name} has no name in the header: name "
+                "it, or write the file without it (pandas: to_csv(index=False))"
+            )
+        if times > 1:
+            raise TableError(
+                f"the header of {name} holds {column!r} {times} times: each column needs a "
+                "name of its own"
+            )
 
 
 def _header(text: str, separator: str) -> list[str]:
@@ -236,20 +248,30 @@ def _header(text: str, separator: str) -> list[str]:
 
 
 def to_bytes(table: Table, columns: Mapping[str, Array], *, parquet: bool = False) -> bytes:
-    """Return the table as it was read, with columns added, as a CSV (UTF-8) or Parquet file."""
-    content = io.BytesIO()
+    """Return the table as it was read, with columns added, as a CSV (UTF-8) or Parquet file.
+
+    Raises: TableError if a column holds what a CSV file cannot.
+    """
+    polars, content = _polars(), io.BytesIO()
     frame = table.frame.with_columns(
-        _polars().Series(name, values.tolist()) for name, values in columns.items()
+        polars.Series(name, values.tolist()) for name, values in columns.items()
     )
-    (frame.write_parquet if parquet else frame.write_csv)(content)
+    try:
+        (frame.write_parquet if parquet else frame.write_csv)(content)
+    except polars.exceptions.PolarsError as error:
+        raise TableError(
+            f"the columns of {table.name} cannot be written as CSV "
+            f"({str(error).splitlines()[0]}): give --out a name that ends in .parquet"
+        ) from None
     return content.getvalue()
 
 
 def free_names(table: Table, columns: Mapping[str, Array]) -> dict[str, Array]:
     """Return columns under names that the table does not have: with _ behind those it has."""
-    free = {}
+    free: dict[str, Array] = {}
     for name, values in columns.items():
-        while name in table.frame.columns:
+        taken = {*table.frame.columns, *free, *columns} - {name}
+        while name in taken or name in table.frame.columns:
             name += "_"
         free[name] = values
     return free
