@@ -2,10 +2,10 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -509,15 +509,22 @@ def test_a_terminal_without_the_signs_shows_others():
 
 
 def test_ctrl_c_ends_training_early_and_keeps_what_there_is(csv, tmp_path):
-    model = tmp_path / "m.safetensors"
-    with shell(
-        "train", csv, "--target", "label", "--members", 2, "--epochs", 10**7, "--patience", 10**7,
-        "--out", model,
-    ) as process:  # fmt: skip
-        time.sleep(4)  # long enough for it to have begun, however slow the machine
+    model, (seen, terminal) = tmp_path / "m.safetensors", pty.openpty()
+    command = ["train", csv, "--target", "label", "--members", 2, "--epochs", 10**7, "--out", model]
+    with subprocess.Popen(
+        [sys.executable, "-m", "seedbed", *map(str, command), "--patience", str(10**7)],
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+    ) as process:
+        shown = b""
+        while b"epoch" not in shown:  # the progress line: training is under way
+            shown += os.read(seen, 1000)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
-    assert process.returncode == 130, err
-    assert "warning: training was stopped after" in err
-    assert "interrupted" in out
+        out, _ = process.communicate(timeout=60)
+        shown += os.read(seen, 10_000)
+    os.close(seen)
+    os.close(terminal)
+    assert process.returncode == 130, shown
+    assert b"warning: training was stopped after" in shown
+    assert b"interrupted" in out
     assert (sb.load(model).status == "interrupted").all()
