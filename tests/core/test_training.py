@@ -604,3 +604,30 @@ def test_a_share_and_data_to_validate_with_are_one_too_many():
     recipe = sb.Recipe(network=NETWORK, loss=sb.squared_error, validation=0.2)
     with pytest.raises(sb.SettingError, match="validation is given twice"):
         recipe.train(X, Y, validation=(X, Y))
+
+
+def test_patience_without_an_epoch_leaves_the_start():
+    start = train(epochs=3).theta
+    kept = train(start=start, epochs=0, patience=3, validation=0.2)
+    np.testing.assert_array_equal(kept.theta, start)
+
+
+def test_probabilities_are_made_to_sum_to_1():
+    """Their slope, softmax(y) - t, is that of the loss only where they do."""
+    network = sb.Network(2, [sb.Dense(3)])
+    t = np.full((20, 3), 1 / 3)
+    recipe = sb.Recipe(network=network, loss=sb.cross_entropy)
+    theta = network.init([0, 1])
+    for found, exact in zip(
+        recipe.value_and_grad(theta, X, t * 1.00009),
+        recipe.value_and_grad(theta, X, t),
+        strict=True,
+    ):
+        np.testing.assert_allclose(found, exact, rtol=1e-12, atol=1e-15)
+
+
+def test_rprops_first_step_is_each_members_own_rate():
+    rates = [0.1, 0.02, 0.3]
+    start = NETWORK.init(np.arange(3))
+    moved = train(optimizer=sb.Rprop(rates), epochs=1, start=start).theta - start
+    np.testing.assert_allclose(np.abs(moved).max(axis=1), rates)

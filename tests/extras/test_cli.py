@@ -16,6 +16,8 @@ import pytest
 import seedbed as sb
 from seedbed import files
 from seedbed.cli import main
+from seedbed.cli.show import histogram, print_json
+from seedbed.cli.train import score
 from seedbed.tables.encoding import Encoding, split_rows
 from seedbed.tables.reading import read
 
@@ -42,7 +44,7 @@ def csv(tmp_path):
     """Write a table of a category, a number with gaps, a class and a quantity; return its path."""
     rng = np.random.default_rng(0)
     x, c = rng.normal(size=N), rng.choice(["red", "blue"], N)
-    label = np.where((x > 0) ^ (c == "red"), "yes", "no")
+    label = np.where((x > 0) | (c == "red"), "yes", "no")  # the commonest is not the first
     frame = pl.DataFrame(
         {
             "x": [None if i % 10 == 0 else float(v) for i, v in enumerate(x)],
@@ -85,6 +87,8 @@ def test_xor_as_json(run):
     told = json.loads(out)
     assert told["as_published"]["rerun"][0] == 0.5013730688788007
     assert told["as_published"]["printed"] == list(sb.xor.PRINTED_LOSSES)
+    nudged = sb.xor.as_published(7001, nudge=2e-16)[::1000]
+    np.testing.assert_array_equal(told["as_published"]["nudged"], nudged)
     assert len(told["loss"]) == 40
     population = sb.xor.recipe(300).train(*sb.xor.data(), seeds=range(40))
     np.testing.assert_array_equal(told["loss"], population.loss)
@@ -282,6 +286,31 @@ def test_diverged_members_are_left_out_of_scores_and_predictions(run, csv, tmp_p
         predicted["probability_yes"], fitted.predict_mean(X)[:, 1], rtol=1e-5
     )
     assert set(predicted["agreement"]) <= {0.0, 0.5, 1.0}
+
+
+def test_diverged_members_are_not_scored(run, csv, tmp_path):
+    model = tmp_path / "m.safetensors"
+    run("train", csv, "--target", "label", "--members", 3, "--epochs", 5, "--out", model)
+    population, words = files.load(model)
+    status = np.array(["finished", "diverged", "finished"])
+    encoding = Encoding.from_words(words)
+    X, _ = encoding.inputs(read(csv))
+    Y = encoding.target.encode(read(csv))
+    scores = score(replace(population, status=status), encoding, X, Y, Y)
+    assert np.isnan(scores.members).tolist() == [False, True, False]
+    assert scores.ensemble == (population[[0, 2]].predict_mean(X).argmax(axis=1) == Y).mean()
+
+
+def test_json_has_null_where_a_number_is_none(capsys):
+    print_json({"a": np.array([1.0, np.nan]), "b": {"c": (np.inf, np.int64(3))}})
+    assert json.loads(capsys.readouterr().out) == {"a": [1.0, None], "b": {"c": [None, 3]}}
+
+
+def test_a_histograms_bars_are_as_long_as_its_counts():
+    lines = histogram(np.repeat([1e-4, 1e-2, 1e0], [10, 40, 1]), bins=3, width=20)
+    assert [line.count("█") for line in lines] == [5, 20, 1]
+    assert [line.split()[3] for line in lines] == ["10", "40", "1"]
+    assert histogram(np.array([np.nan, 0.0])) == []
 
 
 def test_few_rows_to_score_on_are_no_error(run, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -248,3 +249,13 @@ def test_diverged_members_stay_marked(path):
     p.save(path)
     assert sb.load(path).diverged.tolist() == [False, True]
     assert np.isnan(sb.load(path).predict(X)[1]).all()
+
+
+@pytest.mark.parametrize("spoil", [np.nan, np.inf])
+def test_parameters_that_no_training_gives_are_refused(path, spoil):
+    p = population()
+    theta = p.theta.copy()
+    theta[1, 3] = spoil
+    files.save(path, replace(p, theta=theta))
+    with pytest.raises(sb.FileError, match="values that no training gives"):
+        sb.load(path)

@@ -196,10 +196,17 @@ def test_a_constant_with_gaps_tells_by_its_gaps(table):
     assert notes == []
     np.testing.assert_array_equal(X, [[0, 0, 1], [0, 1, 0], [0, 0, 1]])
     # a constant that is not exact in binary is a constant all the same
-    t = table("paid,y\n" + "0.1,1.5\n" * 9 + ",2.5\n")
-    encoding, _ = fit(t, np.arange(10), find_target(t, "y", None)[0])
+    t = table("paid,y\n" + "0.1,1.5\n" * 3 + ",2.5\n")
+    encoding, _ = fit(t, np.arange(4), find_target(t, "y", None)[0])
     new, _ = encoding.inputs(table("paid\n0.2\n", "new.csv"))
     np.testing.assert_allclose(new, [[0.1, 0]], rtol=1e-6)
+
+
+def test_too_many_categories_are_left_out(table):
+    many = "".join(f"w{i % 300},{i}.5\n" for i in range(900))
+    t = table("word,y\n" + many)
+    with pytest.raises(sb.TableError, match="300 different texts in 900 rows make no categories"):
+        fit(t, np.arange(900), find_target(t, "y", None)[0])
 
 
 def test_a_missing_value_is_no_category_even_where_there_is_a_category_0(table):
