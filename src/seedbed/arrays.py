@@ -14,6 +14,9 @@ from seedbed.errors import SeedbedError, SettingError
 Array: TypeAlias = npt.NDArray[Any]
 """Floating point, unless a docstring says otherwise."""
 
+Indices: TypeAlias = npt.NDArray[np.integer]
+"""Row or member numbers."""
+
 Numbers: TypeAlias = float | Sequence[float] | Array
 """A numeric hyperparameter: one value for all members, or one value a member, (P,)."""
 

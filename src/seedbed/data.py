@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from seedbed import streams
-from seedbed.arrays import Array, as_array, one_line
-from seedbed.engines.work import Data, Indices, Rows
+from seedbed.arrays import Array, Indices, as_array, one_line
+from seedbed.engines.work import Data, Rows
 from seedbed.errors import DataError, SettingError, ShapeError
 from seedbed.formulas.losses import Loss
 from seedbed.network import Network

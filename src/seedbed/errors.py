@@ -47,6 +47,11 @@ class MissingDependencyError(SeedbedError, ImportError):
         super().__init__(f"this needs {package}: run  pip install 'seedbed[{extra}]'")
 
 
+def reason(error: Exception) -> str:
+    """Return why the system refused, in its words, for messages."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 class SeedbedWarning(UserWarning):
     """The base of every warning that Seedbed gives."""
 

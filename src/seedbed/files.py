@@ -26,7 +26,7 @@ import numpy as np
 
 from seedbed.arrays import Array
 from seedbed.engines.work import Status
-from seedbed.errors import FileError, MissingDependencyError, SeedbedError
+from seedbed.errors import FileError, MissingDependencyError, SeedbedError, reason
 from seedbed.formulas import activations, initializers, losses, optimizers, schedules
 from seedbed.network import Dense, Network
 from seedbed.population import History, Population
@@ -89,12 +89,12 @@ def load(path: str | PathLike[str]) -> tuple[Population, dict[str, Any] | None]:
         with path.open("rb"):
             pass
     except (OSError, ValueError) as error:
-        what = getattr(error, "strerror", error)
-        raise FileError(f"cannot read {path}: {what}: give a model file's path") from None
+        raise FileError(f"cannot read {path}: {reason(error)}: give a model file's path") from None
     try:
         with safetensors.safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = file.keys()  # a list: the file itself cannot be iterated over
+            tensors = {name: file.get_tensor(name) for name in names}
     except (safetensors.SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
         raise FileError(
             f"{path} is not a model file, or was cut short ({_first_line(error)}): write it again"
@@ -284,7 +284,7 @@ def write_whole(path: str | PathLike[str], content: bytes) -> None:
             finally:
                 os.close(folder)
     except (OSError, ValueError) as error:
-        raise FileError(f"cannot write {path}: {getattr(error, 'strerror', error)}") from None
+        raise FileError(f"cannot write {path}: {reason(error)}") from None
 
 
 def check_writable(path: str | PathLike[str]) -> None:
@@ -298,7 +298,7 @@ def check_writable(path: str | PathLike[str]) -> None:
             beside.touch(exist_ok=False)
             beside.unlink()
     except (OSError, ValueError) as error:
-        raise FileError(f"cannot write {path}: {getattr(error, 'strerror', error)}") from None
+        raise FileError(f"cannot write {path}: {reason(error)}") from None
 
 
 def _beside(path: Path) -> Path:

@@ -12,10 +12,10 @@ from typing import NoReturn
 
 import seedbed
 from seedbed.cli import predict, train, xor
-from seedbed.errors import SeedbedError, SeedbedWarning
+from seedbed.cli.show import INTERRUPTED
+from seedbed.errors import SeedbedError, SeedbedWarning, reason
 
 BAD_INPUT = 2
-INTERRUPTED = 130
 
 
 class _Parser(argparse.ArgumentParser):
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status: 0, 2 for bad input, 130 after Ctrl-C."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever called
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123  # to the end
     options = _parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         except OSError as error:
             _silence_stdout()
-            return _failed(options, f"cannot write the output: {error.strerror}")
+            return _failed(options, f"cannot write the output: {reason(error)}")
     return status
 
 

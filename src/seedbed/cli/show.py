@@ -14,6 +14,9 @@ from seedbed.arrays import Array
 from seedbed.errors import MissingDependencyError
 from seedbed.population import Population
 
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as shells have it."""
+
 
 def print_json(content: Mapping[str, Any]) -> None:
     """Print one JSON object; NumPy arrays become lists, and numbers that are not finite null."""
@@ -67,9 +70,9 @@ def histogram(values: Array, bins: int = 12, width: int = 40) -> list[str]:
     return lines
 
 
-def status(population: Population) -> int:
-    """Return the command's exit status: 130 where Ctrl-C cut the training short, as in a shell."""
-    return 130 if (population.status == "interrupted").any() else 0
+def exit_status(population: Population) -> int:
+    """Return the command's exit status: that of Ctrl-C where it cut the training short, else 0."""
+    return INTERRUPTED if (population.status == "interrupted").any() else 0
 
 
 def percent(share: float) -> str:

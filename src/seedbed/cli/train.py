@@ -13,7 +13,7 @@ import numpy as np
 from seedbed import files
 from seedbed.arrays import Array
 from seedbed.cli.options import activation, number, whole, widths
-from seedbed.cli.show import percent, print_json, print_table, status
+from seedbed.cli.show import exit_status, percent, print_json, print_table
 from seedbed.errors import FileError
 from seedbed.formulas.losses import cross_entropy, squared_error
 from seedbed.formulas.optimizers import AdamW
@@ -146,7 +146,7 @@ def run(options: Namespace) -> int:
         print("\nNothing was written: --out model.safetensors keeps the model", file=sys.stderr)
     else:
         print(f"\nwritten to {options.out}")
-    return status(population)
+    return exit_status(population)
 
 
 def _check_out(path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from seedbed import xor
 from seedbed.cli.options import whole
-from seedbed.cli.show import histogram, percent, print_json, print_table, status
+from seedbed.cli.show import exit_status, histogram, percent, print_json, print_table
 from seedbed.population import Population
 
 NUDGE = 2e-16
@@ -90,7 +90,7 @@ def run(options: Namespace) -> int:
         )
     else:
         _print_population(population, solved, median, seconds)
-    return status(population)
+    return exit_status(population)
 
 
 def _print_as_published(rerun: Any, nudged: Any) -> None:

@@ -13,12 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from seedbed import streams
-from seedbed.arrays import Array
+from seedbed.arrays import Array, Indices
 from seedbed.engines.work import (
     Batch,
     Batches,
     Hyperparameters,
-    Indices,
     Plan,
     State,
     Status,

@@ -8,20 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from seedbed import streams
-from seedbed.arrays import Array
+from seedbed.arrays import Array, Indices
 from seedbed.errors import SettingError
 from seedbed.formulas.losses import Loss
 from seedbed.formulas.optimizers import Optimizer
 from seedbed.formulas.schedules import Schedule
 from seedbed.network import Network
-
-Indices: TypeAlias = npt.NDArray[np.integer]
 
 
 class Status(IntEnum):
@@ -32,7 +30,7 @@ class Status(IntEnum):
     STOPPED = 2
     """Its validation loss had not improved for ``patience`` epochs."""
     DIVERGED = 3
-    """Its loss or a parameter was not finite: frozen as it stood an epoch before that."""
+    """Its loss or a parameter was not finite: frozen as it last stood with a finite loss."""
     INTERRUPTED = 4
 
 
@@ -246,8 +244,8 @@ class State:
 
     theta       (P, D) parameters
     slots       the optimizer's state, each (P, D)
-    status      (P,) a Status each
     before      (P, D) theta at the start of the last epoch carried out
+    status      (P,) a Status each
     epochs_run  (P,) epochs completed; for a diverged member, those that led to the frozen theta
     best        (P, D) the parameters with the lowest validation loss so far, where it is kept
     best_loss   (P,) that loss

@@ -13,9 +13,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from seedbed import streams
-from seedbed.arrays import Array
+from seedbed.arrays import Array, Indices
 from seedbed.errors import SettingError, TableError
-from seedbed.tables.reading import Rows, Table, as_texts, listed
+from seedbed.tables.reading import Table, as_texts, is_missing, listed
 
 MOST_CATEGORIES = 255
 """A text column of more is left out: it is a name or a free text rather than a category."""
@@ -43,7 +43,7 @@ class NumberColumn:
     def encode(self, table: Table, X: Array, unseen: str) -> list[str]:
         """Write the column's inputs into X, (N, width), and return notes on what was missing."""
         numbers = table.numbers(self.name)
-        missing = np.isnan(numbers)
+        missing = is_missing(numbers)
         with np.errstate(over="ignore"):
             X[:, 0] = np.where(missing, 0.0, (numbers - self.mean) / self.scale)
         if not np.isfinite(X).all():
@@ -73,7 +73,7 @@ class CategoryColumn:
     def encode(self, table: Table, X: Array, unseen: str) -> list[str]:
         """Write the column's inputs into X, (N, width), and return notes on what was missing."""
         texts = table.texts(self.name)
-        missing = np.array([text is None for text in texts], dtype=np.bool_)
+        missing = is_missing(texts)
         code = _codes(texts, self.categories)
         strange = (code < 0) & ~missing
         notes = _missing_note(self.name, missing, "no category")
@@ -119,7 +119,7 @@ class Target:
             return np.asarray((table.numbers(self.name) - self.mean) / self.scale)
         texts = as_texts(table.numbers(self.name)) if self.numeric else table.texts(self.name)
         code = _codes(texts, self.classes)
-        missing = np.array([text is None for text in texts], dtype=np.bool_)
+        missing = is_missing(texts)
         strange = (code < 0) & ~missing
         if strange.any():
             row = int(np.argmax(strange))
@@ -203,7 +203,7 @@ class Encoding:
 
 
 def fit(
-    table: Table, train: Rows, target: Target, drop: Collection[str] = ()
+    table: Table, train: Indices, target: Target, drop: Collection[str] = ()
 ) -> tuple[Encoding, list[str]]:
     """Return the encoding of all columns but the target, and notes on what was left out.
 
@@ -238,7 +238,7 @@ def fit(
 
 
 def _fitted(
-    table: Table, name: str, train: Rows
+    table: Table, name: str, train: Indices
 ) -> tuple[NumberColumn | CategoryColumn | None, str]:
     """Return how a column is encoded, or None and why it is not."""
     kind = table.unsuited(name)
@@ -246,7 +246,7 @@ def _fitted(
         return None, f"it holds {kind} values, neither numbers nor texts"
     numeric = table.is_numeric(name)
     values = table.numbers(name)[train] if numeric else table.texts(name)[train]
-    present = values[~np.isnan(values)] if numeric else values[values != None]  # noqa: E711
+    present = values[~is_missing(values)]
     flagged = len(present) < len(values)
     different = sorted(set(present.tolist()))
     if len(different) < 2 and not (different and flagged):
@@ -283,7 +283,7 @@ def _moments(table: Table, name: str, values: Array) -> tuple[float, float]:
     return mean, scale
 
 
-def find_target(table: Table, name: str, task: Task | None) -> tuple[Target, Rows]:
+def find_target(table: Table, name: str, task: Task | None) -> tuple[Target, Indices]:
     """Return what is to be predicted and the rows where it is known.
 
     Where ``task`` is None, texts and up to ``MOST_CLASSES`` different whole numbers are classes,
@@ -296,7 +296,7 @@ def find_target(table: Table, name: str, task: Task | None) -> tuple[Target, Row
     table.check_column(name, "target column")
     numeric = table.is_numeric(name) or task == "regression"
     values = table.numbers(name) if numeric else table.texts(name)
-    known = np.flatnonzero(~np.isnan(values) if numeric else values != None)  # noqa: E711
+    known = np.flatnonzero(~is_missing(values))
     if not len(known):
         raise TableError(f"target {name!r} of {table.name} has no value in any row")
     different = sorted(set(values[known].tolist()))
@@ -323,8 +323,8 @@ def find_target(table: Table, name: str, task: Task | None) -> tuple[Target, Row
 
 
 def split_rows(
-    rows: Rows, share: float, seed: int, classes: Array | None = None
-) -> tuple[Rows, Rows]:
+    rows: Indices, share: float, seed: int, classes: Array | None = None
+) -> tuple[Indices, Indices]:
     """Return the rows to train on and those to test with, drawn from the seed.
 
     Shapes: rows (N,); classes (N,) numbers: each class is then split in the same share, and keeps
@@ -355,7 +355,7 @@ def _labels(values: list[Any]) -> tuple[str, ...]:
     return tuple(str(text) for text in texts)
 
 
-def _codes(texts: Array, categories: Sequence[str]) -> Rows:
+def _codes(texts: Array, categories: Sequence[str]) -> Indices:
     """Return each text's place among the categories, -1 where it is none of them."""
     place = {category: number for number, category in enumerate(categories)}
     return np.array([place.get(text, -1) for text in texts], dtype=np.intp)

@@ -21,15 +21,13 @@ import numpy as np
 import numpy.typing as npt
 
 from seedbed.arrays import Array
-from seedbed.errors import MissingDependencyError, TableError
+from seedbed.errors import MissingDependencyError, TableError, reason
 
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "?")
 """What stands for a missing value in a text."""
 
 CODE = r"^[+-]?0\d|^[+-]?\d{16,}$"
 """Numbers that are names: a leading zero, or more digits than a float64 holds."""
-
-Rows = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +167,7 @@ def read(path: str | Path) -> Table:
         else:
             content = Path(path).read_bytes()
     except (OSError, ValueError) as error:
-        raise TableError(f"cannot read {name}: {getattr(error, 'strerror', error)}") from None
+        raise TableError(f"cannot read {name}: {reason(error)}") from None
     separator, typed = ",", content.startswith(b"PAR1")
     try:
         if typed:
@@ -275,6 +273,13 @@ def free_names(table: Table, columns: Mapping[str, Array]) -> dict[str, Array]:
             name += "_"
         free[name] = values
     return free
+
+
+def is_missing(values: Array) -> npt.NDArray[np.bool_]:
+    """Return which values of a column are missing, (N,): NaN among numbers, None among texts."""
+    if values.dtype == object:
+        return np.array([value is None for value in values], dtype=np.bool_)
+    return np.isnan(values)
 
 
 def as_texts(numbers: Array) -> Array:
