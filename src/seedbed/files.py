@@ -284,7 +284,7 @@ def write_whole(path: str | PathLike[str], content: bytes) -> None:
             finally:
                 os.close(folder)
     except (OSError, ValueError) as error:
-        raise FileError(f"cannot write {path}: {reason(error)}") from None
+        raise FileError(f"cannot write {path}: {reason(error)}: give another place") from None
 
 
 def check_writable(path: str | PathLike[str]) -> None:
@@ -298,7 +298,7 @@ def check_writable(path: str | PathLike[str]) -> None:
             beside.touch(exist_ok=False)
             beside.unlink()
     except (OSError, ValueError) as error:
-        raise FileError(f"cannot write {path}: {reason(error)}") from None
+        raise FileError(f"cannot write {path}: {reason(error)}: give another place") from None
 
 
 def _beside(path: Path) -> Path:

@@ -167,7 +167,7 @@ def read(path: str | Path) -> Table:
         else:
             content = Path(path).read_bytes()
     except (OSError, ValueError) as error:
-        raise TableError(f"cannot read {name}: {reason(error)}") from None
+        raise TableError(f"cannot read {name}: {reason(error)}: give a table's path") from None
     separator, typed = ",", content.startswith(b"PAR1")
     try:
         if typed:
