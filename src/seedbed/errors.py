@@ -2,6 +2,7 @@
 
 SeedbedError
 ├── SettingError (ValueError)        a hyperparameter, seed or option that cannot be meant
+│   └── FormulaError                 a formula that the compiled engine cannot compile
 ├── ShapeError (ValueError)          arrays whose shapes do not fit together
 ├── DataError (ValueError)           values that cannot be trained on: NaN, no rows, one class
 │   └── TableError                   a table file that cannot be read or does not fit its model
@@ -22,6 +23,10 @@ class SeedbedError(Exception):
 
 class SettingError(SeedbedError, ValueError):
     """A hyperparameter, seed or option that cannot be meant."""
+
+
+class FormulaError(SettingError):
+    """A formula of the user's own that the compiled engine cannot compile."""
 
 
 class ShapeError(SeedbedError, ValueError):

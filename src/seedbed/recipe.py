@@ -30,7 +30,7 @@ from seedbed.streams import checked_seeds
 if TYPE_CHECKING:
     from seedbed.population import Population
 
-ENGINES = ("auto", "numpy")
+ENGINES = ("auto", "compiled", "numpy")
 DTYPES = ("float32", "float64")
 _BELOW_ONE = ("dropout", "momentum", "rho", "beta1", "beta2", "shrink_by")
 
@@ -51,7 +51,7 @@ class Recipe:
     patience    epochs without a lower validation loss after which a member stops; whoever has a
                 patience ends with the parameters of its best epoch (the first, among equals)
     validation  the share of the rows that each member holds out, drawn from its seed
-    engine      "auto" or "numpy"
+    engine      "numpy", "compiled" (which needs Numba), or "auto": the one likely to be done first
     dtype       of the parameters and of the arithmetic: "float32" or "float64"
 
     Numbers that may differ between members (the optimizer's, l1, l2, dropout, clip_norm) are one
@@ -72,7 +72,7 @@ class Recipe:
     clip_norm: Numbers | None = None
     patience: int | None = None
     validation: float | None = None
-    engine: Literal["auto", "numpy"] = "auto"
+    engine: Literal["auto", "compiled", "numpy"] = "auto"
     dtype: Literal["float32", "float64"] = "float32"
 
     def __post_init__(self) -> None:

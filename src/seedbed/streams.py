@@ -68,21 +68,46 @@ def keys(seeds: npt.NDArray[np.int64], use: Use, *place: int) -> Words:
 
     ``place`` says where in the training: the epoch, the layer, or both.
     """
-    key = mix(seeds.astype(np.uint64) + _GAMMA)
-    for coordinate in (_USES[use], len(place), *place):  # so that no place begins another
-        key = mix((key ^ np.array([coordinate], np.uint64)) + _GAMMA)
+    key = branch(seeds, use, len(place))
+    for coordinate in place:
+        key = enter(key, np.array([coordinate], np.uint64))
     return key
+
+
+def branch(seeds: npt.NDArray[np.int64], use: Use, depth: int) -> Words:
+    """Return where each seed's streams for ``use`` branch off by place, (P,).
+
+    ``depth`` is how many coordinates a place has, so that none is the beginning of another.
+    """
+    key = mix(seeds.astype(np.uint64) + _GAMMA)
+    for coordinate in (_USES[use], depth):
+        key = enter(key, np.array([coordinate], np.uint64))
+    return key
+
+
+def enter(key: Words, coordinate: Words) -> Words:
+    """Return each key one coordinate further; for arrays and scalars alike, as are the next two."""
+    return mix((key ^ coordinate) + _GAMMA)
+
+
+def word(key: Words, number: Words) -> Words:
+    """Return draw ``number`` = 0, 1, … of a stream: 64 random bits."""
+    return mix(key + (number + np.uint64(1)) * _GAMMA)
+
+
+def unit(drawn: Words) -> Array:
+    """Return random bits as a draw from U(0, 1) in float64; neither 0 nor 1 is among them."""
+    return ((drawn >> np.uint64(12)) + 0.5) * 2.0**-52
 
 
 def bits(key: Words, count: int, start: int = 0) -> Words:
     """Return draws number start … start + count - 1 of each stream, (P, count)."""
-    number = np.arange(start + 1, start + count + 1, dtype=np.uint64)
-    return mix(key[:, None] + number * _GAMMA)
+    return word(key[:, None], np.arange(start, start + count, dtype=np.uint64))
 
 
 def uniform(key: Words, count: int, start: int = 0) -> Array:
     """Return draws from U(0, 1) in float64, (P, count); neither 0 nor 1 is among them."""
-    return ((bits(key, count, start) >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+    return unit(bits(key, count, start))
 
 
 def normal(key: Words, count: int, start: int = 0) -> Array:

@@ -18,16 +18,8 @@ import numpy as np
 from seedbed import data as checks
 from seedbed.arrays import Array, Numbers, as_array, checked_count, one_line
 from seedbed.data import GivenRows, SplitRows
-from seedbed.engines import numpy_engine
-from seedbed.engines.work import (
-    Batches,
-    Data,
-    Plan,
-    State,
-    Status,
-    evaluation_rows,
-    one_blas_thread,
-)
+from seedbed.engines.choice import Engine, engine_for
+from seedbed.engines.work import Data, Plan, State, Status, Stop, one_blas_thread
 from seedbed.errors import (
     DataError,
     DivergenceWarning,
@@ -68,11 +60,12 @@ def train(
     sample_weight: Any = None,
     rows: Any = None,
     start: Any = None,
-    engine: Literal["auto", "numpy"] = "auto",
+    engine: Literal["auto", "compiled", "numpy"] = "auto",
     dtype: Literal["float32", "float64"] = "float32",
     progress: bool | None = None,
     callbacks: Sequence[Callback] = (),
     record_every: int = 1,
+    threads: int | None = None,
 ) -> Population:
     """Train one member for each seed, all at once, and return them as a Population.
 
@@ -88,6 +81,8 @@ def train(
                    ends the training
     record_every   keep the losses of every so many epochs only: the history holds
                    P · epochs / record_every numbers
+    threads        how many threads the compiled engine spreads the members over; None is one for
+                   each core. No number depends on it
 
     The other arguments are those of ``Recipe``, which see.
 
@@ -131,6 +126,7 @@ def train(
         progress=progress,
         callbacks=callbacks,
         record_every=record_every,
+        threads=threads,
     )
 
 
@@ -147,6 +143,7 @@ def train_recipe(
     progress: bool | None = None,
     callbacks: Sequence[Callback] = (),
     record_every: int = 1,
+    threads: int | None = None,
 ) -> Population:
     """Train ``recipe`` from each seed; see ``train``."""
     share, validation = _share_or_data(validation)
@@ -156,17 +153,20 @@ def train_recipe(
         raise SettingError(f"callbacks must be a list of functions, not {one_line(callbacks)}")
     plan = _planned(recipe, X, Y, seeds, validation, sample_weight, rows, record_every)
     members = len(plan.seeds)
+    if threads is not None:
+        threads = checked_count("threads", threads)
+    engine = engine_for(recipe.engine, plan, threads, quiet=progress is False)
     if start is None:
         _check_unlike(plan, recipe)
         theta = recipe.network.init(plan.seeds, recipe.dtype)
     else:
         theta = _checked_start(start, members, recipe)
     state = State.at_start(plan, theta)
-    with one_blas_thread(), _interrupt() as interrupted:
+    with one_blas_thread(), _interrupt() as stop:
         with Meter(progress, plan.epochs, members) as meter:
-            _work(plan, state, interrupted, [*callbacks, meter.show])
+            _work(engine, plan, state, stop, [*callbacks, meter.show])
         _conclude(plan, state)
-        final = _final_loss(plan, state)
+        final = _final_loss(engine, state)
     population = Population(
         recipe=recipe,
         theta=state.theta,
@@ -282,22 +282,18 @@ def _checked_start(start: Any, members: int, recipe: Recipe) -> Array:
 
 
 def _work(
-    plan: Plan,
-    state: State,
-    interrupted: threading.Event,
-    callbacks: Sequence[Callback],
+    engine: Engine, plan: Plan, state: State, stop: Stop, callbacks: Sequence[Callback]
 ) -> None:
     epoch, stretch = 0, 1
-    while epoch < plan.epochs and state.running.size and not interrupted.is_set():
+    while epoch < plan.epochs and state.running.size and not stop.is_set():
         began = time.perf_counter()
-        stop = min(epoch + stretch, plan.epochs)
-        for block in plan.blocks(state.running):
-            numpy_engine.run(plan, state, block, range(epoch, stop), interrupted.is_set)
-            if interrupted.is_set():
-                return
+        end = min(epoch + stretch, plan.epochs)
+        engine.run(state, range(epoch, end), stop)
+        if stop.is_set():
+            return
         took = time.perf_counter() - began
         stretch = max(1, min(round(stretch * STRETCH_SECONDS / max(took, 1e-9)), 8 * stretch))
-        epoch = stop
+        epoch = end
         progress = _progress(plan, state, epoch)
         answers = [callback(progress) for callback in callbacks]
         if any(answers):
@@ -326,19 +322,14 @@ def _conclude(plan: Plan, state: State) -> None:
         state.best_epoch[~restored] = state.epochs_run[~restored]
 
 
-def _final_loss(plan: Plan, state: State) -> Array:
+def _final_loss(engine: Engine, state: State) -> Array:
     """Return the mean training loss at the parameters as they are now, (P,).
 
     Whose loss stops being finite only here has diverged too.
     """
     final = np.full(len(state.theta), np.nan, dtype=state.theta.dtype)
     fitted = np.flatnonzero(state.status != Status.DIVERGED)
-    rows = evaluation_rows(plan.network)
-    with np.errstate(all="ignore"):
-        for block in plan.blocks(fitted):
-            batches = Batches(plan.train, block, plan.loss, rows).epoch()
-            layers = plan.network.views(state.theta[block])
-            final[block] = numpy_engine.evaluate(plan.network, plan.loss, layers, batches)
+    final[fitted] = engine.losses(state.theta, fitted)
     lost = ~np.isfinite(final) & (state.status != Status.DIVERGED)
     if state.best is None:  # a best epoch, where there is one, is the state to look at
         state.theta[lost] = state.before[lost]
@@ -372,12 +363,12 @@ def _tell(population: Population) -> None:
 
 
 @contextmanager
-def _interrupt() -> Iterator[threading.Event]:
+def _interrupt() -> Iterator[Stop]:
     """Turn the first Ctrl-C into a flag, so that every member ends with a whole epoch.
 
     A second one is the usual one. Where Ctrl-C is ignored, or cannot be caught, it stays so.
     """
-    pressed = threading.Event()
+    pressed = Stop()
     in_main = threading.current_thread() is threading.main_thread()
     usual = signal.getsignal(signal.SIGINT) if in_main else None
     if usual is None or usual is signal.SIG_IGN:

@@ -212,7 +212,6 @@ def test_validation_data_are_smoothed_as_the_training_targets_are():
 
 
 def test_long_tables_are_evaluated_whole(monkeypatch):
-    monkeypatch.setattr("seedbed.training.evaluation_rows", lambda network: 5)
     monkeypatch.setattr("seedbed.engines.numpy_engine.evaluation_rows", lambda network: 5)
     recipe = sb.Recipe(network=NETWORK, loss=sb.cross_entropy, epochs=2, dtype="float64")
     population = recipe.train(X, CLASSES, validation=(X, CLASSES, WEIGHTS), sample_weight=WEIGHTS)

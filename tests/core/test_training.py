@@ -23,6 +23,7 @@ LINEARS = sb.Network(2, [sb.Dense(3), sb.Dense(1)])
 def train(**given):
     """Train on X and Y, with what is usual here where nothing else is given."""
     usual = {"loss": sb.squared_error, "epochs": 5, "seeds": range(3), "dtype": "float64"}
+    usual["engine"] = "numpy"
     return sb.train(given.pop("network", NETWORK), X, Y, **{**usual, **given})
 
 

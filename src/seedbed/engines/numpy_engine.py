@@ -7,7 +7,7 @@ dX is the derivative of a member's loss by X, and has X's shape.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from seedbed.engines.work import (
     Plan,
     State,
     Status,
+    Stop,
     evaluation_rows,
 )
 from seedbed.formulas.losses import Loss
@@ -215,13 +216,36 @@ def evaluate(
     return np.asarray(total)
 
 
-def run(
-    plan: Plan, state: State, members: Indices, epochs: range, stop: Callable[[], bool]
-) -> None:
+class Engine:
+    """One training on this engine; see ``choice.Engine``."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+
+    def run(self, state: State, epochs: range, stop: Stop) -> None:
+        """Carry all running members through ``epochs``, a block after the other."""
+        for block in self.plan.blocks(state.running):
+            run(self.plan, state, block, epochs, stop)
+            if stop.is_set():
+                return
+
+    def losses(self, theta: Array, members: Indices) -> Array:
+        """Return the mean training loss of ``members`` at theta (P, D), as (p,)."""
+        plan, result = self.plan, np.empty(len(theta), dtype=theta.dtype)
+        rows = evaluation_rows(plan.network)
+        with np.errstate(all="ignore"):
+            for block in plan.blocks(members):
+                batches = Batches(plan.train, block, plan.loss, rows).epoch()
+                layers = plan.network.views(theta[block])
+                result[block] = evaluate(plan.network, plan.loss, layers, batches)
+        return result[members]
+
+
+def run(plan: Plan, state: State, members: Indices, epochs: range, stop: Stop) -> None:
     """Carry a block of members (see ``Plan.blocks``) through ``epochs``.
 
     Each epoch: a step for every batch, the validation loss, then what came of it (``_Watch``).
-    ``stop`` is asked before every step; when it says so, the members go back to the epoch's start.
+    Before every step it looks at ``stop``; where that is set, members go back to the epoch's start.
     """
     network, numbers, seeds = plan.network, plan.numbers.take(members), plan.seeds[members]
     where = _as_slice(members)
@@ -241,7 +265,7 @@ def run(
             before[...] = theta
             losses: Array | float = 0.0
             for number, batch in enumerate(batches.epoch(epoch)):
-                if stop():
+                if stop.is_set():
                     theta[...] = before
                     before[...] = earlier
                     break

@@ -205,20 +205,40 @@ class Plan:
         A block's members see equally many rows, and what it holds at a time stays within a few
         megabytes: about what a core's cache holds. A member's numbers do not depend on it.
         """
-        for rows in np.unique(self._counts[members], axis=0):
-            alike = members[(self._counts[members] == rows).all(axis=1)]
-            step = self._together(*rows.tolist())
+        for alike in self.alike(members):
+            step = self._together(*self.counts[alike[0]].tolist())
             for start in range(0, len(alike), step):
                 yield alike[start : start + step]
 
+    def alike(self, members: Indices) -> Iterator[Indices]:
+        """Yield ``members`` by how many rows they see."""
+        for rows in np.unique(self.counts[members], axis=0):
+            yield members[(self.counts[members] == rows).all(axis=1)]
+
     @cached_property
-    def _counts(self) -> npt.NDArray[np.int64]:
+    def counts(self) -> npt.NDArray[np.int64]:
         """How many rows each member trains on and is validated with, (P, 2)."""
         counts = np.zeros((len(self.seeds), 2), dtype=np.int64)
         for column, data in enumerate((self.train, self.validation)):
             if data is not None:
                 counts[:, column] = len(data.x) if data.rows is None else data.rows.count
         return counts
+
+    @cached_property
+    def block_count(self) -> int:
+        """How many blocks the members make."""
+        return sum(1 for _ in self.blocks(np.arange(len(self.seeds))))
+
+    @property
+    def largest_batch(self) -> int:
+        """The most rows that a step takes."""
+        rows = int(self.counts[:, 0].max())
+        return min(self.batch_size or rows, rows)
+
+    @property
+    def most_rows(self) -> int:
+        """The most rows that are looked at in one go: a batch's, or a member's validation rows."""
+        return max(self.largest_batch, int(self.counts[:, 1].max()))
 
     def _together(self, train_rows: int, validation_rows: int) -> int:
         batch = min(self.batch_size or train_rows, train_rows)
@@ -295,6 +315,21 @@ class State:
     def running(self) -> Indices:
         """The members whose training goes on."""
         return np.flatnonzero(self.status == Status.RUNNING)
+
+
+class Stop:
+    """Whether training is to end: for Python and for compiled code, which looks at ``flag``."""
+
+    def __init__(self) -> None:
+        self.flag = np.zeros(1, dtype=np.int64)
+
+    def set(self) -> None:
+        """Say that it is to end."""
+        self.flag[0] = 1
+
+    def is_set(self) -> bool:
+        """Return whether it is."""
+        return bool(self.flag[0])
 
 
 class _Blas:

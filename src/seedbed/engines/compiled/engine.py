@@ -1,0 +1,299 @@
+"""The compiled engine: lays the work out, spreads it over threads, and calls the records."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from seedbed import streams
+from seedbed.arrays import Array, Indices
+from seedbed.engines.compiled import cache, groups, records, units
+from seedbed.engines.compiled.layout import (
+    Groups,
+    Space,
+    fewest_for_lanes,
+    in_groups,
+    lanes_of,
+    piece_rows,
+    shape_of,
+)
+from seedbed.engines.compiled.vectors import kernel
+from seedbed.engines.work import Data, Plan, State, Stop
+from seedbed.errors import FormulaError
+from seedbed.formulas.losses import Loss, squared_error
+from seedbed.network import Network
+
+_OWN_BYTES = 2**24
+"""How much the row numbers of the members of one task may take."""
+_told: list[bool] = []
+
+
+@lru_cache(maxsize=8)
+def _kernel(name: str, dtype: np.dtype[Any]) -> Any:
+    """Return one of ``groups``' kernels for ``dtype``, kept on disk once it is compiled."""
+    function = getattr(groups, name).py_func
+    drawn = (streams.enter, streams.word, streams.unit)
+    compiled = kernel(function)
+    compiled._cache = cache.Kept(function, cache.digest(name, dtype.name, *drawn))
+    return compiled
+
+
+def _tell_of_compiling(dtype: np.dtype[Any], quiet: bool) -> None:
+    """Say once that the engine is being compiled, where it is not on disk."""
+    if _told or _kernel("train", dtype)._cache.is_there():
+        return
+    _told.append(True)
+    if not quiet and sys.stderr is not None:
+        print(
+            "seedbed: compiling the engine for this machine, about ten seconds; it is kept in "
+            f"{cache.directory()}",
+            file=sys.stderr,
+        )
+
+
+def _addresses(network: Network, loss: Loss, dtype: np.dtype[Any], **rules: int) -> Any:
+    """Return where the formulas lie, compiled where they were not.
+
+    Raises: FormulaError for one that cannot be compiled.
+    """
+    each = [units.activation(layer.activation, dtype) for layer in network.layers]
+    value, slope = units.loss(loss, dtype)
+    classes = loss.targets == "classes"
+    return records.Addresses(
+        forward=np.array([forward for forward, _ in each], dtype=np.int64),
+        backward=np.array([backward for _, backward in each], dtype=np.int64),
+        value=value,
+        slope=slope,
+        rule=rules.get("rule", 0),
+        penalty=rules.get("penalty", 0),
+        each=units.product(True, dtype),
+        shared=units.product(False, dtype),
+        turn=units.turn_over(dtype),
+        log_softmax=units.log_softmax(dtype) if classes else 0,
+        classes=classes,
+    )
+
+
+class Engine:
+    """One training on this engine; see ``choice.Engine``.
+
+    ``fewest`` is from how many members on a group shares vectors; None takes what is fastest. No
+    result depends on it.
+    """
+
+    def __init__(
+        self, plan: Plan, threads: int, quiet: bool = True, fewest: int | None = None
+    ) -> None:
+        self.plan, self.threads = plan, threads
+        network, numbers, self.dtype = plan.network, plan.numbers, plan.train.x.dtype
+        one = np.ones((1, 1), self.dtype)
+        self.slots = len(plan.optimizer.init(one, one))
+        if self.slots > 2:
+            raise FormulaError(
+                f"{type(plan.optimizer).__name__} keeps {self.slots} arrays; the compiled engine "
+                "has room for 2: use engine='numpy'"
+            )
+        self.W = lanes_of(self.dtype)
+        self.fewest = fewest_for_lanes(network, self.dtype) if fewest is None else fewest
+        penalized = bool(numbers.l1.any() or numbers.l2.any())
+        _tell_of_compiling(self.dtype, quiet)
+        self.shape = shape_of(network)
+        self.addresses = _addresses(
+            network,
+            plan.loss,
+            self.dtype,
+            rule=units.rule(plan.optimizer.rule, self.slots, len(numbers.optimizer), self.dtype),
+            penalty=units.penalty(self.dtype) if penalized else 0,
+        )
+        self.method = records.Method(
+            record_every=plan.record_every,
+            patience=plan.patience or 0,
+            slots=self.slots,
+            decays=bool(numbers.weight_decay.any()),
+            penalized=penalized,
+            drops=bool(numbers.dropout.any()),
+            clips=numbers.clip_norm is not None,
+            validated=plan.validation is not None,
+        )
+        P = len(plan.seeds)
+        clip = one if numbers.clip_norm is None else numbers.clip_norm
+        ordered = [
+            numbers.lr, numbers.weight_decay, numbers.l1, numbers.l2, numbers.dropout, clip,
+            *numbers.optimizer,
+        ]  # fmt: skip
+        self.members = records.Members(
+            numbers=np.array([np.broadcast_to(each[:, 0], P) for each in ordered], self.dtype),
+            order_keys=streams.branch(plan.seeds, "order", 1),
+            dropout_keys=streams.branch(plan.seeds, "dropout", 2),
+        )
+        self.pieces = tuple(
+            piece_rows(network, self.dtype, plan.most_rows, lanes) for lanes in (self.W, 1)
+        )
+        self._free: dict[tuple[int, int], list[Space]] = {}
+
+    def run(self, state: State, epochs: range, stop: Stop) -> None:
+        """Carry all running members through ``epochs``; when ``stop`` is set, end early."""
+        none = np.empty(0, dtype=self.dtype)
+        slots = [*(slot.reshape(-1) for slot in state.slots), none, none]
+        standing = records.Standing(
+            theta=state.theta.reshape(-1),
+            before=state.before.reshape(-1),
+            slot_0=slots[0],
+            slot_1=slots[1],
+            best=none if state.best is None else state.best.reshape(-1),
+            status=state.status,
+            epochs_run=state.epochs_run,
+            best_loss=state.best_loss,
+            best_epoch=state.best_epoch,
+            train_loss=state.train_loss.reshape(-1),
+            val_loss=none if state.val_loss is None else state.val_loss.reshape(-1),
+        )
+        train = _kernel("train", self.dtype)
+
+        def work(rows: Any, held: Any, chosen: Groups, space: Space) -> None:
+            train(
+                self.shape, self.addresses, self.method, self.members, standing, rows, held,
+                *chosen, epochs.start, epochs.stop, self._factors(epochs, rows), space.room,
+                space.numbers, space.chosen, space.held_chosen, space.tagged, space.sorted,
+                space.starts, space.froms, space.tos, stop.flag,
+            )  # fmt: skip
+
+        self._spread(state.running, work)
+
+    def losses(self, theta: Array, members: Indices) -> Array:
+        """Return the mean training loss of ``members`` at theta (P, D), as (p,)."""
+        result = np.empty(len(theta), dtype=self.dtype)
+        losses = _kernel("losses", self.dtype)
+
+        def work(rows: Any, held: Any, chosen: Groups, space: Space) -> None:
+            losses(
+                self.shape, self.addresses, self.members, theta.reshape(-1), rows, *chosen,
+                space.room, space.numbers, space.chosen, space.tagged, space.sorted, space.starts,
+                space.froms, space.tos, result,
+            )  # fmt: skip
+
+        self._spread(members, work)
+        return result[members]
+
+    def _spread(self, members: Indices, work: Callable[..., None]) -> None:
+        """Call ``work`` on all members, in tasks that the threads take in turn."""
+
+        def do(task: tuple[Any, Any, Groups]) -> None:
+            rows, held, _ = task
+            free = self._free.setdefault((rows.n, held.n), [])
+            space = free.pop() if free else self._space(rows, held)
+            work(*task, space)
+            free.append(space)
+
+        _in_threads(self.threads, do, list(self._tasks(members)))
+
+    def _tasks(self, members: Indices) -> Iterator[tuple[Any, Any, Groups]]:
+        plan = self.plan
+        for alike in plan.alike(members) if len(members) else ():
+            train_rows, held_rows = (int(n) for n in plan.counts[alike[0]])
+            chosen = in_groups(alike, self.W, self.fewest)
+            step = per_task(len(chosen.counts), self.threads)
+            if plan.train.rows is not None:
+                step = max(1, min(step, _OWN_BYTES // (8 * self.W * (train_rows + held_rows))))
+            for start in range(0, len(chosen.counts), step):
+                part = Groups(*(each[start : start + step] for each in chosen))
+                rows = self._rows(plan.train, part, train_rows, plan.batch_size)
+                held = rows._replace(n=0)
+                if plan.validation is not None:
+                    held = self._rows(plan.validation, part, held_rows, None)
+                yield rows, held, part
+
+    def _rows(self, data: Data, chosen: Groups, count: int, batch_size: int | None) -> Any:
+        members = chosen.members.reshape(-1)
+        own = np.empty((0, 0), dtype=np.int64)
+        weights = mean = np.empty(0, dtype=self.dtype)
+        if data.rows is not None:
+            own = np.ascontiguousarray(data.rows.of(members), dtype=np.int64)
+        if data.w is not None:
+            weights, mean = data.w, np.array([data.w.mean()], dtype=self.dtype)
+            if data.rows is not None:
+                mean = np.empty(len(self.plan.seeds), dtype=self.dtype)
+                mean[members] = data.w[own].mean(axis=1)
+        batch = min(batch_size or count, count)
+        return records.Rows(
+            x=data.x.reshape(-1),
+            t=data.t.reshape(-1),
+            w=weights,
+            mean_weight=mean,
+            own=own,
+            n=count,
+            batch=batch,
+            steps=-(-count // batch),
+            piece=self.pieces[0],
+            piece_alone=self.pieces[1],
+            averaged=not self.addresses.classes,
+        )
+
+    def _factors(self, epochs: range, rows: Any) -> Array:
+        """Return the schedule's factor at each step of ``epochs``, or one for all."""
+        schedule, steps = self.plan.schedule, rows.steps
+        if schedule.name == "constant":
+            return np.ones(1, dtype=self.dtype)
+        whole = self.plan.epochs * steps
+        numbers = range(epochs.start * steps, epochs.stop * steps)
+        return np.array([schedule(step / whole) for step in numbers], dtype=self.dtype)
+
+    def _space(self, rows: Any, held: Any) -> Space:
+        shared = self.fewest <= min(self.W, len(self.plan.seeds))
+        return Space(
+            self.plan.network,
+            self.dtype,
+            pieces=(self.pieces[0] if shared else 0, self.pieces[1]),
+            numbers=len(self.members.numbers),
+            slots=self.slots,
+            drops=self.method.drops,
+            classes=self.addresses.classes,
+            rows=(rows.n, held.n),
+        )
+
+
+def per_task(count: int, threads: int) -> int:
+    """Return how many of ``count`` groups make a task: a few tasks for each thread."""
+    return count if threads == 1 else max(1, count // (4 * threads))
+
+
+def _in_threads(threads: int, do: Callable[[Any], None], tasks: list[Any]) -> None:
+    # in a thread of its own even a single task: so this one goes on to hear of Ctrl-C
+    if tasks:
+        with ThreadPoolExecutor(min(threads, len(tasks))) as pool:
+            for future in [pool.submit(do, task) for task in tasks]:
+                future.result()
+
+
+def outputs(network: Network, theta: Array, x: Array, result: Array, threads: int) -> None:
+    """Write the networks' outputs to ``result`` (P, N, O).
+
+    Shapes: theta (P, D); x (N, I). Beside the result, memory stays within a few megabytes.
+
+    Raises: FormulaError for an activation that cannot be compiled.
+    """
+    dtype: np.dtype[Any] = theta.dtype
+    W = lanes_of(dtype)
+    _tell_of_compiling(dtype, quiet=True)
+    shape, addresses = shape_of(network), _addresses(network, squared_error, dtype)
+    pieces = tuple(piece_rows(network, dtype, len(x), lanes) for lanes in (W, 1))
+    chosen = in_groups(np.arange(len(theta)), W, fewest_for_lanes(network, dtype))
+    write = _kernel("outputs", dtype)
+    shared = pieces[0] if chosen.lanes.any() else 0
+    step = per_task(len(chosen.counts), threads)
+    flat = (theta.reshape(-1), x.reshape(-1))
+
+    def do(start: int) -> None:
+        part = Groups(*(each[start : start + step] for each in chosen))
+        space = Space(network, dtype, pieces=(shared, pieces[1]), backward=False)
+        write(
+            shape, addresses, *flat, *pieces, *part, space.room, space.numbers, space.froms,
+            space.tos, result.reshape(-1),
+        )  # fmt: skip
+
+    _in_threads(threads, do, list(range(0, len(chosen.counts), step)))

@@ -1,0 +1,388 @@
+"""What is done with groups of members: training, evaluation, outputs. See ``steps``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from seedbed.engines.compiled.records import (
+    Addresses,
+    Floats,
+    Ints,
+    Members,
+    Method,
+    Room,
+    Rows,
+    Shape,
+    Standing,
+)
+from seedbed.engines.compiled.rows import choose_rows, draw_masks, fetch
+from seedbed.engines.compiled.steps import add_up, backward, forward, seen, total, update
+from seedbed.engines.compiled.units import apply, turn
+from seedbed.engines.compiled.vectors import (
+    any_nonzero,
+    apart,
+    kernel,
+    load,
+    load_first,
+    part,
+    pointer,
+    store,
+    width,
+)
+from seedbed.engines.work import Status
+
+_STOPPED, _DIVERGED = int(Status.STOPPED), int(Status.DIVERGED)
+
+
+@apart
+def to_lanes(
+    address: int, source: Floats, size: int, group: Ints, target: Any, froms: Ints, tos: Ints
+) -> None:
+    """Write the rows (size,) of the group's members side by side, (size, lanes)."""
+    W = width(target)
+    for lane in range(W):
+        froms[lane], tos[lane] = group[lane] * size, lane * W
+    for d in range(0, size, W):
+        turn(
+            address,
+            pointer(source, d),
+            pointer(froms, 0),
+            W,
+            pointer(target, d * W),
+            pointer(tos, 0),
+            min(W, size - d),
+        )
+
+
+@apart
+def from_lanes(
+    address: int,
+    source: Any,
+    size: int,
+    group: Ints,
+    count: int,
+    target: Floats,
+    froms: Ints,
+    tos: Ints,
+) -> None:
+    """Write the first ``count`` lanes back to their members' rows."""
+    W = width(target)
+    for lane in range(W):
+        froms[lane], tos[lane] = lane * W, group[lane] * size
+    for d in range(0, size, W):
+        turn(
+            address,
+            pointer(source, d * W),
+            pointer(froms, 0),
+            min(W, size - d),
+            pointer(target, d),
+            pointer(tos, 0),
+            count,
+        )
+
+
+@apart
+def evaluate(
+    shape: Shape, units: Addresses, rows: Rows, room: Room, space: Floats, s: int, group: Ints,
+    theta: Any, chosen: Ints, to: int, froms: Ints, tos: Ints,
+) -> None:  # fmt: skip
+    """Write each lane's mean loss over all its rows to ``to``, (s,)."""
+    O, n = shape.widths[len(shape.weights)], rows.n
+    own = len(rows.own) > 0
+    piece = rows.piece if s > 1 else rows.piece_alone
+    for start in range(0, n, piece):
+        B = min(piece, n - start)
+        fetch(shape, units, rows, room, space, s, group, not own, chosen, start, B, n, froms, tos)
+        x, each = pointer(space, room.x), s > 1
+        if not own:
+            x, each = pointer(rows.x, start * shape.widths[0]), False
+        forward(shape, units, room, space, s, theta, x, each, B, False)
+        y = seen(units, room, space, s, len(shape.weights) - 1, B, O)
+        t, share, out = (
+            pointer(space, room.t), pointer(space, room.share), pointer(space, room.each)
+        )  # fmt: skip
+        apply(units.value, y, t, share, out, out, B * O * s)
+        add_up(units, room, space, s, B, O, start > 0)
+    store(space, to, total(room, space, s, O))
+
+
+@part
+def is_finite(array: Any, numbers: int) -> bool:
+    """Return whether all of the array's ``numbers`` are finite."""
+    W = width(array)
+    whole = numbers - numbers % W
+    rest = load_first(array, whole, numbers - whole)
+    apart = rest - rest
+    for e in range(0, whole, W):
+        x = load(array, e)
+        apart = apart + (x - x)
+    return not any_nonzero(apart)
+
+
+@kernel
+def train(
+    shape: Shape, units: Addresses, method: Method, members: Members, standing: Standing,
+    rows: Rows, held: Rows, groups: Ints, counts: Ints, lanes: Ints, first: int, last: int,
+    factors: Floats, room: Room, space: Floats, chosen: Ints, held_chosen: Ints, tagged: Any,
+    sorted_: Any, starts: Ints, froms: Ints, tos: Ints, stop: Ints,
+) -> None:  # fmt: skip
+    """Carry groups of members through epochs ``first`` to ``last`` - 1.
+
+    groups  (G, W) member numbers, of which the first counts[g] are meant
+    lanes   (G,) whether they share vectors, or (with a count of 1) a member is alone
+    factors (steps,) the schedule's, or (1,) where it is constant
+    chosen, held_chosen  room for row numbers; tagged, sorted_, starts for drawing orders
+    stop    stop[0] is not 0 when training is to end: members go back to their epoch's start
+    """
+    W, size = width(space), shape.size
+    O = shape.widths[len(shape.weights)]
+    own, shuffled = len(rows.own) > 0, rows.steps > 1
+    at_hand = not (own or shuffled)
+    live, frozen = np.empty(W, np.bool_), np.empty(W, np.bool_)
+    width_ = len(standing.train_loss) // len(standing.status)
+    for g in range(len(counts)):
+        group, count = groups[g], counts[g]
+        s = W if lanes[g] else 1
+        piece = rows.piece if s > 1 else rows.piece_alone
+        fixed = rows.steps == 1 and piece >= rows.n
+        live[:], frozen[:] = False, False
+        live[:count] = True
+        for row in range(len(members.numbers)):
+            for lane in range(W):
+                member = group[lane if s > 1 else 0]
+                space[room.numbers + row * W + lane] = members.numbers[row, member]
+        if s > 1:
+            now = pointer(space, room.theta)
+            before = pointer(space, room.theta + size * s)
+            earlier = pointer(space, room.theta + 2 * size * s)
+            slot_0 = pointer(space, room.slots)
+            slot_1 = pointer(space, room.slots + size * s)
+            to_lanes(units.turn, standing.theta, size, group, now, froms, tos)
+            to_lanes(units.turn, standing.before, size, group, before, froms, tos)
+            if method.slots > 0:
+                to_lanes(units.turn, standing.slot_0, size, group, slot_0, froms, tos)
+            if method.slots > 1:
+                to_lanes(units.turn, standing.slot_1, size, group, slot_1, froms, tos)
+        else:
+            begin = group[0] * size
+            now, before = pointer(standing.theta, begin), pointer(standing.before, begin)
+            earlier = pointer(space, room.theta)
+            slot_0 = pointer(standing.slot_0, begin if method.slots > 0 else 0)
+            slot_1 = pointer(standing.slot_1, begin if method.slots > 1 else 0)
+        home, home_before, turned = now, before, False
+        if own and not shuffled:
+            choose_rows(rows, members, group, s, g, 0, False, chosen, tagged, sorted_, starts)
+        if method.validated and len(held.own) > 0:
+            choose_rows(held, members, group, s, g, 0, False, held_chosen, tagged, sorted_, starts)
+        fetched, interrupted, done = False, False, first
+        for epoch in range(first, last):
+            # the states of this epoch's start and the one before are kept without a copy: the
+            # epoch's first step writes to the buffer of the oldest
+            earlier, before, now = before, now, earlier
+            turned = True
+            store(space, room.loss, load(space, room.zeros))
+            if shuffled:
+                choose_rows(
+                    rows, members, group, s, g, epoch, True, chosen, tagged, sorted_, starts
+                )
+            for number in range(rows.steps):
+                if stop[0] != 0:
+                    interrupted = True
+                    break
+                old = before if number == 0 else now
+                begin = number * rows.batch
+                end = min(begin + rows.batch, rows.n)
+                for start in range(begin, end, piece):
+                    B = min(piece, end - start)
+                    if not fetched:
+                        fetch(
+                            shape, units, rows, room, space, s, group, at_hand, chosen, start, B,
+                            end - begin, froms, tos,
+                        )  # fmt: skip
+                        fetched = fixed
+                    x, each = pointer(space, room.x), s > 1
+                    if at_hand:
+                        x, each = pointer(rows.x, start * shape.widths[0]), False
+                    if method.drops:
+                        draw_masks(shape, members, room, space, s, group, epoch, start, B)
+                    forward(shape, units, room, space, s, old, x, each, B, method.drops)
+                    y = seen(units, room, space, s, len(shape.weights) - 1, B, O)
+                    apply(
+                        units.slope, y, pointer(space, room.t), pointer(space, room.share),
+                        pointer(space, room.each), pointer(space, room.delta), B * O * s,
+                    )  # fmt: skip
+                    add_up(units, room, space, s, B, O, start > begin)
+                    backward(
+                        shape, units, room, space, s, old, x, each, B, method.drops,
+                        start > begin, froms, tos,
+                    )  # fmt: skip
+                weight = (end - begin) / rows.n
+                loss = load(space, room.loss) + total(room, space, s, O) * weight
+                store(space, room.loss, loss)
+                step = epoch * rows.steps + number
+                factor = factors[(step - first * rows.steps) if len(factors) > 1 else 0]
+                update(
+                    shape, units, method, room, space, s, old, now, slot_0, slot_1, step + 1,
+                    factor,
+                )  # fmt: skip
+            if interrupted:
+                earlier, before, now = now, earlier, before
+                break
+            done = epoch + 1
+            if method.validated:
+                evaluate(
+                    shape, units, held, room, space, s, group, now, held_chosen, room.held_loss,
+                    froms, tos,
+                )  # fmt: skip
+            sound = is_finite(now, size * s) and is_finite(pointer(space, room.loss), W)
+            if method.validated:
+                sound &= is_finite(pointer(space, room.held_loss), W)
+            if not sound:
+                freeze(
+                    method, standing, room, space, s, group, size, epoch, now, before, earlier,
+                    live, frozen,
+                )  # fmt: skip
+            if epoch % method.record_every == 0:
+                column = epoch // method.record_every
+                for lane in range(count):
+                    if live[lane]:
+                        place = group[lane] * width_ + column
+                        standing.train_loss[place] = space[room.loss + lane]
+                        if method.validated:
+                            standing.val_loss[place] = space[room.held_loss + lane]
+            if method.patience > 0:
+                for lane in range(count):
+                    if live[lane]:
+                        keep_best(
+                            method, standing, room, space, s, group, lane, size, epoch, now, live
+                        )
+            if (method.patience > 0 or not sound) and not live.any():
+                break
+        for lane in range(count):
+            if live[lane]:
+                standing.epochs_run[group[lane]] = done
+        if s > 1:
+            if frozen.any():
+                for lane in range(count):
+                    if not frozen[lane]:
+                        for d in range(size):
+                            standing.theta[group[lane] * size + d] = now[d * s + lane]
+            else:
+                from_lanes(units.turn, now, size, group, count, standing.theta, froms, tos)
+            from_lanes(units.turn, before, size, group, count, standing.before, froms, tos)
+            if method.slots > 0:
+                from_lanes(units.turn, slot_0, size, group, count, standing.slot_0, froms, tos)
+            if method.slots > 1:
+                from_lanes(units.turn, slot_1, size, group, count, standing.slot_1, froms, tos)
+        elif turned:
+            good = now
+            if frozen[0]:  # where it was frozen is in ``earlier`` or ``before``: see ``freeze``
+                good = earlier
+            for d in range(size):
+                a, b = good[d], before[d]
+                home[d], home_before[d] = a, b
+        if interrupted:
+            return
+
+
+@apart
+def freeze(
+    method: Method, standing: Standing, room: Room, space: Floats, s: int, group: Ints, size: int,
+    epoch: int, now: Any, before: Any, earlier: Any, live: Any, frozen: Any,
+) -> None:  # fmt: skip
+    """Keep the last good state of every member that diverged; see ``numpy_engine._Watch``.
+
+    With lanes it goes to where the member's theta lies; for a member alone, to ``earlier``.
+    """
+    for lane in range(s):
+        if not live[lane]:
+            continue
+        member = group[lane]
+        began_well = np.isfinite(space[room.loss + lane])
+        well = began_well
+        if method.validated:
+            well &= np.isfinite(space[room.held_loss + lane])
+        for d in range(size):
+            well &= np.isfinite(now[d * s + lane])
+        if well:
+            continue
+        for d in range(size):
+            good = before[d * s + lane] if began_well else earlier[d * s + lane]
+            if s > 1:
+                standing.theta[member * size + d] = good
+            else:
+                earlier[d] = good
+        standing.status[member] = _DIVERGED
+        standing.epochs_run[member] = epoch if began_well else max(epoch - 1, 0)
+        live[lane], frozen[lane] = False, True
+
+
+@apart
+def keep_best(
+    method: Method, standing: Standing, room: Room, space: Floats, s: int, group: Ints, lane: int,
+    size: int, epoch: int, now: Any, live: Any,
+) -> None:  # fmt: skip
+    """Keep a lane's theta if it is the best so far; stop the member if it waited long enough."""
+    member, loss = group[lane], space[room.held_loss + lane]
+    if loss < standing.best_loss[member]:
+        for d in range(size):
+            standing.best[member * size + d] = now[d * s + lane]
+        standing.best_loss[member] = loss
+        standing.best_epoch[member] = epoch + 1
+    if epoch + 1 - standing.best_epoch[member] >= method.patience:
+        standing.status[member] = _STOPPED
+        standing.epochs_run[member] = epoch + 1
+        live[lane] = False
+
+
+@kernel
+def losses(
+    shape: Shape, units: Addresses, members: Members, theta: Floats, rows: Rows, groups: Ints,
+    counts: Ints, lanes: Ints, room: Room, space: Floats, chosen: Ints, tagged: Any, sorted_: Any,
+    starts: Ints, froms: Ints, tos: Ints, result: Floats,
+) -> None:  # fmt: skip
+    """Write the mean loss over all rows of each group's members to ``result``, (P,)."""
+    W, size = width(space), shape.size
+    for g in range(len(counts)):
+        group, count = groups[g], counts[g]
+        s = W if lanes[g] else 1
+        if s > 1:
+            now = pointer(space, room.theta)
+            to_lanes(units.turn, theta, size, group, now, froms, tos)
+        else:
+            now = pointer(theta, group[0] * size)
+        if len(rows.own) > 0:
+            choose_rows(rows, members, group, s, g, 0, False, chosen, tagged, sorted_, starts)
+        evaluate(shape, units, rows, room, space, s, group, now, chosen, room.held_loss, froms, tos)
+        for lane in range(count):
+            result[group[lane]] = space[room.held_loss + lane]
+
+
+@kernel
+def outputs(
+    shape: Shape, units: Addresses, theta: Floats, x: Floats, piece: int, piece_alone: int,
+    groups: Ints, counts: Ints, lanes: Ints, room: Room, space: Floats, froms: Ints, tos: Ints,
+    result: Floats,
+) -> None:  # fmt: skip
+    """Write the networks' outputs for all rows of x (N · I,) to ``result``, (P · N · O,)."""
+    W, size = width(space), shape.size
+    I, O = shape.widths[0], shape.widths[len(shape.weights)]
+    n, last = len(x) // I, len(shape.weights) - 1
+    for g in range(len(counts)):
+        group, count = groups[g], counts[g]
+        s = W if lanes[g] else 1
+        if s > 1:
+            now = pointer(space, room.theta)
+            to_lanes(units.turn, theta, size, group, now, froms, tos)
+        else:
+            now = pointer(theta, group[0] * size)
+        together = piece if s > 1 else piece_alone
+        for start in range(0, n, together):
+            B = min(together, n - start)
+            forward(shape, units, room, space, s, now, pointer(x, start * I), False, B, False)
+            for lane in range(count):
+                place = (group[lane] * n + start) * O
+                for e in range(B * O):
+                    result[place + e] = space[room.a[last] + e * s + lane]

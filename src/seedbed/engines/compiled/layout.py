@@ -1,0 +1,156 @@
+"""How work is laid out for the kernels: members in groups, and room for a group."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from seedbed.arrays import Array, Indices
+from seedbed.engines.compiled.records import Room, Shape
+from seedbed.engines.compiled.units import numba_type
+from seedbed.engines.compiled.vectors import WIDTH
+from seedbed.network import Network
+
+LANES_BYTES, ALONE_BYTES = 2**15, 2**21
+"""How much activations may take, with lanes and for a member alone: rows are worked on in pieces
+that fit, so that they stay in a near cache. No result depends on these, nor on the next."""
+LANES_THETA_BYTES = 410_000
+"""How much a full group's parameters may take for it to share vectors: beyond that, members are
+faster alone (``benchmarks/crossing.py`` measures it)."""
+_SLACK = 16  # whole vectors are written, and so up to this much beyond an array's end
+
+
+def lanes_of(dtype: npt.DTypeLike) -> int:
+    """Return how many members share a vector."""
+    return WIDTH[numba_type(np.dtype(dtype))]
+
+
+def shape_of(network: Network) -> Shape:
+    """Return the network as the kernels take it."""
+    return Shape(
+        widths=np.array(network.widths, dtype=np.int64),
+        weights=np.array([W.start for W, _ in network.blocks], dtype=np.int64),
+        biases=np.array([b.start for _, b in network.blocks], dtype=np.int64),
+        size=network.size,
+    )
+
+
+class Groups(NamedTuple):
+    """Members in G groups."""
+
+    members: npt.NDArray[np.int64]
+    """(G, W) member numbers; where a group has fewer, its last one again"""
+    counts: npt.NDArray[np.int64]
+    """(G,) how many are meant"""
+    lanes: npt.NDArray[np.int64]
+    """(G,) 1 where they share vectors, 0 for a member alone"""
+
+
+def fewest_for_lanes(network: Network, dtype: npt.DTypeLike) -> int:
+    """Return from how many members on sharing vectors is faster than each alone.
+
+    With lanes, a product of I by O takes I · O vectors for up to W members; alone, it takes
+    I · ⌈O / W⌉ for each. Where the parameters of W members leave the cache, it never is.
+    """
+    W = lanes_of(dtype)
+    if network.size * W * np.dtype(dtype).itemsize > LANES_THETA_BYTES:
+        return W + 1
+    pairs = list(pairwise(network.widths))
+    together = sum(i * o for i, o in pairs)
+    alone = sum(i * -(-o // W) for i, o in pairs)
+    return -(-together // alone)
+
+
+def in_groups(members: Indices, W: int, fewest: int) -> Groups:
+    """Return ``members`` in groups of W, or alone where fewer than ``fewest`` would share."""
+    numbers, counts, lanes = [], [], []
+    for start in range(0, len(members), W):
+        group = members[start : start + W]
+        if len(group) < fewest:
+            numbers += [np.full(W, member) for member in group]
+            counts += [1] * len(group)
+            lanes += [0] * len(group)
+        else:
+            numbers.append(np.pad(group, (0, W - len(group)), mode="edge"))
+            counts.append(len(group))
+            lanes.append(1)
+    return Groups(*(np.array(each, dtype=np.int64) for each in (numbers, counts, lanes)))
+
+
+def piece_rows(network: Network, dtype: npt.DTypeLike, rows: int, lanes: int) -> int:
+    """Return how many of ``rows`` are worked on at a time, where ``lanes`` share a vector."""
+    held = 3 * sum(network.widths) * lanes * np.dtype(dtype).itemsize
+    fit = (LANES_BYTES if lanes > 1 else ALONE_BYTES) // held // 16 * 16
+    return max(1, min(max(16, fit), rows))
+
+
+class Space:
+    """Room for one group at a time: an array, and where things lie in it (``records.Room``).
+
+    pieces  how many rows are worked on at a time, with lanes and alone; 0 where there are none
+    numbers how many hyperparameters a member has
+    slots   how many arrays of state its optimizer has
+    rows    how many rows a member trains on and is validated with
+    """
+
+    def __init__(
+        self, network: Network, dtype: npt.DTypeLike, *, pieces: tuple[int, int],
+        numbers: int = 0, slots: int = 0, drops: bool = False, classes: bool = False,
+        backward: bool = True, rows: tuple[int, int] = (0, 0),
+    ) -> None:  # fmt: skip
+        W = lanes_of(dtype)
+        s = W if pieces[0] else 1
+        cells = max(pieces[0] * W, pieces[1])  # rows · lanes
+        layers, D = network.widths[1:], network.size
+        widest, last = max(layers), len(layers) - 1
+        turned = max((i * o for i, o in pairwise(layers)), default=0)
+        down = 1 if backward else 0
+        self._next = 0
+        take = self._take
+
+        def each(*counts: int) -> Array:
+            return np.array([take(count) for count in counts], dtype=np.int64)
+
+        self.room = Room(
+            zeros=take(W),
+            ones=take(W),
+            numbers=take(numbers * W),
+            no_decay=take(W),
+            sums=take(network.outputs * s),
+            partial=take(16 * s),
+            loss=take(W),
+            held_loss=take(W),
+            x=take(cells * network.inputs * down),
+            t=take(cells * network.outputs * down),
+            share=take(cells * network.outputs * down),
+            each=take(cells * network.outputs * down),
+            z=each(*(cells * o for o in layers)),
+            a=each(*(cells * o for o in layers)),
+            h=each(*(cells * o * (drops or (classes and k == last)) for k, o in enumerate(layers))),
+            masks=each(*(cells * o * drops for o in layers)),
+            delta=take(cells * widest * down),
+            delta_below=take(cells * widest * down),
+            turned=take(turned * down if pieces[1] else 0),
+            g=take(D * s * down),
+            theta=take((3 * s if pieces[0] else 1) * D),
+            slots=take(slots * D * s if pieces[0] else 0),
+        )
+        raw = np.empty(self._next + 64, dtype=dtype)
+        skip = (-raw.ctypes.data % 64) // raw.itemsize
+        self.numbers = raw[skip : skip + self._next]
+        self.numbers[self.room.zeros : self.room.zeros + W] = 0
+        self.numbers[self.room.ones : self.room.ones + W] = 1
+        self.numbers[self.room.no_decay : self.room.no_decay + W] = 0
+        most = max(rows)
+        self.chosen, self.held_chosen = (np.empty(s * n, dtype=np.int64) for n in rows)
+        self.tagged, self.sorted = (np.empty(most, dtype=np.uint64) for _ in range(2))
+        self.starts = np.empty(2 * most + 2, dtype=np.int64)
+        self.froms, self.tos = (np.empty(W, dtype=np.int64) for _ in range(2))
+
+    def _take(self, count: int) -> int:
+        begin = self._next
+        self._next += -(-(count + _SLACK) // 16) * 16
+        return begin

@@ -1,0 +1,202 @@
+"""The functions of NumPy that formulas use, for vectors: what ``np`` means in compiled formulas.
+
+Every one is a few vector instructions, the same for every number, without branches or tables.
+``benchmarks/functions.py`` measures how far each lies from the exact value; errors here are in
+units in the last place (ulp) of the result, the largest seen.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from numba.core import types
+from numba.extending import overload
+
+from seedbed.engines.compiled.vectors import (
+    Vector,
+    absolute,
+    copysign,
+    exponent,
+    fma,
+    full_like,
+    is_single,
+    mantissa,
+    maximum,
+    minimum,
+    part,
+    sqrt,
+    times_two_to,
+    two_to,
+    where,
+)
+
+__all__ = [
+    "abs",
+    "absolute",
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "maximum",
+    "minimum",
+    "ones_like",
+    "power",
+    "sign",
+    "sqrt",
+    "square",
+    "tanh",
+    "zeros_like",
+]
+
+abs = absolute  # noqa: A001  # its name in NumPy
+
+
+@part
+def ones_like(x: Any) -> Any:
+    """1 in every place."""
+    return full_like(x, 1.0)
+
+
+@part
+def zeros_like(x: Any) -> Any:
+    """0 in every place."""
+    return full_like(x, 0.0)
+
+
+@part
+def square(x: Any) -> Any:
+    """x²."""
+    return x * x
+
+
+@part
+def sign(x: Any) -> Any:
+    """-1, 0 or 1; what is not a number stays so."""
+    return where(x != 0.0, where(x == x, copysign(full_like(x, 1.0), x), x), x)
+
+
+@part
+def _reduced(x: Any) -> Any:
+    """Return n and r with x = n log 2 + r, |r| <= ½ log 2, and n as ``times_two_to`` takes it."""
+    magic = 12582912.0 if is_single(x) else 6755399441055744.0  # 1.5 · 2^23 or 2^52: the sum's
+    shifted = fma(x, 1.4426950408889634, full_like(x, magic))  # lowest bits are the nearest n's
+    n = shifted - magic
+    if is_single(x):  # log 2 in two parts, the first with so few bits that n times it is exact
+        return n, fma(n, -9.0580006145e-6, fma(n, -0.69313812256, x)), shifted
+    return n, fma(n, -1.9082149292705877e-10, fma(n, -0.6931471803691238, x)), shifted
+
+
+@part
+def _exp_minus_1(r: Any) -> Any:
+    """e^r - 1 for |r| <= ½ log 2: Taylor's series r + r²/2! + …, summed from its small end."""
+    if is_single(r):
+        p = full_like(r, 1 / 5040)
+    else:
+        p = full_like(r, 1 / 6227020800)
+        p = fma(p, r, 1 / 479001600)
+        p = fma(p, r, 1 / 39916800)
+        p = fma(p, r, 1 / 3628800)
+        p = fma(p, r, 1 / 362880)
+        p = fma(p, r, 1 / 40320)
+        p = fma(p, r, 1 / 5040)
+    p = fma(p, r, 1 / 720)
+    p = fma(p, r, 1 / 120)
+    p = fma(p, r, 1 / 24)
+    p = fma(p, r, 1 / 6)
+    p = fma(p, r, 0.5)
+    return fma(p, r * r, r)
+
+
+@part
+def exp(x: Any) -> Any:
+    """e^x = 2^n e^r; 0 where that is below the smallest normal number."""
+    _, r, shifted = _reduced(x)
+    y = times_two_to(_exp_minus_1(r) + 1.0, shifted)
+    if is_single(x):
+        y = where(x < -87.33654, full_like(x, 0.0), y)
+        return where(x > 88.72283, full_like(x, float("inf")), y)
+    y = where(x < -708.3964185322641, full_like(x, 0.0), y)
+    return where(x > 709.782712893384, full_like(x, float("inf")), y)
+
+
+@part
+def expm1(x: Any) -> Any:
+    """e^x - 1 = 2^n (e^r - 1) + (2^n - 1)."""
+    x = maximum(minimum(x, 89.0 if is_single(x) else 710.0), -40.0)
+    n, r, _ = _reduced(x)
+    half = two_to(n - 1.0)
+    return 2.0 * fma(half, _exp_minus_1(r), half - 0.5)
+
+
+@part
+def tanh(x: Any) -> Any:
+    """(1 - e^-2|x|) / (1 + e^-2|x|), with x's sign."""
+    p = expm1(-2.0 * absolute(x))
+    return copysign(-p / (p + 2.0), x)
+
+
+@part
+def log(x: Any) -> Any:
+    """log x = e log 2 + log m, with x = 2^e m and √½ <= m < √2."""
+    # numbers below the normal ones are first brought up
+    tiny = x < (1.1754944e-38 if is_single(x) else 2.2250738585072014e-308)
+    up = where(tiny, x * (33554432.0 if is_single(x) else 18014398509481984.0), x)  # 2^25, 2^54
+    e = exponent(up)
+    m = mantissa(up)
+    large = m > 1.4142135623730951
+    m = where(large, 0.5 * m, m)
+    e = e + large - tiny * (25.0 if is_single(x) else 54.0)
+    f = m - 1.0
+    s = f / (2.0 + f)  # log m = 2 artanh s = 2 s + ⅔ s³ + …, written around f, which is exact
+    z = s * s
+    if is_single(x):
+        r = full_like(x, 2 / 9)
+    else:
+        r = full_like(x, 2 / 23)
+        r = fma(r, z, 2 / 21)
+        r = fma(r, z, 2 / 19)
+        r = fma(r, z, 2 / 17)
+        r = fma(r, z, 2 / 15)
+        r = fma(r, z, 2 / 13)
+        r = fma(r, z, 2 / 11)
+        r = fma(r, z, 2 / 9)
+    r = fma(r, z, 2 / 7)
+    r = fma(r, z, 2 / 5)
+    r = fma(r, z, 2 / 3)
+    r = r * z
+    h = 0.5 * f * f
+    if is_single(x):
+        y = fma(e, 0.693359375, f - (h - fma(e, -2.12194440e-4, s * (h + r))))
+    else:
+        y = fma(e, 0.6931471803691238, f - (h - fma(e, 1.9082149292705877e-10, s * (h + r))))
+    y = where(x == 0.0, full_like(x, -float("inf")), y)
+    y = where(x == float("inf"), x, y)
+    return where((x < 0.0) + (x != x), full_like(x, float("nan")), y)
+
+
+@part
+def log1p(x: Any) -> Any:
+    """log (1 + x), with what the sum lost added back."""
+    u = 1.0 + x
+    lost = where(u == float("inf"), full_like(x, 0.0), (x - (u - 1.0)) / u)
+    y = log(u) + lost
+    return where(x == -1.0, full_like(x, -float("inf")), y)
+
+
+@part
+def power(x: Any, k: Any) -> Any:
+    """x^k = e^(k log x), for x >= 0."""
+    return exp(k * log(x))
+
+
+@overload(operator.pow)
+def _pow(x: Any, k: Any) -> Any:
+    """``x**k``, where x is a vector and k is not."""
+    if not (isinstance(x, Vector) and isinstance(k, types.Number)):
+        return None
+
+    def compute(x: Any, k: Any) -> Any:
+        return power(x, k)
+
+    return compute

@@ -1,0 +1,113 @@
+"""What is done along whole arrays: matrix products, log-softmax, turning a square over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from seedbed.engines.compiled import mathematics
+from seedbed.engines.compiled.blocks import tile, transpose
+from seedbed.engines.compiled.vectors import TILE, load, part, pointer, spread, store, width
+
+
+def _strip(columns: int, each: bool, cut: bool) -> Any:
+    """Return the function that computes ``columns`` columns of a product, all its rows."""
+    tall = TILE[0] if columns <= TILE[1] else 4
+    most, four, three, two, one = (tile(rows, columns, each, cut) for rows in (tall, 4, 3, 2, 1))
+
+    @part
+    def strip(
+        start: Any, sm: int, sn: int, out: Any, om: int, on: int, a: Any, am: int, ak: int,
+        b: Any, bk: int, bn: int, M: int, K: int, count: int,
+    ) -> None:  # fmt: skip
+        m = 0
+        while m + tall <= M:
+            most(
+                pointer(start, m * sm), sm, sn, pointer(out, m * om), om, on,
+                pointer(a, m * am), am, ak, b, bk, bn, K, count,
+            )  # fmt: skip
+            m += tall
+        if m + 4 <= M:
+            four(
+                pointer(start, m * sm), sm, sn, pointer(out, m * om), om, on,
+                pointer(a, m * am), am, ak, b, bk, bn, K, count,
+            )  # fmt: skip
+            m += 4
+        start, out, a = pointer(start, m * sm), pointer(out, m * om), pointer(a, m * am)
+        if m + 3 == M:
+            three(start, sm, sn, out, om, on, a, am, ak, b, bk, bn, K, count)
+        elif m + 2 == M:
+            two(start, sm, sn, out, om, on, a, am, ak, b, bk, bn, K, count)
+        elif m + 1 == M:
+            one(start, sm, sn, out, om, on, a, am, ak, b, bk, bn, K, count)
+
+    return strip
+
+
+def product(each: bool) -> Any:
+    """Return the function that computes a matrix product; ``each`` as in ``blocks.tile``."""
+    four, three, two, one = (_strip(columns, each, False) for columns in (4, 3, 2, 1))
+    cut = _strip(1, each, True)
+
+    def multiply(
+        start: Any, sm: int, sn: int, out: Any, om: int, on: int, a: Any, am: int, ak: int,
+        b: Any, bk: int, bn: int, M: int, N: int, K: int, rest: int,
+    ) -> None:  # fmt: skip
+        n = 0
+        while n + 3 <= N and n + 4 != N:
+            three(
+                pointer(start, n * sn), sm, sn, pointer(out, n * on), om, on,
+                a, am, ak, pointer(b, n * bn), bk, bn, M, K, 0,
+            )  # fmt: skip
+            n += 3
+        start, out, b = pointer(start, n * sn), pointer(out, n * on), pointer(b, n * bn)
+        if n + 4 == N:
+            four(start, sm, sn, out, om, on, a, am, ak, b, bk, bn, M, K, 0)
+        elif n + 2 == N:
+            two(start, sm, sn, out, om, on, a, am, ak, b, bk, bn, M, K, 0)
+        elif n + 1 == N:
+            one(start, sm, sn, out, om, on, a, am, ak, b, bk, bn, M, K, 0)
+        if rest > 0:
+            left = N - n
+            start, out, b = (
+                pointer(start, left * sn),
+                pointer(out, left * on),
+                pointer(b, left * bn),
+            )
+            cut(start, sm, sn, out, om, on, a, am, ak, b, bk, bn, M, K, rest)
+
+    return multiply
+
+
+def log_softmax(y: Any, out: Any, B: int, O: int, s: int) -> None:
+    """Write y - log Σ e^y over each row's O outputs, as ``losses.log_softmax`` does."""
+    W = width(y)
+    for b in range(B):
+        row = pointer(y, b * O * s)
+        seen = pointer(out, b * O * s)
+        if s > 1:
+            top = load(row, 0)
+            for o in range(1, O):
+                top = mathematics.maximum(top, load(row, o * s))
+            total = mathematics.zeros_like(top)
+            for o in range(O):
+                total = total + mathematics.exp(load(row, o * s) - top)
+            total = mathematics.log(total)
+            for o in range(O):
+                store(seen, o * s, (load(row, o * s) - top) - total)
+        else:  # what is written beyond a row's end is written anew with the next row
+            top = spread(row, 0)
+            for o in range(1, O):
+                top = mathematics.maximum(top, spread(row, o))
+            for o in range(0, O, W):
+                store(seen, o, mathematics.exp(load(row, o) - top))
+            total = mathematics.zeros_like(top)
+            for o in range(O):
+                total = total + spread(seen, o)
+            total = mathematics.log(total)
+            for o in range(0, O, W):
+                store(seen, o, (load(row, o) - top) - total)
+
+
+def turn(source: Any, froms: Any, rows: int, target: Any, tos: Any, columns: int) -> None:
+    """Turn a square over; see ``blocks.transpose``."""
+    transpose(source, froms, rows, target, tos, columns)

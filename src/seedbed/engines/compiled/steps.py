@@ -1,0 +1,275 @@
+"""The step of ``numpy_engine`` under Numba: one group of members through a stretch of epochs.
+
+A group is as many members as a vector holds, side by side in its lanes, or one member alone, whose
+vectors run along a layer's units. Both ways compute every number by the same steps in the same
+order, so which is taken never shows in a result. An array of a group is flat; where NumPy's engine
+has (P, B, O), it holds (B, O, lanes), with one lane where a member is alone: number (b, o) begins
+at (b O + o) s, and s is the number of lanes.
+
+What is not an argument of its own lies in one array, ``space``, at the places that ``Room`` names.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from seedbed.engines.compiled.records import Addresses, Floats, Ints, Method, Room, Shape
+from seedbed.engines.compiled.units import (
+    CLIP,
+    DECAY,
+    L1,
+    L2,
+    apply,
+    multiply,
+    normalise,
+    take_step,
+    turn,
+)
+from seedbed.engines.compiled.vectors import (
+    apart,
+    fma,
+    load,
+    load_first,
+    part,
+    pointer,
+    spread,
+    store,
+    width,
+)
+
+
+@part
+def product(
+    units: Addresses, s: int, each: bool, start: Any, sm: int, out: Any, om: int,
+    a: Any, am: int, ak: int, b: Any, bk: int, bn: int, M: int, N: int, K: int,
+) -> None:  # fmt: skip
+    """out(m, n) = start(m, n) + Σ_k a(m, k) b(k, n), k ascending: the one product of the engine.
+
+    N counts numbers. With lanes, a column is a vector; for a member alone, a vector holds
+    neighbouring columns, and the last one may be cut. ``sm`` is 0 where all rows start from one,
+    and -1 where all start from the one vector ``start``, whatever the column.
+    """
+    W = width(out)
+    whole, rest = (N, 0) if s > 1 else (N // W, N % W)
+    sn = W
+    if sm < 0:
+        sm, sn = 0, 0
+    multiply(
+        units.each if each else units.shared, start, sm, sn, out, om, W, a, am, ak, b, bk, bn,
+        M, whole, K, rest,
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------- forward and backward
+
+
+@part
+def forward(
+    shape: Shape, units: Addresses, room: Room, space: Floats, s: int, theta: Any,
+    x: Any, each: bool, B: int, dropped: bool,
+) -> None:  # fmt: skip
+    """Compute every layer's z and a for B rows, as ``numpy_engine.forward`` does."""
+    W = width(space)
+    inputs, si = x, (s if each else 1)
+    for k in range(len(shape.weights)):
+        I, O = shape.widths[k], shape.widths[k + 1]
+        z, a = pointer(space, room.z[k]), pointer(space, room.a[k])
+        w, b = pointer(theta, shape.weights[k] * s), pointer(theta, shape.biases[k] * s)
+        product(units, s, each, b, 0, z, O * s, inputs, I * si, si, w, O * s, W, B, O, I)
+        apply(units.forward[k], z, a, z, z, z, B * O * s)
+        if dropped and k + 1 < len(shape.weights):
+            for e in range(0, B * O * s, W):
+                kept = load(space, room.a[k] + e) * load(space, room.masks[k] + e)
+                store(space, room.h[k] + e, kept)
+            inputs = pointer(space, room.h[k])
+        else:
+            inputs = a
+        each, si = s > 1, s
+
+
+@part
+def backward(
+    shape: Shape, units: Addresses, room: Room, space: Floats, s: int, theta: Any,
+    x: Any, x_each: bool, B: int, dropped: bool, begun: bool, froms: Ints, tos: Ints,
+) -> None:  # fmt: skip
+    """Add the gradient of B rows to g, from dy in ``delta``, as ``numpy_engine.backward`` does."""
+    W = width(space)
+    zeros, ones = pointer(space, room.zeros), pointer(space, room.ones)
+    above, below = room.delta, room.delta_below
+    last = len(shape.weights) - 1
+    for back in range(last + 1):
+        k = last - back
+        I, O = shape.widths[k], shape.widths[k + 1]
+        if dropped and k < last:
+            for e in range(0, B * O * s, W):
+                store(space, above + e, load(space, above + e) * load(space, room.masks[k] + e))
+        dz = pointer(space, above)
+        z, a = pointer(space, room.z[k]), pointer(space, room.a[k])
+        apply(units.backward[k], z, a, dz, dz, dz, B * O * s)
+        dw = pointer(space, room.g + shape.weights[k] * s)
+        db = pointer(space, room.g + shape.biases[k] * s)
+        inputs, each, si = x, x_each, (s if x_each else 1)
+        if k > 0:
+            inputs, each, si = pointer(space, room.h[k - 1]), s > 1, s
+            if not dropped:
+                inputs = pointer(space, room.a[k - 1])
+        if begun:
+            product(units, s, each, dw, O * s, dw, O * s, inputs, si, I * si, dz, O * s, W, I, O, B)
+            product(units, s, False, db, 0, db, 0, ones, 0, 0, dz, O * s, W, 1, O, B)
+        else:
+            product(units, s, each, zeros, -1, dw, O * s, inputs, si, I * si, dz, O * s, W, I, O, B)
+            product(units, s, False, zeros, -1, db, 0, ones, 0, 0, dz, O * s, W, 1, O, B)
+        if k > 0:
+            da = pointer(space, below)
+            if s > 1:
+                w = pointer(theta, shape.weights[k] * s)
+                product(units, s, True, zeros, -1, da, I * s, dz, O * s, s, w, s, O * s, B, I, O)
+            else:
+                turn_over(units.turn, theta, shape.weights[k], space, room.turned, I, O, froms, tos)
+                wt = pointer(space, room.turned)
+                product(units, s, False, zeros, -1, da, I, dz, O, 1, wt, I, W, B, I, O)
+            above, below = below, above
+
+
+@apart
+def turn_over(
+    address: int, source: Any, start: int, target: Floats, to: int, rows: int, columns: int,
+    froms: Ints, tos: Ints,
+) -> None:  # fmt: skip
+    """Write the matrix (rows, columns) at ``start`` turned over, (columns, rows), to ``to``."""
+    W = width(target)
+    for j in range(W):
+        froms[j], tos[j] = j * columns, j * rows
+    for i in range(0, rows, W):
+        for j in range(0, columns, W):
+            turn(
+                address, pointer(source, start + i * columns + j), pointer(froms, 0),
+                min(W, rows - i),
+                pointer(target, to + j * rows + i), pointer(tos, 0), min(W, columns - j),
+            )  # fmt: skip
+
+
+@part
+def seen(units: Addresses, room: Room, space: Floats, s: int, last: int, B: int, O: int) -> Any:
+    """Return the outputs as the loss sees them: log-probabilities where they are classes."""
+    y = pointer(space, room.a[last])
+    if units.classes:
+        out = pointer(space, room.h[last])
+        normalise(units.log_softmax, y, out, B, O, s)
+        return out
+    return y
+
+
+@part
+def add_up(
+    units: Addresses, room: Room, space: Floats, s: int, B: int, O: int, begun: bool
+) -> None:
+    """Add what the rows lose, ``each``, to ``sums``: by output, rows ascending."""
+    sums = pointer(space, room.sums)
+    ones, each = pointer(space, room.ones), pointer(space, room.each)
+    if begun:
+        product(units, s, False, sums, 0, sums, 0, ones, 0, 0, each, O * s, width(space), 1, O, B)
+    else:
+        zeros = pointer(space, room.zeros)
+        product(units, s, False, zeros, -1, sums, 0, ones, 0, 0, each, O * s, width(space), 1, O, B)
+
+
+@part
+def total(room: Room, space: Floats, s: int, O: int) -> Any:
+    """Return the sum of ``sums`` over the outputs, a vector: each lane's loss."""
+    if s == 1:
+        loss = spread(space, room.sums)
+        for o in range(1, O):
+            loss = loss + spread(space, room.sums + o)
+        return loss
+    loss = load(space, room.sums)
+    for o in range(1, O):
+        loss = loss + load(space, room.sums + o * s)
+    return loss
+
+
+@apart
+def clip(room: Room, space: Floats, s: int, size: int, W: int) -> None:
+    """Scale g to at most the clipping norm, as ``numpy_engine.clip_factor`` does."""
+    numbers = size * s
+    squares(room, space, s, numbers, W)
+    overflowed = False
+    for lane in range(s):
+        length = np.sqrt(space[room.partial + lane])
+        space[room.partial + lane] = length
+        overflowed |= np.isinf(length)
+    if overflowed:
+        for lane in range(s):
+            if np.isinf(space[room.partial + lane]):
+                longest = abs(space[room.g + lane])
+                for d in range(size):
+                    longest = max(longest, abs(space[room.g + d * s + lane]))
+                scaled = longest - longest
+                for d in range(size):
+                    one = space[room.g + d * s + lane] / longest
+                    scaled += one * one
+                space[room.partial + lane] = longest * np.sqrt(scaled)
+    for lane in range(s):
+        norm = space[room.numbers + CLIP * W + lane]
+        length = space[room.partial + lane]
+        space[room.partial + lane] = norm / (norm if length < norm else length)
+    factor = load(space, room.partial) if s > 1 else spread(space, room.partial)
+    for e in range(0, numbers, W):
+        store(space, room.g + e, load(space, room.g + e) * factor)
+
+
+@part
+def squares(room: Room, space: Floats, s: int, numbers: int, W: int) -> None:
+    """Write Σ g² to ``partial``, (s,): number d goes to the sum d mod 16, then those are added."""
+    vectors = 16 if s > 1 else 16 // W
+    for j in range(vectors):
+        store(space, room.partial + j * W, load(space, room.zeros))
+    j = 0
+    for e in range(0, numbers, W):
+        g = load_first(space, room.g + e, numbers - e)
+        store(space, room.partial + j * W, fma(g, g, load(space, room.partial + j * W)))
+        j = j + 1 if j + 1 < vectors else 0
+    for lane in range(s):
+        sum_ = space[room.partial + lane]
+        for j in range(1, 16):
+            sum_ += space[room.partial + j * s + lane]
+        space[room.partial + lane] = sum_
+
+
+@part
+def update(
+    shape: Shape, units: Addresses, method: Method, room: Room, space: Floats, s: int,
+    old: Any, new: Any, slot_0: Any, slot_1: Any, step: int, factor: float,
+) -> None:  # fmt: skip
+    """Take one step from g, theta from ``old`` to ``new``, as ``numpy_engine.update`` does."""
+    W = width(space)
+    numbers = pointer(space, room.numbers)
+    no_decay = pointer(space, room.no_decay)
+    if method.penalized:
+        for k in range(len(shape.weights)):
+            start, stop = shape.weights[k] * s, shape.biases[k] * s
+            w, g = pointer(old, start), pointer(space, room.g + start)
+            l1, l2 = pointer(numbers, L1 * W), pointer(numbers, L2 * W)
+            apply(units.penalty, w, g, l1, l2, l2, stop - start)
+    if method.clips:
+        clip(room, space, s, shape.size, W)
+    if not method.decays:
+        take_step(
+            units.rule, pointer(old, 0), pointer(new, 0), pointer(space, room.g),
+            pointer(slot_0, 0), pointer(slot_1, 0), numbers, no_decay, step, factor,
+            shape.size * s,
+        )  # fmt: skip
+        return
+    for k in range(len(shape.weights)):
+        stop = shape.weights[k + 1] if k + 1 < len(shape.weights) else shape.size
+        for start, end, decay in (
+            (shape.weights[k] * s, shape.biases[k] * s, pointer(numbers, DECAY * W)),
+            (shape.biases[k] * s, stop * s, no_decay),
+        ):
+            take_step(
+                units.rule, pointer(old, start), pointer(new, start),
+                pointer(space, room.g + start), pointer(slot_0, start), pointer(slot_1, start),
+                numbers, decay, step, factor, end - start,
+            )  # fmt: skip

@@ -1,0 +1,376 @@
+"""Formulas, compiled: each from its own lines in ``formulas/``, as a loop over arrays.
+
+A formula is compiled as it stands, with vectors for arrays: only what it finds under the names of
+its module is exchanged, ``np`` for ``mathematics`` and other formulas for their compiled selves.
+Compiled formulas are reached by their address, so that the engine itself is compiled once for all
+of them. All are kept on disk; see ``cache``.
+"""
+
+from __future__ import annotations
+
+import types as python
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit
+from numba.core import cgutils, types
+from numba.core.ccallback import CFunc
+from numba.core.errors import NumbaError
+from numba.extending import intrinsic
+
+from seedbed.engines.compiled import cache, mathematics, products
+from seedbed.engines.compiled.vectors import (
+    WIDTH,
+    load,
+    load_first,
+    part,
+    pointer,
+    store,
+    store_first,
+)
+from seedbed.errors import FormulaError
+from seedbed.formulas import penalties
+from seedbed.formulas.activations import Activation
+from seedbed.formulas.losses import Loss
+
+LR, DECAY, L1, L2, DROPOUT, CLIP, RULE = range(7)
+"""Where each number stands among a member's: those of the optimizer's rule come last."""
+_INT = ir.IntType(64)
+
+
+def numba_type(dtype: np.dtype[Any]) -> Any:
+    """Return Numba's name for float32 or float64."""
+    return types.float32 if dtype == np.float32 else types.float64
+
+
+# ---------------------------------------------------------------- calling
+
+
+def _call(builder: Any, address: Any, arguments: list[Any]) -> None:
+    """Call as Numba's own functions are called: before the rest, room for a result and an error."""
+    unused = cgutils.alloca_once(builder, ir.IntType(8).as_pointer())
+    arguments = [unused, unused, *arguments]
+    kind = ir.FunctionType(ir.IntType(32), [argument.type for argument in arguments])
+    builder.call(builder.inttoptr(address, kind.as_pointer()), arguments)
+
+
+@intrinsic
+def apply(context: Any, address: Any, p: Any, q: Any, r: Any, s: Any, u: Any, count: Any) -> Any:
+    """Call an elementwise formula on five arrays of ``count`` numbers each."""
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        _call(builder, args[0], list(args[1:]))
+        return context.get_dummy_value()
+
+    return types.void(types.intp, p, q, r, s, u, types.intp), lower
+
+
+@intrinsic
+def take_step(
+    context: Any, address: Any, old: Any, new: Any, g: Any, slot_0: Any, slot_1: Any,
+    numbers: Any, decay: Any, step: Any, factor: Any, count: Any,
+) -> Any:  # fmt: skip
+    """Call an optimizer's rule on ``count`` parameters."""
+    number = old.dtype
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        _call(builder, args[0], list(args[1:]))
+        return context.get_dummy_value()
+
+    kinds = (old, new, g, slot_0, slot_1, numbers, decay)
+    return types.void(types.intp, *kinds, types.intp, number, types.intp), lower
+
+
+@intrinsic
+def multiply(
+    context: Any, address: Any, start: Any, sm: Any, sn: Any, out: Any, om: Any, on: Any, a: Any,
+    am: Any, ak: Any, b: Any, bk: Any, bn: Any, M: Any, N: Any, K: Any, rest: Any,
+) -> Any:  # fmt: skip
+    """Call a matrix product; see ``products``."""
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        _call(builder, args[0], list(args[1:]))
+        return context.get_dummy_value()
+
+    strides = (types.intp, types.intp)
+    matrices = (start, *strides, out, *strides, a, *strides, b, *strides)
+    return types.void(types.intp, *matrices, *([types.intp] * 4)), lower
+
+
+@intrinsic
+def turn(
+    context: Any, address: Any, source: Any, froms: Any, rows: Any, target: Any, tos: Any,
+    columns: Any,
+) -> Any:  # fmt: skip
+    """Call ``products.turn``."""
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        _call(builder, args[0], list(args[1:]))
+        return context.get_dummy_value()
+
+    count = types.intp
+    return types.void(count, source, froms, count, target, tos, count), lower
+
+
+@intrinsic
+def normalise(context: Any, address: Any, y: Any, out: Any, B: Any, O: Any, s: Any) -> Any:
+    """Call ``products.log_softmax``."""
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        _call(builder, args[0], list(args[1:]))
+        return context.get_dummy_value()
+
+    return types.void(types.intp, y, out, *([types.intp] * 3)), lower
+
+
+# ---------------------------------------------------------------- formulas for vectors
+
+
+def for_vectors(function: Callable[..., Any]) -> Any:
+    """Return ``function`` compiled for vectors, with all the functions that it calls."""
+    return _translated(function, mathematics)
+
+
+def for_scalars(function: Callable[..., Any]) -> Any:
+    """Return ``function`` compiled for scalars, with all the functions that it calls."""
+    return _translated(function, np)
+
+
+@lru_cache(maxsize=1024)
+def _translated(function: Callable[..., Any], numpy: Any) -> Any:
+    def exchanged(value: Any) -> Any:
+        if value is np:
+            return numpy
+        return _translated(value, numpy) if isinstance(value, python.FunctionType) else value
+
+    assert isinstance(function, python.FunctionType)
+    code = function.__code__
+    found = {n: function.__globals__[n] for n in code.co_names if n in function.__globals__}
+    closure = tuple(
+        python.CellType(exchanged(cell.cell_contents)) for cell in function.__closure__ or ()
+    )
+    copy = python.FunctionType(
+        code,
+        {"__name__": __name__} | {name: exchanged(value) for name, value in found.items()},
+        function.__name__,
+        function.__defaults__,
+        closure,
+    )
+    return part(copy)
+
+
+# ---------------------------------------------------------------- loops over arrays
+
+
+def _loop_of_activation(f: Any, df: Any, W: int) -> tuple[Any, Any]:
+    f, df = for_vectors(f), for_vectors(df)
+
+    def forward(z: Any, a: Any, r: Any, s: Any, u: Any, count: int) -> None:
+        for e in range(0, count, W):
+            store(a, e, f(load(z, e)))
+
+    def backward(z: Any, a: Any, da: Any, s: Any, u: Any, count: int) -> None:
+        for e in range(0, count, W):
+            store(da, e, load(da, e) * df(load(z, e), load(a, e)))
+
+    return forward, backward
+
+
+def _loop_of_loss(f: Any, df: Any, W: int) -> tuple[Any, Any]:
+    f, df = for_vectors(f), for_vectors(df)
+
+    def value(y: Any, t: Any, share: Any, each: Any, u: Any, count: int) -> None:
+        for e in range(0, count, W):
+            store(each, e, f(load(y, e), load(t, e)) * load(share, e))
+
+    def slope(y: Any, t: Any, share: Any, each: Any, dy: Any, count: int) -> None:
+        for e in range(0, count, W):
+            store(each, e, f(load(y, e), load(t, e)) * load(share, e))
+            store(dy, e, df(load(y, e), load(t, e)) * load(share, e))
+
+    return value, slope
+
+
+def _loop_of_penalty(W: int) -> Any:
+    penalty_d = for_vectors(penalties.penalty_d)
+
+    def penalty(w: Any, g: Any, l1: Any, l2: Any, u: Any, count: int) -> None:
+        a, b = load(l1, 0), load(l2, 0)
+        whole = count - count % W
+        for e in range(0, whole, W):
+            store(g, e, load(g, e) + penalty_d(load(w, e), a, b))
+        if whole < count:
+            rest = count - whole
+            changed = load_first(g, whole, rest) + penalty_d(load_first(w, whole, rest), a, b)
+            store_first(g, whole, changed, rest)
+
+    return penalty
+
+
+@lru_cache(maxsize=64)
+def _vectors_of(count: int, W: int) -> Any:
+    """Return a function that loads ``count`` vectors, W numbers apart, as a tuple."""
+    if count == 0:
+        return njit(lambda numbers: ())
+    if count == 1:
+        return njit(lambda numbers: (load(numbers, 0),))
+    fewer = _vectors_of(count - 1, W)
+    last = (count - 1) * W
+    return njit(lambda numbers: (*fewer(numbers), load(numbers, last)))
+
+
+def _loop_of_rule(rule: Any, slots: int, others: int, W: int, first: int) -> Any:
+    step_of, shrink = for_vectors(rule), for_vectors(penalties.shrink)
+    numbers_of = _vectors_of(others, W)
+    after = first * W
+
+    def advance(
+        old: Any, new: Any, g: Any, slot_0: Any, slot_1: Any, numbers: Any, decay: Any,
+        step: int, factor: float, count: int,
+    ) -> None:  # fmt: skip
+        lr, decays = load(numbers, 0) * factor, load(decay, 0)
+        others = numbers_of(pointer(numbers, after))
+        whole = count - count % W
+        for e in range(0, whole, W):
+            w = shrink(load(old, e), lr, decays)
+            if slots == 0:
+                changed = step_of(w, load(g, e), step, lr, *others)
+            elif slots == 1:
+                changed = step_of(w, load(g, e), step, lr, load(slot_0, e), *others)
+                store(slot_0, e, changed[1])
+            else:
+                state = (load(slot_0, e), load(slot_1, e))
+                changed = step_of(w, load(g, e), step, lr, *(state + others))
+                store(slot_0, e, changed[1])
+                store(slot_1, e, changed[2])
+            store(new, e, changed[0])
+        if whole < count:
+            e, rest = whole, count - whole
+            w, slope = shrink(load_first(old, e, rest), lr, decays), load_first(g, e, rest)
+            if slots == 0:
+                changed = step_of(w, slope, step, lr, *others)
+            elif slots == 1:
+                changed = step_of(w, slope, step, lr, load_first(slot_0, e, rest), *others)
+                store_first(slot_0, e, changed[1], rest)
+            else:
+                state = (load_first(slot_0, e, rest), load_first(slot_1, e, rest))
+                changed = step_of(w, slope, step, lr, *(state + others))
+                store_first(slot_0, e, changed[1], rest)
+                store_first(slot_1, e, changed[2], rest)
+            store_first(new, e, changed[0], rest)
+
+    return advance
+
+
+# ---------------------------------------------------------------- addresses
+
+
+class _Kept(CFunc):
+    """A compiled function that is kept on disk under ``stamp``."""
+
+    def __init__(self, function: Any, sig: Any, stamp: str) -> None:
+        super().__init__(function, sig, {}, {"error_model": "numpy"})
+        self._cache = cache.Kept(function, stamp)
+        self.compile()
+        self.native = self._wrapper_name.removeprefix("cfunc.")
+
+
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Turn what Numba says of a formula that it cannot compile into one line."""
+    try:
+        yield
+    except (NumbaError, AttributeError, AssertionError) as error:
+        said = [line.strip() for line in str(error).splitlines() if line.strip()]
+        why = next((line for line in said if "Unknown attribute" in line or "No impl" in line), "")
+        raise FormulaError(
+            f"the compiled engine cannot compile {what}{': ' + why if why else ''}: write it with "
+            "arithmetic and the functions in seedbed.engines.compiled.mathematics, or use "
+            "engine='numpy'"
+        ) from error
+
+
+_alive: list[_Kept] = []  # code lives as long as what compiled it
+
+
+def _address(function: Any, dtype: np.dtype[Any], stamp: str, *kinds: Any) -> int:
+    if not kinds:
+        kinds = (*([types.CPointer(numba_type(dtype))] * 5), types.intp)
+    kept = _Kept(function, (kinds, types.void), stamp)
+    _alive.append(kept)
+    return int(kept._library.get_pointer_to_function(kept.native))
+
+
+def activation(unit: Activation, dtype: np.dtype[Any]) -> tuple[int, int]:
+    """Return the addresses of ``forward(z, a)`` and ``backward(z, a, da)``."""
+    return _activation(unit.name, unit.f, unit.df, dtype)
+
+
+@lru_cache(maxsize=256)
+def _activation(name: str, f: Any, df: Any, dtype: np.dtype[Any]) -> tuple[int, int]:
+    # by the functions themselves: units are equal when their names are
+    with _named(f"the activation {name}"):
+        stamp = cache.digest(f, df)
+        loops = _loop_of_activation(f, df, WIDTH[numba_type(dtype)])
+        forward, backward = (_address(loop, dtype, stamp) for loop in loops)
+    return forward, backward
+
+
+def loss(unit: Loss, dtype: np.dtype[Any]) -> tuple[int, int]:
+    """Return the addresses of ``value(y, t, share, each)`` and ``slope(…, each, dy)``."""
+    return _loss(unit.name, unit.f, unit.df, dtype)
+
+
+@lru_cache(maxsize=256)
+def _loss(name: str, f: Any, df: Any, dtype: np.dtype[Any]) -> tuple[int, int]:
+    with _named(f"the loss {name}"):
+        stamp = cache.digest(f, df)
+        loops = _loop_of_loss(f, df, WIDTH[numba_type(dtype)])
+        value, slope = (_address(loop, dtype, stamp) for loop in loops)
+    return value, slope
+
+
+@lru_cache(maxsize=256)
+def rule(function: Any, slots: int, others: int, dtype: np.dtype[Any]) -> int:
+    """Return the address of an optimizer's step; see ``take_step``."""
+    number = numba_type(dtype)
+    kinds = (*([types.CPointer(number)] * 7), types.intp, number, types.intp)
+    with _named(f"the optimizer's rule {function.__name__}"):
+        stamp = cache.digest(function, penalties.shrink, slots, others)
+        loop = _loop_of_rule(function, slots, others, WIDTH[number], RULE)
+        return _address(loop, dtype, stamp, *kinds)
+
+
+@lru_cache(maxsize=4)
+def product(each: bool, dtype: np.dtype[Any]) -> int:
+    """Return the address of a matrix product; see ``multiply``."""
+    matrix = (types.CPointer(numba_type(dtype)), types.intp, types.intp)
+    stamp = cache.digest("product", each)
+    return _address(products.product(each), dtype, stamp, *(matrix * 4), *([types.intp] * 4))
+
+
+@lru_cache(maxsize=2)
+def penalty(dtype: np.dtype[Any]) -> int:
+    """Return the address of ``penalty(w, g, l1, l2)``, which adds the penalty's slope to g."""
+    stamp = cache.digest(penalties.penalty_d)
+    return _address(_loop_of_penalty(WIDTH[numba_type(dtype)]), dtype, stamp)
+
+
+@lru_cache(maxsize=2)
+def turn_over(dtype: np.dtype[Any]) -> int:
+    """Return the address of ``products.turn``."""
+    array, places = types.CPointer(numba_type(dtype)), types.CPointer(types.intp)
+    kinds = (array, places, types.intp, array, places, types.intp)
+    return _address(products.turn, dtype, cache.digest("turn"), *kinds)
+
+
+@lru_cache(maxsize=2)
+def log_softmax(dtype: np.dtype[Any]) -> int:
+    """Return the address of ``products.log_softmax``."""
+    array = types.CPointer(numba_type(dtype))
+    kinds = (array, array, *([types.intp] * 3))
+    return _address(products.log_softmax, dtype, cache.digest("log_softmax"), *kinds)
