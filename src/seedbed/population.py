@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import numpy.typing as npt
 
 from seedbed.arrays import Array, one_line
 from seedbed.data import checked_inputs
-from seedbed.engines import numpy_engine
+from seedbed.engines import choice, numpy_engine
 from seedbed.engines.work import Status
 from seedbed.errors import DataError
 from seedbed.network import Network
@@ -76,10 +78,14 @@ class Population:
         """The hyperparameters in which members differ, each (P,)."""
         return self.recipe.settings
 
-    @property
+    @cached_property
     def diverged(self) -> npt.NDArray[np.bool_]:
         """Which members diverged, (P,)."""
         return np.asarray(self.status == Status.DIVERGED.name.lower())
+
+    @cached_property
+    def _any_diverged(self) -> bool:
+        return bool(self.diverged.any())
 
     def __len__(self) -> int:
         return len(self.theta)
@@ -110,12 +116,7 @@ class Population:
         Shapes: X (N, I).
         Raises: ShapeError if X's last axis is not I; DataError if X is not all finite.
         """
-        x = checked_inputs(X, self.network.inputs, self.theta.dtype)
-        result = np.empty((len(self), len(x), self.network.outputs), dtype=self.theta.dtype)
-        for members, rows, y in numpy_engine.outputs(self.network, self.theta, x):
-            result[members, rows] = y
-        result[self.diverged] = np.nan
-        return result
+        return self._outputs(X, seen=False)
 
     def predict(self, X: Any) -> Array:
         """Return each member's predictions, (P, N, O): means, rates or probabilities by the loss.
@@ -123,7 +124,8 @@ class Population:
         Shapes: X (N, I).
         Raises: ShapeError if X's last axis is not I; DataError if X is not all finite.
         """
-        return self._predictions(self.outputs(X))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.recipe.loss.predict(self._outputs(X, seen=True))
 
     def predict_mean(self, X: Any) -> Array:
         """Return the ensemble's prediction, (N, O): the mean over the members that did not diverge.
@@ -148,6 +150,23 @@ class Population:
         from seedbed import files
 
         files.save(path, self)
+
+    def _outputs(self, X: Any, seen: bool) -> Array:
+        """Return the outputs, as the loss sees them if ``seen``."""
+        x = checked_inputs(X, self.network.inputs, self.theta.dtype)
+        if len(self) == 1 and len(x) <= choice.FEW_ROWS and choice.at_hand(self.recipe.engine):
+            y = self._few(x, seen)
+        else:
+            y = choice.outputs(self.recipe.engine, self.network, self.theta, x)
+            if seen:
+                y = self.recipe.loss.seen(y)
+        if self._any_diverged:
+            y[self.diverged] = np.nan
+        return y
+
+    @cached_property
+    def _few(self) -> Callable[[Array, bool], Array]:
+        return choice.few(self.recipe.engine, self.network, self.recipe.loss, self.theta)
 
     def _predictions(self, y: Array) -> Array:
         with np.errstate(over="ignore", invalid="ignore"):

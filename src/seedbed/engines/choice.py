@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
+from collections.abc import Callable
 from typing import Protocol
+
+import numpy as np
 
 from seedbed.arrays import Array, Indices
 from seedbed.engines import numpy_engine
 from seedbed.engines.work import Plan, State, Stop
 from seedbed.errors import FormulaError, MissingDependencyError
+from seedbed.formulas.losses import Loss
+from seedbed.network import Network
 
 START_UP_SECONDS = 1.0
 """What it takes to load the compiled engine, at most: less work than that is left to NumPy."""
+_MEMBER_SECONDS, _PRODUCT_SECONDS, _STEP_SECONDS = 0.4e-6, 0.25e-9, 30e-6
+_OUTPUT_SECONDS = 0.05e-6
 
 
 class Engine(Protocol):
@@ -34,7 +42,7 @@ def engine_for(name: str, plan: Plan, threads: int | None, quiet: bool) -> Engin
     Raises: MissingDependencyError for "compiled" without Numba; FormulaError if it is to compile
     a formula that it cannot.
     """
-    there = importlib.util.find_spec("numba") is not None
+    there = numba_is_there()
     if name == "numpy" or (name == "auto" and not (there and repays(plan))):
         return numpy_engine.Engine(plan)
     if not there:
@@ -63,8 +71,75 @@ def numpy_seconds(plan: Plan) -> float:
     members = len(plan.seeds)
     rows = int(plan.counts[:, 0].mean())
     steps = plan.epochs * -(-rows // plan.largest_batch)
-    each = 0.4e-6 + 0.25e-9 * plan.largest_batch * plan.network.size
-    return steps * (30e-6 * plan.block_count + members * each)
+    each = _MEMBER_SECONDS + _PRODUCT_SECONDS * plan.largest_batch * plan.network.size
+    return steps * (_STEP_SECONDS * plan.block_count + members * each)
+
+
+def outputs(name: str, network: Network, theta: Array, x: Array) -> Array:
+    """Return the networks' outputs (P, N, O) by the engine called ``name``.
+
+    Shapes: theta (P, D); x (N, I). Beside the result, memory stays within a few megabytes.
+    Raises: as ``engine_for``, but for "compiled" where Numba is missing: that is done by NumPy.
+    """
+    work = len(theta) * len(x)
+    if work > 1 and name != "numpy":
+        seconds = work * (_OUTPUT_SECONDS + network.size * _PRODUCT_SECONDS)
+        if (name == "compiled" or seconds > START_UP_SECONDS) and numba_is_there():
+            from seedbed.engines.compiled import engine
+
+            result = np.empty((len(theta), len(x), network.outputs), dtype=theta.dtype)
+            try:
+                engine.outputs(network, theta, x, result, cores())
+            except FormulaError:
+                if name != "auto":
+                    raise
+            else:
+                return result
+    if work * sum(network.widths) <= numpy_engine.PIECE:
+        with np.errstate(all="ignore"):
+            return numpy_engine.forward(network, network.views(theta), x[None])[0]
+    result = np.empty((len(theta), len(x), network.outputs), dtype=theta.dtype)
+    for members, rows, y in numpy_engine.outputs(network, theta, x):
+        result[members, rows] = y
+    return result
+
+
+FEW_ROWS = 16
+"""Up to how many rows of one member are predicted without setting out the work."""
+
+
+def at_hand(name: str) -> bool:
+    """Return whether the compiled engine is loaded, or asked for and there to be loaded."""
+    loaded = "seedbed.engines.compiled.engine" in sys.modules
+    return (loaded and name != "numpy") or (name == "compiled" and numba_is_there())
+
+
+def few(name: str, network: Network, loss: Loss, theta: Array) -> Callable[[Array, bool], Array]:
+    """Return what computes one member's outputs (1, B, O) for a few rows (B, I).
+
+    Its second argument asks for the outputs as the loss sees them. theta (1, D) is looked at anew
+    in every call.
+
+    Raises: FormulaError for a formula that "compiled" cannot compile; "auto" goes to NumPy then.
+    """
+    from seedbed.engines.compiled.engine import Few
+
+    try:
+        return Few(network, loss, theta)
+    except FormulaError:
+        if name != "auto":
+            raise
+
+    def by_numpy(x: Array, seen: bool) -> Array:
+        y = outputs("numpy", network, theta, x)
+        return loss.seen(y) if seen else y
+
+    return by_numpy
+
+
+def numba_is_there() -> bool:
+    """Return whether Numba can be imported."""
+    return "numba" in sys.modules or importlib.util.find_spec("numba") is not None
 
 
 def cores() -> int:

@@ -12,6 +12,7 @@ import numpy as np
 
 from seedbed import streams
 from seedbed.arrays import Array, Indices
+from seedbed.engines.choice import FEW_ROWS
 from seedbed.engines.compiled import cache, groups, records, units
 from seedbed.engines.compiled.layout import (
     Groups,
@@ -22,7 +23,7 @@ from seedbed.engines.compiled.layout import (
     piece_rows,
     shape_of,
 )
-from seedbed.engines.compiled.vectors import kernel
+from seedbed.engines.compiled.vectors import at_once, kernel
 from seedbed.engines.work import Data, Plan, State, Stop
 from seedbed.errors import FormulaError
 from seedbed.formulas.losses import Loss, squared_error
@@ -38,7 +39,7 @@ def _kernel(name: str, dtype: np.dtype[Any]) -> Any:
     """Return one of ``groups``' kernels for ``dtype``, kept on disk once it is compiled."""
     function = getattr(groups, name).py_func
     drawn = (streams.enter, streams.word, streams.unit)
-    compiled = kernel(function)
+    compiled = (at_once if name == "few_outputs" else kernel)(function)
     compiled._cache = cache.Kept(function, cache.digest(name, dtype.name, *drawn))
     return compiled
 
@@ -172,7 +173,7 @@ class Engine:
 
         def work(rows: Any, held: Any, chosen: Groups, space: Space) -> None:
             losses(
-                self.shape, self.addresses, self.members, theta.reshape(-1), rows, *chosen,
+                self.shape, self.addresses, self.members, flat(theta), rows, *chosen,
                 space.room, space.numbers, space.chosen, space.tagged, space.sorted, space.starts,
                 space.froms, space.tos, result,
             )  # fmt: skip
@@ -215,14 +216,14 @@ class Engine:
         if data.rows is not None:
             own = np.ascontiguousarray(data.rows.of(members), dtype=np.int64)
         if data.w is not None:
-            weights, mean = data.w, np.array([data.w.mean()], dtype=self.dtype)
+            weights, mean = flat(data.w), np.array([data.w.mean()], dtype=self.dtype)
             if data.rows is not None:
                 mean = np.empty(len(self.plan.seeds), dtype=self.dtype)
                 mean[members] = data.w[own].mean(axis=1)
         batch = min(batch_size or count, count)
         return records.Rows(
-            x=data.x.reshape(-1),
-            t=data.t.reshape(-1),
+            x=flat(data.x),
+            t=flat(data.t),
             w=weights,
             mean_weight=mean,
             own=own,
@@ -257,6 +258,13 @@ class Engine:
         )
 
 
+def flat(array: Array) -> Array:
+    """Return the array as one row of numbers, copied where it is read-only: Numba would take that
+    for another type, and compile anew.
+    """
+    return array.reshape(-1) if array.flags.carray else np.array(array).reshape(-1)
+
+
 def per_task(count: int, threads: int) -> int:
     """Return how many of ``count`` groups make a task: a few tasks for each thread."""
     return count if threads == 1 else max(1, count // (4 * threads))
@@ -286,14 +294,45 @@ def outputs(network: Network, theta: Array, x: Array, result: Array, threads: in
     write = _kernel("outputs", dtype)
     shared = pieces[0] if chosen.lanes.any() else 0
     step = per_task(len(chosen.counts), threads)
-    flat = (theta.reshape(-1), x.reshape(-1))
+    given = (flat(theta), flat(x))
 
     def do(start: int) -> None:
         part = Groups(*(each[start : start + step] for each in chosen))
         space = Space(network, dtype, pieces=(shared, pieces[1]), backward=False)
         write(
-            shape, addresses, *flat, *pieces, *part, space.room, space.numbers, space.froms,
+            shape, addresses, *given, *pieces, *part, space.room, space.numbers, space.froms,
             space.tos, result.reshape(-1),
         )  # fmt: skip
 
     _in_threads(threads, do, list(range(0, len(chosen.counts), step)))
+
+
+class Few:
+    """The outputs of one member for a few rows, as soon as they can be had.
+
+    Everything that does not change from call to call is made ready once.
+    """
+
+    def __init__(self, network: Network, loss: Loss, theta: Array) -> None:
+        dtype: np.dtype[Any] = theta.dtype
+        self.theta, self.dtype, self.outputs = flat(theta), dtype, network.outputs
+        self.layers = len(network.layers)
+        shape, addresses = shape_of(network), _addresses(network, loss, dtype)
+        space = Space(network, dtype, pieces=(0, FEW_ROWS), classes=True, backward=False)
+        self.classes, self.space = addresses.classes, space.numbers
+        self.program = np.concatenate(
+            [
+                shape.widths, shape.weights, shape.biases, addresses.forward, space.room.z,
+                space.room.a, space.room.h, [addresses.shared, addresses.log_softmax],
+            ]
+        )  # fmt: skip
+        self.kernel = _kernel("few_outputs", dtype)
+
+    def __call__(self, x: Array, seen: bool) -> Array:
+        """Return the outputs (1, B, O) for x (B, I), as the loss sees them if ``seen``."""
+        y = np.empty((1, len(x), self.outputs), self.dtype)
+        self.kernel(
+            self.program, self.layers, seen and self.classes, self.theta, flat(x),
+            self.space, y.reshape(-1),
+        )  # fmt: skip
+        return y

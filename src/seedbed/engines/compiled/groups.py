@@ -146,7 +146,8 @@ def train(
         group, count = groups[g], counts[g]
         s = W if lanes[g] else 1
         piece = rows.piece if s > 1 else rows.piece_alone
-        fixed = rows.steps == 1 and piece >= rows.n
+        # the same rows at every step need be fetched once, if no others come in between
+        fixed = rows.steps == 1 and piece >= rows.n and not method.validated
         live[:], frozen[:] = False, False
         live[:count] = True
         for row in range(len(members.numbers)):
@@ -386,3 +387,26 @@ def outputs(
                 place = (group[lane] * n + start) * O
                 for e in range(B * O):
                     result[place + e] = space[room.a[last] + e * s + lane]
+
+
+@kernel
+def few_outputs(
+    program: Ints, L: int, normalised: bool, theta: Floats, x: Floats, space: Floats,
+    result: Floats,
+) -> None:  # fmt: skip
+    """Write one member's outputs for a few rows, x (B · I,), to ``result``, (B · O,).
+
+    Like ``outputs``, with as few arguments as can be: for one row, taking them is most of the
+    work. ``program`` is what ``engine.Few`` writes; ``normalised`` asks for log-probabilities.
+    """
+    widths, weights, biases = program[: L + 1], program[L + 1 :], program[2 * L + 1 :]
+    forwards, z, a = program[3 * L + 1 :], program[4 * L + 1 :], program[5 * L + 1 :]
+    h, product, log_softmax = program[6 * L + 1 :], program[7 * L + 1], program[7 * L + 2]
+    shape = Shape(widths, weights[:L], biases, len(theta))
+    units = Addresses(forwards, forwards, 0, 0, 0, 0, 0, product, 0, log_softmax, normalised)
+    room = Room(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, z, a, h, z, 0, 0, 0, 0, 0, 0)
+    B, O = len(x) // widths[0], widths[L]
+    forward(shape, units, room, space, 1, pointer(theta, 0), pointer(x, 0), False, B, False)
+    y = seen(units, room, space, 1, L - 1, B, O)
+    for e in range(B * O):
+        result[e] = y[e]

@@ -42,6 +42,8 @@ APART: dict[str, Any] = INNER | {"forceinline": False}
 part, apart = njit(**INNER), njit(**APART)
 kernel = njit(error_model="numpy", nogil=True, no_cfunc_wrapper=True)
 """For what Python calls, with the GIL released."""
+at_once = njit(error_model="numpy", no_cfunc_wrapper=True)
+"""For what is done sooner than another thread could take over."""
 
 _INT = ir.IntType(64)
 

@@ -1,0 +1,524 @@
+"""The compiled engine is held to NumPy's: the same steps, so the same numbers but for rounding."""
+
+import itertools
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import seedbed as sb
+from seedbed import training
+from seedbed.engines import choice
+from seedbed.engines.compiled import engine as compiled
+from seedbed.engines.work import State, Status, Stop
+
+ACTIVATIONS = [
+    sb.elu(),
+    sb.elu(0.5),
+    sb.gelu,
+    sb.identity,
+    sb.leaky_relu(0.1),
+    sb.mish,
+    sb.relu,
+    sb.selu,
+    sb.sigmoid,
+    sb.silu,
+    sb.softplus,
+    sb.softsign,
+    sb.tanh,
+]
+LOSSES = [
+    sb.absolute_error,
+    sb.binary_cross_entropy,
+    sb.cross_entropy,
+    sb.huber(0.5),
+    sb.poisson,
+    sb.quantile(0.3),
+    sb.squared_error,
+]
+OPTIMIZERS = [
+    sb.SGD(0.01),
+    sb.SGD(0.01, momentum=0.9),
+    sb.SGD(0.01, momentum=0.9, nesterov=True),
+    sb.RMSprop(0.01),
+    sb.Adam(0.01),
+    sb.AdamW(0.01, weight_decay=0.1),
+    sb.Rprop(0.01),
+]
+RNG = np.random.default_rng(7)
+N = 23
+X = RNG.normal(size=(N, 5))
+TARGETS = {
+    "number": RNG.normal(size=(N, 3)),
+    "count": RNG.poisson(2.0, size=(N, 3)).astype(float),
+    "probability": RNG.integers(0, 2, size=(N, 3)).astype(float),
+    "classes": RNG.integers(0, 3, size=N),
+}
+WEIGHTS = RNG.uniform(0.1, 2.0, size=N)
+MEMBERS = 3
+ROWS = [RNG.integers(0, N, size=n) for n in (17, 19, 17)]
+EXTRAS = [
+    {},
+    {"batch_size": 5},
+    {"dropout": 0.2},
+    {"dropout": 0.3, "batch_size": 11, "sample_weight": WEIGHTS},
+    {"rows": ROWS},
+    {"rows": ROWS, "batch_size": 7, "sample_weight": WEIGHTS},
+    {"l1": 0.01, "l2": 0.1, "clip_norm": 0.5},
+    {"clip_norm": [0.1, 1.0, 10.0], "schedule": sb.cosine(0.1), "batch_size": 9},
+]
+
+
+def network(activation, widths=(5, 6, 4, 3)):
+    return sb.Network(
+        widths[0], [*(sb.Dense(u, activation) for u in widths[1:-1]), sb.Dense(widths[-1])]
+    )
+
+
+def steps_apart(extra):
+    """Return how many epochs make 20 steps."""
+    rows = 17 if "rows" in extra else N
+    return -(-20 // -(-rows // extra.get("batch_size", rows)))
+
+
+def apart(a, b):
+    """Return the largest relative difference of a member's theta."""
+    return (np.linalg.norm(a - b, axis=1) / np.linalg.norm(b, axis=1)).max()
+
+
+COMBINATIONS = list(itertools.product(ACTIVATIONS, LOSSES, OPTIMIZERS))
+
+
+def test_every_combination_is_compared():
+    assert len(COMBINATIONS) == 13 * 7 * 7 == 637
+    names = {unit.name for unit in ACTIVATIONS}
+    assert names == set(sb.formulas.activations.BY_NAME)
+    assert {loss.name for loss in LOSSES} == set(sb.formulas.losses.BY_NAME)
+    assert {type(o).__name__ for o in OPTIMIZERS} == set(sb.formulas.optimizers.BY_NAME)
+    assert len({repr(e) for e in EXTRAS}) == 8
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda o: f"{type(o).__name__}{o.numbers}")
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda unit: unit.name)
+@pytest.mark.parametrize(("dtype", "most"), [("float64", 1e-9), ("float32", 1e-4)])
+def test_it_does_what_numpy_does(loss, optimizer, dtype, most):
+    """For every activation, the rest of what training can do in turn, 20 steps."""
+    for number, activation in enumerate(ACTIVATIONS):
+        turn = number + LOSSES.index(loss) + OPTIMIZERS.index(optimizer)
+        extra = dict(EXTRAS[turn % len(EXTRAS)])
+        if isinstance(optimizer, sb.Rprop):
+            extra.pop("schedule", None)
+            # it goes by signs alone: slopes of equal size, as an absolute error has, may cancel to
+            # the last bit, and the sign that is left would be rounding's
+            extra["sample_weight"] = WEIGHTS
+        method = {
+            "loss": loss,
+            "optimizer": optimizer,
+            "epochs": steps_apart(extra),
+            "seeds": range(MEMBERS),
+            "dtype": dtype,
+            **extra,
+        }
+        targets = TARGETS[loss.targets]
+        both = [
+            sb.train(network(activation), X, targets, engine=engine, **method)
+            for engine in ("numpy", "compiled")
+        ]
+        np.testing.assert_array_equal(both[0].status, "finished")
+        assert apart(both[1].theta, both[0].theta) <= most, (activation, extra)
+        for name in ("loss", "history"):
+            a, b = (getattr(p, name) for p in both)
+            if name == "history":
+                a, b = a.train_loss, b.train_loss
+            np.testing.assert_allclose(b, a, rtol=20 * most, atol=20 * most)
+
+
+def plan_of(members, *, seeds=None, rows=None, weights=None, held=None, **method):
+    recipe = sb.Recipe(**{"loss": sb.squared_error, "epochs": 6, "dtype": "float32", **method})
+    targets = TARGETS[recipe.loss.targets]
+    seeds = range(members) if seeds is None else seeds
+    plan = training._planned(recipe, X, targets, seeds, held, weights, rows, 1)
+    return plan, recipe.network.init(plan.seeds, recipe.dtype)
+
+
+def carried_out(plan, theta, threads=1, fewest=None, stretches=(6,)):
+    """Return the state after the epochs, a few of them in each call."""
+    state, epoch = State.at_start(plan, theta.copy()), 0
+    engine = compiled.Engine(plan, threads, fewest=fewest)
+    for stretch in itertools.cycle(stretches):
+        stop = min(epoch + stretch, plan.epochs)
+        engine.run(state, range(epoch, stop), Stop())
+        epoch = stop
+        if epoch == plan.epochs:
+            training._conclude(plan, state)
+            return state, engine.losses(state.theta, np.arange(len(theta)))
+    raise AssertionError
+
+
+FIELDS = ("theta", "status", "epochs_run", "best_loss", "best_epoch", "train_loss")
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_a_member_is_the_same_alone_or_in_company(data):
+    """Bit for bit: whoever is there, in any order, however many threads, however laid out."""
+    draw = data.draw
+    members = draw(st.sampled_from([2, 3, 5, 16, 17, 33]))
+    loss = draw(st.sampled_from(LOSSES))
+    activation = draw(st.sampled_from([sb.relu, sb.tanh, sb.sigmoid, sb.identity]))
+    widths = (5, *draw(st.lists(st.integers(1, 20), max_size=2)), 3)
+    optimizer = draw(st.sampled_from(OPTIMIZERS))
+    seeds = draw(st.permutations(range(members)))
+    extra = {}
+    if draw(st.booleans()):
+        extra["batch_size"] = draw(st.integers(3, N))
+    if draw(st.booleans()):
+        extra["dropout"] = 0.25
+    if draw(st.booleans()):
+        extra["clip_norm"] = 0.5
+    if draw(st.booleans()):
+        extra["l2"] = 0.01
+    rows = weights = None
+    if draw(st.booleans()):
+        rows = [np.random.default_rng(seed).permutation(N)[: 17 + seed % 2] for seed in seeds]
+    if draw(st.booleans()):
+        weights = WEIGHTS
+    if draw(st.booleans()):
+        extra["validation"] = 0.25
+        if draw(st.booleans()):
+            extra["patience"] = 2
+    dtype = draw(st.sampled_from(["float32", "float64"]))
+    rates = np.full(members, float(optimizer.lr))
+    diverging = draw(st.integers(0, members)) if isinstance(optimizer, sb.SGD) else members
+    if diverging < members:
+        rates[diverging] = 1e30
+        optimizer = type(optimizer)(
+            tuple(rates), momentum=optimizer.momentum, nesterov=optimizer.nesterov
+        )
+    method = {"network": network(activation, widths), "loss": loss, "dtype": dtype, **extra}
+    plan, theta = plan_of(
+        members, seeds=seeds, rows=rows, weights=weights, optimizer=optimizer, **method
+    )
+    W = compiled.lanes_of(dtype)
+    state, final = carried_out(
+        plan,
+        theta,
+        threads=draw(st.sampled_from([1, 2])),
+        fewest=draw(st.sampled_from([0, None, W + 1])),
+        stretches=draw(st.sampled_from([(6,), (1,), (2, 1), (4, 3)])),
+    )
+    member = draw(st.integers(0, members - 1))
+    own = optimizer
+    if diverging < members:
+        own = type(optimizer)(
+            rates[member], momentum=optimizer.momentum, nesterov=optimizer.nesterov
+        )
+    plan, theta = plan_of(
+        1,
+        seeds=[seeds[member]],
+        rows=None if rows is None else [rows[member]],
+        weights=weights,
+        optimizer=own,
+        **method,
+    )
+    alone, alone_final = carried_out(plan, theta, fewest=draw(st.sampled_from([0, W + 1])))
+    for name in FIELDS:
+        np.testing.assert_array_equal(getattr(alone, name)[0], getattr(state, name)[member], name)
+    for name in ("best", "val_loss"):
+        if getattr(alone, name) is not None:
+            np.testing.assert_array_equal(getattr(alone, name)[0], getattr(state, name)[member])
+    if alone.status[0] == Status.FINISHED:  # what is left where others leave off is no result
+        for own_, theirs in zip(
+            [alone.before, *alone.slots], [state.before, *state.slots], strict=True
+        ):
+            np.testing.assert_array_equal(own_[0], theirs[member])
+    np.testing.assert_array_equal(alone_final[0], final[member])
+
+
+@pytest.mark.parametrize("fewest", [0, 17], ids=["lanes", "alone"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_divergence_is_seen_as_numpy_sees_it(dtype, fewest, monkeypatch):
+    monkeypatch.setattr(compiled, "fewest_for_lanes", lambda *_: fewest)
+    rates = [0.01, 1e3, 0.02, 1e10, 1e30, 0.0, 1e5]
+    given = {
+        "loss": sb.squared_error,
+        "optimizer": sb.SGD(rates),
+        "epochs": 40,
+        "seeds": range(7),
+        "dtype": dtype,
+        "batch_size": 10,
+    }
+    for extra in ({}, {"validation": 0.3}, {"validation": 0.3, "patience": 3}):
+        with pytest.warns(sb.DivergenceWarning):
+            a, b = (
+                sb.train(network(sb.relu), X, TARGETS["number"], engine=e, **given, **extra)
+                for e in ("numpy", "compiled")
+            )
+        assert 2 <= a.diverged.sum() < 7
+        np.testing.assert_array_equal(a.status, b.status)
+        np.testing.assert_array_equal(a.epochs, b.epochs)
+        np.testing.assert_array_equal(a.best_epoch, b.best_epoch)
+        sound = ~a.diverged
+        assert apart(b.theta[sound], a.theta[sound]) < (1e-3 if dtype == "float32" else 1e-9)
+        assert np.isfinite(b.theta).all()
+        np.testing.assert_array_equal(np.isnan(a.loss), np.isnan(b.loss))
+        np.testing.assert_array_equal(
+            np.isnan(a.history.train_loss), np.isnan(b.history.train_loss)
+        )
+
+
+def test_patience_restores_the_same_epoch():
+    given = {
+        "loss": sb.cross_entropy,
+        "optimizer": sb.Adam(0.005),
+        "epochs": 60,
+        "seeds": range(20),
+        "validation": 0.3,
+        "patience": 4,
+        "dtype": "float64",
+        "batch_size": 8,
+    }
+    a, b = (
+        sb.train(network(sb.tanh), X, TARGETS["classes"], engine=e, **given)
+        for e in ("numpy", "compiled")
+    )
+    assert {"stopped"} <= set(a.status)
+    assert len(set(a.best_epoch)) > 3
+    np.testing.assert_array_equal(a.best_epoch, b.best_epoch)
+    np.testing.assert_array_equal(a.epochs, b.epochs)
+    np.testing.assert_allclose(b.theta, a.theta, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(b.history.val_loss, a.history.val_loss, rtol=1e-8)
+
+
+def test_start_record_every_and_validation_data():
+    net = network(sb.tanh)
+    given = {
+        "loss": sb.huber(0.5),
+        "epochs": 11,
+        "seeds": range(18),
+        "record_every": 4,
+        "start": net.init(range(100, 118)),
+        "validation": (X[:9], TARGETS["number"][:9], WEIGHTS[:9]),
+        "dtype": "float64",
+    }
+    a, b = (sb.train(net, X, TARGETS["number"], engine=e, **given) for e in ("numpy", "compiled"))
+    assert b.history.train_loss.shape == (18, 3)
+    np.testing.assert_allclose(b.theta, a.theta, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(b.history.train_loss, a.history.train_loss, rtol=1e-9)
+    np.testing.assert_allclose(b.history.val_loss, a.history.val_loss, rtol=1e-9)
+
+
+def test_gradients_that_overflow_are_clipped_all_the_same():
+    given = {
+        "loss": sb.squared_error,
+        "optimizer": sb.SGD(0.1),
+        "epochs": 3,
+        "seeds": range(3),
+        "clip_norm": 1.0,
+    }
+    far = TARGETS["number"] * 1e18  # the gradient's squares are beyond float32
+    a, b = (
+        sb.train(network(sb.identity), X * 1e3, far, engine=e, **given)
+        for e in ("numpy", "compiled")
+    )
+    assert apart(b.theta, a.theta) < 1e-5
+
+
+def test_large_batches_are_worked_on_in_pieces(monkeypatch):
+    """Pieces of 16 rows, and one: no number depends on it."""
+    given = {"network": network(sb.tanh), "optimizer": sb.Adam(), "dropout": 0.1, "clip_norm": 1.0}
+    plan, theta = plan_of(20, weights=WEIGHTS, **given)
+    whole, final = carried_out(plan, theta)
+    monkeypatch.setattr(compiled, "piece_rows", lambda *_: 16)
+    pieces, final_of_pieces = carried_out(plan, theta)
+    np.testing.assert_array_equal(whole.theta, pieces.theta)
+    np.testing.assert_array_equal(whole.train_loss, pieces.train_loss)
+    np.testing.assert_array_equal(final, final_of_pieces)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (40, 7), (3, 200)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_outputs_are_numpys(shape, dtype, monkeypatch):
+    members, rows = shape
+    net, x = network(sb.silu), np.resize(X, (rows, 5)).astype(dtype)
+    theta = net.init(range(members), dtype)
+    monkeypatch.setattr(compiled, "piece_rows", lambda *_: 48)
+    result = np.empty((members, rows, 3), dtype)
+    compiled.outputs(net, theta, x, result, threads=2)
+    np.testing.assert_allclose(result, choice.outputs("numpy", net, theta, x), rtol=1e-5, atol=1e-6)
+    few = compiled.Few(net, sb.cross_entropy, theta[:1])
+    np.testing.assert_array_equal(few(x[:16], False), result[:1, :16])
+    np.testing.assert_allclose(
+        few(x[:16], True), sb.cross_entropy.seen(result[:1, :16]), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_predictions_follow_theta_and_mark_the_diverged():
+    population = sb.train(
+        network(sb.tanh), X, TARGETS["classes"], loss=sb.cross_entropy, epochs=2, engine="compiled"
+    )
+    for rows in (X[:1], X):
+        p = population.predict(rows)
+        np.testing.assert_allclose(p.sum(axis=2), 1, rtol=1e-5)
+        np.testing.assert_allclose(
+            p, np.exp(sb.cross_entropy.seen(population.outputs(rows))), rtol=1e-5
+        )
+    population.theta[:] = 0
+    np.testing.assert_allclose(population.predict(X[:1]), 1 / 3, rtol=1e-6)
+    with pytest.warns(sb.DivergenceWarning):
+        lost = sb.train(
+            network(sb.identity),
+            X,
+            TARGETS["number"],
+            loss=sb.squared_error,
+            optimizer=sb.SGD(1e20),
+            engine="compiled",
+        )
+    assert np.isnan(lost.predict(X[:1])).all()
+
+
+def test_read_only_arrays_are_taken():
+    x, y = X.astype("float32"), TARGETS["number"].astype("float32")
+    x.flags.writeable = y.flags.writeable = False
+    given = {"loss": sb.squared_error, "epochs": 2, "engine": "compiled"}
+    a = sb.train(network(sb.relu), x, y, **given)
+    b = sb.train(network(sb.relu), x.copy(), y.copy(), **given)
+    np.testing.assert_array_equal(a.theta, b.theta)
+    np.testing.assert_array_equal(a.predict(x[:1]), b.predict(x.copy()[:1]))
+
+
+# ---------------------------------------------------------------- formulas of one's own
+
+
+def _swish3(z):
+    return z / (1 + np.exp(-3 * z))
+
+
+def _swish3_d(z, a):
+    s = 1 / (1 + np.exp(-3 * z))
+    return s + 3 * a * (1 - s)
+
+
+def test_a_formula_of_ones_own_is_compiled():
+    mine = sb.Activation("swish3", _swish3, _swish3_d)
+    given = {"loss": sb.squared_error, "epochs": 20, "dtype": "float64", "seeds": range(3)}
+    a, b = (
+        sb.train(network(mine), X, TARGETS["number"], engine=e, **given)
+        for e in ("numpy", "compiled")
+    )
+    np.testing.assert_allclose(b.theta, a.theta, rtol=1e-9, atol=1e-12)
+
+
+def test_two_formulas_of_one_name_are_two():
+    given = {"loss": sb.squared_error, "epochs": 5, "engine": "compiled", "dtype": "float64"}
+    slopes = [
+        sb.train(network(sb.leaky_relu(slope)), X, TARGETS["number"], **given).theta
+        for slope in (0.1, 0.2)
+    ]
+    assert (slopes[0] != slopes[1]).any()
+    doubled = sb.Activation("relu", lambda z: 2 * np.maximum(z, 0), lambda z, a: 2.0 * (z > 0))
+    a, b = (
+        sb.train(network(unit), X, TARGETS["number"], **given).theta for unit in (doubled, sb.relu)
+    )
+    assert (a != b).any()
+
+
+def test_what_cannot_be_compiled_is_named_and_left_to_numpy_by_auto(monkeypatch):
+    sine = sb.Activation("sine", lambda z: np.sin(z), lambda z, a: np.cos(z))
+    given = {"loss": sb.squared_error, "epochs": 2}
+    with pytest.raises(sb.FormulaError, match=r"cannot compile the activation sine.*numpy"):
+        sb.train(network(sine), X, TARGETS["number"], engine="compiled", **given)
+    monkeypatch.setattr(choice, "START_UP_SECONDS", 0.0)
+    by_auto = sb.train(network(sine), X, TARGETS["number"], **given)
+    by_numpy = sb.train(network(sine), X, TARGETS["number"], engine="numpy", **given)
+    np.testing.assert_array_equal(by_auto.theta, by_numpy.theta)
+    np.testing.assert_array_equal(by_auto.predict(X[:1]), by_numpy.predict(X[:1]))
+    np.testing.assert_array_equal(by_auto.predict(X), by_numpy.predict(X))
+
+
+# ---------------------------------------------------------------- which engine
+
+
+def test_auto_goes_by_the_work_alone(monkeypatch):
+    for members, epochs, expected in ((1, 100, "numpy"), (1000, 20_000, "c"), (1, 50_000, "c")):
+        plan, _ = plan_of(members, network=network(sb.relu), epochs=epochs)
+        taken = choice.engine_for("auto", plan, None, quiet=True)
+        engine = choice.numpy_engine.Engine if expected == "numpy" else compiled.Engine
+        assert type(taken) is engine
+    monkeypatch.setattr(choice, "numba_is_there", lambda: False)
+    assert type(choice.engine_for("auto", plan, None, True)) is choice.numpy_engine.Engine
+    with pytest.raises(sb.MissingDependencyError, match=r"pip install 'seedbed\[fast\]'"):
+        choice.engine_for("compiled", plan, None, quiet=True)
+
+
+def test_threads_must_be_a_count():
+    for wrong in (0, -1, 1.5, "2"):
+        with pytest.raises(sb.SettingError, match="threads must be a whole number of at least 1"):
+            sb.train(network(sb.relu), X, TARGETS["number"], loss=sb.squared_error, threads=wrong)
+
+
+# ---------------------------------------------------------------- Ctrl-C, and other processes
+
+
+def test_ctrl_c_is_heard_within_an_epoch():
+    """An epoch here takes minutes: the members go back to its start."""
+    x = np.tile(X, (40_000, 1)).astype("float32")
+    y = np.tile(TARGETS["number"], (40_000, 1)).astype("float32")
+    pressed = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+    net = network(sb.tanh, (5, 64, 64, 3))
+    pressed.start()
+    with pytest.warns(sb.InterruptWarning):
+        population = sb.train(
+            net,
+            x,
+            y,
+            loss=sb.squared_error,
+            batch_size=8,
+            seeds=range(64),
+            epochs=1,
+            engine="compiled",
+        )
+    assert (population.status == "interrupted").all()
+    assert (population.epochs == 0).all()
+    np.testing.assert_array_equal(population.theta, net.init(range(64), "float32"))
+
+
+SCRIPT = """
+import sys
+import seedbed as sb
+X, Y = sb.xor.data()
+population = sb.train(
+    sb.xor.network(), X, Y, loss=sb.squared_error, epochs=3, seeds=range(3), engine="compiled"
+)
+print(population.theta.sum())
+"""
+
+
+def test_what_was_compiled_is_kept_and_said_once(tmp_path):
+    def process():
+        return subprocess.run(
+            [sys.executable, "-c", SCRIPT],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+        )
+
+    cold = process()
+    assert re.fullmatch(r"seedbed: compiling the engine .* kept in .*\n", cold.stderr)
+    assert str(tmp_path) in cold.stderr
+    kept = {path: path.stat().st_mtime_ns for path in Path(tmp_path).rglob("*") if path.is_file()}
+    assert len(kept) > 10
+    warm = process()
+    assert warm.stderr == ""
+    assert warm.stdout == cold.stdout
+    after = {path: path.stat().st_mtime_ns for path in Path(tmp_path).rglob("*") if path.is_file()}
+    assert after == kept
