@@ -113,6 +113,8 @@ class Engine:
         )
         self.method = records.Method(
             record_every=plan.record_every,
+            recorded=-(-plan.epochs // plan.record_every),
+            changing=plan.schedule.name != "constant",
             patience=plan.patience or 0,
             slots=self.slots,
             decays=bool(numbers.weight_decay.any()),
@@ -128,7 +130,11 @@ class Engine:
             *numbers.optimizer,
         ]  # fmt: skip
         self.members = records.Members(
-            numbers=np.array([np.broadcast_to(each[:, 0], P) for each in ordered], self.dtype),
+            numbers=np.array(
+                [np.broadcast_to(each[:, 0], P) for each in ordered], self.dtype
+            ).reshape(-1),
+            kinds=len(ordered),
+            members=P,
             order_keys=streams.branch(plan.seeds, "order", 1),
             dropout_keys=streams.branch(plan.seeds, "dropout", 2),
         )
@@ -211,15 +217,15 @@ class Engine:
 
     def _rows(self, data: Data, chosen: Groups, count: int, batch_size: int | None) -> Any:
         members = chosen.members.reshape(-1)
-        own = np.empty((0, 0), dtype=np.int64)
+        own = np.empty(0, dtype=np.int64)
         weights = mean = np.empty(0, dtype=self.dtype)
         if data.rows is not None:
-            own = np.ascontiguousarray(data.rows.of(members), dtype=np.int64)
+            own = np.ascontiguousarray(data.rows.of(members), dtype=np.int64).reshape(-1)
         if data.w is not None:
-            weights, mean = flat(data.w), np.array([data.w.mean()], dtype=self.dtype)
+            weights, mean = flat(data.w), np.empty(len(self.plan.seeds), dtype=self.dtype)
+            mean[:] = data.w.mean()
             if data.rows is not None:
-                mean = np.empty(len(self.plan.seeds), dtype=self.dtype)
-                mean[members] = data.w[own].mean(axis=1)
+                mean[members] = data.w[own.reshape(len(members), -1)].mean(axis=1)
         batch = min(batch_size or count, count)
         return records.Rows(
             x=flat(data.x),
@@ -232,13 +238,15 @@ class Engine:
             steps=-(-count // batch),
             piece=self.pieces[0],
             piece_alone=self.pieces[1],
+            has_own=data.rows is not None,
+            weighed=data.w is not None,
             averaged=not self.addresses.classes,
         )
 
     def _factors(self, epochs: range, rows: Any) -> Array:
         """Return the schedule's factor at each step of ``epochs``, or one for all."""
         schedule, steps = self.plan.schedule, rows.steps
-        if schedule.name == "constant":
+        if not self.method.changing:
             return np.ones(1, dtype=self.dtype)
         whole = self.plan.epochs * steps
         numbers = range(epochs.start * steps, epochs.stop * steps)
@@ -250,7 +258,7 @@ class Engine:
             self.plan.network,
             self.dtype,
             pieces=(self.pieces[0] if shared else 0, self.pieces[1]),
-            numbers=len(self.members.numbers),
+            numbers=self.members.kinds,
             slots=self.slots,
             drops=self.method.drops,
             classes=self.addresses.classes,

@@ -23,6 +23,7 @@ from seedbed.engines.compiled.units import apply, turn
 from seedbed.engines.compiled.vectors import (
     any_nonzero,
     apart,
+    bare,
     kernel,
     load,
     load_first,
@@ -37,50 +38,33 @@ _STOPPED, _DIVERGED = int(Status.STOPPED), int(Status.DIVERGED)
 
 
 @apart
-def to_lanes(
-    address: int, source: Floats, size: int, group: Ints, target: Any, froms: Ints, tos: Ints
-) -> None:
-    """Write the rows (size,) of the group's members side by side, (size, lanes)."""
-    W = width(target)
-    for lane in range(W):
-        froms[lane], tos[lane] = group[lane] * size, lane * W
-    for d in range(0, size, W):
+def bring(
+    address: int, s: int, source: Floats, size: int, group: Ints, target: Any, froms: Ints,
+    tos: Ints,
+) -> None:  # fmt: skip
+    """Write the rows (size,) of the group's members side by side to ``target``, (size, s)."""
+    for lane in range(s):
+        froms[lane], tos[lane] = group[lane] * size, lane * s
+    for d in range(0, size, s):
         turn(
-            address,
-            pointer(source, d),
-            pointer(froms, 0),
-            W,
-            pointer(target, d * W),
-            pointer(tos, 0),
-            min(W, size - d),
-        )
+            address, pointer(source, d), pointer(froms, 0), s,
+            pointer(target, d * s), pointer(tos, 0), min(s, size - d),
+        )  # fmt: skip
 
 
 @apart
-def from_lanes(
-    address: int,
-    source: Any,
-    size: int,
-    group: Ints,
-    count: int,
-    target: Floats,
-    froms: Ints,
-    tos: Ints,
-) -> None:
+def give_back(
+    address: int, s: int, source: Any, size: int, group: Ints, count: int, target: Floats,
+    froms: Ints, tos: Ints,
+) -> None:  # fmt: skip
     """Write the first ``count`` lanes back to their members' rows."""
-    W = width(target)
-    for lane in range(W):
-        froms[lane], tos[lane] = lane * W, group[lane] * size
-    for d in range(0, size, W):
+    for lane in range(s):
+        froms[lane], tos[lane] = lane * s, group[lane] * size
+    for d in range(0, size, s):
         turn(
-            address,
-            pointer(source, d * W),
-            pointer(froms, 0),
-            min(W, size - d),
-            pointer(target, d),
-            pointer(tos, 0),
-            count,
-        )
+            address, pointer(source, d * s), pointer(froms, 0), min(s, size - d),
+            pointer(target, d), pointer(tos, 0), count,
+        )  # fmt: skip
 
 
 @apart
@@ -89,8 +73,8 @@ def evaluate(
     theta: Any, chosen: Ints, to: int, froms: Ints, tos: Ints,
 ) -> None:  # fmt: skip
     """Write each lane's mean loss over all its rows to ``to``, (s,)."""
-    O, n = shape.widths[len(shape.weights)], rows.n
-    own = len(rows.own) > 0
+    O, n = shape.widths[shape.layers], rows.n
+    own = rows.has_own
     piece = rows.piece if s > 1 else rows.piece_alone
     for start in range(0, n, piece):
         B = min(piece, n - start)
@@ -99,7 +83,7 @@ def evaluate(
         if not own:
             x, each = pointer(rows.x, start * shape.widths[0]), False
         forward(shape, units, room, space, s, theta, x, each, B, False)
-        y = seen(units, room, space, s, len(shape.weights) - 1, B, O)
+        y = seen(units, room, space, s, shape.layers - 1, B, O)
         t, share, out = (
             pointer(space, room.t), pointer(space, room.share), pointer(space, room.each)
         )  # fmt: skip
@@ -136,57 +120,62 @@ def train(
     chosen, held_chosen  room for row numbers; tagged, sorted_, starts for drawing orders
     stop    stop[0] is not 0 when training is to end: members go back to their epoch's start
     """
+    shape, units, room, members = bare(shape), bare(units), bare(room), bare(members)
+    standing, rows, held = bare(standing), bare(rows), bare(held)
+    space, chosen, held_chosen = pointer(space, 0), pointer(chosen, 0), pointer(held_chosen, 0)
+    tagged, sorted_, starts = pointer(tagged, 0), pointer(sorted_, 0), pointer(starts, 0)
+    froms, tos, stop = pointer(froms, 0), pointer(tos, 0), pointer(stop, 0)
     W, size = width(space), shape.size
-    O = shape.widths[len(shape.weights)]
-    own, shuffled = len(rows.own) > 0, rows.steps > 1
+    O = shape.widths[shape.layers]
+    own, shuffled = rows.has_own, rows.steps > 1
     at_hand = not (own or shuffled)
     live, frozen = np.empty(W, np.bool_), np.empty(W, np.bool_)
-    width_ = len(standing.train_loss) // len(standing.status)
     for g in range(len(counts)):
-        group, count = groups[g], counts[g]
+        group, count = pointer(groups, g * W), counts[g]
         s = W if lanes[g] else 1
         piece = rows.piece if s > 1 else rows.piece_alone
         # the same rows at every step need be fetched once, if no others come in between
         fixed = rows.steps == 1 and piece >= rows.n and not method.validated
         live[:], frozen[:] = False, False
         live[:count] = True
-        for row in range(len(members.numbers)):
+        for row in range(members.kinds):
             for lane in range(W):
-                member = group[lane if s > 1 else 0]
-                space[room.numbers + row * W + lane] = members.numbers[row, member]
+                place = row * members.members + group[lane if s > 1 else 0]
+                space[room.numbers + row * W + lane] = members.numbers[place]
         if s > 1:
             now = pointer(space, room.theta)
             before = pointer(space, room.theta + size * s)
             earlier = pointer(space, room.theta + 2 * size * s)
             slot_0 = pointer(space, room.slots)
             slot_1 = pointer(space, room.slots + size * s)
-            to_lanes(units.turn, standing.theta, size, group, now, froms, tos)
-            to_lanes(units.turn, standing.before, size, group, before, froms, tos)
+            bring(units.turn, s, standing.theta, size, group, now, froms, tos)
+            bring(units.turn, s, standing.before, size, group, before, froms, tos)
             if method.slots > 0:
-                to_lanes(units.turn, standing.slot_0, size, group, slot_0, froms, tos)
+                bring(units.turn, s, standing.slot_0, size, group, slot_0, froms, tos)
             if method.slots > 1:
-                to_lanes(units.turn, standing.slot_1, size, group, slot_1, froms, tos)
-        else:
+                bring(units.turn, s, standing.slot_1, size, group, slot_1, froms, tos)
+        else:  # theta is worked on where it lies
             begin = group[0] * size
             now, before = pointer(standing.theta, begin), pointer(standing.before, begin)
             earlier = pointer(space, room.theta)
             slot_0 = pointer(standing.slot_0, begin if method.slots > 0 else 0)
             slot_1 = pointer(standing.slot_1, begin if method.slots > 1 else 0)
-        home, home_before, turned = now, before, False
+        home, home_before = now, before
         if own and not shuffled:
-            choose_rows(rows, members, group, s, g, 0, False, chosen, tagged, sorted_, starts)
-        if method.validated and len(held.own) > 0:
-            choose_rows(held, members, group, s, g, 0, False, held_chosen, tagged, sorted_, starts)
+            choose_rows(rows, members, group, s, g * W, 0, False, chosen, tagged, sorted_, starts)
+        if method.validated and held.has_own:
+            choose_rows(
+                held, members, group, s, g * W, 0, False, held_chosen, tagged, sorted_, starts
+            )
         fetched, interrupted, done = False, False, first
         for epoch in range(first, last):
             # the states of this epoch's start and the one before are kept without a copy: the
             # epoch's first step writes to the buffer of the oldest
             earlier, before, now = before, now, earlier
-            turned = True
             store(space, room.loss, load(space, room.zeros))
             if shuffled:
                 choose_rows(
-                    rows, members, group, s, g, epoch, True, chosen, tagged, sorted_, starts
+                    rows, members, group, s, g * W, epoch, True, chosen, tagged, sorted_, starts
                 )
             for number in range(rows.steps):
                 if stop[0] != 0:
@@ -209,7 +198,7 @@ def train(
                     if method.drops:
                         draw_masks(shape, members, room, space, s, group, epoch, start, B)
                     forward(shape, units, room, space, s, old, x, each, B, method.drops)
-                    y = seen(units, room, space, s, len(shape.weights) - 1, B, O)
+                    y = seen(units, room, space, s, shape.layers - 1, B, O)
                     apply(
                         units.slope, y, pointer(space, room.t), pointer(space, room.share),
                         pointer(space, room.each), pointer(space, room.delta), B * O * s,
@@ -223,7 +212,7 @@ def train(
                 loss = load(space, room.loss) + total(room, space, s, O) * weight
                 store(space, room.loss, loss)
                 step = epoch * rows.steps + number
-                factor = factors[(step - first * rows.steps) if len(factors) > 1 else 0]
+                factor = factors[(step - first * rows.steps) if method.changing else 0]
                 update(
                     shape, units, method, room, space, s, old, now, slot_0, slot_1, step + 1,
                     factor,
@@ -249,7 +238,7 @@ def train(
                 column = epoch // method.record_every
                 for lane in range(count):
                     if live[lane]:
-                        place = group[lane] * width_ + column
+                        place = group[lane] * method.recorded + column
                         standing.train_loss[place] = space[room.loss + lane]
                         if method.validated:
                             standing.val_loss[place] = space[room.held_loss + lane]
@@ -265,25 +254,23 @@ def train(
             if live[lane]:
                 standing.epochs_run[group[lane]] = done
         if s > 1:
-            if frozen.any():
+            if frozen.any():  # those are where they belong
                 for lane in range(count):
                     if not frozen[lane]:
                         for d in range(size):
                             standing.theta[group[lane] * size + d] = now[d * s + lane]
             else:
-                from_lanes(units.turn, now, size, group, count, standing.theta, froms, tos)
-            from_lanes(units.turn, before, size, group, count, standing.before, froms, tos)
+                give_back(units.turn, s, now, size, group, count, standing.theta, froms, tos)
+            give_back(units.turn, s, before, size, group, count, standing.before, froms, tos)
             if method.slots > 0:
-                from_lanes(units.turn, slot_0, size, group, count, standing.slot_0, froms, tos)
+                give_back(units.turn, s, slot_0, size, group, count, standing.slot_0, froms, tos)
             if method.slots > 1:
-                from_lanes(units.turn, slot_1, size, group, count, standing.slot_1, froms, tos)
-        elif turned:
-            good = now
-            if frozen[0]:  # where it was frozen is in ``earlier`` or ``before``: see ``freeze``
-                good = earlier
+                give_back(units.turn, s, slot_1, size, group, count, standing.slot_1, froms, tos)
+        elif last > first:  # the buffers have changed places
+            good = earlier if frozen[0] else now  # see ``freeze``
             for d in range(size):
-                a, b = good[d], before[d]
-                home[d], home_before[d] = a, b
+                theta, theta_before = good[d], before[d]
+                home[d], home_before[d] = theta, theta_before
         if interrupted:
             return
 
@@ -345,17 +332,22 @@ def losses(
     starts: Ints, froms: Ints, tos: Ints, result: Floats,
 ) -> None:  # fmt: skip
     """Write the mean loss over all rows of each group's members to ``result``, (P,)."""
+    shape, units, room = bare(shape), bare(units), bare(room)
+    members, rows = bare(members), bare(rows)
+    space, chosen, tagged = pointer(space, 0), pointer(chosen, 0), pointer(tagged, 0)
+    sorted_, starts = pointer(sorted_, 0), pointer(starts, 0)
+    froms, tos = pointer(froms, 0), pointer(tos, 0)
     W, size = width(space), shape.size
     for g in range(len(counts)):
-        group, count = groups[g], counts[g]
+        group, count = pointer(groups, g * W), counts[g]
         s = W if lanes[g] else 1
         if s > 1:
             now = pointer(space, room.theta)
-            to_lanes(units.turn, theta, size, group, now, froms, tos)
+            bring(units.turn, s, theta, size, group, now, froms, tos)
         else:
             now = pointer(theta, group[0] * size)
-        if len(rows.own) > 0:
-            choose_rows(rows, members, group, s, g, 0, False, chosen, tagged, sorted_, starts)
+        if rows.has_own:
+            choose_rows(rows, members, group, s, g * W, 0, False, chosen, tagged, sorted_, starts)
         evaluate(shape, units, rows, room, space, s, group, now, chosen, room.held_loss, froms, tos)
         for lane in range(count):
             result[group[lane]] = space[room.held_loss + lane]
@@ -368,15 +360,17 @@ def outputs(
     result: Floats,
 ) -> None:  # fmt: skip
     """Write the networks' outputs for all rows of x (N · I,) to ``result``, (P · N · O,)."""
+    shape, units, room = bare(shape), bare(units), bare(room)
+    space, froms, tos = pointer(space, 0), pointer(froms, 0), pointer(tos, 0)
     W, size = width(space), shape.size
-    I, O = shape.widths[0], shape.widths[len(shape.weights)]
-    n, last = len(x) // I, len(shape.weights) - 1
+    I, O = shape.widths[0], shape.widths[shape.layers]
+    n, last = len(x) // I, shape.layers - 1
     for g in range(len(counts)):
-        group, count = groups[g], counts[g]
+        group, count = pointer(groups, g * W), counts[g]
         s = W if lanes[g] else 1
         if s > 1:
             now = pointer(space, room.theta)
-            to_lanes(units.turn, theta, size, group, now, froms, tos)
+            bring(units.turn, s, theta, size, group, now, froms, tos)
         else:
             now = pointer(theta, group[0] * size)
         together = piece if s > 1 else piece_alone
@@ -399,13 +393,17 @@ def few_outputs(
     Like ``outputs``, with as few arguments as can be: for one row, taking them is most of the
     work. ``program`` is what ``engine.Few`` writes; ``normalised`` asks for log-probabilities.
     """
-    widths, weights, biases = program[: L + 1], program[L + 1 :], program[2 * L + 1 :]
-    forwards, z, a = program[3 * L + 1 :], program[4 * L + 1 :], program[5 * L + 1 :]
-    h, product, log_softmax = program[6 * L + 1 :], program[7 * L + 1], program[7 * L + 2]
-    shape = Shape(widths, weights[:L], biases, len(theta))
+    size, rows, space = len(theta), len(x), pointer(space, 0)
+    widths, weights = pointer(program, 0), pointer(program, L + 1)
+    biases, forwards = pointer(program, 2 * L + 1), pointer(program, 3 * L + 1)
+    z, a, h = (
+        pointer(program, 4 * L + 1), pointer(program, 5 * L + 1), pointer(program, 6 * L + 1)
+    )  # fmt: skip
+    product, log_softmax = program[7 * L + 1], program[7 * L + 2]
+    shape = Shape(widths, weights, biases, L, size)
     units = Addresses(forwards, forwards, 0, 0, 0, 0, 0, product, 0, log_softmax, normalised)
     room = Room(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, z, a, h, z, 0, 0, 0, 0, 0, 0)
-    B, O = len(x) // widths[0], widths[L]
+    B, O = rows // widths[0], widths[L]
     forward(shape, units, room, space, 1, pointer(theta, 0), pointer(x, 0), False, B, False)
     y = seen(units, room, space, 1, L - 1, B, O)
     for e in range(B * O):

@@ -34,6 +34,7 @@ def shape_of(network: Network) -> Shape:
         widths=np.array(network.widths, dtype=np.int64),
         weights=np.array([W.start for W, _ in network.blocks], dtype=np.int64),
         biases=np.array([b.start for _, b in network.blocks], dtype=np.int64),
+        layers=len(network.layers),
         size=network.size,
     )
 
@@ -138,12 +139,12 @@ class Space:
             theta=take((3 * s if pieces[0] else 1) * D),
             slots=take(slots * D * s if pieces[0] else 0),
         )
-        raw = np.empty(self._next + 64, dtype=dtype)
+        # zeros, as whole vectors are worked on: what happens to lie beyond an array's end might be
+        # numbers so small that arithmetic on them takes a hundred times as long
+        raw = np.zeros(self._next + 64, dtype=dtype)
         skip = (-raw.ctypes.data % 64) // raw.itemsize
         self.numbers = raw[skip : skip + self._next]
-        self.numbers[self.room.zeros : self.room.zeros + W] = 0
         self.numbers[self.room.ones : self.room.ones + W] = 1
-        self.numbers[self.room.no_decay : self.room.no_decay + W] = 0
         most = max(rows)
         self.chosen, self.held_chosen = (np.empty(s * n, dtype=np.int64) for n in rows)
         self.tagged, self.sorted = (np.empty(most, dtype=np.uint64) for _ in range(2))

@@ -1,4 +1,8 @@
-"""What the kernels are given."""
+"""What the kernels are given.
+
+Arrays are flat. A kernel first takes the pointers out of a record (``vectors.bare``): Numba counts
+references to arrays, and where steps are this small, counting would cost more than they do.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,8 @@ class Shape(NamedTuple):
     """(L,): where each layer's W begins in a member's theta"""
     biases: Ints
     """(L,): where its b begins"""
+    layers: int
+    """L"""
     size: int
 
 
@@ -49,9 +55,9 @@ class Rows(NamedTuple):
     w: Floats
     """(N,), or empty where all weigh the same"""
     mean_weight: Floats
-    """(P,) or (1,): the mean of all of a member's row weights"""
+    """(P,): the mean of all of a member's row weights"""
     own: Ints
-    """(G · W, n): the row numbers of each group's members, or (0, 0) where all see all"""
+    """(G · W · n,): the row numbers of each group's members, or empty where all see all"""
     n: int
     """how many rows a member sees"""
     batch: int
@@ -62,6 +68,8 @@ class Rows(NamedTuple):
     """how many are worked on at a time with lanes"""
     piece_alone: int
     """and for a member alone"""
+    has_own: bool
+    weighed: bool
     averaged: bool
     """whether the loss is a mean over outputs too"""
 
@@ -70,6 +78,10 @@ class Method(NamedTuple):
     """What is done, but for the numbers that differ between members."""
 
     record_every: int
+    recorded: int
+    """how many epochs are recorded in all"""
+    changing: bool
+    """whether the schedule's factor changes from step to step"""
     patience: int
     """0 where there is none"""
     slots: int
@@ -84,7 +96,11 @@ class Members(NamedTuple):
     """What each of P members has of its own."""
 
     numbers: Floats
-    """(6 + the optimizer's, P), in the order that ``units`` names"""
+    """((6 + the optimizer's) · P,), in the order that ``units`` names"""
+    kinds: int
+    """how many numbers each has"""
+    members: int
+    """P"""
     order_keys: Ints
     """(P,) where the streams of its row orders branch off, by epoch"""
     dropout_keys: Ints
@@ -104,7 +120,7 @@ class Standing(NamedTuple):
     best_loss: Floats
     best_epoch: Ints
     train_loss: Floats
-    """(P, recorded epochs)"""
+    """(P · recorded epochs,)"""
     val_loss: Floats
 
 

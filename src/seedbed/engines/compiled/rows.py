@@ -52,11 +52,14 @@ def draw_order(key: Any, n: int, tagged: Any, sorted_: Any, starts: Ints) -> Non
 
 @apart
 def choose_rows(
-    rows: Rows, members: Members, group: Ints, s: int, g: int, epoch: int, shuffled: bool,
+    rows: Rows, members: Members, group: Ints, s: int, first: int, epoch: int, shuffled: bool,
     chosen: Ints, tagged: Any, sorted_: Any, starts: Ints,
 ) -> None:  # fmt: skip
-    """Write the rows that group g's lanes see in an epoch, in their order, to ``chosen``."""
-    n, mine = rows.n, g * len(group)
+    """Write the rows that the lanes see in an epoch, in their order, to ``chosen``, (s · n,).
+
+    ``first`` is the place of the group's first member among those that ``rows.own`` is of.
+    """
+    n = rows.n
     for lane in range(s):
         member = group[lane]
         if shuffled:
@@ -64,7 +67,7 @@ def choose_rows(
             draw_order(key, n, tagged, sorted_, starts)
         for i in range(n):
             row = np.intp(sorted_[i]) if shuffled else i
-            chosen[lane * n + i] = rows.own[mine + lane, row] if len(rows.own) > 0 else row
+            chosen[lane * n + i] = rows.own[(first + lane) * n + row] if rows.has_own else row
 
 
 @part
@@ -74,7 +77,7 @@ def fetch(
 ) -> None:  # fmt: skip
     """Bring B rows from ``start`` on: x (where not ``at_hand``), t and each output's share."""
     W = width(space)
-    I, O, n = shape.widths[0], shape.widths[len(shape.weights)], rows.n
+    I, O, n = shape.widths[0], shape.widths[shape.layers], rows.n
     if not at_hand and s > 1:
         for j in range(W):
             tos[j] = j * W
@@ -109,9 +112,9 @@ def fetch(
     for b in range(B):
         for lane in range(s):
             share = 1 / (batch * outputs)
-            if len(rows.w) > 0:
+            if rows.weighed:
                 row = start + b if at_hand else chosen[lane * n + start + b]
-                mean = rows.mean_weight[group[lane] if len(rows.mean_weight) > 1 else 0]
+                mean = rows.mean_weight[group[lane]]
                 share = rows.w[row] / (mean * batch * outputs)
             for o in range(O):
                 space[room.share + (b * O + o) * s + lane] = share
@@ -123,11 +126,11 @@ def draw_masks(
     epoch: int, start: int, B: int,
 ) -> None:  # fmt: skip
     """Write the dropout masks of B rows, as ``numpy_engine.dropout_masks`` does."""
-    for k in range(len(shape.weights) - 1):
+    for k in range(shape.layers - 1):
         O = shape.widths[k + 1]
         for lane in range(s):
             member = group[lane]
-            rate = members.numbers[DROPOUT, member]
+            rate = members.numbers[DROPOUT * members.members + member]
             key = _enter(members.dropout_keys[member], np.uint64(epoch))
             key = _enter(key, np.uint64(k))
             one = space[room.ones]

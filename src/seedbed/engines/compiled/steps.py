@@ -73,13 +73,13 @@ def forward(
     """Compute every layer's z and a for B rows, as ``numpy_engine.forward`` does."""
     W = width(space)
     inputs, si = x, (s if each else 1)
-    for k in range(len(shape.weights)):
+    for k in range(shape.layers):
         I, O = shape.widths[k], shape.widths[k + 1]
         z, a = pointer(space, room.z[k]), pointer(space, room.a[k])
         w, b = pointer(theta, shape.weights[k] * s), pointer(theta, shape.biases[k] * s)
         product(units, s, each, b, 0, z, O * s, inputs, I * si, si, w, O * s, W, B, O, I)
         apply(units.forward[k], z, a, z, z, z, B * O * s)
-        if dropped and k + 1 < len(shape.weights):
+        if dropped and k + 1 < shape.layers:
             for e in range(0, B * O * s, W):
                 kept = load(space, room.a[k] + e) * load(space, room.masks[k] + e)
                 store(space, room.h[k] + e, kept)
@@ -98,7 +98,7 @@ def backward(
     W = width(space)
     zeros, ones = pointer(space, room.zeros), pointer(space, room.ones)
     above, below = room.delta, room.delta_below
-    last = len(shape.weights) - 1
+    last = shape.layers - 1
     for back in range(last + 1):
         k = last - back
         I, O = shape.widths[k], shape.widths[k + 1]
@@ -248,7 +248,7 @@ def update(
     numbers = pointer(space, room.numbers)
     no_decay = pointer(space, room.no_decay)
     if method.penalized:
-        for k in range(len(shape.weights)):
+        for k in range(shape.layers):
             start, stop = shape.weights[k] * s, shape.biases[k] * s
             w, g = pointer(old, start), pointer(space, room.g + start)
             l1, l2 = pointer(numbers, L1 * W), pointer(numbers, L2 * W)
@@ -262,8 +262,8 @@ def update(
             shape.size * s,
         )  # fmt: skip
         return
-    for k in range(len(shape.weights)):
-        stop = shape.weights[k + 1] if k + 1 < len(shape.weights) else shape.size
+    for k in range(shape.layers):
+        stop = shape.weights[k + 1] if k + 1 < shape.layers else shape.size
         for start, end, decay in (
             (shape.weights[k] * s, shape.biases[k] * s, pointer(numbers, DECAY * W)),
             (shape.biases[k] * s, stop * s, no_decay),

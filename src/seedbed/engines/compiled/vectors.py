@@ -423,3 +423,23 @@ def width(context: Any, array: Any) -> Any:
     """Return how many of the array's numbers a vector holds: known while compiling."""
     count = WIDTH[array.dtype]
     return types.intp(array), lambda *_: ir.Constant(_INT, count)
+
+
+@intrinsic
+def bare(context: Any, record: Any) -> Any:
+    """Return the named tuple with pointers in place of its arrays."""
+    kinds = [types.CPointer(k.dtype) if isinstance(k, types.Array) else k for k in record.types]
+    result = types.NamedTuple(kinds, record.instance_class)
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        fields = []
+        for kind, value in zip(
+            record.types, cgutils.unpack_tuple(builder, args[0], len(kinds)), strict=True
+        ):
+            array = isinstance(kind, types.Array)
+            fields.append(
+                context.make_array(kind)(context, builder, value).data if array else value
+            )
+        return context.make_tuple(builder, result, fields)
+
+    return result(record), lower
