@@ -39,8 +39,8 @@ import numpy as np
 
 import seedbed as sb
 
-ROUNDS = 7
-SECONDS = 0.4
+ROUNDS = 5
+SECONDS = 1.0
 """How long each takes in a round, about."""
 RESULTS = Path(__file__).with_name("RESULTS.md")
 

@@ -212,8 +212,12 @@ class Plan:
 
     def alike(self, members: Indices) -> Iterator[Indices]:
         """Yield ``members`` by how many rows they see."""
-        for rows in np.unique(self.counts[members], axis=0):
-            yield members[(self.counts[members] == rows).all(axis=1)]
+        counts = self.counts[members]
+        if len(members) and (counts == counts[0]).all():
+            yield members
+            return
+        for rows in np.unique(counts, axis=0):
+            yield members[(counts == rows).all(axis=1)]
 
     @cached_property
     def counts(self) -> npt.NDArray[np.int64]:

@@ -402,7 +402,7 @@ def few_outputs(
     product, log_softmax = program[7 * L + 1], program[7 * L + 2]
     shape = Shape(widths, weights, biases, L, size)
     units = Addresses(forwards, forwards, 0, 0, 0, 0, 0, product, 0, log_softmax, normalised)
-    room = Room(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, z, a, h, z, 0, 0, 0, 0, 0, 0)
+    room = Room(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, z, a, h, z, 0, 0, 0, 0, 0, 0, 0)
     B, O = rows // widths[0], widths[L]
     forward(shape, units, room, space, 1, pointer(theta, 0), pointer(x, 0), False, B, False)
     y = seen(units, room, space, 1, L - 1, B, O)

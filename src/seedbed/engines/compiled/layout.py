@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seedbed.arrays import Array, Indices
+from seedbed.engines.compiled.products import PACK_MOST, PACK_ROWS
 from seedbed.engines.compiled.records import Room, Shape
 from seedbed.engines.compiled.units import numba_type
 from seedbed.engines.compiled.vectors import WIDTH
@@ -17,7 +18,7 @@ from seedbed.network import Network
 LANES_BYTES, ALONE_BYTES = 2**15, 2**21
 """How much activations may take, with lanes and for a member alone: rows are worked on in pieces
 that fit, so that they stay in a near cache. No result depends on these, nor on the next."""
-LANES_THETA_BYTES = 410_000
+LANES_THETA_BYTES = 200_000
 """How much a full group's parameters may take for it to share vectors: beyond that, members are
 faster alone (``benchmarks/crossing.py`` measures it)."""
 _SLACK = 16  # whole vectors are written, and so up to this much beyond an array's end
@@ -67,18 +68,21 @@ def fewest_for_lanes(network: Network, dtype: npt.DTypeLike) -> int:
 
 def in_groups(members: Indices, W: int, fewest: int) -> Groups:
     """Return ``members`` in groups of W, or alone where fewer than ``fewest`` would share."""
-    numbers, counts, lanes = [], [], []
-    for start in range(0, len(members), W):
-        group = members[start : start + W]
-        if len(group) < fewest:
-            numbers += [np.full(W, member) for member in group]
-            counts += [1] * len(group)
-            lanes += [0] * len(group)
-        else:
-            numbers.append(np.pad(group, (0, W - len(group)), mode="edge"))
-            counts.append(len(group))
-            lanes.append(1)
-    return Groups(*(np.array(each, dtype=np.int64) for each in (numbers, counts, lanes)))
+    full, left = divmod(len(members), W)
+    together = full if fewest <= W else 0
+    numbers, counts = [members[: together * W].reshape(together, W)], [np.full(together, W)]
+    alone = members[together * W :]
+    if left > 0 and fewest <= left:
+        numbers.append(np.pad(alone, (0, W - left), mode="edge")[None])
+        counts.append(np.array([left]))
+        alone = alone[:0]
+    numbers.append(np.repeat(alone[:, None], W, axis=1))
+    counts.append(np.ones(len(alone), dtype=np.int64))
+    lanes = np.zeros(sum(map(len, counts)), dtype=np.int64)
+    lanes[: len(lanes) - len(alone)] = 1
+    return Groups(
+        np.concatenate(numbers).astype(np.int64), np.concatenate(counts).astype(np.int64), lanes
+    )
 
 
 def piece_rows(network: Network, dtype: npt.DTypeLike, rows: int, lanes: int) -> int:
@@ -134,6 +138,7 @@ class Space:
             masks=each(*(cells * o * drops for o in layers)),
             delta=take(cells * widest * down),
             delta_below=take(cells * widest * down),
+            packed=take(3 * W * PACK_MOST if pieces[1] > PACK_ROWS else 0),
             turned=take(turned * down if pieces[1] else 0),
             g=take(D * s * down),
             theta=take((3 * s if pieces[0] else 1) * D),

@@ -8,10 +8,14 @@ from seedbed.engines.compiled import mathematics
 from seedbed.engines.compiled.blocks import tile, transpose
 from seedbed.engines.compiled.vectors import TILE, load, part, pointer, spread, store, width
 
+PACK_ROWS, PACK_APART, PACK_LEAST, PACK_MOST = 64, 400, 64, 2048
+"""From how many rows of a product on, and from how far apart the rows of its right side on, strips
+of that are copied together first; and how long a strip may be."""
+
 
 def _strip(columns: int, each: bool, cut: bool) -> Any:
     """Return the function that computes ``columns`` columns of a product, all its rows."""
-    tall = TILE[0] if columns <= TILE[1] else 4
+    tall = TILE[0] if columns <= TILE[1] else 6
     most, four, three, two, one = (tile(rows, columns, each, cut) for rows in (tall, 4, 3, 2, 1))
 
     @part
@@ -50,13 +54,21 @@ def product(each: bool) -> Any:
 
     def multiply(
         start: Any, sm: int, sn: int, out: Any, om: int, on: int, a: Any, am: int, ak: int,
-        b: Any, bk: int, bn: int, M: int, N: int, K: int, rest: int,
+        b: Any, bk: int, bn: int, M: int, N: int, K: int, rest: int, packed: Any,
     ) -> None:  # fmt: skip
+        W = width(out)
+        packs = M >= PACK_ROWS and PACK_LEAST <= K <= PACK_MOST and bk >= PACK_APART
         n = 0
         while n + 3 <= N and n + 4 != N:
+            strip, sk, sn_ = pointer(b, n * bn), bk, bn
+            if packs:  # rows that lie far apart share few places of the cache: bring them together
+                for k in range(K):
+                    for c in range(3):
+                        store(packed, (3 * k + c) * W, load(strip, k * bk + c * bn))
+                strip, sk, sn_ = packed, 3 * W, W
             three(
                 pointer(start, n * sn), sm, sn, pointer(out, n * on), om, on,
-                a, am, ak, pointer(b, n * bn), bk, bn, M, K, 0,
+                a, am, ak, strip, sk, sn_, M, K, 0,
             )  # fmt: skip
             n += 3
         start, out, b = pointer(start, n * sn), pointer(out, n * on), pointer(b, n * bn)

@@ -148,6 +148,7 @@ class Room(NamedTuple):
     delta: int
     delta_below: int
     turned: int
+    packed: int
     g: int
     theta: int
     """three of them, one behind the other"""

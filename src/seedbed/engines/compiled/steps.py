@@ -42,7 +42,7 @@ from seedbed.engines.compiled.vectors import (
 
 @part
 def product(
-    units: Addresses, s: int, each: bool, start: Any, sm: int, out: Any, om: int,
+    units: Addresses, packed: Any, s: int, each: bool, start: Any, sm: int, out: Any, om: int,
     a: Any, am: int, ak: int, b: Any, bk: int, bn: int, M: int, N: int, K: int,
 ) -> None:  # fmt: skip
     """out(m, n) = start(m, n) + Σ_k a(m, k) b(k, n), k ascending: the one product of the engine.
@@ -58,7 +58,7 @@ def product(
         sm, sn = 0, 0
     multiply(
         units.each if each else units.shared, start, sm, sn, out, om, W, a, am, ak, b, bk, bn,
-        M, whole, K, rest,
+        M, whole, K, rest, packed,
     )  # fmt: skip
 
 
@@ -72,12 +72,12 @@ def forward(
 ) -> None:  # fmt: skip
     """Compute every layer's z and a for B rows, as ``numpy_engine.forward`` does."""
     W = width(space)
-    inputs, si = x, (s if each else 1)
+    inputs, si, packed = x, (s if each else 1), pointer(space, room.packed)
     for k in range(shape.layers):
         I, O = shape.widths[k], shape.widths[k + 1]
         z, a = pointer(space, room.z[k]), pointer(space, room.a[k])
         w, b = pointer(theta, shape.weights[k] * s), pointer(theta, shape.biases[k] * s)
-        product(units, s, each, b, 0, z, O * s, inputs, I * si, si, w, O * s, W, B, O, I)
+        product(units, packed, s, each, b, 0, z, O * s, inputs, I * si, si, w, O * s, W, B, O, I)
         apply(units.forward[k], z, a, z, z, z, B * O * s)
         if dropped and k + 1 < shape.layers:
             for e in range(0, B * O * s, W):
@@ -97,6 +97,7 @@ def backward(
     """Add the gradient of B rows to g, from dy in ``delta``, as ``numpy_engine.backward`` does."""
     W = width(space)
     zeros, ones = pointer(space, room.zeros), pointer(space, room.ones)
+    packed = pointer(space, room.packed)
     above, below = room.delta, room.delta_below
     last = shape.layers - 1
     for back in range(last + 1):
@@ -116,20 +117,58 @@ def backward(
             if not dropped:
                 inputs = pointer(space, room.a[k - 1])
         if begun:
-            product(units, s, each, dw, O * s, dw, O * s, inputs, si, I * si, dz, O * s, W, I, O, B)
-            product(units, s, False, db, 0, db, 0, ones, 0, 0, dz, O * s, W, 1, O, B)
+            product(
+                units,
+                packed,
+                s,
+                each,
+                dw,
+                O * s,
+                dw,
+                O * s,
+                inputs,
+                si,
+                I * si,
+                dz,
+                O * s,
+                W,
+                I,
+                O,
+                B,
+            )
+            product(units, packed, s, False, db, 0, db, 0, ones, 0, 0, dz, O * s, W, 1, O, B)
         else:
-            product(units, s, each, zeros, -1, dw, O * s, inputs, si, I * si, dz, O * s, W, I, O, B)
-            product(units, s, False, zeros, -1, db, 0, ones, 0, 0, dz, O * s, W, 1, O, B)
+            product(
+                units,
+                packed,
+                s,
+                each,
+                zeros,
+                -1,
+                dw,
+                O * s,
+                inputs,
+                si,
+                I * si,
+                dz,
+                O * s,
+                W,
+                I,
+                O,
+                B,
+            )
+            product(units, packed, s, False, zeros, -1, db, 0, ones, 0, 0, dz, O * s, W, 1, O, B)
         if k > 0:
             da = pointer(space, below)
             if s > 1:
                 w = pointer(theta, shape.weights[k] * s)
-                product(units, s, True, zeros, -1, da, I * s, dz, O * s, s, w, s, O * s, B, I, O)
+                product(
+                    units, packed, s, True, zeros, -1, da, I * s, dz, O * s, s, w, s, O * s, B, I, O
+                )
             else:
                 turn_over(units.turn, theta, shape.weights[k], space, room.turned, I, O, froms, tos)
                 wt = pointer(space, room.turned)
-                product(units, s, False, zeros, -1, da, I, dz, O, 1, wt, I, W, B, I, O)
+                product(units, packed, s, False, zeros, -1, da, I, dz, O, 1, wt, I, W, B, I, O)
             above, below = below, above
 
 
@@ -167,13 +206,49 @@ def add_up(
     units: Addresses, room: Room, space: Floats, s: int, B: int, O: int, begun: bool
 ) -> None:
     """Add what the rows lose, ``each``, to ``sums``: by output, rows ascending."""
-    sums = pointer(space, room.sums)
+    sums, packed = pointer(space, room.sums), pointer(space, room.packed)
     ones, each = pointer(space, room.ones), pointer(space, room.each)
     if begun:
-        product(units, s, False, sums, 0, sums, 0, ones, 0, 0, each, O * s, width(space), 1, O, B)
+        product(
+            units,
+            packed,
+            s,
+            False,
+            sums,
+            0,
+            sums,
+            0,
+            ones,
+            0,
+            0,
+            each,
+            O * s,
+            width(space),
+            1,
+            O,
+            B,
+        )
     else:
         zeros = pointer(space, room.zeros)
-        product(units, s, False, zeros, -1, sums, 0, ones, 0, 0, each, O * s, width(space), 1, O, B)
+        product(
+            units,
+            packed,
+            s,
+            False,
+            zeros,
+            -1,
+            sums,
+            0,
+            ones,
+            0,
+            0,
+            each,
+            O * s,
+            width(space),
+            1,
+            O,
+            B,
+        )
 
 
 @part

@@ -1,0 +1,103 @@
+"""Where members that share vectors are faster than each alone: prints crossing.md, and writes it.
+
+    python benchmarks/crossing.py
+
+Sixteen members (eight in float64) fill a vector's lanes; the other way each has vectors along its
+own units. Both ways give the same bits, so the rule in ``layout.fewest_for_lanes`` is about time
+alone: it follows the parameters' size, from this table.
+"""
+
+import os
+import sys
+
+if "--pinned" not in sys.argv:
+    os.execv(sys.executable, [sys.executable, *sys.argv, "--pinned"])
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+import datetime
+import platform
+import statistics
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import numba
+import numpy as np
+
+import seedbed as sb
+from seedbed import training
+from seedbed.engines.compiled.engine import Engine
+from seedbed.engines.compiled.layout import fewest_for_lanes, lanes_of
+from seedbed.engines.work import State, Stop
+
+ROUNDS = 5
+WIDTHS = [
+    (8, 16, 1),
+    (8, 32, 1),
+    (16, 32, 32, 4),
+    (30, 48, 48, 2),
+    (30, 64, 64, 2),
+    (30, 80, 80, 2),
+    (30, 96, 96, 2),
+    (30, 128, 128, 2),
+    (64, 128, 10),
+    (784, 128, 10),
+]
+
+
+def prepared(widths, rows, dtype):
+    """Return what trains sixteen members for so many epochs, by either way."""
+    hidden = [sb.Dense(units, sb.relu) for units in widths[1:-1]]
+    network = sb.Network(widths[0], [*hidden, sb.Dense(widths[-1])])
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(rows, widths[0])), rng.normal(size=(rows, widths[-1]))
+    members = lanes_of(dtype)
+    epochs = max(3, int(3e8 / (members * rows * sum(i * o for i, o in pairwise(widths)))))
+    recipe = sb.Recipe(
+        network=network, loss=sb.squared_error, optimizer=sb.Adam(), epochs=epochs, dtype=dtype
+    )
+    plan = training._planned(recipe, X, Y, range(members), None, None, None, 1)
+    theta = network.init(plan.seeds, dtype)
+
+    def run(fewest):
+        engine = Engine(plan, threads=1, fewest=fewest)
+        state = State.at_start(plan, theta.copy())
+        began = time.perf_counter()
+        engine.run(state, range(epochs), Stop())
+        return (time.perf_counter() - began) / epochs / members * 1e6
+
+    return network, run
+
+
+def main():
+    page = [
+        "# With lanes, or alone",
+        "",
+        f"Printed by `python benchmarks/crossing.py` on {datetime.date.today()}: one core, Python "
+        f"{platform.python_version()}, NumPy {np.__version__}, Numba {numba.__version__}, Seedbed "
+        f"{sb.__version__}. Adam; a member's step in µs, medians of {ROUNDS} rounds in turn.",
+        "",
+        "| network | parameters | dtype | rows | with lanes | alone | lanes / alone | the rule |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for dtype in ("float32", "float64"):
+        for widths in WIDTHS:
+            for rows in (32, 256):
+                network, run = prepared(widths, rows, dtype)
+                W = lanes_of(dtype)
+                run(0), run(W + 1)
+                taken = [(run(0), run(W + 1)) for _ in range(ROUNDS)]
+                lanes, alone = (statistics.median(t) for t in zip(*taken, strict=True))
+                rule = "lanes" if fewest_for_lanes(network, dtype) <= W else "alone"
+                page.append(
+                    f"| {'-'.join(map(str, widths))} | {network.size:,} | {dtype} | {rows} | "
+                    f"{lanes:.3g} | {alone:.3g} | {lanes / alone:.2f} | {rule} |"
+                )
+    text = "\n".join(page) + "\n"
+    print(text)
+    Path(__file__).with_suffix(".md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
