@@ -17,10 +17,12 @@ if "--pinned" not in sys.argv:  # thread counts are read when BLAS is loaded, so
         os.environ[name] = "1"
     os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     os.environ["JAX_PLATFORMS"] = "cpu"
+    if hasattr(os, "sched_getaffinity"):
+        os.environ.setdefault("ALL_CORES", ",".join(map(str, sorted(os.sched_getaffinity(0)))))
     os.execv(sys.executable, [sys.executable, *sys.argv, "--pinned"])
 if hasattr(os, "sched_setaffinity"):
-    cores = 2 if "--threads" in sys.argv else 1
-    os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:cores]))
+    cores = [int(core) for core in os.environ["ALL_CORES"].split(",")]
+    os.sched_setaffinity(0, cores[: 2 if "--threads" in sys.argv else 1])
 
 import argparse
 import datetime
@@ -356,6 +358,7 @@ def in_turn(ways):
     times = {way: [] for way in ways}
     for _ in range(ROUNDS):
         for way, (run, members) in ways.items():
+            time.sleep(0.05)  # what another library's threads still do comes to an end
             times[way].append(seconds(run, steps[way]) / steps[way] / members * 1e6)
     return times
 

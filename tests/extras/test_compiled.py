@@ -470,10 +470,10 @@ def test_threads_must_be_a_count():
 
 def test_ctrl_c_is_heard_within_an_epoch():
     """An epoch here takes minutes: the members go back to its start."""
-    x = np.tile(X, (40_000, 1)).astype("float32")
-    y = np.tile(TARGETS["number"], (40_000, 1)).astype("float32")
+    x = np.tile(X, (60_000, 1)).astype("float32")
+    y = np.tile(TARGETS["number"], (60_000, 1)).astype("float32")
     pressed = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
-    net = network(sb.tanh, (5, 64, 64, 3))
+    net = network(sb.tanh, (5, 128, 128, 3))
     pressed.start()
     with pytest.warns(sb.InterruptWarning):
         population = sb.train(

@@ -26,8 +26,6 @@ from seedbed.engines.compiled.vectors import (
     bare,
     kernel,
     load,
-    load_first,
-    part,
     pointer,
     store,
     width,
@@ -90,19 +88,6 @@ def evaluate(
         apply(units.value, y, t, share, out, out, B * O * s)
         add_up(units, room, space, s, B, O, start > 0)
     store(space, to, total(room, space, s, O))
-
-
-@part
-def is_finite(array: Any, numbers: int) -> bool:
-    """Return whether all of the array's ``numbers`` are finite."""
-    W = width(array)
-    whole = numbers - numbers % W
-    rest = load_first(array, whole, numbers - whole)
-    apart = rest - rest
-    for e in range(0, whole, W):
-        x = load(array, e)
-        apart = apart + (x - x)
-    return not any_nonzero(apart)
 
 
 @kernel
@@ -226,9 +211,12 @@ def train(
                     shape, units, held, room, space, s, group, now, held_chosen, room.held_loss,
                     froms, tos,
                 )  # fmt: skip
-            sound = is_finite(now, size * s) and is_finite(pointer(space, room.loss), W)
+            loss = load(space, room.loss)
+            unlike = load(space, room.apart) + (loss - loss)
             if method.validated:
-                sound &= is_finite(pointer(space, room.held_loss), W)
+                loss = load(space, room.held_loss)
+                unlike = unlike + (loss - loss)
+            sound = not any_nonzero(unlike)
             if not sound:
                 freeze(
                     method, standing, room, space, s, group, size, epoch, now, before, earlier,
@@ -402,7 +390,7 @@ def few_outputs(
     product, log_softmax = program[7 * L + 1], program[7 * L + 2]
     shape = Shape(widths, weights, biases, L, size)
     units = Addresses(forwards, forwards, 0, 0, 0, 0, 0, product, 0, log_softmax, normalised)
-    room = Room(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, z, a, h, z, 0, 0, 0, 0, 0, 0, 0)
+    room = Room(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, z, a, h, z, 0, 0, 0, 0, 0, 0, 0)
     B, O = rows // widths[0], widths[L]
     forward(shape, units, room, space, 1, pointer(theta, 0), pointer(x, 0), False, B, False)
     y = seen(units, room, space, 1, L - 1, B, O)

@@ -110,7 +110,7 @@ class Space:
         s = W if pieces[0] else 1
         cells = max(pieces[0] * W, pieces[1])  # rows · lanes
         layers, D = network.widths[1:], network.size
-        widest, last = max(layers), len(layers) - 1
+        widest = max(layers)
         turned = max((i * o for i, o in pairwise(layers)), default=0)
         down = 1 if backward else 0
         self._next = 0
@@ -126,6 +126,7 @@ class Space:
             no_decay=take(W),
             sums=take(network.outputs * s),
             partial=take(16 * s),
+            apart=take(W),
             loss=take(W),
             held_loss=take(W),
             x=take(cells * network.inputs * down),
@@ -134,7 +135,10 @@ class Space:
             each=take(cells * network.outputs * down),
             z=each(*(cells * o for o in layers)),
             a=each(*(cells * o for o in layers)),
-            h=each(*(cells * o * (drops or (classes and k == last)) for k, o in enumerate(layers))),
+            h=each(
+                *(cells * o * drops for o in layers[:-1]),
+                (cells * (2 * layers[-1] + 1) + 3 * W) * classes,
+            ),
             masks=each(*(cells * o * drops for o in layers)),
             delta=take(cells * widest * down),
             delta_below=take(cells * widest * down),

@@ -6,7 +6,7 @@ from typing import Any
 
 from seedbed.engines.compiled import mathematics
 from seedbed.engines.compiled.blocks import tile, transpose
-from seedbed.engines.compiled.vectors import TILE, load, part, pointer, spread, store, width
+from seedbed.engines.compiled.vectors import TILE, load, part, pointer, store, width
 
 PACK_ROWS, PACK_APART, PACK_LEAST, PACK_MOST = 64, 400, 64, 2048
 """From how many rows of a product on, and from how far apart the rows of its right side on, strips
@@ -91,33 +91,55 @@ def product(each: bool) -> Any:
 
 
 def log_softmax(y: Any, out: Any, B: int, O: int, s: int) -> None:
-    """Write y - log Σ e^y over each row's O outputs, as ``losses.log_softmax`` does."""
-    W = width(y)
+    """Write y - log Σ e^y over each row's O outputs, as ``losses.log_softmax`` does.
+
+    ``out`` has room for as much again, and for a number a row.
+    """
+    if s > 1:
+        _log_softmax_lanes(y, out, B, O, s)
+    else:
+        _log_softmax_alone(y, out, B, O)
+
+
+@part
+def _log_softmax_lanes(y: Any, out: Any, B: int, O: int, s: int) -> None:
     for b in range(B):
-        row = pointer(y, b * O * s)
-        seen = pointer(out, b * O * s)
-        if s > 1:
-            top = load(row, 0)
-            for o in range(1, O):
-                top = mathematics.maximum(top, load(row, o * s))
-            total = mathematics.zeros_like(top)
-            for o in range(O):
-                total = total + mathematics.exp(load(row, o * s) - top)
-            total = mathematics.log(total)
-            for o in range(O):
-                store(seen, o * s, (load(row, o * s) - top) - total)
-        else:  # what is written beyond a row's end is written anew with the next row
-            top = spread(row, 0)
-            for o in range(1, O):
-                top = mathematics.maximum(top, spread(row, o))
-            for o in range(0, O, W):
-                store(seen, o, mathematics.exp(load(row, o) - top))
-            total = mathematics.zeros_like(top)
-            for o in range(O):
-                total = total + spread(seen, o)
-            total = mathematics.log(total)
-            for o in range(0, O, W):
-                store(seen, o, (load(row, o) - top) - total)
+        row, seen = pointer(y, b * O * s), pointer(out, b * O * s)
+        top = load(row, 0)
+        for o in range(1, O):
+            top = mathematics.maximum(top, load(row, o * s))
+        total = mathematics.zeros_like(top)
+        for o in range(O):
+            total = total + mathematics.exp(load(row, o * s) - top)
+        total = mathematics.log(total)
+        for o in range(O):
+            store(seen, o * s, (load(row, o * s) - top) - total)
+
+
+@part
+def _log_softmax_alone(y: Any, out: Any, B: int, O: int) -> None:
+    # functions are taken over all rows at once, whose ends need not be those of vectors
+    W, n = width(y), B * O
+    raised = pointer(out, n + W)
+    totals = pointer(raised, n + W)
+    for b in range(B):
+        top = y[b * O]
+        for o in range(1, O):
+            other = y[b * O + o]
+            top = top if top > other or top != top else other
+        for o in range(O):
+            out[b * O + o] = y[b * O + o] - top
+    for e in range(0, n, W):
+        store(raised, e, mathematics.exp(load(out, e)))
+    for b in range(B):
+        totals[b] = raised[b * O]
+        for o in range(1, O):
+            totals[b] += raised[b * O + o]
+    for b in range(0, B, W):
+        store(totals, b, mathematics.log(load(totals, b)))
+    for b in range(B):
+        for o in range(O):
+            out[b * O + o] -= totals[b]
 
 
 def turn(source: Any, froms: Any, rows: int, target: Any, tos: Any, columns: int) -> None:

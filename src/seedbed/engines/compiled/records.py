@@ -133,6 +133,8 @@ class Room(NamedTuple):
     no_decay: int
     sums: int
     partial: int
+    apart: int
+    """0 where all of theta is finite, after a step"""
     loss: int
     """the epoch's training loss so far, (s,)"""
     held_loss: int

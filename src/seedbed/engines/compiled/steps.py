@@ -322,6 +322,8 @@ def update(
     W = width(space)
     numbers = pointer(space, room.numbers)
     no_decay = pointer(space, room.no_decay)
+    found = pointer(space, room.apart)
+    store(found, 0, load(space, room.zeros))
     if method.penalized:
         for k in range(shape.layers):
             start, stop = shape.weights[k] * s, shape.biases[k] * s
@@ -333,8 +335,8 @@ def update(
     if not method.decays:
         take_step(
             units.rule, pointer(old, 0), pointer(new, 0), pointer(space, room.g),
-            pointer(slot_0, 0), pointer(slot_1, 0), numbers, no_decay, step, factor,
-            shape.size * s,
+            pointer(slot_0, 0), pointer(slot_1, 0), numbers, no_decay, found, step,
+            factor, shape.size * s,
         )  # fmt: skip
         return
     for k in range(shape.layers):
@@ -346,5 +348,5 @@ def update(
             take_step(
                 units.rule, pointer(old, start), pointer(new, start),
                 pointer(space, room.g + start), pointer(slot_0, start), pointer(slot_1, start),
-                numbers, decay, step, factor, end - start,
+                numbers, decay, found, step, factor, end - start,
             )  # fmt: skip

@@ -72,16 +72,19 @@ def apply(context: Any, address: Any, p: Any, q: Any, r: Any, s: Any, u: Any, co
 @intrinsic
 def take_step(
     context: Any, address: Any, old: Any, new: Any, g: Any, slot_0: Any, slot_1: Any,
-    numbers: Any, decay: Any, step: Any, factor: Any, count: Any,
+    numbers: Any, decay: Any, apart: Any, step: Any, factor: Any, count: Any,
 ) -> Any:  # fmt: skip
-    """Call an optimizer's rule on ``count`` parameters."""
+    """Call an optimizer's rule on ``count`` parameters.
+
+    To the vector at ``apart`` it adds 0 for every new parameter that is finite.
+    """
     number = old.dtype
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         _call(builder, args[0], list(args[1:]))
         return context.get_dummy_value()
 
-    kinds = (old, new, g, slot_0, slot_1, numbers, decay)
+    kinds = (old, new, g, slot_0, slot_1, numbers, decay, apart)
     return types.void(types.intp, *kinds, types.intp, number, types.intp), lower
 
 
@@ -231,8 +234,9 @@ def _loop_of_rule(rule: Any, slots: int, others: int, W: int, first: int) -> Any
 
     def advance(
         old: Any, new: Any, g: Any, slot_0: Any, slot_1: Any, numbers: Any, decay: Any,
-        step: int, factor: float, count: int,
+        apart: Any, step: int, factor: float, count: int,
     ) -> None:  # fmt: skip
+        found = load(apart, 0)
         lr, decays = load(numbers, 0) * factor, load(decay, 0)
         others = numbers_of(pointer(numbers, after))
         whole = count - count % W
@@ -249,6 +253,7 @@ def _loop_of_rule(rule: Any, slots: int, others: int, W: int, first: int) -> Any
                 store(slot_0, e, changed[1])
                 store(slot_1, e, changed[2])
             store(new, e, changed[0])
+            found = found + (changed[0] - changed[0])
         if whole < count:
             e, rest = whole, count - whole
             w, slope = shrink(load_first(old, e, rest), lr, decays), load_first(g, e, rest)
@@ -263,6 +268,8 @@ def _loop_of_rule(rule: Any, slots: int, others: int, W: int, first: int) -> Any
                 store_first(slot_0, e, changed[1], rest)
                 store_first(slot_1, e, changed[2], rest)
             store_first(new, e, changed[0], rest)
+            found = found + (load_first(new, e, rest) - load_first(new, e, rest))
+        store(apart, 0, found)
 
     return advance
 
@@ -339,7 +346,7 @@ def _loss(name: str, f: Any, df: Any, dtype: np.dtype[Any]) -> tuple[int, int]:
 def rule(function: Any, slots: int, others: int, dtype: np.dtype[Any]) -> int:
     """Return the address of an optimizer's step; see ``take_step``."""
     number = numba_type(dtype)
-    kinds = (*([types.CPointer(number)] * 7), types.intp, number, types.intp)
+    kinds = (*([types.CPointer(number)] * 8), types.intp, number, types.intp)
     with _named(f"the optimizer's rule {function.__name__}"):
         stamp = cache.digest(function, penalties.shrink, slots, others)
         loop = _loop_of_rule(function, slots, others, WIDTH[number], RULE)
