@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,7 @@ class History:
 class Population:
     """P trained networks: their parameters and how they came about.
 
-    recipe      what they were trained with
+    recipe      what they were trained with; its engine is the one that did it, and predicts
     theta       (P, D) parameters; ``recipe.network.views`` gives each layer's W and b
     seeds       (P,)
     status      (P,) "finished", "stopped" (early, by ``patience``), "diverged" or "interrupted"
@@ -86,6 +86,10 @@ class Population:
     @cached_property
     def _any_diverged(self) -> bool:
         return bool(self.diverged.any())
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what copies are made from: without what can be made anew."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def __len__(self) -> int:
         return len(self.theta)
@@ -154,19 +158,23 @@ class Population:
     def _outputs(self, X: Any, seen: bool) -> Array:
         """Return the outputs, as the loss sees them if ``seen``."""
         x = checked_inputs(X, self.network.inputs, self.theta.dtype)
-        if len(self) == 1 and len(x) <= choice.FEW_ROWS and choice.at_hand(self.recipe.engine):
+        recipe = self.recipe
+        if self._is_quick and len(x) <= choice.FEW_ROWS:
             y = self._few(x, seen)
         else:
-            y = choice.outputs(self.recipe.engine, self.network, self.theta, x)
-            if seen:
-                y = self.recipe.loss.seen(y)
+            y = choice.outputs(recipe.engine, recipe.network, recipe.loss, self.theta, x, seen)
         if self._any_diverged:
             y[self.diverged] = np.nan
         return y
 
     @cached_property
     def _few(self) -> Callable[[Array, bool], Array]:
-        return choice.few(self.recipe.engine, self.network, self.recipe.loss, self.theta)
+        return choice.few(self.network, self.recipe.loss, self.theta)
+
+    @cached_property
+    def _is_quick(self) -> bool:
+        one = len(self) == 1 and self.theta.flags.carray
+        return one and self.recipe.engine == "compiled" and choice.numba_is_there()
 
     def _predictions(self, y: Array) -> Array:
         with np.errstate(over="ignore", invalid="ignore"):

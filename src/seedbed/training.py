@@ -168,7 +168,7 @@ def train_recipe(
         _conclude(plan, state)
         final = _final_loss(engine, state)
     population = Population(
-        recipe=recipe,
+        recipe=replace(recipe, engine=engine.name),
         theta=state.theta,
         seeds=plan.seeds,
         status=np.array([Status(code).name.lower() for code in state.status]),

@@ -1,5 +1,6 @@
 """The compiled engine is held to NumPy's: the same steps, so the same numbers but for rounding."""
 
+import copy
 import itertools
 import os
 import re
@@ -352,13 +353,16 @@ def test_outputs_are_numpys(shape, dtype, monkeypatch):
     theta = net.init(range(members), dtype)
     monkeypatch.setattr(compiled, "piece_rows", lambda *_: 48)
     result = np.empty((members, rows, 3), dtype)
-    compiled.outputs(net, theta, x, result, threads=2)
-    np.testing.assert_allclose(result, choice.outputs("numpy", net, theta, x), rtol=1e-5, atol=1e-6)
-    few = compiled.Few(net, sb.cross_entropy, theta[:1])
+    loss = sb.cross_entropy
+    compiled.outputs(net, loss, theta, x, False, result, threads=2)
+    by_numpy = choice.outputs("numpy", net, loss, theta, x, False)
+    np.testing.assert_allclose(result, by_numpy, rtol=1e-5, atol=1e-6)
+    few = compiled.Few(net, loss, theta[:1])
     np.testing.assert_array_equal(few(x[:16], False), result[:1, :16])
-    np.testing.assert_allclose(
-        few(x[:16], True), sb.cross_entropy.seen(result[:1, :16]), rtol=1e-5, atol=1e-6
-    )
+    seen = np.empty_like(result)
+    compiled.outputs(net, loss, theta, x, True, seen, threads=1)
+    np.testing.assert_array_equal(few(x[:16], True), seen[:1, :16])
+    np.testing.assert_allclose(seen, loss.seen(result), rtol=1e-5, atol=1e-6)
 
 
 def test_predictions_follow_theta_and_mark_the_diverged():
@@ -383,6 +387,19 @@ def test_predictions_follow_theta_and_mark_the_diverged():
             engine="compiled",
         )
     assert np.isnan(lost.predict(X[:1])).all()
+
+
+def test_copies_leave_behind_what_can_be_made_anew():
+    population = sb.train(
+        network(sb.tanh), X, TARGETS["number"], loss=sb.huber(), epochs=2, engine="compiled"
+    )
+    before = population.predict(X[:1])
+    for copied in (copy.copy(population), copy.deepcopy(population), population[0]):
+        np.testing.assert_array_equal(copied.predict(X[:1]), before)
+    copied = copy.deepcopy(population)
+    copied.theta[:] = 0
+    assert (copied.predict(X[:1]) != before).any()
+    np.testing.assert_array_equal(population.predict(X[:1]), before)
 
 
 def test_read_only_arrays_are_taken():
@@ -439,9 +456,106 @@ def test_what_cannot_be_compiled_is_named_and_left_to_numpy_by_auto(monkeypatch)
     monkeypatch.setattr(choice, "START_UP_SECONDS", 0.0)
     by_auto = sb.train(network(sine), X, TARGETS["number"], **given)
     by_numpy = sb.train(network(sine), X, TARGETS["number"], engine="numpy", **given)
+    assert by_auto.recipe.engine == "numpy"
     np.testing.assert_array_equal(by_auto.theta, by_numpy.theta)
     np.testing.assert_array_equal(by_auto.predict(X[:1]), by_numpy.predict(X[:1]))
     np.testing.assert_array_equal(by_auto.predict(X), by_numpy.predict(X))
+
+
+def _squares(exponent):
+    def f(z):
+        return z**exponent
+
+    def df(z, a):
+        return exponent * z ** (exponent - 1)
+
+    return sb.Activation("squares", f, df)
+
+
+@pytest.mark.parametrize("exponent", [2, 3, 2.0])
+def test_powers_of_what_is_negative(exponent):
+    given = {"loss": sb.squared_error, "epochs": 3, "dtype": "float64", "optimizer": sb.SGD(1e-4)}
+    a, b = (
+        sb.train(
+            network(_squares(exponent), (5, 4, 3)), 0.3 * X, TARGETS["number"], engine=e, **given
+        )
+        for e in ("numpy", "compiled")
+    )
+    np.testing.assert_allclose(b.theta, a.theta, rtol=1e-9, atol=1e-12)
+
+
+SLOPE = 1.0
+
+
+def _sloped(z):
+    return SLOPE * z
+
+
+def _sloped_d(z, a):
+    return SLOPE * np.ones_like(z)
+
+
+def test_what_a_formula_uses_may_change(monkeypatch):
+    unit = sb.Activation("sloped", _sloped, _sloped_d)
+    given = {"loss": sb.squared_error, "epochs": 2, "dtype": "float64"}
+    for slope in (1.0, 2.0, 1.0):
+        monkeypatch.setitem(globals(), "SLOPE", slope)
+        a, b = (
+            sb.train(network(unit), X, TARGETS["number"], engine=e, **given)
+            for e in ("numpy", "compiled")
+        )
+        np.testing.assert_allclose(b.theta, a.theta, rtol=1e-9, atol=1e-12)
+
+
+def test_what_cannot_be_told_apart_on_disk_is_refused():
+    table = np.arange(3.0)
+    unit = sb.Activation("table", lambda z: z * table[0], lambda z, a: z)
+    with pytest.raises(sb.FormulaError, match="uses table, which is no number"):
+        sb.train(network(unit), X, TARGETS["number"], loss=sb.squared_error, engine="compiled")
+
+
+def test_predictions_are_the_same_alone_and_in_company():
+    for loss in LOSSES:
+        population = sb.train(
+            network(sb.tanh),
+            X,
+            TARGETS[loss.targets],
+            loss=loss,
+            epochs=2,
+            seeds=range(20),
+            engine="compiled",
+        )
+        assert population.recipe.engine == "compiled"
+        whole = population.predict(X)
+        for rows in (1, 16, 17):
+            np.testing.assert_array_equal(population[3].predict(X[:rows])[0], whole[3, :rows])
+
+
+def test_broken_files_on_disk_are_compiled_anew(tmp_path):
+    def process():
+        done = subprocess.run(
+            [sys.executable, "-c", PREDICT],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+            check=True,
+        )
+        return done.stdout
+
+    before = process()
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"" if path.suffix == ".nbi" else b"broken")
+    assert process() == before
+
+
+PREDICT = """
+import seedbed as sb, numpy as np
+from seedbed.engines.compiled import engine
+network = sb.Network(2, [sb.Dense(3, sb.tanh), sb.Dense(2)])
+few = engine.Few(network, sb.squared_error, network.init([5], "float32"))
+print(few(np.ones((1, 2), "float32"), False))
+"""
 
 
 # ---------------------------------------------------------------- which engine

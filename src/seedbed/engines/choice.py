@@ -6,7 +6,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -25,6 +25,10 @@ _OUTPUT_SECONDS = 0.05e-6
 
 class Engine(Protocol):
     """What carries out one training."""
+
+    @property
+    def name(self) -> Literal["numpy", "compiled"]:
+        """What recipes call it."""
 
     def run(self, state: State, epochs: range, stop: Stop) -> None:
         """Carry all running members through ``epochs``; when ``stop`` is set, end early."""
@@ -75,66 +79,52 @@ def numpy_seconds(plan: Plan) -> float:
     return steps * (_STEP_SECONDS * plan.block_count + members * each)
 
 
-def outputs(name: str, network: Network, theta: Array, x: Array) -> Array:
-    """Return the networks' outputs (P, N, O) by the engine called ``name``.
+def outputs(name: str, network: Network, loss: Loss, theta: Array, x: Array, seen: bool) -> Array:
+    """Return the networks' outputs (P, N, O) by the engine called ``name``, as the loss sees them
+    if ``seen``.
 
     Shapes: theta (P, D); x (N, I). Beside the result, memory stays within a few megabytes.
     Raises: as ``engine_for``, but for "compiled" where Numba is missing: that is done by NumPy.
     """
     work = len(theta) * len(x)
-    if work > 1 and name != "numpy":
-        seconds = work * (_OUTPUT_SECONDS + network.size * _PRODUCT_SECONDS)
-        if (name == "compiled" or seconds > START_UP_SECONDS) and numba_is_there():
-            from seedbed.engines.compiled import engine
+    seconds = work * (_OUTPUT_SECONDS + network.size * _PRODUCT_SECONDS)
+    wanted = name == "compiled" or (name == "auto" and seconds > START_UP_SECONDS)
+    if wanted and numba_is_there():
+        from seedbed.engines.compiled import engine
 
-            result = np.empty((len(theta), len(x), network.outputs), dtype=theta.dtype)
-            try:
-                engine.outputs(network, theta, x, result, cores())
-            except FormulaError:
-                if name != "auto":
-                    raise
-            else:
-                return result
+        result = np.empty((len(theta), len(x), network.outputs), dtype=theta.dtype)
+        try:
+            engine.outputs(network, loss, theta, x, seen, result, cores())
+        except FormulaError:
+            if name != "auto":
+                raise
+        else:
+            return result
     if work * sum(network.widths) <= numpy_engine.PIECE:
         with np.errstate(all="ignore"):
-            return numpy_engine.forward(network, network.views(theta), x[None])[0]
-    result = np.empty((len(theta), len(x), network.outputs), dtype=theta.dtype)
-    for members, rows, y in numpy_engine.outputs(network, theta, x):
-        result[members, rows] = y
-    return result
+            result = numpy_engine.forward(network, network.views(theta), x[None])[0]
+    else:
+        result = np.empty((len(theta), len(x), network.outputs), dtype=theta.dtype)
+        for members, rows, y in numpy_engine.outputs(network, theta, x):
+            result[members, rows] = y
+    return loss.seen(result) if seen else result
 
 
 FEW_ROWS = 16
 """Up to how many rows of one member are predicted without setting out the work."""
 
 
-def at_hand(name: str) -> bool:
-    """Return whether the compiled engine is loaded, or asked for and there to be loaded."""
-    loaded = "seedbed.engines.compiled.engine" in sys.modules
-    return (loaded and name != "numpy") or (name == "compiled" and numba_is_there())
-
-
-def few(name: str, network: Network, loss: Loss, theta: Array) -> Callable[[Array, bool], Array]:
-    """Return what computes one member's outputs (1, B, O) for a few rows (B, I).
+def few(network: Network, loss: Loss, theta: Array) -> Callable[[Array, bool], Array]:
+    """Return what computes one member's outputs (1, B, O) for a few rows (B, I), compiled.
 
     Its second argument asks for the outputs as the loss sees them. theta (1, D) is looked at anew
     in every call.
 
-    Raises: FormulaError for a formula that "compiled" cannot compile; "auto" goes to NumPy then.
+    Raises: FormulaError for a formula that cannot be compiled.
     """
     from seedbed.engines.compiled.engine import Few
 
-    try:
-        return Few(network, loss, theta)
-    except FormulaError:
-        if name != "auto":
-            raise
-
-    def by_numpy(x: Array, seen: bool) -> Array:
-        y = outputs("numpy", network, theta, x)
-        return loss.seen(y) if seen else y
-
-    return by_numpy
+    return Few(network, loss, theta)
 
 
 def numba_is_there() -> bool:

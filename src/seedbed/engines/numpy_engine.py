@@ -8,7 +8,7 @@ dX is the derivative of a member's loss by X, and has X's shape.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -218,6 +218,8 @@ def evaluate(
 
 class Engine:
     """One training on this engine; see ``choice.Engine``."""
+
+    name: Literal["numpy"] = "numpy"
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan

@@ -11,6 +11,7 @@ import hashlib
 import os
 import platform
 import types as python
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -94,14 +95,27 @@ class Kept(FunctionCache):
         self._impl_class = Impl
         super().__init__(py_func)
         self.stamp = stamp
-        try:
-            self._impl.locator.ensure_cache_path()
-        except OSError:  # nowhere to write: compile anew in every process
-            self.disable()
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
         return sig, codegen.magic_tuple(), self.stamp
 
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the compiled code, or None: also where what is on disk cannot be read."""
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:
+            with suppress(OSError):
+                Path(self._cache_file._index_path).unlink(missing_ok=True)
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep the compiled code; where that cannot be, it is compiled anew in every process."""
+        with suppress(OSError):
+            super().save_overload(sig, data)
+
     def is_there(self) -> bool:
         """Return whether there is compiled code."""
-        return self._enabled and bool(self._cache_file._load_index())
+        try:
+            return bool(self._cache_file._load_index())
+        except Exception:
+            return False

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from seedbed.engines.compiled.layout import (
 from seedbed.engines.compiled.vectors import at_once, kernel
 from seedbed.engines.work import Data, Plan, State, Stop
 from seedbed.errors import FormulaError
-from seedbed.formulas.losses import Loss, squared_error
+from seedbed.formulas.losses import Loss
 from seedbed.network import Network
 
 _OWN_BYTES = 2**24
@@ -86,6 +86,8 @@ class Engine:
     ``fewest`` is from how many members on a group shares vectors; None takes what is fastest. No
     result depends on it.
     """
+
+    name: Literal["compiled"] = "compiled"
 
     def __init__(
         self, plan: Plan, threads: int, quiet: bool = True, fewest: int | None = None
@@ -189,34 +191,38 @@ class Engine:
 
     def _spread(self, members: Indices, work: Callable[..., None]) -> None:
         """Call ``work`` on all members, in tasks that the threads take in turn."""
+        plan = self.plan
 
-        def do(task: tuple[Any, Any, Groups]) -> None:
-            rows, held, _ = task
+        def do(part: Groups) -> None:  # row numbers are made here, for as many tasks as threads
+            train_rows, held_rows = (int(n) for n in plan.counts[part.members[0, 0]])
+            rows = self._rows(plan.train, part, train_rows, plan.batch_size)
+            held = rows._replace(n=0)
+            if plan.validation is not None:
+                held = self._rows(plan.validation, part, held_rows, None)
             free = self._free.setdefault((rows.n, held.n), [])
             space = free.pop() if free else self._space(rows, held)
-            work(*task, space)
+            work(rows, held, part, space)
             free.append(space)
 
         _in_threads(self.threads, do, list(self._tasks(members)))
 
-    def _tasks(self, members: Indices) -> Iterator[tuple[Any, Any, Groups]]:
+    def _tasks(self, members: Indices) -> Iterator[Groups]:
+        """Yield groups that see equally many rows and are all of one kind."""
         plan = self.plan
         for alike in plan.alike(members) if len(members) else ():
-            train_rows, held_rows = (int(n) for n in plan.counts[alike[0]])
             chosen = in_groups(alike, self.W, self.fewest)
-            step = per_task(len(chosen.counts), self.threads)
-            if plan.train.rows is not None:
-                step = max(1, min(step, _OWN_BYTES // (8 * self.W * (train_rows + held_rows))))
-            for start in range(0, len(chosen.counts), step):
-                part = Groups(*(each[start : start + step] for each in chosen))
-                rows = self._rows(plan.train, part, train_rows, plan.batch_size)
-                held = rows._replace(n=0)
-                if plan.validation is not None:
-                    held = self._rows(plan.validation, part, held_rows, None)
-                yield rows, held, part
+            for kind in (1, 0):
+                these = Groups(*(each[chosen.lanes == kind] for each in chosen))
+                step = per_task(len(these.counts), self.threads)
+                if plan.train.rows is not None:
+                    numbers = 8 * int(plan.counts[alike[0]].sum()) * (self.W if kind else 1)
+                    step = max(1, min(step, _OWN_BYTES // numbers))
+                for start in range(0, len(these.counts), step):
+                    yield Groups(*(each[start : start + step] for each in these))
 
     def _rows(self, data: Data, chosen: Groups, count: int, batch_size: int | None) -> Any:
-        members = chosen.members.reshape(-1)
+        shared = bool(chosen.lanes[0])
+        members = chosen.members.reshape(-1) if shared else chosen.members[:, 0]
         own = np.empty(0, dtype=np.int64)
         weights = mean = np.empty(0, dtype=self.dtype)
         if data.rows is not None:
@@ -238,6 +244,7 @@ class Engine:
             steps=-(-count // batch),
             piece=self.pieces[0],
             piece_alone=self.pieces[1],
+            gap=self.W if shared else 1,
             has_own=data.rows is not None,
             weighed=data.w is not None,
             averaged=not self.addresses.classes,
@@ -275,7 +282,7 @@ def flat(array: Array) -> Array:
 
 def per_task(count: int, threads: int) -> int:
     """Return how many of ``count`` groups make a task: a few tasks for each thread."""
-    return count if threads == 1 else max(1, count // (4 * threads))
+    return max(1, count if threads == 1 else count // (4 * threads))
 
 
 def _in_threads(threads: int, do: Callable[[Any], None], tasks: list[Any]) -> None:
@@ -286,8 +293,10 @@ def _in_threads(threads: int, do: Callable[[Any], None], tasks: list[Any]) -> No
                 future.result()
 
 
-def outputs(network: Network, theta: Array, x: Array, result: Array, threads: int) -> None:
-    """Write the networks' outputs to ``result`` (P, N, O).
+def outputs(
+    network: Network, loss: Loss, theta: Array, x: Array, seen: bool, result: Array, threads: int
+) -> None:
+    """Write the networks' outputs to ``result`` (P, N, O), as the loss sees them if ``seen``.
 
     Shapes: theta (P, D); x (N, I). Beside the result, memory stays within a few megabytes.
 
@@ -296,7 +305,8 @@ def outputs(network: Network, theta: Array, x: Array, result: Array, threads: in
     dtype: np.dtype[Any] = theta.dtype
     W = lanes_of(dtype)
     _tell_of_compiling(dtype, quiet=True)
-    shape, addresses = shape_of(network), _addresses(network, squared_error, dtype)
+    shape, addresses = shape_of(network), _addresses(network, loss, dtype)
+    addresses = addresses._replace(classes=addresses.classes and seen)
     pieces = tuple(piece_rows(network, dtype, len(x), lanes) for lanes in (W, 1))
     chosen = in_groups(np.arange(len(theta)), W, fewest_for_lanes(network, dtype))
     write = _kernel("outputs", dtype)
@@ -306,7 +316,7 @@ def outputs(network: Network, theta: Array, x: Array, result: Array, threads: in
 
     def do(start: int) -> None:
         part = Groups(*(each[start : start + step] for each in chosen))
-        space = Space(network, dtype, pieces=(shared, pieces[1]), backward=False)
+        space = Space(network, dtype, pieces=(shared, pieces[1]), classes=True, backward=False)
         write(
             shape, addresses, *given, *pieces, *part, space.room, space.numbers, space.froms,
             space.tos, result.reshape(-1),

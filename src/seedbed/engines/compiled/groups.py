@@ -147,10 +147,22 @@ def train(
             slot_1 = pointer(standing.slot_1, begin if method.slots > 1 else 0)
         home, home_before = now, before
         if own and not shuffled:
-            choose_rows(rows, members, group, s, g * W, 0, False, chosen, tagged, sorted_, starts)
+            choose_rows(
+                rows, members, group, s, g * rows.gap, 0, False, chosen, tagged, sorted_, starts
+            )
         if method.validated and held.has_own:
             choose_rows(
-                held, members, group, s, g * W, 0, False, held_chosen, tagged, sorted_, starts
+                held,
+                members,
+                group,
+                s,
+                g * held.gap,
+                0,
+                False,
+                held_chosen,
+                tagged,
+                sorted_,
+                starts,
             )
         fetched, interrupted, done = False, False, first
         for epoch in range(first, last):
@@ -160,7 +172,17 @@ def train(
             store(space, room.loss, load(space, room.zeros))
             if shuffled:
                 choose_rows(
-                    rows, members, group, s, g * W, epoch, True, chosen, tagged, sorted_, starts
+                    rows,
+                    members,
+                    group,
+                    s,
+                    g * rows.gap,
+                    epoch,
+                    True,
+                    chosen,
+                    tagged,
+                    sorted_,
+                    starts,
                 )
             for number in range(rows.steps):
                 if stop[0] != 0:
@@ -335,7 +357,9 @@ def losses(
         else:
             now = pointer(theta, group[0] * size)
         if rows.has_own:
-            choose_rows(rows, members, group, s, g * W, 0, False, chosen, tagged, sorted_, starts)
+            choose_rows(
+                rows, members, group, s, g * rows.gap, 0, False, chosen, tagged, sorted_, starts
+            )
         evaluate(shape, units, rows, room, space, s, group, now, chosen, room.held_loss, froms, tos)
         for lane in range(count):
             result[group[lane]] = space[room.held_loss + lane]
@@ -365,10 +389,11 @@ def outputs(
         for start in range(0, n, together):
             B = min(together, n - start)
             forward(shape, units, room, space, s, now, pointer(x, start * I), False, B, False)
+            y = seen(units, room, space, s, last, B, O)
             for lane in range(count):
                 place = (group[lane] * n + start) * O
                 for e in range(B * O):
-                    result[place + e] = space[room.a[last] + e * s + lane]
+                    result[place + e] = y[e * s + lane]
 
 
 @kernel

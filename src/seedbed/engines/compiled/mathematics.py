@@ -10,6 +10,7 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+import numpy as np
 from numba.core import types
 from numba.extending import overload
 
@@ -186,8 +187,11 @@ def log1p(x: Any) -> Any:
 
 @part
 def power(x: Any, k: Any) -> Any:
-    """x^k = e^(k log x), for x >= 0."""
-    return exp(k * log(x))
+    """x^k = ±e^(k log |x|), for a number k; below 0 it is one only where k is whole."""
+    sign_ = 1.0 - 2.0 * (k % 2) if k % 1 == 0 else np.nan
+    y = exp(k * log(absolute(x)))
+    y = where(x < 0.0, sign_ * y, y)
+    return y if k != 0 else full_like(x, 1.0)
 
 
 @overload(operator.pow)

@@ -68,6 +68,8 @@ class Rows(NamedTuple):
     """how many are worked on at a time with lanes"""
     piece_alone: int
     """and for a member alone"""
+    gap: int
+    """how many members' row numbers ``own`` holds for a group: W, or 1 where each is alone"""
     has_own: bool
     weighed: bool
     averaged: bool

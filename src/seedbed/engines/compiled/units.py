@@ -8,6 +8,8 @@ of them. All are kept on disk; see ``cache``.
 
 from __future__ import annotations
 
+import dis
+import math
 import types as python
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -136,35 +138,50 @@ def normalise(context: Any, address: Any, y: Any, out: Any, B: Any, O: Any, s: A
 
 def for_vectors(function: Callable[..., Any]) -> Any:
     """Return ``function`` compiled for vectors, with all the functions that it calls."""
-    return _translated(function, mathematics)
+    return _translated(function, mathematics, {})
 
 
 def for_scalars(function: Callable[..., Any]) -> Any:
     """Return ``function`` compiled for scalars, with all the functions that it calls."""
-    return _translated(function, np)
+    return _translated(function, np, {})
 
 
-@lru_cache(maxsize=1024)
-def _translated(function: Callable[..., Any], numpy: Any) -> Any:
-    def exchanged(value: Any) -> Any:
+def _translated(function: Callable[..., Any], numpy: Any, done: dict[Any, Any]) -> Any:
+    if function in done:
+        return done[function]
+    if not isinstance(function, python.FunctionType):
+        raise FormulaError(f"{function!r} is no Python function")
+    done[function] = None
+
+    def exchanged(name: str, value: Any) -> Any:
         if value is np:
             return numpy
-        return _translated(value, numpy) if isinstance(value, python.FunctionType) else value
+        if isinstance(value, python.FunctionType):
+            compiled = _translated(value, numpy, done)
+            if compiled is None:
+                raise FormulaError(f"{name} calls itself")
+            return compiled
+        # what a digest can tell apart, so that code kept on disk is never that of other values
+        if value is math or isinstance(value, bool | int | float | np.number):
+            return value
+        raise FormulaError(f"it uses {name}, which is no number, no function and not NumPy")
 
-    assert isinstance(function, python.FunctionType)
     code = function.__code__
-    found = {n: function.__globals__[n] for n in code.co_names if n in function.__globals__}
+    read = {step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"}
+    found = {n: function.__globals__[n] for n in read if n in function.__globals__}
     closure = tuple(
-        python.CellType(exchanged(cell.cell_contents)) for cell in function.__closure__ or ()
+        python.CellType(exchanged(name, cell.cell_contents))
+        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True)
     )
     copy = python.FunctionType(
         code,
-        {"__name__": __name__} | {name: exchanged(value) for name, value in found.items()},
+        {"__name__": __name__} | {name: exchanged(name, value) for name, value in found.items()},
         function.__name__,
         function.__defaults__,
         closure,
     )
-    return part(copy)
+    done[function] = part(copy)
+    return done[function]
 
 
 # ---------------------------------------------------------------- loops over arrays
@@ -292,9 +309,10 @@ def _named(what: str) -> Iterator[None]:
     """Turn what Numba says of a formula that it cannot compile into one line."""
     try:
         yield
-    except (NumbaError, AttributeError, AssertionError) as error:
+    except (NumbaError, FormulaError, AttributeError) as error:
         said = [line.strip() for line in str(error).splitlines() if line.strip()]
         why = next((line for line in said if "Unknown attribute" in line or "No impl" in line), "")
+        why = str(error) if isinstance(error, FormulaError) else why
         raise FormulaError(
             f"the compiled engine cannot compile {what}{': ' + why if why else ''}: write it with "
             "arithmetic and the functions in seedbed.engines.compiled.mathematics, or use "
@@ -313,44 +331,67 @@ def _address(function: Any, dtype: np.dtype[Any], stamp: str, *kinds: Any) -> in
     return int(kept._library.get_pointer_to_function(kept.native))
 
 
-def activation(unit: Activation, dtype: np.dtype[Any]) -> tuple[int, int]:
+_built: dict[tuple[Any, ...], tuple[int, ...]] = {}
+
+
+def _addresses(
+    what: str,
+    dtype: np.dtype[Any],
+    parts: tuple[Any, ...],
+    loops: Callable[[int], Any],
+    *kinds: Any,
+) -> tuple[int, ...]:
+    """Return the addresses of the loops, compiled where these very formulas were not yet.
+
+    They are known by their digest, not by the functions: what a function uses may have changed.
+    """
+    with _named(what):
+        stamp = cache.digest(*parts)
+        if (stamp, dtype) not in _built:
+            made = loops(WIDTH[numba_type(dtype)])
+            _built[stamp, dtype] = tuple(_address(loop, dtype, stamp, *kinds) for loop in made)
+    return _built[stamp, dtype]
+
+
+def activation(unit: Activation, dtype: np.dtype[Any]) -> tuple[int, ...]:
     """Return the addresses of ``forward(z, a)`` and ``backward(z, a, da)``."""
-    return _activation(unit.name, unit.f, unit.df, dtype)
+    return _addresses(
+        f"the activation {unit.name}",
+        dtype,
+        ("activation", unit.f, unit.df),
+        lambda W: _loop_of_activation(unit.f, unit.df, W),
+    )
 
 
-@lru_cache(maxsize=256)
-def _activation(name: str, f: Any, df: Any, dtype: np.dtype[Any]) -> tuple[int, int]:
-    # by the functions themselves: units are equal when their names are
-    with _named(f"the activation {name}"):
-        stamp = cache.digest(f, df)
-        loops = _loop_of_activation(f, df, WIDTH[numba_type(dtype)])
-        forward, backward = (_address(loop, dtype, stamp) for loop in loops)
-    return forward, backward
-
-
-def loss(unit: Loss, dtype: np.dtype[Any]) -> tuple[int, int]:
+def loss(unit: Loss, dtype: np.dtype[Any]) -> tuple[int, ...]:
     """Return the addresses of ``value(y, t, share, each)`` and ``slope(…, each, dy)``."""
-    return _loss(unit.name, unit.f, unit.df, dtype)
+    return _addresses(
+        f"the loss {unit.name}",
+        dtype,
+        ("loss", unit.f, unit.df),
+        lambda W: _loop_of_loss(unit.f, unit.df, W),
+    )
 
 
-@lru_cache(maxsize=256)
-def _loss(name: str, f: Any, df: Any, dtype: np.dtype[Any]) -> tuple[int, int]:
-    with _named(f"the loss {name}"):
-        stamp = cache.digest(f, df)
-        loops = _loop_of_loss(f, df, WIDTH[numba_type(dtype)])
-        value, slope = (_address(loop, dtype, stamp) for loop in loops)
-    return value, slope
-
-
-@lru_cache(maxsize=256)
 def rule(function: Any, slots: int, others: int, dtype: np.dtype[Any]) -> int:
     """Return the address of an optimizer's step; see ``take_step``."""
     number = numba_type(dtype)
     kinds = (*([types.CPointer(number)] * 8), types.intp, number, types.intp)
-    with _named(f"the optimizer's rule {function.__name__}"):
-        stamp = cache.digest(function, penalties.shrink, slots, others)
-        loop = _loop_of_rule(function, slots, others, WIDTH[number], RULE)
-        return _address(loop, dtype, stamp, *kinds)
+    (address,) = _addresses(
+        f"the optimizer's rule {getattr(function, '__name__', function)}",
+        dtype,
+        ("rule", function, penalties.shrink, slots, others),
+        lambda W: (_loop_of_rule(function, slots, others, W, RULE),),
+        *kinds,
+    )
+    return address
+
+
+@lru_cache(maxsize=2)
+def penalty(dtype: np.dtype[Any]) -> int:
+    """Return the address of ``penalty(w, g, l1, l2)``, which adds the penalty's slope to g."""
+    stamp = cache.digest(penalties.penalty_d)
+    return _address(_loop_of_penalty(WIDTH[numba_type(dtype)]), dtype, stamp)
 
 
 @lru_cache(maxsize=4)
@@ -361,13 +402,6 @@ def product(each: bool, dtype: np.dtype[Any]) -> int:
     return _address(
         products.product(each), dtype, stamp, *(matrix * 4), *([types.intp] * 4), matrix[0]
     )
-
-
-@lru_cache(maxsize=2)
-def penalty(dtype: np.dtype[Any]) -> int:
-    """Return the address of ``penalty(w, g, l1, l2)``, which adds the penalty's slope to g."""
-    stamp = cache.digest(penalties.penalty_d)
-    return _address(_loop_of_penalty(WIDTH[numba_type(dtype)]), dtype, stamp)
 
 
 @lru_cache(maxsize=2)
