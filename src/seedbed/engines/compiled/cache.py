@@ -28,6 +28,14 @@ def directory() -> Path:
     return Path(base) / ("seedbed" if chosen else "compiled")
 
 
+def can_keep() -> bool:
+    """Return whether compiled code can be kept there."""
+    place = directory()
+    with suppress(OSError):
+        place.mkdir(parents=True, exist_ok=True)
+    return os.access(place, os.W_OK | os.X_OK)
+
+
 @cache
 def _engine() -> bytes:
     """Return the digest of this engine's own code."""

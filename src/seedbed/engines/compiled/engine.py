@@ -51,8 +51,13 @@ def _tell_of_compiling(dtype: np.dtype[Any], quiet: bool) -> None:
     _told.append(True)
     if not quiet and sys.stderr is not None:
         print(
-            "seedbed: compiling the engine for this machine, about ten seconds; it is kept in "
-            f"{cache.directory()}",
+            "seedbed: compiling the engine for this machine, about ten seconds; "
+            + (
+                f"it is kept in {cache.directory()}"
+                if cache.can_keep()
+                else f"it cannot be kept, as {cache.directory()} cannot be written "
+                "(NUMBA_CACHE_DIR names another place)"
+            ),
             file=sys.stderr,
         )
 
@@ -163,11 +168,12 @@ class Engine:
             val_loss=none if state.val_loss is None else state.val_loss.reshape(-1),
         )
         train = _kernel("train", self.dtype)
+        factors = lru_cache(lambda steps: self._factors(epochs, steps))
 
         def work(rows: Any, held: Any, chosen: Groups, space: Space) -> None:
             train(
                 self.shape, self.addresses, self.method, self.members, standing, rows, held,
-                *chosen, epochs.start, epochs.stop, self._factors(epochs, rows), space.room,
+                *chosen, epochs.start, epochs.stop, factors(rows.steps), space.room,
                 space.numbers, space.chosen, space.held_chosen, space.tagged, space.sorted,
                 space.starts, space.froms, space.tos, stop.flag,
             )  # fmt: skip
@@ -250,9 +256,9 @@ class Engine:
             averaged=not self.addresses.classes,
         )
 
-    def _factors(self, epochs: range, rows: Any) -> Array:
-        """Return the schedule's factor at each step of ``epochs``, or one for all."""
-        schedule, steps = self.plan.schedule, rows.steps
+    def _factors(self, epochs: range, steps: int) -> Array:
+        """Return the schedule's factor at each of an epoch's ``steps``, or one for all."""
+        schedule = self.plan.schedule
         if not self.method.changing:
             return np.ones(1, dtype=self.dtype)
         whole = self.plan.epochs * steps

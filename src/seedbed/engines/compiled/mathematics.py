@@ -1,8 +1,7 @@
 """The functions of NumPy that formulas use, for vectors: what ``np`` means in compiled formulas.
 
 Every one is a few vector instructions, the same for every number, without branches or tables.
-``benchmarks/functions.py`` measures how far each lies from the exact value; errors here are in
-units in the last place (ulp) of the result, the largest seen.
+``tests/extras/test_mathematics.py`` measures how far each lies from the exact value.
 """
 
 from __future__ import annotations
@@ -35,13 +34,16 @@ from seedbed.engines.compiled.vectors import (
 __all__ = [
     "abs",
     "absolute",
+    "e",
     "exp",
     "expm1",
+    "inf",
     "log",
     "log1p",
     "maximum",
     "minimum",
     "ones_like",
+    "pi",
     "power",
     "sign",
     "sqrt",
@@ -51,6 +53,7 @@ __all__ = [
 ]
 
 abs = absolute  # noqa: A001  # its name in NumPy
+e, inf, pi = np.e, np.inf, np.pi
 
 
 @part

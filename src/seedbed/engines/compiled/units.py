@@ -161,6 +161,8 @@ def _translated(function: Callable[..., Any], numpy: Any, done: dict[Any, Any]) 
             if compiled is None:
                 raise FormulaError(f"{name} calls itself")
             return compiled
+        if value is numpy.abs:
+            return value
         # what a digest can tell apart, so that code kept on disk is never that of other values
         if value is math or isinstance(value, bool | int | float | np.number):
             return value
@@ -169,6 +171,8 @@ def _translated(function: Callable[..., Any], numpy: Any, done: dict[Any, Any]) 
     code = function.__code__
     read = {step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"}
     found = {n: function.__globals__[n] for n in read if n in function.__globals__}
+    if "abs" in read - set(found):
+        found["abs"] = numpy.abs
     closure = tuple(
         python.CellType(exchanged(name, cell.cell_contents))
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True)
