@@ -32,6 +32,8 @@ from seedbed.engines.compiled.vectors import (
 )
 from seedbed.engines.work import Status
 
+NEAR = 1024
+"""Up to how many parameters those of a member alone are worked on in a thread's own room."""
 _STOPPED, _DIVERGED = int(Status.STOPPED), int(Status.DIVERGED)
 
 
@@ -139,13 +141,25 @@ def train(
                 bring(units.turn, s, standing.slot_0, size, group, slot_0, froms, tos)
             if method.slots > 1:
                 bring(units.turn, s, standing.slot_1, size, group, slot_1, froms, tos)
-        else:  # theta is worked on where it lies
+            home, home_before, home_0, home_1 = now, before, slot_0, slot_1
+        else:
             begin = group[0] * size
-            now, before = pointer(standing.theta, begin), pointer(standing.before, begin)
+            home, home_before = pointer(standing.theta, begin), pointer(standing.before, begin)
+            home_0 = pointer(standing.slot_0, begin if method.slots > 0 else 0)
+            home_1 = pointer(standing.slot_1, begin if method.slots > 1 else 0)
+            now, before, slot_0, slot_1 = home, home_before, home_0, home_1
             earlier = pointer(space, room.theta)
-            slot_0 = pointer(standing.slot_0, begin if method.slots > 0 else 0)
-            slot_1 = pointer(standing.slot_1, begin if method.slots > 1 else 0)
-        home, home_before = now, before
+            if size <= NEAR:  # another thread may write to the same cache lines
+                now, before = pointer(earlier, size), pointer(earlier, 2 * size)
+                slot_0, slot_1 = pointer(space, room.slots), pointer(space, room.slots + size)
+                for d in range(size):
+                    now[d], before[d] = home[d], home_before[d]
+                if method.slots > 0:
+                    for d in range(size):
+                        slot_0[d] = home_0[d]
+                if method.slots > 1:
+                    for d in range(size):
+                        slot_1[d] = home_1[d]
         if own and not shuffled:
             choose_rows(
                 rows, members, group, s, g * rows.gap, 0, False, chosen, tagged, sorted_, starts
@@ -281,6 +295,13 @@ def train(
             for d in range(size):
                 theta, theta_before = good[d], before[d]
                 home[d], home_before[d] = theta, theta_before
+            if size <= NEAR:
+                if method.slots > 0:
+                    for d in range(size):
+                        home_0[d] = slot_0[d]
+                if method.slots > 1:
+                    for d in range(size):
+                        home_1[d] = slot_1[d]
         if interrupted:
             return
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seedbed.arrays import Array, Indices
+from seedbed.engines.compiled.groups import NEAR
 from seedbed.engines.compiled.products import PACK_MOST, PACK_ROWS
 from seedbed.engines.compiled.records import Room, Shape
 from seedbed.engines.compiled.units import numba_type
@@ -113,6 +114,7 @@ class Space:
         widest = max(layers)
         turned = max((i * o for i, o in pairwise(layers)), default=0)
         down = 1 if backward else 0
+        near = backward and NEAR >= D
         self._next = 0
         take = self._take
 
@@ -145,8 +147,8 @@ class Space:
             packed=take(3 * W * PACK_MOST if pieces[1] > PACK_ROWS else 0),
             turned=take(turned * down if pieces[1] else 0),
             g=take(D * s * down),
-            theta=take((3 * s if pieces[0] else 1) * D),
-            slots=take(slots * D * s if pieces[0] else 0),
+            theta=take((3 * s if pieces[0] or near else 1) * D),
+            slots=take(slots * D * s if pieces[0] or near else 0),
         )
         # zeros, as whole vectors are worked on: what happens to lie beyond an array's end might be
         # numbers so small that arithmetic on them takes a hundred times as long
