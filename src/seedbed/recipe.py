@@ -51,7 +51,8 @@ class Recipe:
     patience    epochs without a lower validation loss after which a member stops; whoever has a
                 patience ends with the parameters of its best epoch (the first, among equals)
     validation  the share of the rows that each member holds out, drawn from its seed
-    engine      "numpy", "compiled" (which needs Numba), or "auto": the one likely to be done first
+    engine      "numpy", "compiled" (which needs Numba, and takes what is smaller than the smallest
+                normal number for 0), or "auto": the one likely to be done first
     dtype       of the parameters and of the arithmetic: "float32" or "float64"
 
     Numbers that may differ between members (the optimizer's, l1, l2, dropout, clip_norm) are one

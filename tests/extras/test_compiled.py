@@ -325,6 +325,25 @@ def test_start_record_every_and_validation_data():
     np.testing.assert_allclose(b.history.val_loss, a.history.val_loss, rtol=1e-9)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("fewest", [0, 17], ids=["lanes", "alone"])
+def test_what_fades_becomes_0_in_kernels_alone(dtype, fewest):
+    """A unit that is dead leaves its running means to shrink; subnormal ones would cost dearly."""
+    unit = sb.Activation("half dead", lambda z: z * (z > 3), lambda z, a: 1.0 * (z > 3))
+    method = {"optimizer": sb.Adam(0.01, beta1=0.5, beta2=0.5), "epochs": 1200, "dtype": dtype}
+    plan, theta = plan_of(20, network=network(unit), **method)
+    state, _ = carried_out(plan, theta, fewest=fewest, stretches=(1200,))
+    tiny = np.finfo(dtype).tiny
+    for slot in state.slots:
+        assert ((slot == 0).any(axis=1) & (slot != 0).any(axis=1)).any()
+        assert ((slot == 0) | (np.abs(slot) >= tiny)).all()
+    population = sb.train(
+        plan.network, X, TARGETS["number"], loss=sb.huber(), epochs=2, engine="compiled"
+    )
+    population.predict(X[:1])
+    assert np.array(tiny, dtype) / 2 > 0  # here they are what they were
+
+
 def test_gradients_that_overflow_are_clipped_all_the_same():
     given = {
         "loss": sb.squared_error,

@@ -19,6 +19,7 @@ from seedbed.engines.compiled.records import (
 )
 from seedbed.engines.compiled.rows import choose_rows, draw_masks, fetch
 from seedbed.engines.compiled.steps import add_up, backward, forward, seen, total, update
+from seedbed.engines.compiled.subnormals import flush_subnormals, restore
 from seedbed.engines.compiled.units import apply, turn
 from seedbed.engines.compiled.vectors import (
     any_nonzero,
@@ -107,6 +108,7 @@ def train(
     chosen, held_chosen  room for row numbers; tagged, sorted_, starts for drawing orders
     stop    stop[0] is not 0 when training is to end: members go back to their epoch's start
     """
+    control = flush_subnormals()
     shape, units, room, members = bare(shape), bare(units), bare(room), bare(members)
     standing, rows, held = bare(standing), bare(rows), bare(held)
     space, chosen, held_chosen = pointer(space, 0), pointer(chosen, 0), pointer(held_chosen, 0)
@@ -303,7 +305,8 @@ def train(
                     for d in range(size):
                         home_1[d] = slot_1[d]
         if interrupted:
-            return
+            break
+    restore(control)
 
 
 @apart
@@ -363,6 +366,7 @@ def losses(
     starts: Ints, froms: Ints, tos: Ints, result: Floats,
 ) -> None:  # fmt: skip
     """Write the mean loss over all rows of each group's members to ``result``, (P,)."""
+    control = flush_subnormals()
     shape, units, room = bare(shape), bare(units), bare(room)
     members, rows = bare(members), bare(rows)
     space, chosen, tagged = pointer(space, 0), pointer(chosen, 0), pointer(tagged, 0)
@@ -384,6 +388,7 @@ def losses(
         evaluate(shape, units, rows, room, space, s, group, now, chosen, room.held_loss, froms, tos)
         for lane in range(count):
             result[group[lane]] = space[room.held_loss + lane]
+    restore(control)
 
 
 @kernel
@@ -393,6 +398,7 @@ def outputs(
     result: Floats,
 ) -> None:  # fmt: skip
     """Write the networks' outputs for all rows of x (N · I,) to ``result``, (P · N · O,)."""
+    control = flush_subnormals()
     shape, units, room = bare(shape), bare(units), bare(room)
     space, froms, tos = pointer(space, 0), pointer(froms, 0), pointer(tos, 0)
     W, size = width(space), shape.size
@@ -415,6 +421,7 @@ def outputs(
                 place = (group[lane] * n + start) * O
                 for e in range(B * O):
                     result[place + e] = y[e * s + lane]
+    restore(control)
 
 
 @kernel
@@ -427,6 +434,7 @@ def few_outputs(
     Like ``outputs``, with as few arguments as can be: for one row, taking them is most of the
     work. ``program`` is what ``engine.Few`` writes; ``normalised`` asks for log-probabilities.
     """
+    control = flush_subnormals()
     size, rows, space = len(theta), len(x), pointer(space, 0)
     widths, weights = pointer(program, 0), pointer(program, L + 1)
     biases, forwards = pointer(program, 2 * L + 1), pointer(program, 3 * L + 1)
@@ -442,3 +450,4 @@ def few_outputs(
     y = seen(units, room, space, 1, L - 1, B, O)
     for e in range(B * O):
         result[e] = y[e]
+    restore(control)
