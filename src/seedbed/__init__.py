@@ -4,7 +4,10 @@ One call trains a network from many seeds at once, so that every result comes wi
 a better method can be told from a luckier seed.
 """
 
-from seedbed import xor
+from seedbed import metrics, xor
+from seedbed.comparing.compare import compare
+from seedbed.comparing.comparison import Comparison, judge
+from seedbed.comparing.verdict import Verdict
 from seedbed.errors import (
     DataError,
     DivergenceWarning,
@@ -61,6 +64,7 @@ from seedbed.formulas.schedules import (
     one_cycle,
     step_decay,
 )
+from seedbed.metrics import Metric
 from seedbed.network import Dense, Network
 from seedbed.population import History, Population, load
 from seedbed.progress import Progress
@@ -74,6 +78,7 @@ __all__ = [
     "Activation",
     "Adam",
     "AdamW",
+    "Comparison",
     "DataError",
     "Dense",
     "DivergenceWarning",
@@ -83,6 +88,7 @@ __all__ = [
     "Initializer",
     "InterruptWarning",
     "Loss",
+    "Metric",
     "MissingDependencyError",
     "Network",
     "Optimizer",
@@ -97,8 +103,10 @@ __all__ = [
     "SettingError",
     "ShapeError",
     "TableError",
+    "Verdict",
     "absolute_error",
     "binary_cross_entropy",
+    "compare",
     "constant",
     "cosine",
     "coslog4",
@@ -109,9 +117,11 @@ __all__ = [
     "he",
     "huber",
     "identity",
+    "judge",
     "leaky_relu",
     "lecun",
     "load",
+    "metrics",
     "mish",
     "one_cycle",
     "orthogonal",

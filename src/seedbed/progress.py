@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Self
 
 import numpy as np
 
@@ -36,41 +37,38 @@ class Progress:
 Callback = Callable[[Progress], object]
 
 
-class Meter:
+class Line:
     """Writes one line on standard error, over and over, once the work has taken a second.
 
     ``wanted`` None shows it where standard error is a terminal; True always, False never.
     """
 
-    def __init__(self, wanted: bool | None, epochs: int, members: int) -> None:
+    def __init__(self, wanted: bool | None) -> None:
         there = sys.stderr is not None
         self.wanted = there and (sys.stderr.isatty() if wanted is None else wanted)
-        self.members = members
         self.wait = 0.0 if wanted else _SHORT_SECONDS
         self.began = time.perf_counter()
         self.width = 0
 
-    def show(self, progress: Progress) -> None:
-        """Write the line anew."""
-        took = time.perf_counter() - self.began
-        if not self.wanted or took < self.wait:
-            return
-        left = took * (progress.epochs - progress.epoch) / progress.epoch
-        losses = progress.train_loss if progress.val_loss is None else progress.val_loss
-        finite = losses[np.isfinite(losses)]
-        kind = "loss" if progress.val_loss is None else "validation loss"
-        middle = f", {kind} {np.median(finite):.4g} (median)" if finite.size else ""
-        self._write(
-            f"epoch {progress.epoch:,} of {progress.epochs:,}, {progress.running:,} of "
-            f"{self.members:,} members running{middle}, {left:.0f} s left"
-        )
+    @property
+    def is_due(self) -> bool:
+        """Whether it is wanted, and the work has taken long enough."""
+        return self.wanted and time.perf_counter() - self.began >= self.wait
 
-    def _write(self, line: str) -> None:
+    def write(self, line: str) -> None:
+        """Write the line in place of the last one."""
         sys.stderr.write("\r" + line.ljust(self.width))
         sys.stderr.flush()
         self.width = len(line)
 
-    def __enter__(self) -> Meter:
+    def clear(self) -> None:
+        """Wipe the line out, so that what is printed next begins on a clean one."""
+        if self.width:
+            self.write("")
+            sys.stderr.write("\r")
+            sys.stderr.flush()
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -79,8 +77,27 @@ class Meter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Wipe the line out, so that what is printed next begins on a clean one."""
-        if self.width:
-            self._write("")
-            sys.stderr.write("\r")
-            sys.stderr.flush()
+        self.clear()
+
+
+class Meter(Line):
+    """The line of one training."""
+
+    def __init__(self, wanted: bool | None, epochs: int, members: int) -> None:
+        super().__init__(wanted)
+        self.members = members
+
+    def show(self, progress: Progress) -> None:
+        """Write the line anew."""
+        if not self.is_due:
+            return
+        took = time.perf_counter() - self.began
+        left = took * (progress.epochs - progress.epoch) / progress.epoch
+        losses = progress.train_loss if progress.val_loss is None else progress.val_loss
+        finite = losses[np.isfinite(losses)]
+        kind = "loss" if progress.val_loss is None else "validation loss"
+        middle = f", {kind} {np.median(finite):.4g} (median)" if finite.size else ""
+        self.write(
+            f"epoch {progress.epoch:,} of {progress.epochs:,}, {progress.running:,} of "
+            f"{self.members:,} members running{middle}, {left:.0f} s left"
+        )

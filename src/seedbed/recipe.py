@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -145,6 +145,46 @@ class Recipe:
                 changed = own if owner is self else optimizers
                 changed[name] = chosen if len(chosen) > 1 else chosen[0]
         return replace(self, optimizer=replace(self.optimizer, **optimizers), **own)
+
+    @property
+    def structure(self) -> tuple[Hashable, ...]:
+        """All of it but the hyperparameters: recipes of one structure can be trained together.
+
+        Formulas of the user's own count as the functions that they are: not by their name.
+        """
+        units = [self.loss, self.schedule]
+        for layer in self.network.layers:
+            units += [layer.activation, layer.init, layer.bias_init]
+        functions = [value for unit in units for value in vars(unit).values() if callable(value)]
+        own = [f for f in functions if not f.__module__.startswith("seedbed.")]
+        optimizer = self.optimizer
+        options = [v for v in vars(optimizer).values() if isinstance(v, bool)]
+        return (
+            self.network, self.loss, self.schedule, type(optimizer), *options, self.epochs,
+            self.batch_size, self.patience, self.validation, self.engine, self.dtype,
+            self.clip_norm is None, *own,
+        )  # fmt: skip
+
+    @staticmethod
+    def together(recipes: Sequence[Recipe], members: int) -> Recipe:
+        """Return one recipe for ``members`` of each recipe's, in turn; all of one structure.
+
+        Raises: SettingError if they are of several, or one gives numbers one a member.
+        """
+        first = recipes[0]
+        if any(recipe.structure != first.structure for recipe in recipes):
+            raise SettingError("recipes of different structure cannot be trained together")
+        own: dict[str, Any] = {}
+        optimizers: dict[str, Any] = {}
+        for each in zip(*(recipe._hyperparameters() for recipe in recipes), strict=True):
+            owner, name, value = each[0]
+            values = [value for _, _, value in each]
+            if any(isinstance(value, tuple) for value in values):
+                raise SettingError(f"{name} is given one a member: give each recipe one number")
+            if any(v != value for v in values):
+                changed = own if owner is first else optimizers
+                changed[name] = tuple(v for v in values for _ in range(members))
+        return replace(first, optimizer=replace(first.optimizer, **optimizers), **own)
 
     def numbers(self, members: int, dtype: npt.DTypeLike) -> work.Hyperparameters:
         """Return the numeric hyperparameters of ``members`` as an engine takes them.

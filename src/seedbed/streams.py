@@ -1,6 +1,6 @@
 """A seed's independent random streams.
 
-What a member draws is a function of its seed, of the use (init, order, dropout, split), of where
+What a member draws is a function of its seed, of the use (init, order, dropout, …), of where
 in the training it is drawn (the epoch, the layer) and of the draw's own number i, and of nothing
 else: not of what was drawn before, nor of who else is trained. So there is no generator state, and
 an added dropout changes no initial weight.
@@ -23,9 +23,9 @@ from seedbed.arrays import Array, as_array, one_line
 from seedbed.errors import SettingError
 
 Words: TypeAlias = npt.NDArray[np.uint64]
-Use = Literal["init", "order", "dropout", "split"]
+Use = Literal["init", "order", "dropout", "split", "test", "signs"]
 
-_USES: dict[Use, int] = {"init": 1, "order": 2, "dropout": 3, "split": 4}
+_USES: dict[Use, int] = {"init": 1, "order": 2, "dropout": 3, "split": 4, "test": 5, "signs": 6}
 _PIECE = 2**15
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)

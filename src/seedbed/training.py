@@ -162,7 +162,7 @@ def train_recipe(
     else:
         theta = _checked_start(start, members, recipe)
     state = State.at_start(plan, theta)
-    with one_blas_thread(), _interrupt() as stop:
+    with one_blas_thread(), interruptible() as stop:
         with Meter(progress, plan.epochs, members) as meter:
             _work(engine, plan, state, stop, [*callbacks, meter.show])
         _conclude(plan, state)
@@ -363,7 +363,7 @@ def _tell(population: Population) -> None:
 
 
 @contextmanager
-def _interrupt() -> Iterator[Stop]:
+def interruptible() -> Iterator[Stop]:
     """Turn the first Ctrl-C into a flag, so that every member ends with a whole epoch.
 
     A second one is the usual one. Where Ctrl-C is ignored, or cannot be caught, it stays so.

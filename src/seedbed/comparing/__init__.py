@@ -1,0 +1,1 @@
+"""A better method, or a luckier seed? What may honestly be said of runs from the same seeds."""
