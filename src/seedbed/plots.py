@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Told apart by the colour-blind, and by their lightness in print (Okabe, Ito 2008)."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _MOST_PAIRS = 12
 
 
@@ -70,7 +71,8 @@ def _draw_scores(axes: Any, found: Comparison, names: list[str]) -> None:
         lost = np.isnan(scores)
         colour = COLOURS[row % len(COLOURS)]
         axes.plot(
-            scores[~lost], np.full((~lost).sum(), row), "o", color=colour, markersize=4,
+            scores[~lost], np.full((~lost).sum(), row), MARKERS[row % len(MARKERS)], color=colour,
+            markersize=4,
             alpha=0.7, markeredgewidth=0, zorder=2,
         )  # fmt: skip
         if lost.any():
@@ -81,9 +83,8 @@ def _draw_scores(axes: Any, found: Comparison, names: list[str]) -> None:
                 f"{lost.sum()} failed", (worst, row), xytext=(0, 7), textcoords="offset points",
                 fontsize=7, ha="center",
             )  # fmt: skip
-        if not lost.all():
-            median = np.median(scores[~lost])
-            axes.plot([median] * 2, [row - 0.3, row + 0.3], color="black", linewidth=2, zorder=3)
+        median = np.median(np.where(lost, worst, scores))
+        axes.plot([median] * 2, [row - 0.3, row + 0.3], color="black", linewidth=2, zorder=3)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     better = "higher" if metric.higher_is_better else "lower"
@@ -99,6 +100,12 @@ def _draw_gains(axes: Any, found: Comparison, pairs: list[Any]) -> None:
         axes.plot(d, np.full(len(d), row) + 0.18, "o", color="0.6", markersize=3)
         if np.isfinite([pair.low, pair.high]).all():
             axes.plot([pair.low * scale, pair.high * scale], [row] * 2, color="black", linewidth=2)
+        else:
+            shown = found.metric.gain(pair.low), found.metric.gain(pair.high)
+            axes.annotate(
+                f"interval {shown[0]} to {shown[1]}", (0, row), xytext=(4, 4),
+                textcoords="offset points", fontsize=7,
+            )  # fmt: skip
         if np.isfinite(pair.typical):
             axes.plot(
                 pair.typical * scale, row, "D", color=COLOURS[0 if pair.better else -1],
@@ -107,7 +114,11 @@ def _draw_gains(axes: Any, found: Comparison, pairs: list[Any]) -> None:
     axes.axvline(0, color="0.4", linewidth=0.8)
     if found.rules.delta is not None:
         axes.axvspan(-found.rules.delta * scale, found.rules.delta * scale, color="0.93", zorder=0)
-    labels = [f"{pair.a} over {pair.b}\n{pair.verdict.value}" for pair in pairs]
+    labels = [
+        f"{pair.a} over {pair.b}\n"
+        + (f"{pair.better} is {pair.verdict.value}" if pair.better else pair.verdict.value)
+        for pair in pairs
+    ]
     axes.set_yticks(range(len(pairs)), labels, fontsize=8)
     axes.set_ylim(len(pairs) - 0.5, -0.5)
     confidence = f"{100 * (1 - found.rules.alpha):g} %"

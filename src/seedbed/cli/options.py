@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
-from collections.abc import Callable
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from seedbed.arrays import checked_number
 from seedbed.errors import SettingError
-from seedbed.formulas import activations
+from seedbed.formulas import activations, optimizers
 from seedbed.formulas.activations import Activation
+from seedbed.formulas.losses import cross_entropy, squared_error
+from seedbed.formulas.optimizers import Optimizer
+from seedbed.network import Dense, Network
+from seedbed.recipe import Recipe
+from seedbed.tables.encoding import Encoding
 
 
 def whole(least: int, most: int = 10**9) -> Callable[[str], int]:
@@ -47,9 +53,9 @@ def number(
 
 
 def widths(text: str) -> list[int]:
-    """Read the units of the hidden layers: 64,64."""
+    """Read the units of the hidden layers: 64,64 or 64x64."""
     try:
-        units = [int(part) for part in text.split(",")]
+        units = [int(part) for part in text.replace("x", ",").split(",")]
     except ValueError:
         units = [0]
     if min(units) < 1 or max(units) > 10**6:
@@ -64,3 +70,71 @@ def activation(text: str) -> Activation:
         names = ", ".join(activations.BY_NAME)
         raise ArgumentTypeError(f"expected one of {names}, not {text!r}")
     return unit if isinstance(unit, Activation) else unit()
+
+
+def optimizer(text: str) -> type[Optimizer]:
+    """Read an optimizer's name."""
+    kind = optimizers.BY_NAME.get(text)
+    if kind is None:
+        names = ", ".join(optimizers.BY_NAME)
+        raise ArgumentTypeError(f"expected one of {names}, not {text!r}")
+    return kind
+
+
+# ---------------------------------------------------------------- a recipe's options
+
+
+class Option(NamedTuple):
+    """One option of a recipe: how its value is read, and what it is if it is left out."""
+
+    read: Callable[[str], Any]
+    default: str
+    metavar: str
+    help: str
+
+
+RECIPE = {
+    "hidden": Option(widths, "64,64", "UNITS", "of the hidden layers"),
+    "activation": Option(activation, "relu", "NAME", "of the hidden layers"),
+    "optimizer": Option(optimizer, "AdamW", "NAME", f"one of {', '.join(optimizers.BY_NAME)}"),
+    "lr": Option(number(0), "0.002", "RATE", "learning rate"),
+    "weight_decay": Option(number(0), "0.01", "L", "of the weights, decoupled"),
+    "dropout": Option(number(0, 1, open_high=True), "0", "P", "share of activations"),
+    "batch_size": Option(whole(1), "64", "N", "rows a step"),
+    "epochs": Option(whole(1), "200", "N", "at most"),
+    "patience": Option(
+        whole(1),
+        "20",
+        "N",
+        "epochs without a lower loss on the fifth of the rows to train on that a member holds out "
+        "for itself, after which it stops",
+    ),
+}
+"""What a recipe for a table is made of, by the options' names."""
+
+
+def add_recipe(parser: ArgumentParser) -> None:
+    """Add the options that make a recipe for a table."""
+    for name, option in RECIPE.items():
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=option.read,
+            default=option.default,
+            metavar=option.metavar,
+            help=f"{option.help} ({option.default})",
+        )
+
+
+def recipe_of(options: Mapping[str, Any], encoding: Encoding, rows: int) -> Recipe:
+    """Return the recipe that the options ask for, for ``rows`` rows of an encoded table."""
+    hidden = [Dense(units, options["activation"]) for units in options["hidden"]]
+    return Recipe(
+        network=Network(encoding.width, [*hidden, Dense(encoding.outputs)]),
+        loss=cross_entropy if encoding.target.classes else squared_error,
+        optimizer=options["optimizer"](options["lr"], weight_decay=options["weight_decay"]),
+        epochs=options["epochs"],
+        batch_size=min(options["batch_size"], rows),
+        dropout=options["dropout"],
+        patience=options["patience"],
+        validation=0.2,
+    )

@@ -12,14 +12,10 @@ import numpy as np
 
 from seedbed import files
 from seedbed.arrays import Array
-from seedbed.cli.options import activation, number, whole, widths
+from seedbed.cli.options import add_recipe, number, recipe_of, whole
 from seedbed.cli.show import exit_status, percent, print_json, print_table
 from seedbed.errors import FileError
-from seedbed.formulas.losses import cross_entropy, squared_error
-from seedbed.formulas.optimizers import AdamW
-from seedbed.network import Dense, Network
 from seedbed.population import Population
-from seedbed.recipe import Recipe
 from seedbed.tables.encoding import Encoding, Task, find_target, fit, split_rows
 from seedbed.tables.reading import read
 
@@ -38,20 +34,6 @@ def add_to(commands: Any) -> None:
     add("--target", required=True, metavar="COLUMN", help="the column to predict")
     add("--task", choices=get_args(Task), help="inferred from the target if left out")
     add("--drop", action="append", default=[], metavar="COLUMN", help="leave a column out")
-    add(
-        "--hidden",
-        type=widths,
-        default=[64, 64],
-        metavar="UNITS",
-        help="of the hidden layers (64,64)",
-    )
-    add(
-        "--activation",
-        type=activation,
-        default="relu",
-        metavar="NAME",
-        help="of the hidden layers (relu)",
-    )
     add("--members", type=whole(1, 10**6), default=8, metavar="N", help="networks to train (8)")
     add(
         "--seed",
@@ -60,31 +42,7 @@ def add_to(commands: Any) -> None:
         metavar="S",
         help="members are S, S+1, …; S also draws the rows held out (0)",
     )
-    add("--epochs", type=whole(1), default=200, metavar="N", help="at most (200)")
-    add(
-        "--patience",
-        type=whole(1),
-        default=20,
-        metavar="N",
-        help="epochs without a lower loss on the fifth of the rows to train on that a member "
-        "holds out for itself, after which it stops (20)",
-    )
-    add("--batch-size", type=whole(1), default=64, metavar="N", help="rows a step (64)")
-    add("--lr", type=number(0), default=0.002, metavar="RATE", help="learning rate (0.002)")
-    add(
-        "--dropout",
-        type=number(0, 1, open_high=True),
-        default=0.0,
-        metavar="P",
-        help="share of activations (0)",
-    )
-    add(
-        "--weight-decay",
-        type=number(0),
-        default=0.01,
-        metavar="L",
-        help="of the weights, decoupled (0.01)",
-    )
+    add_recipe(parser)
     add(
         "--test",
         type=number(0, 1, open_low=True, open_high=True),
@@ -111,7 +69,7 @@ def run(options: Namespace) -> int:
     Y = encoding.target.encode(table)
     if len(known) < len(table):
         notes.append(f"{target.name}: {len(table) - len(known):,} rows without a value, left out")
-    recipe = _recipe(options, encoding, len(train))
+    recipe = recipe_of(vars(options), encoding, len(train))
     seeds = range(options.seed, options.seed + options.members)
     population = recipe.train(X[train], Y[train], seeds=seeds)
     scores = score(population, encoding, X[test], Y[test], Y[train])
@@ -162,20 +120,6 @@ def _check_out(path: Path) -> None:
             raise FileError(
                 f"{path} is there already and is not a sound model file: give --out another name"
             ) from None
-
-
-def _recipe(options: Namespace, encoding: Encoding, rows: int) -> Recipe:
-    hidden = [Dense(units, options.activation) for units in options.hidden]
-    return Recipe(
-        network=Network(encoding.width, [*hidden, Dense(encoding.outputs)]),
-        loss=cross_entropy if encoding.target.classes else squared_error,
-        optimizer=AdamW(lr=options.lr, weight_decay=options.weight_decay),
-        epochs=options.epochs,
-        batch_size=min(options.batch_size, rows),
-        dropout=options.dropout,
-        patience=options.patience,
-        validation=0.2,
-    )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,202 @@
+"""``seedbed compare``: settings of a network on a table, from the same seeds."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentTypeError, Namespace
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from seedbed import plots
+from seedbed.arrays import Array
+from seedbed.cli.options import RECIPE, add_recipe, number, recipe_of, whole
+from seedbed.cli.show import INTERRUPTED, print_json, print_table
+from seedbed.comparing.compare import compare
+from seedbed.comparing.comparison import Comparison
+from seedbed.errors import FileError, SettingError, reason
+from seedbed.metrics import BY_NAME, Metric
+from seedbed.tables.encoding import Encoding, Task, find_target, fit
+from seedbed.tables.reading import read
+
+_MOST = 1000
+_PICTURES = (".png", ".svg", ".pdf")
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "compare",
+        help="tell a better setting from a luckier seed",
+        description="Train a network on a table with several settings, all from the same seeds, "
+        "and say which is better, or that it can't be told yet. Each seed draws the rows that its "
+        "runs are scored on; columns are standardised over all rows, alike for all settings. By "
+        "default it looks after 8, 16, 32 and 64 seeds and stops when the verdicts are in.",
+    )
+    add = parser.add_argument
+    add("file", metavar="FILE", help="a CSV file with a header, or a Parquet file; - is stdin")
+    add("--target", required=True, metavar="COLUMN", help="the column to predict")
+    add(
+        "--vary",
+        action="append",
+        required=True,
+        type=varied,
+        metavar="NAME=A,B",
+        help="an option below and its values, such as lr=0.001,0.01 or hidden=32,64x64; several "
+        "--vary make all combinations",
+    )
+    add("--baseline", metavar="NAME", help="hold the others against this setting, such as lr=0.001")
+    add("--metric", type=metric, metavar="NAME", help=f"one of {', '.join(BY_NAME)} (by the task)")
+    add(
+        "--alpha",
+        type=number(0, 0.5, open_low=True),
+        default=0.05,
+        metavar="A",
+        help="the chance of any false verdict (0.05)",
+    )
+    add("--delta", type=number(0, open_low=True), metavar="D", help="gains within ±D do not matter")
+    add(
+        "--seeds",
+        type=seeds,
+        default="adaptive",
+        metavar="N",
+        help="how many; or adaptive, anytime (adaptive)",
+    )
+    add("--seed", type=whole(0, 2**62), default=0, metavar="S", help="the first of them (0)")
+    add("--task", choices=get_args(Task), help="inferred from the target if left out")
+    add("--drop", action="append", default=[], metavar="COLUMN", help="leave a column out")
+    add_recipe(parser)
+    add(
+        "--test",
+        type=number(0, 1, open_low=True, open_high=True),
+        default=0.25,
+        metavar="SHARE",
+        help="rows that each seed holds out to score on (0.25)",
+    )
+    add("--plot", type=Path, metavar="FILE", help="draw the scores and gains (.png, .svg or .pdf)")
+    add("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=run)
+
+
+def varied(text: str) -> tuple[str, list[tuple[str, Any]]]:
+    """Read an option's name and the values that it is to take: lr=0.001,0.01."""
+    name, sign, values = text.partition("=")
+    name = name.strip().lstrip("-").replace("-", "_")
+    if not sign or name not in RECIPE:
+        known = ", ".join(RECIPE).replace("_", "-")
+        raise ArgumentTypeError(f"expected one of {known} and its values, such as lr=0.001,0.01, "
+                                f"not {text!r}")  # fmt: skip
+    given = [value.strip() for value in values.split(",")]
+    if len(set(given)) < len(given):
+        raise ArgumentTypeError(f"{text!r} names a value twice")
+    return name, [(value, RECIPE[name].read(value)) for value in given]
+
+
+def metric(text: str) -> Metric:
+    """Read a metric's name; a pinball loss may give its quantile: pinball:0.9."""
+    name, sign, rest = text.lower().replace("-", "_").partition(":")
+    unit = BY_NAME.get(name)
+    if unit is None or (sign and isinstance(unit, Metric)):
+        raise ArgumentTypeError(f"expected one of {', '.join(BY_NAME)}, not {text!r}")
+    if isinstance(unit, Metric):
+        return unit
+    q = number(0, 1, open_low=True, open_high=True)(rest) if sign else 0.5
+    return unit(q)
+
+
+def seeds(text: str) -> str | int:
+    """Read how many seeds, or the name of a design."""
+    return text if text in ("adaptive", "anytime") else whole(1, 10**6)(text)
+
+
+def run(options: Namespace) -> int:
+    """Compare, print what may be said, draw the picture; return the exit status."""
+    if options.plot is not None:
+        _check_picture(options.plot)
+    table = read(options.file)
+    target, known = find_target(table, options.target, options.task)
+    encoding, notes = fit(table, known, target, options.drop)
+    X, more = encoding.inputs(table, unseen="missing")
+    Y = encoding.target.encode(table)
+    if len(known) < len(table):
+        more = [*more, f"{target.name}: {len(table) - len(known):,} rows without a value, left out"]
+    methods = _methods(options, encoding, len(known))
+    chosen: Any = options.seeds
+    if isinstance(chosen, int):
+        chosen = range(options.seed, options.seed + chosen)
+    told: set[str] = set()
+
+    def tell(so_far: Comparison) -> None:
+        for pair, sentence in zip(so_far.pairs, so_far.sentences, strict=True):
+            if pair.verdict.is_in and sentence not in told and sys.stderr.isatty():
+                print(f"\r{pair.n} seeds: {sentence}", file=sys.stderr)
+                told.add(sentence)
+
+    found = compare(
+        methods,
+        X[known],
+        Y[known],
+        metric=_in_units(options.metric, encoding),
+        baseline=options.baseline,
+        alpha=options.alpha,
+        delta=options.delta,
+        seeds=chosen,
+        test=options.test,
+        first_seed=options.seed,
+        callbacks=[tell],
+    )
+    if options.json:
+        print_json(found.to_dict() | {"notes": [*notes, *more]})
+    else:
+        for note in [*notes, *more]:
+            print("  " + " ".join(note.split()))
+        print_table(*found.table())
+        print("\n" + "\n".join(found.sentences) + "\n\n" + found.footer())
+    if options.plot is not None:
+        try:
+            found.plot().savefig(options.plot, bbox_inches="tight", dpi=150)
+        except OSError as error:
+            raise FileError(f"cannot write {options.plot}: {reason(error)}") from None
+    return INTERRUPTED if found.interrupted else 0
+
+
+def _methods(options: Namespace, encoding: Encoding, rows: int) -> dict[str, Any]:
+    names = [name for name, _ in options.vary]
+    for name in names:
+        if names.count(name) > 1:
+            raise SettingError(f"--vary names {name} twice: give all its values at once")
+    methods = {}
+    for values in product(*(values for _, values in options.vary)):
+        chosen = {name: value for name, (_, value) in zip(names, values, strict=True)}
+        label = " ".join(f"{name}={text}" for name, (text, _) in zip(names, values, strict=True))
+        methods[label] = recipe_of(vars(options) | chosen, encoding, rows)
+    if len(methods) > _MOST:
+        raise SettingError(f"that makes {len(methods):,} settings, and {_MOST:,} are the most")
+    return methods
+
+
+def _in_units(metric: Metric | None, encoding: Encoding) -> Metric | None:
+    """Return the metric in the target's own units, which networks see standardised."""
+    target = encoding.target
+    if target.classes:
+        return metric
+    chosen = metric or BY_NAME["rmse"]
+    assert isinstance(chosen, Metric)
+    score = chosen.f
+
+    def f(t: Array, p: Array) -> float:
+        return score(*(target.mean + target.scale * each.astype(np.float64) for each in (t, p)))
+
+    return replace(chosen, f=f)
+
+
+def _check_picture(path: Path) -> None:
+    """Refuse, before training, a picture that cannot be drawn or written."""
+    if path.suffix.lower() not in _PICTURES:
+        raise SettingError(f"--plot {path}: the name must end in {', '.join(_PICTURES)}")
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise FileError(f"cannot write {path}: there is no such directory, or it is one")
+    plots.figure(1, 1)
