@@ -7,6 +7,7 @@ a better method can be told from a luckier seed.
 from seedbed import metrics, xor
 from seedbed.comparing.compare import compare
 from seedbed.comparing.comparison import Comparison, judge
+from seedbed.comparing.search import Search, Space, log_uniform, search, uniform
 from seedbed.comparing.verdict import Verdict
 from seedbed.errors import (
     DataError,
@@ -98,10 +99,12 @@ __all__ = [
     "Recipe",
     "Rprop",
     "Schedule",
+    "Search",
     "SeedbedError",
     "SeedbedWarning",
     "SettingError",
     "ShapeError",
+    "Space",
     "TableError",
     "Verdict",
     "absolute_error",
@@ -121,6 +124,7 @@ __all__ = [
     "leaky_relu",
     "lecun",
     "load",
+    "log_uniform",
     "metrics",
     "mish",
     "one_cycle",
@@ -128,6 +132,7 @@ __all__ = [
     "poisson",
     "quantile",
     "relu",
+    "search",
     "selu",
     "sigmoid",
     "silu",
@@ -138,6 +143,7 @@ __all__ = [
     "step_decay",
     "tanh",
     "train",
+    "uniform",
     "xor",
     "zeros",
 ]

@@ -23,9 +23,17 @@ from seedbed.arrays import Array, as_array, one_line
 from seedbed.errors import SettingError
 
 Words: TypeAlias = npt.NDArray[np.uint64]
-Use = Literal["init", "order", "dropout", "split", "test", "signs"]
+Use = Literal["init", "order", "dropout", "split", "test", "signs", "search"]
 
-_USES: dict[Use, int] = {"init": 1, "order": 2, "dropout": 3, "split": 4, "test": 5, "signs": 6}
+_USES: dict[Use, int] = {
+    "init": 1,
+    "order": 2,
+    "dropout": 3,
+    "split": 4,
+    "test": 5,
+    "signs": 6,
+    "search": 7,
+}
 _PIECE = 2**15
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)

@@ -176,15 +176,7 @@ class Comparison:
             columns["score"] += [None if math.isnan(s) else s for s in method.scores.tolist()]
             columns["status"] += [None] * n if method.status is None else method.status.tolist()
             columns["epochs"] += [None] * n if method.epochs is None else method.epochs.tolist()
-        try:
-            import polars
-        except ModuleNotFoundError:
-            try:
-                import pandas
-            except ModuleNotFoundError:
-                raise MissingDependencyError("polars", "cli") from None
-            return pandas.DataFrame(columns)
-        return polars.DataFrame(columns)
+        return frame_of(columns)
 
     def plot(self) -> Figure:
         """Return a picture: the scores by seed, and each pair's gains with their interval.
@@ -355,6 +347,22 @@ def _checked_scores(name: str, value: Any) -> Array:
     if np.isinf(scores).any():
         raise DataError(f"the scores of {name} hold an infinite one: mark a failed run with NaN")
     return scores
+
+
+def frame_of(columns: Mapping[str, list[Any]]) -> Any:
+    """Return a polars frame, or a pandas one where that is not there.
+
+    Raises: MissingDependencyError where neither is installed.
+    """
+    try:
+        import polars
+    except ModuleNotFoundError:
+        try:
+            import pandas
+        except ModuleNotFoundError:
+            raise MissingDependencyError("polars", "cli") from None
+        return pandas.DataFrame(columns)
+    return polars.DataFrame(columns)
 
 
 def _no_function(t: Array, p: Array) -> float:

@@ -67,7 +67,16 @@ def checked_methods(methods: Any) -> dict[str, Recipe]:
                 f"{seen[key]} and {name} are one and the same recipe: every run would be a tie"
             )
         seen[key] = name
-    tasks = {name: task_of(recipe) for name, recipe in checked.items()}
+    check_tasks(checked)
+    return checked
+
+
+def check_tasks(methods: Mapping[str, Recipe]) -> None:
+    """Refuse methods that predict different things.
+
+    Raises: SettingError.
+    """
+    tasks = {name: task_of(recipe) for name, recipe in methods.items()}
     for name, task in tasks.items():
         first = next(iter(tasks))
         if task != tasks[first]:
@@ -75,7 +84,6 @@ def checked_methods(methods: Any) -> dict[str, Recipe]:
                 f"{first} predicts {_words(*tasks[first])} and {name} {_words(*task)}: methods "
                 "that are compared must have the same targets"
             )
-    return checked
 
 
 def _words(task: Task, count: int) -> str:
