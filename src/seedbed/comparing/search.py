@@ -15,7 +15,7 @@ from seedbed import streams
 from seedbed.arrays import Array, checked_count, checked_number, one_line
 from seedbed.comparing.compare import compare
 from seedbed.comparing.comparison import Comparison, frame_of
-from seedbed.comparing.runs import Runs, Split, checked_methods, checked_metric
+from seedbed.comparing.runs import Runs, Split, check_tasks, checked_methods, checked_metric
 from seedbed.comparing.statistics import midranks
 from seedbed.errors import InterruptWarning, SettingError
 from seedbed.metrics import Metric
@@ -106,16 +106,20 @@ class Space:
     @property
     def size(self) -> int | None:
         """How many settings there are; None where numbers are drawn."""
-        if any(isinstance(choice, Uniform) for choice in self.choices.values()):
-            return None
-        return math.prod(len(choice) for choice in self.choices.values())  # type: ignore[arg-type]
+        lists = self._lists()
+        return None if lists is None else math.prod(map(len, lists))
+
+    def _lists(self) -> list[list[Any]] | None:
+        lists = [choice for choice in self.choices.values() if isinstance(choice, list)]
+        return lists if len(lists) == len(self.choices) else None
 
     def settings(self, most: int, seed: int = 0) -> list[tuple[str, Recipe]]:
         """Return the settings with their names: all, where they are at most ``most``, or as many
         drawn from the seed's stream.
         """
-        if self.size is not None and self.size <= most:
-            return [self._setting(values) for values in product(*self.choices.values())]  # type: ignore[arg-type]
+        lists = self._lists()
+        if lists is not None and math.prod(map(len, lists)) <= most:
+            return [self._setting(values) for values in product(*lists)]
         found: dict[str, Recipe] = {}
         kinds = len(self.choices)
         key = streams.keys(np.array([seed], np.int64), "search")
@@ -175,6 +179,7 @@ class Search:
     recipe        its recipe
     confirmation  the winner against the baseline, from fresh seeds; None where the winner is the
                   baseline itself, or the search was cut short
+    size          how many settings the space has; None where numbers are drawn
     runs          how many runs the search took, and how many the confirmation
     interrupted   whether it was cut short
     """
@@ -183,6 +188,7 @@ class Search:
     winner: str
     recipe: Recipe
     confirmation: Comparison | None
+    size: int | None
     runs: tuple[int, int]
     interrupted: bool
 
@@ -201,7 +207,10 @@ class Search:
         return frame_of(columns)
 
     def __str__(self) -> str:
-        lines = [f"{len(self.trials)} settings in {self.runs[0]:,} runs; last left: {self.winner}"]
+        count = f"{len(self.trials)}"
+        if self.size is not None and self.size > len(self.trials):
+            count += f" of {self.size:,}"
+        lines = [f"{count} settings in {self.runs[0]:,} runs; last left: {self.winner}"]
         if self.confirmation is None:
             lines.append(
                 "the search was cut short, so nothing is confirmed"
@@ -270,7 +279,9 @@ def search(
         if baseline is None:
             raise SettingError("recipes by name need a baseline=sb.Recipe(…) to hold them against")
     recipes = checked_methods(settings)
-    checked_methods({"winner": next(iter(recipes.values()))} | {"baseline ": baseline})
+    if not isinstance(baseline, Recipe):
+        raise SettingError(f"baseline must be a sb.Recipe, not {one_line(baseline)}")
+    check_tasks({"the baseline": baseline, **recipes})
     metric = checked_metric(metric, baseline)
     first = _first_seeds(len(recipes), budget)
     runs = Runs(recipes, X, Y, metric, split, test, progress, threads)
@@ -313,7 +324,10 @@ def search(
     confirmed = 0
     if confirmation is not None:
         confirmed = sum(len(method.seeds) for method in confirmation.methods.values())
-    return Search(trials, winner.name, winner.recipe, confirmation, (taken, confirmed), interrupted)
+    size = space.size if isinstance(space, Space) else len(recipes)
+    return Search(
+        trials, winner.name, winner.recipe, confirmation, size, (taken, confirmed), interrupted
+    )
 
 
 def _cost(settings: int, first: int) -> int:
