@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from seedbed.arrays import Array, one_line
 from seedbed.data import checked_inputs
-from seedbed.engines import choice, numpy_engine
+from seedbed.engines import choice
 from seedbed.engines.work import Status
 from seedbed.errors import DataError
 from seedbed.network import Network
@@ -20,6 +20,9 @@ from seedbed.recipe import Recipe
 
 if TYPE_CHECKING:
     from os import PathLike
+
+_AT_ONCE = 2**20
+"""How many predictions ``predict_mean`` holds at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,10 +147,13 @@ class Population:
                 "again with a lower learning rate or with clip_norm"
             )
         x = checked_inputs(X, self.network.inputs, self.theta.dtype)
-        total = np.zeros((len(x), self.network.outputs))
-        for _, rows, y in numpy_engine.outputs(self.network, self.theta[fitted], x):
-            total[rows] += self._predictions(y).sum(axis=0)
-        return (total / fitted.sum()).astype(self.theta.dtype)
+        members = self[fitted] if self._any_diverged else self
+        total = np.empty((len(x), self.network.outputs))
+        step = max(1, _AT_ONCE // (len(members) * self.network.outputs))
+        for start in range(0, len(x), step):
+            y = members.predict(x[start : start + step])
+            total[start : start + step] = y.sum(axis=0, dtype=np.float64)
+        return (total / len(members)).astype(self.theta.dtype)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the population to one file that ``seedbed.load`` reads; see ``seedbed.files``."""
@@ -175,10 +181,6 @@ class Population:
     def _is_quick(self) -> bool:
         one = len(self) == 1 and self.theta.flags.carray
         return one and self.recipe.engine == "compiled" and choice.numba_is_there()
-
-    def _predictions(self, y: Array) -> Array:
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self.recipe.loss.predict(self.recipe.loss.seen(y))
 
     def __repr__(self) -> str:
         names, counts = np.unique(self.status, return_counts=True)

@@ -269,7 +269,7 @@ def _checked_start(start: Any, members: int, recipe: Recipe) -> Array:
     if given.dtype.kind not in "fiu":
         raise DataError(f"start holds {given.dtype} values; it needs numbers, or a Population")
     with np.errstate(over="ignore"):
-        theta = np.atleast_2d(given).astype(recipe.dtype)
+        theta = np.atleast_2d(given).astype(recipe.dtype, order="C")
     size = recipe.network.size
     if theta.shape not in ((members, size), (1, size)):
         raise ShapeError(

@@ -50,6 +50,7 @@ def test_public_names_are_listed_sorted_and_there():
         assert getattr(sb, name) is not None
     modules = {"arrays", "data", "engines", "errors", "formulas", "network", "population"}
     modules |= {"progress", "recipe", "streams", "training", "files", "tables", "cli"}
+    modules |= {"comparing", "plots"}
     visible = {name for name in vars(sb) if not name.startswith("_")} - modules
     assert visible == set(sb.__all__)
 

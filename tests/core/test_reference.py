@@ -310,7 +310,7 @@ def test_ctrl_c_is_looked_at_before_every_step(monkeypatch):
         return recipe.train(X, CLASSES, seeds=range(2))
 
     with monkeypatch.context() as patch:
-        patch.setattr("seedbed.training._interrupt", lambda: Entered(Pressed()))
+        patch.setattr("seedbed.training.interruptible", lambda: Entered(Pressed()))
         with pytest.warns(sb.InterruptWarning):
             population = train(50)
     ran = int(population.epochs[0])
@@ -333,7 +333,7 @@ def test_a_training_cut_short_goes_back_to_its_last_finite_loss(monkeypatch):
                 return len(asked) > checks
 
         with monkeypatch.context() as patch:
-            patch.setattr("seedbed.training._interrupt", lambda: Entered(Pressed()))
+            patch.setattr("seedbed.training.interruptible", lambda: Entered(Pressed()))
             with pytest.warns(sb.SeedbedWarning):
                 return sb.train(network, [[1e10], [2e10]], [0.0, 0.0], **given)
 

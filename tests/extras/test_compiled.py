@@ -347,6 +347,43 @@ def test_what_fades_becomes_0_in_kernels_alone(dtype, fewest):
     assert np.array(tiny, dtype) / 2 > 0  # here they are what they were
 
 
+@pytest.mark.parametrize("rows", [63, 64, 65, 130])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_wide_layers_are_numpys(rows, dtype):
+    """At 64 rows their products begin to be packed."""
+    rng = np.random.default_rng(rows)
+    x = rng.normal(size=(rows, 70))
+    given = {"loss": sb.squared_error, "optimizer": sb.SGD(0.001), "epochs": 3, "dtype": dtype}
+    a, b = (
+        sb.train(network(sb.tanh, (70, 410, 66, 1)), x, x[:, :1], engine=e, **given)
+        for e in ("numpy", "compiled")
+    )
+    assert apart(b.theta, a.theta) < (1e-6 if dtype == "float32" else 1e-13)
+
+
+def test_wide_layers_are_the_same_alone_and_in_company():
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(65, 70))
+    given = {"loss": sb.squared_error, "epochs": 2, "engine": "compiled"}
+    net = network(sb.tanh, (70, 410, 66, 1))
+    alone = sb.train(net, x, x[:, :1], seeds=[0], rows=[range(64)], **given)
+    company = sb.train(net, x, x[:, :1], seeds=[0, 1], rows=[range(64), range(65)], **given)
+    np.testing.assert_array_equal(alone.theta[0], company.theta[0])
+
+
+@pytest.mark.parametrize("made", [np.asfortranarray, lambda s: np.broadcast_to(s[0], s.shape)])
+def test_a_start_in_any_order_is_trained(made):
+    net = network(sb.tanh)
+    start = made(net.init(range(5), "float64"))
+    given = {"loss": sb.squared_error, "epochs": 9, "seeds": range(5), "dtype": "float64"}
+    a, b = (
+        sb.train(net, X, TARGETS["number"], start=start, engine=e, **given)
+        for e in ("numpy", "compiled")
+    )
+    assert (b.theta != start).any(axis=1).all()
+    np.testing.assert_allclose(b.theta, a.theta, rtol=1e-9, atol=1e-12)
+
+
 def test_gradients_that_overflow_are_clipped_all_the_same():
     given = {
         "loss": sb.squared_error,
@@ -579,6 +616,93 @@ def test_what_a_formula_uses_may_change(monkeypatch):
         np.testing.assert_allclose(b.theta, a.theta, rtol=1e-9, atol=1e-12)
 
 
+def seen(f, *engines):
+    """Return f at a few numbers by each engine."""
+    net = sb.Network(1, [sb.Dense(1, sb.Activation("mine", f, lambda z, a: np.ones_like(z)))])
+    x = np.array([[-2.0], [-0.5], [1 / 3], [0.9], [3.0]])
+    theta = np.array([[1.0, 0.0]])
+    return [choice.outputs(e, net, sb.squared_error, theta, x, False)[0, :, 0] for e in engines]
+
+
+def _single(z):
+    return 1.0 * z
+
+
+def _tenfold(z):
+    return 10.0 * z
+
+
+def _three(p, q, r):
+    return lambda z: p(z) + 2 * q(z) + 3 * r(z)
+
+
+def _named_ab(z, a, b):
+    return a - b * z
+
+
+def _named_ba(z, b, a):
+    return b - a * z
+
+
+def _calling(g):
+    return lambda z: g(z, a=1.0, b=2.0)
+
+
+def _whole(n):
+    return lambda z: z * n**-1
+
+
+FORMULAS = {
+    "callees in one order": _three(_single, _tenfold, _single),
+    "in another": _three(_single, _single, _tenfold),
+    "names in one order": _calling(_named_ab),
+    "the other": _calling(_named_ba),
+    "a whole number's power": _whole(4),
+    "a large whole number": lambda z: z * 2**70,
+    "larger still by powers": lambda z, ten=10: z * ten**20,
+    "either of two conditions": lambda z: z * ((z > -1) + (z < 1)),
+    "both": lambda z: z * ((z > -1) * (z < 1)),
+    "with signs": lambda z: z * ((z > -1) & (z < 1)) + z * ((z < -1) | (z > 2)),
+    "one counted": lambda z: 1 + 2 * (z > 0) - (z > 0.5),
+    "powers": lambda z: z**2 + z**3 - z**4 + z**0 + z**5,
+}
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_formulas_mean_the_same_to_both(name):
+    a, b = seen(FORMULAS[name], "numpy", "compiled")
+    np.testing.assert_allclose(b, a, rtol=1e-12)
+
+
+def _raising(z):
+    if len(FORMULAS) > 3:
+        raise ValueError
+    return z
+
+
+def _importing(z):
+    import numpy as n
+
+    return n.tanh(z)
+
+
+REFUSED = {
+    "raises errors": _raising,
+    "imports": _importing,
+    "given by name alone": lambda z, *, k=1.0: z * k,
+    "uses np.clip": lambda z: np.clip(z, 0, 1),
+    "no number": lambda z, g=X: z * g[0],
+    "compile": lambda z: (z > 0) - (z < 0),
+    "compile the": lambda z: z if z > 0 else 0 * z,
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_what_would_not_mean_the_same_is_refused(why):
+    with pytest.raises(sb.FormulaError, match=why):
+        seen(REFUSED[why], "compiled")
+
+
 def test_what_cannot_be_told_apart_on_disk_is_refused():
     table = np.arange(3.0)
     unit = sb.Activation("table", lambda z: z * table[0], lambda z, a: z)
@@ -603,7 +727,8 @@ def test_predictions_are_the_same_alone_and_in_company():
             np.testing.assert_array_equal(population[3].predict(X[:rows])[0], whole[3, :rows])
 
 
-def test_broken_files_on_disk_are_compiled_anew(tmp_path):
+@pytest.mark.parametrize("broken", ["emptied", "overwritten", "a byte changed", "cut short"])
+def test_broken_files_on_disk_are_compiled_anew(tmp_path, broken):
     def process():
         done = subprocess.run(
             [sys.executable, "-c", PREDICT],
@@ -615,10 +740,15 @@ def test_broken_files_on_disk_are_compiled_anew(tmp_path):
         return done.stdout
 
     before = process()
-    for path in tmp_path.rglob("*"):
-        if path.is_file():
-            path.write_bytes(b"" if path.suffix == ".nbi" else b"broken")
-    assert process() == before
+    for kind in ("*.nbc", "*.nbi"):
+        paths = list(tmp_path.rglob(kind))
+        assert len(paths) > 3
+        for path in paths:
+            content = bytearray(path.read_bytes())
+            content[len(content) // 2] ^= 255
+            changed = {"emptied": b"", "overwritten": b"broken", "cut short": content[:100]}
+            path.write_bytes(changed.get(broken, content))
+        assert process() == before
 
 
 PREDICT = """

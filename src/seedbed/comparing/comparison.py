@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -158,6 +156,8 @@ class Comparison:
 
     def to_json(self) -> str:
         """Return ``to_dict`` as JSON; numbers that are not finite are null."""
+        import json
+
         return json.dumps(_finite(self.to_dict()), indent=2, allow_nan=False)
 
     def to_frame(self) -> Any:
@@ -246,6 +246,8 @@ class Comparison:
         return f"<Comparison of {len(self.methods)} methods by {self.metric.name}: {counts}>"
 
     def _repr_html_(self) -> str:
+        import html
+
         headers, rows = self.table()
 
         def row(cells: Sequence[str], tag: str) -> str:

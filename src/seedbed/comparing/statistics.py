@@ -11,7 +11,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -247,6 +246,8 @@ def pairs_needed(d: Array, alpha: float) -> int | None:
     share = float((averages > 0).mean() + (averages == 0).mean() / 2)
     if abs(share - 0.5) < 1e-3:
         return None
+    from statistics import NormalDist  # slow to load, and seldom needed
+
     z = NormalDist().inv_cdf
     return math.ceil((z(1 - alpha / 2) + z(POWER)) ** 2 / (3 * (share - 0.5) ** 2))
 

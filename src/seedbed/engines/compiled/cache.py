@@ -7,8 +7,10 @@ of the code itself, of all that it calls, of the numbers it holds, and of this e
 
 from __future__ import annotations
 
+import dis
 import hashlib
 import os
+import pickle
 import platform
 import types as python
 from contextlib import suppress
@@ -17,8 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.core.caching import (
+    CompileResultCacheImpl,
+    FunctionCache,
+    IndexDataCacheFile,
+    _CacheLocator,
+)
 from numba.misc.appdirs import AppDirs
+
+from seedbed.engines import work
 
 
 def directory() -> Path:
@@ -40,7 +49,8 @@ def can_keep() -> bool:
 def _engine() -> bytes:
     """Return the digest of this engine's own code."""
     hasher = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    for file in (*files, Path(work.__file__)):
         hasher.update(file.read_bytes())
     hasher.update(f"{platform.python_version()} {np.__version__}".encode())
     return hasher.digest()
@@ -49,31 +59,53 @@ def _engine() -> bytes:
 def digest(*parts: Any) -> str:
     """Return a digest of functions (with all that they call and hold), numbers and names."""
     hasher = hashlib.sha256(_engine())
+    begun: dict[int, int] = {}
     for part in parts:
-        _add(hasher, part, set())
+        _add(hasher, part, begun)
     return hasher.hexdigest()[:32]
 
 
-def _add(hasher: Any, part: Any, begun: set[int]) -> None:
+def _add(hasher: Any, part: Any, begun: dict[int, int]) -> None:
+    """Add a part, with its kind and length, so that no two lists of parts read the same.
+
+    ``begun`` numbers the functions met so far, by identity: one that is met again is that number.
+    """
+
+    def put(kind: str, content: bytes) -> None:
+        hasher.update(f"{kind} {len(content)}:".encode() + content)
+
     part = getattr(part, "py_func", part)
     if isinstance(part, python.FunctionType):
-        if id(part) in begun:
+        known = id(part) in begun
+        put("function", str(begun.setdefault(id(part), len(begun))).encode())
+        if known:
             return
-        begun.add(id(part))
-        held = [cell.cell_contents for cell in part.__closure__ or ()]
         _add(hasher, part.__code__, begun)
-        for value in (*held, *(part.__defaults__ or ())):
-            _add(hasher, value, begun)
-        for name in part.__code__.co_names:
+        cells = [cell.cell_contents for cell in part.__closure__ or ()]
+        _add(hasher, (*cells, *(part.__defaults__ or ())), begun)
+        for name in globals_of(part.__code__):
+            _add(hasher, name, begun)
             _add(hasher, part.__globals__.get(name), begun)
     elif isinstance(part, python.CodeType):
-        hasher.update(part.co_code)
-        for value in (*part.co_consts, *part.co_names, *part.co_freevars):
-            _add(hasher, value, begun)
+        put("code", part.co_code)
+        counts = (part.co_argcount, part.co_posonlyargcount, part.co_kwonlyargcount)
+        names = (part.co_names, part.co_varnames, part.co_freevars, part.co_cellvars)
+        _add(hasher, (*counts, *map(repr, names)), begun)
+        _add(hasher, part.co_consts, begun)
+    elif isinstance(part, tuple):
+        put("tuple", str(len(part)).encode())
+        for each in part:
+            _add(hasher, each, begun)
     elif isinstance(part, python.ModuleType):
-        hasher.update(part.__name__.encode())
+        put("module", part.__name__.encode())
     else:
-        hasher.update(f"{type(part).__name__} {part!r}\n".encode())
+        put(type(part).__name__, repr(part).encode())
+
+
+def globals_of(code: python.CodeType) -> list[str]:
+    """Return the names that the code looks up in its module, sorted."""
+    read = {step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"}
+    return sorted(read)
 
 
 class _Place(_CacheLocator):
@@ -90,6 +122,21 @@ class _Place(_CacheLocator):
         return self.stamp
 
 
+class _Files(IndexDataCacheFile):
+    """Numba's files, with a checksum before the data: broken code would end the process."""
+
+    def _load_data(self, name: str) -> Any:
+        content = Path(self._data_path(name)).read_bytes()
+        if hashlib.sha256(content[32:]).digest() != content[:32]:
+            raise ValueError(f"{name} is broken")
+        return pickle.loads(content[32:])
+
+    def _save_data(self, name: str, data: Any) -> None:
+        content = self._dump(data)
+        with self._open_for_write(self._data_path(name)) as file:
+            file.write(hashlib.sha256(content).digest() + content)
+
+
 class Kept(FunctionCache):
     """Keeps a function's compiled code under a digest."""
 
@@ -103,6 +150,7 @@ class Kept(FunctionCache):
         self._impl_class = Impl
         super().__init__(py_func)
         self.stamp = stamp
+        self._cache_file = _Files(self._cache_path, self._impl.filename_base, stamp)
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
         return sig, codegen.magic_tuple(), self.stamp

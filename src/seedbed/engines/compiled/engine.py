@@ -44,20 +44,20 @@ def _kernel(name: str, dtype: np.dtype[Any]) -> Any:
     return compiled
 
 
-def _tell_of_compiling(dtype: np.dtype[Any], quiet: bool) -> None:
+def _tell_of_compiling(dtype: np.dtype[Any]) -> None:
     """Say once that the engine is being compiled, where it is not on disk."""
     if _told or _kernel("train", dtype)._cache.is_there():
         return
     _told.append(True)
-    if not quiet and sys.stderr is not None:
+    kept = f"it is kept in {cache.directory()}"
+    if not cache.can_keep():
+        kept = (
+            f"it cannot be kept, as {cache.directory()} cannot be written (NUMBA_CACHE_DIR names "
+            "another place)"
+        )
+    if sys.stderr is not None:
         print(
-            "seedbed: compiling the engine for this machine, about ten seconds; "
-            + (
-                f"it is kept in {cache.directory()}"
-                if cache.can_keep()
-                else f"it cannot be kept, as {cache.directory()} cannot be written "
-                "(NUMBA_CACHE_DIR names another place)"
-            ),
+            f"seedbed: compiling the engine for this machine, about ten seconds; {kept}",
             file=sys.stderr,
         )
 
@@ -109,7 +109,6 @@ class Engine:
         self.W = lanes_of(self.dtype)
         self.fewest = fewest_for_lanes(network, self.dtype) if fewest is None else fewest
         penalized = bool(numbers.l1.any() or numbers.l2.any())
-        _tell_of_compiling(self.dtype, quiet)
         self.shape = shape_of(network)
         self.addresses = _addresses(
             network,
@@ -118,6 +117,8 @@ class Engine:
             rule=units.rule(plan.optimizer.rule, self.slots, len(numbers.optimizer), self.dtype),
             penalty=units.penalty(self.dtype) if penalized else 0,
         )
+        if not quiet:  # after the formulas: where one is refused, nothing else is compiled
+            _tell_of_compiling(self.dtype)
         self.method = records.Method(
             record_every=plan.record_every,
             recorded=-(-plan.epochs // plan.record_every),
@@ -149,10 +150,13 @@ class Engine:
             piece_rows(network, self.dtype, plan.most_rows, lanes) for lanes in (self.W, 1)
         )
         self._free: dict[tuple[int, int], list[Space]] = {}
+        self._flats: dict[int, Array] = {}  # the plan keeps the arrays themselves alive
 
     def run(self, state: State, epochs: range, stop: Stop) -> None:
         """Carry all running members through ``epochs``; when ``stop`` is set, end early."""
         none = np.empty(0, dtype=self.dtype)
+        written = [state.theta, state.before, *state.slots, state.train_loss]
+        assert all(array.flags.c_contiguous for array in written), "reshape(-1) would copy"
         slots = [*(slot.reshape(-1) for slot in state.slots), none, none]
         standing = records.Standing(
             theta=state.theta.reshape(-1),
@@ -206,7 +210,10 @@ class Engine:
             if plan.validation is not None:
                 held = self._rows(plan.validation, part, held_rows, None)
             free = self._free.setdefault((rows.n, held.n), [])
-            space = free.pop() if free else self._space(rows, held)
+            try:
+                space = free.pop()
+            except IndexError:
+                space = self._space(rows, held)
             work(rows, held, part, space)
             free.append(space)
 
@@ -234,14 +241,14 @@ class Engine:
         if data.rows is not None:
             own = np.ascontiguousarray(data.rows.of(members), dtype=np.int64).reshape(-1)
         if data.w is not None:
-            weights, mean = flat(data.w), np.empty(len(self.plan.seeds), dtype=self.dtype)
+            weights, mean = self._flat(data.w), np.empty(len(self.plan.seeds), dtype=self.dtype)
             mean[:] = data.w.mean()
             if data.rows is not None:
                 mean[members] = data.w[own.reshape(len(members), -1)].mean(axis=1)
         batch = min(batch_size or count, count)
         return records.Rows(
-            x=flat(data.x),
-            t=flat(data.t),
+            x=self._flat(data.x),
+            t=self._flat(data.t),
             w=weights,
             mean_weight=mean,
             own=own,
@@ -255,6 +262,11 @@ class Engine:
             weighed=data.w is not None,
             averaged=not self.addresses.classes,
         )
+
+    def _flat(self, array: Array) -> Array:
+        if id(array) not in self._flats:
+            self._flats[id(array)] = flat(array)
+        return self._flats[id(array)]
 
     def _factors(self, epochs: range, steps: int) -> Array:
         """Return the schedule's factor at each of an epoch's ``steps``, or one for all."""
@@ -310,7 +322,6 @@ def outputs(
     """
     dtype: np.dtype[Any] = theta.dtype
     W = lanes_of(dtype)
-    _tell_of_compiling(dtype, quiet=True)
     shape, addresses = shape_of(network), _addresses(network, loss, dtype)
     addresses = addresses._replace(classes=addresses.classes and seen)
     pieces = tuple(piece_rows(network, dtype, len(x), lanes) for lanes in (W, 1))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from seedbed.arrays import Array, Indices
 from seedbed.engines.compiled.groups import NEAR
-from seedbed.engines.compiled.products import PACK_MOST, PACK_ROWS
+from seedbed.engines.compiled.products import PACK_LEAST, PACK_MOST, PACK_ROWS
 from seedbed.engines.compiled.records import Room, Shape
 from seedbed.engines.compiled.units import numba_type
 from seedbed.engines.compiled.vectors import WIDTH
@@ -144,7 +144,7 @@ class Space:
             masks=each(*(cells * o * drops for o in layers)),
             delta=take(cells * widest * down),
             delta_below=take(cells * widest * down),
-            packed=take(3 * W * PACK_MOST if pieces[1] > PACK_ROWS else 0),
+            packed=take(3 * W * PACK_MOST if pieces[1] >= min(PACK_ROWS, PACK_LEAST) else 0),
             turned=take(turned * down if pieces[1] else 0),
             g=take(D * s * down),
             theta=take((3 * s if pieces[0] or near else 1) * D),

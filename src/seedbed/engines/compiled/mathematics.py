@@ -42,6 +42,7 @@ __all__ = [
     "log1p",
     "maximum",
     "minimum",
+    "nan",
     "ones_like",
     "pi",
     "power",
@@ -53,7 +54,7 @@ __all__ = [
 ]
 
 abs = absolute  # noqa: A001  # its name in NumPy
-e, inf, pi = np.e, np.inf, np.pi
+e, inf, nan, pi = np.e, np.inf, np.nan, np.pi
 
 
 @part
@@ -191,10 +192,13 @@ def log1p(x: Any) -> Any:
 @part
 def power(x: Any, k: Any) -> Any:
     """x^k = ±e^(k log |x|), for a number k; below 0 it is one only where k is whole."""
-    sign_ = 1.0 - 2.0 * (k % 2) if k % 1 == 0 else np.nan
+    below = 1.0 - 2.0 * (k % 2) if k % 1 == 0 else np.nan
     y = exp(k * log(absolute(x)))
-    y = where(x < 0.0, sign_ * y, y)
-    return y if k != 0 else full_like(x, 1.0)
+    y = where(x < 0.0, below * y, y)
+    # chosen without branches, so that a power which is the same all along is taken once
+    y = where(full_like(x, 1.0 if k == 2.0 else 0.0), x * x, y)
+    y = where(full_like(x, 1.0 if k == 3.0 else 0.0), x * x * x, y)
+    return where(full_like(x, 1.0 if k == 0.0 else 0.0), full_like(x, 1.0), y)
 
 
 @overload(operator.pow)

@@ -21,7 +21,6 @@ from llvmlite import ir
 from numba import njit
 from numba.core import cgutils, types
 from numba.core.ccallback import CFunc
-from numba.core.errors import NumbaError
 from numba.extending import intrinsic
 
 from seedbed.engines.compiled import cache, mathematics, products
@@ -136,9 +135,15 @@ def normalise(context: Any, address: Any, y: Any, out: Any, B: Any, O: Any, s: A
 # ---------------------------------------------------------------- formulas for vectors
 
 
+_NUMPY: Any = python.ModuleType("numpy")
+"""What ``np`` is exchanged for: ``mathematics``' public names, and no others."""
+for _name in mathematics.__all__:
+    setattr(_NUMPY, _name, getattr(mathematics, _name))
+
+
 def for_vectors(function: Callable[..., Any]) -> Any:
     """Return ``function`` compiled for vectors, with all the functions that it calls."""
-    return _translated(function, mathematics, {})
+    return _translated(function, _NUMPY, {})
 
 
 def for_scalars(function: Callable[..., Any]) -> Any:
@@ -163,29 +168,59 @@ def _translated(function: Callable[..., Any], numpy: Any, done: dict[Any, Any]) 
             return compiled
         if value is numpy.abs:
             return value
-        # what a digest can tell apart, so that code kept on disk is never that of other values
-        if value is math or isinstance(value, bool | int | float | np.number):
+        # what a digest can tell apart, so that code kept on disk is never that of other values;
+        # whole numbers of formulas become fractions, as compiled ones wrap, and round down
+        if value is math or isinstance(value, bool | float | np.float32 | np.float64):
             return value
+        if isinstance(value, int | np.integer):
+            return float(value) if fractions else value
         raise FormulaError(f"it uses {name}, which is no number, no function and not NumPy")
 
-    code = function.__code__
-    read = {step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"}
-    found = {n: function.__globals__[n] for n in read if n in function.__globals__}
-    if "abs" in read - set(found):
+    code, fractions = function.__code__, numpy is not np
+    _check_code(code, function.__globals__, numpy)
+    found = {
+        n: function.__globals__[n] for n in cache.globals_of(code) if n in function.__globals__
+    }
+    if "abs" in code.co_names and "abs" not in found:
         found["abs"] = numpy.abs
     closure = tuple(
         python.CellType(exchanged(name, cell.cell_contents))
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True)
     )
+    defaults = tuple(exchanged("a default", value) for value in function.__defaults__ or ())
     copy = python.FunctionType(
-        code,
+        code.replace(co_consts=tuple(map(_as_fraction, code.co_consts))) if fractions else code,
         {"__name__": __name__} | {name: exchanged(name, value) for name, value in found.items()},
         function.__name__,
-        function.__defaults__,
+        defaults or None,
         closure,
     )
     done[function] = part(copy)
     return done[function]
+
+
+def _as_fraction(constant: Any) -> Any:
+    return float(constant) if type(constant) is int else constant
+
+
+def _check_code(code: python.CodeType, module: dict[str, Any], numpy: Any) -> None:
+    """Refuse what compiles but does not mean the same, and name what is not there.
+
+    Raises: FormulaError.
+    """
+    steps = {step.opname for step in dis.get_instructions(code)}
+    if "RAISE_VARARGS" in steps:
+        raise FormulaError("it raises errors")
+    if "IMPORT_NAME" in steps:
+        raise FormulaError("it imports")
+    if code.co_kwonlyargcount:
+        raise FormulaError("it has arguments that are given by name alone")
+    if numpy is np or np not in [module.get(name) for name in cache.globals_of(code)]:
+        return
+    others = vars(math) if math in module.values() else module
+    for name in code.co_names:
+        if hasattr(np, name) and not hasattr(numpy, name) and name not in others:
+            raise FormulaError(f"it uses np.{name}")
 
 
 # ---------------------------------------------------------------- loops over arrays
@@ -313,7 +348,9 @@ def _named(what: str) -> Iterator[None]:
     """Turn what Numba says of a formula that it cannot compile into one line."""
     try:
         yield
-    except (NumbaError, FormulaError, AttributeError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:
         said = [line.strip() for line in str(error).splitlines() if line.strip()]
         why = next((line for line in said if "Unknown attribute" in line or "No impl" in line), "")
         why = str(error) if isinstance(error, FormulaError) else why

@@ -68,6 +68,21 @@ class _VectorModel(models.PrimitiveModel):
         super().__init__(manager, vector, _llvm(vector))
 
 
+class Mask(Vector):
+    """What a comparison gives: 1 where it holds, else 0. As NumPy's booleans, two of them add up
+    to "or" and multiply to "and"; with numbers they count as numbers.
+    """
+
+    def __init__(self, dtype: types.Float) -> None:
+        super().__init__(dtype)
+        self.name = f"mask({dtype})"
+
+
+@register_model(Mask)
+class _MaskModel(_VectorModel):
+    pass
+
+
 def _llvm(vector: Vector) -> ir.VectorType:
     number = ir.FloatType() if vector.dtype is types.float32 else ir.DoubleType()
     return ir.VectorType(number, vector.count)
@@ -126,8 +141,14 @@ def _store(builder: Any, address: Any, value: Any) -> None:
 # ---------------------------------------------------------------- arithmetic, elementwise
 
 
-def _arithmetic(op: Any, emit: Callable[[Any, Any, Any], Any]) -> None:
-    """Define ``op`` for two vectors, or for a vector and a number on either side."""
+def _arithmetic(
+    op: Any, emit: Callable[[Any, Any, Any], Any], masks: Any = Vector, numbers: Any = Vector
+) -> None:
+    """Define ``op`` for two vectors, or for a vector and a number on either side.
+
+    It makes a vector of the kind ``numbers``, or of two masks one of the kind ``masks``; None is
+    where there is no such thing.
+    """
 
     class Typing(AbstractTemplate):
         key = op
@@ -135,9 +156,10 @@ def _arithmetic(op: Any, emit: Callable[[Any, Any, Any], Any]) -> None:
         def generic(self, args: Any, kws: Any) -> Any:
             vectors = [a for a in args if isinstance(a, Vector)]
             fits = all(isinstance(a, Vector | types.Number) for a in args)
-            if len(args) == 2 and vectors and fits and len(set(vectors)) == 1:
-                return signature(vectors[0], *args)
-            return None
+            if len(args) != 2 or not fits or len({vector.dtype for vector in vectors}) != 1:
+                return None
+            kind = masks if all(isinstance(a, Mask) for a in args) else numbers
+            return None if kind is None else signature(kind(vectors[0].dtype), *args)
 
     infer_global(op)(Typing)
 
@@ -161,10 +183,21 @@ def _comparison(sign: str) -> Callable[[Any, Any, Any], Any]:
     return emit
 
 
-_arithmetic(operator.add, lambda builder, x, y: builder.fadd(x, y))
-_arithmetic(operator.sub, lambda builder, x, y: builder.fsub(x, y))
-_arithmetic(operator.mul, lambda builder, x, y: builder.fmul(x, y))
+def _either(builder: Any, x: Any, y: Any) -> Any:
+    return builder.select(builder.fcmp_ordered(">", x, y), x, y)
+
+
+def _sum(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    return _either(builder, *args)
+
+
+_arithmetic(operator.add, lambda builder, x, y: builder.fadd(x, y), masks=Mask)
+lower_builtin(operator.add, Mask, Mask)(_sum)
+_arithmetic(operator.sub, lambda builder, x, y: builder.fsub(x, y), masks=None)
+_arithmetic(operator.mul, lambda builder, x, y: builder.fmul(x, y), masks=Mask)
 _arithmetic(operator.truediv, lambda builder, x, y: builder.fdiv(x, y))
+_arithmetic(operator.and_, lambda builder, x, y: builder.fmul(x, y), masks=Mask, numbers=None)
+_arithmetic(operator.or_, _either, masks=Mask, numbers=None)
 for _op, _sign in (
     (operator.lt, "<"),
     (operator.le, "<="),
@@ -173,13 +206,13 @@ for _op, _sign in (
     (operator.eq, "=="),
     (operator.ne, "!="),
 ):
-    _arithmetic(_op, _comparison(_sign))  # 1 where it holds, else 0
+    _arithmetic(_op, _comparison(_sign), masks=Mask, numbers=Mask)
 
 
 @infer_global(operator.neg)
 class _Negation(AbstractTemplate):
     def generic(self, args: Any, kws: Any) -> Any:
-        return signature(args[0], args[0]) if isinstance(args[0], Vector) else None
+        return signature(args[0], args[0]) if type(args[0]) is Vector else None
 
 
 @lower_builtin(operator.neg, Vector)
@@ -202,7 +235,7 @@ def _elementwise(emit: Callable[..., Any], operands: int) -> Any:
             ]
             return emit(builder, *values)
 
-        return vectors[0](*kinds), lower
+        return Vector(vectors[0].dtype)(*kinds), lower
 
     if operands == 1:
         return intrinsic(lambda context, x: typed(x))
