@@ -26,8 +26,6 @@ if hasattr(os, "sched_setaffinity"):
 
 import argparse
 import datetime
-import importlib.metadata
-import platform
 import statistics
 import subprocess
 import tempfile
@@ -38,12 +36,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from machine import described
 
 import seedbed as sb
 
 ROUNDS = 5
 SECONDS = 0.5
 """How long each takes in a round, about."""
+PACKAGES = ("numpy", "numba", "llvmlite", "torch", "jax", "scikit-learn")
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
@@ -527,19 +527,6 @@ def prediction():
     return [*lines, "", f"A million rows of 30 inputs (120 MB): {'; '.join(cells)}.", ""]
 
 
-def machine():
-    cpu, info = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
-    if info.exists():
-        named = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        cpu = named[0].split(":")[1].strip() if named else cpu
-    packages = ("numpy", "numba", "llvmlite", "torch", "jax", "scikit-learn")
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
-    return (
-        f"{cpu}, {len(os.sched_getaffinity(0))} of its cores used, Python "
-        f"{platform.python_version()}, Seedbed {sb.__version__}, {versions}"
-    )
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=1, help="2 prints how two threads scale")
@@ -550,7 +537,8 @@ def main():
     page = [
         "# Seedbed beside its peers",
         "",
-        f"Printed by `python benchmarks/speed.py` on {datetime.date.today()}: {machine()}.",
+        f"Printed by `python benchmarks/speed.py` on {datetime.date.today()}: "
+        f"{described(*PACKAGES)}.",
         "",
         __doc__.split("\n\n")[2],
         "",

@@ -261,7 +261,9 @@ class Look:
 
     n         pairs seen
     crossed   whether |T| reached this look's critical value, for the first time
-    p         the chance, were there no difference, of crossing earlier, or of a |T| as large here
+    p         the level at which this look would just have crossed: the chance, were there no
+              difference, of crossing earlier or of a |T| as large here, over the share of the
+              level that may be spent by now
     level     that of an exact signed-rank test of these n pairs alone which rejects wherever this
               look does, and so of the interval that goes with it
     """
@@ -306,7 +308,8 @@ def look_at(
         allowed = math.floor(spent(alpha, n / looks[-1]) * (paths + 1) + 1e-9)
         before = int((~running).sum())
         critical = _critical(sums[running], allowed - before)
-        p = (before + int((sums[running] >= own).sum())) / (paths + 1) if own else 1.0
+        reached = before + int((sums[running] >= own).sum()) if own else paths + 1
+        p = min(1.0, reached / (paths + 1) / spent(1.0, n / looks[-1]))
         crossed = own >= critical
         done.append(Look(n, crossed, p, _level(ranks, critical)))
         if crossed and stop:

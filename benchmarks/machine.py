@@ -1,0 +1,21 @@
+"""What a table was printed on."""
+
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+
+import seedbed as sb
+
+
+def described(*packages):
+    """Return the processor, the cores used, and the versions of Python, Seedbed and packages."""
+    cpu, info = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
+    if info.exists():
+        named = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        cpu = named[0].split(":")[1].strip() if named else cpu
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
+    return (
+        f"{cpu}, {len(os.sched_getaffinity(0))} of its cores used, Python "
+        f"{platform.python_version()}, Seedbed {sb.__version__}, {versions}"
+    )
