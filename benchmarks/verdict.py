@@ -1,0 +1,158 @@
+"""How long it takes to tell two settings apart: prints verdict.md, and writes it.
+
+    pip install -e '.[bench]' && python benchmarks/verdict.py
+
+Two learning rates of a 64-32-10 network on scikit-learn's digits, 64 seeds each, every seed with a
+split of its own: Adam, batches of 64, 20 epochs, float32. Seedbed is timed from compare(...) to the
+verdict, with what it compiles on disk. The peers train one network after the other with the same
+rows, batch size, epochs and rates, and score it: their loop is timed for a few seeds in every
+round, and what 128 runs take is reckoned from that. One pinned core, one thread for everyone.
+"""
+
+import os
+import sys
+
+if "--pinned" not in sys.argv:  # thread counts are read when BLAS is loaded, so start over
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+    os.execv(sys.executable, [sys.executable, *sys.argv, "--pinned"])
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+import datetime
+import statistics
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from machine import described
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
+
+import seedbed as sb
+
+PAGE = Path(__file__).with_name("verdict.md")
+ROUNDS, SEEDS, FEW = 5, 64, 3
+RATES = {"lr 0.001": 0.001, "lr 0.0011": 0.0011}
+EPOCHS, BATCH, HIDDEN = 20, 64, 32
+X, Y = load_digits(return_X_y=True)
+X = (X / 16).astype("float32")
+
+
+def split(seed):
+    order = np.random.default_rng(seed).permutation(len(X))
+    return order[450:], order[:450]
+
+
+def seedbed(first, seeds):
+    network = sb.Network(64, [sb.Dense(HIDDEN, sb.relu), sb.Dense(10)])
+    recipes = {
+        name: sb.Recipe(
+            network=network,
+            loss=sb.cross_entropy,
+            optimizer=sb.Adam(rate),
+            epochs=EPOCHS,
+            batch_size=BATCH,
+        )
+        for name, rate in RATES.items()
+    }
+    return sb.compare(recipes, X, Y, first_seed=first, seeds=seeds, threads=1, progress=False)
+
+
+def scikit_learn(seed, rate):
+    train, test = split(seed)
+    model = MLPClassifier(
+        (HIDDEN,), learning_rate_init=rate, batch_size=BATCH, max_iter=EPOCHS, alpha=0.0,
+        tol=0.0, n_iter_no_change=EPOCHS + 1, random_state=seed,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X[train], Y[train])
+    return model.score(X[test], Y[test])
+
+
+def pytorch(seed, rate):
+    """Eager, the fused optimizer, batches as slices of rows shuffled once an epoch."""
+    torch.manual_seed(seed)
+    train, test = (torch.from_numpy(rows) for rows in split(seed))
+    x, y = torch.from_numpy(X), torch.from_numpy(Y)
+    x_train, y_train = x[train], y[train]
+    model = torch.nn.Sequential(
+        torch.nn.Linear(64, HIDDEN), torch.nn.ReLU(), torch.nn.Linear(HIDDEN, 10)
+    )
+    optimizer = torch.optim.Adam(model.parameters(), lr=rate, fused=True)
+    for _ in range(EPOCHS):
+        order = torch.randperm(len(x_train))
+        shuffled_x, shuffled_y = x_train[order], y_train[order]
+        for start in range(0, len(order), BATCH):
+            optimizer.zero_grad(set_to_none=True)
+            loss = torch.nn.functional.cross_entropy(
+                model(shuffled_x[start : start + BATCH]), shuffled_y[start : start + BATCH]
+            )
+            loss.backward()
+            optimizer.step()
+    with torch.no_grad():
+        return float((model(x[test]).argmax(dim=1) == y[test]).float().mean())
+
+
+def seconds(run):
+    began = time.perf_counter()
+    result = run()
+    return time.perf_counter() - began, result
+
+
+def main():
+    torch.set_num_threads(1)
+    peers = {"a scikit-learn loop": scikit_learn, "a PyTorch loop": pytorch}
+    seedbed(0, range(8)), scikit_learn(0, 0.001), pytorch(0, 0.001)  # warm
+    times = {name: [] for name in ("all", "adaptive", *peers)}
+    used, scores = [], {name: [] for name in ("Seedbed", *peers)}
+    for number in range(ROUNDS):
+        first = 100 * number
+        took, found = seconds(lambda first=first: seedbed(first, range(first, first + SEEDS)))
+        times["all"].append(took)
+        scores["Seedbed"] += found.methods["lr 0.001"].scores.tolist()
+        took, early = seconds(lambda first=first: seedbed(first, "adaptive"))
+        times["adaptive"].append(took)
+        used.append(early.pairs[0].n)
+        for name, peer in peers.items():
+            runs = [(seed, rate) for seed in range(first, first + FEW) for rate in RATES.values()]
+            took, got = seconds(lambda peer=peer, runs=runs: [peer(*run) for run in runs])
+            times[name].append(took / len(runs) * len(RATES) * SEEDS)
+            scores[name] += got[::2]
+    words = {
+        "all": f"Seedbed, all {SEEDS} seeds of both",
+        "adaptive": f"Seedbed, adaptive: {statistics.median(used):g} seeds (median)",
+    }
+    lines = [
+        "# Time to a verdict",
+        "",
+        f"Printed by `python benchmarks/verdict.py` on {datetime.date.today()}: "
+        f"{described('numpy', 'numba', 'torch', 'scikit-learn')}.",
+        "",
+        __doc__.split("\n\n")[2].strip(),
+        "",
+        "| | seconds: median | least | most | times Seedbed's (median of the rounds) |",
+        "|---|---|---|---|---|",
+    ]
+    for name, taken in times.items():
+        ratio = statistics.median(b / a for a, b in zip(times["all"], taken, strict=True))
+        cells = [f"{f(taken):.3g}" for f in (statistics.median, min, max)]
+        lines.append(f"| {words.get(name, name)} | {' | '.join(cells)} | {ratio:.3g} |")
+    shown = ", ".join(f"{name} {np.median(each):.3f}" for name, each in scores.items())
+    lines += [
+        "",
+        f"Accuracy at a rate of 0.001, medians: {shown}.",
+        "",
+        f"The last verdict: {found.sentences[0]}.",
+    ]
+    text = "\n".join(lines) + "\n"
+    print(text)
+    PAGE.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

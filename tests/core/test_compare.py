@@ -1,0 +1,507 @@
+"""compare() and search(): the runs are paired, the design is kept, and mistakes are named."""
+
+import dataclasses
+import json
+import math
+import os
+import signal
+import warnings
+
+import numpy as np
+import pytest
+
+import seedbed as sb
+from seedbed.comparing import compare as module
+from seedbed.comparing.runs import Runs
+
+RNG = np.random.default_rng(3)
+N = 60
+X = RNG.normal(size=(N, 4))
+NUMBERS = X @ [1.0, -2.0, 0.5, 0.0] + 0.3 * RNG.normal(size=N)
+CLASSES = (NUMBERS > 0).astype(int) + (NUMBERS > 1)
+
+
+def recipe(lr=0.05, hidden=6, outputs=1, **options):
+    given = {
+        "network": sb.Network(4, [sb.Dense(hidden, sb.tanh), sb.Dense(outputs)]),
+        "loss": sb.squared_error,
+        "optimizer": sb.Adam(lr),
+        "epochs": 15,
+        "engine": "numpy",
+    }
+    return sb.Recipe(**given | options)
+
+
+def classifier(lr=0.05, **options):
+    return recipe(lr, outputs=3, loss=sb.cross_entropy, **options)
+
+
+BY_RATE = {"good": recipe(0.05), "poor": recipe(0.0001)}
+ALIKE = {"one": recipe(0.05), "other": recipe(0.0501)}
+
+
+def test_a_better_method_is_found_as_soon_as_may_be():
+    found = sb.compare(BY_RATE, X, NUMBERS)
+    pair = found["good", "poor"]
+    assert (pair.verdict, pair.better, pair.n) == (sb.Verdict.BETTER, "good", 8)
+    assert pair.wins == 8
+    assert found.metric is sb.metrics.rmse
+    assert list(found.seeds) == list(range(8))
+    assert "good is better than poor: won 8 of 8 paired runs" in str(found)
+    assert found.rules.design == "adaptive"
+    assert "on this data set, split anew for each seed" in found.footer()
+
+
+def test_only_undecided_pairs_go_on():
+    methods = {"a": recipe(0.05), "b": recipe(0.0501), "bad": recipe(1e-5)}
+    looks = []
+    found = sb.compare(methods, X, NUMBERS, baseline="a", callbacks=[looks.append])
+    assert found["bad", "a"].n == 16  # 8 of 8 is not enough for one of two pairs
+    assert found["b", "a"].n > 16
+    assert len(found.methods["bad"].scores) == 16
+    assert len(found.methods["a"].scores) == found["b", "a"].n
+    assert [len(each.methods["a"].scores) for each in looks] == [8, 16, 32, 64][: len(looks)]
+    assert found["bad", "a"].differences.shape == (16,)
+
+
+def test_runs_are_those_of_train_with_the_same_rows():
+    """Trained together or not, from several looks, each score is what train() gives alone."""
+    methods = {**ALIKE, "wide": recipe(hidden=9)}
+    found = sb.compare(methods, X, NUMBERS, seeds=range(20))
+    runs = Runs(methods, X, NUMBERS, sb.metrics.rmse, "resampled", 0.25, False, None)
+    for name in methods:
+        for seed in (0, 7, 8, 19):
+            train, test = runs.rows(seed)
+            alone = methods[name].train(X, NUMBERS, seeds=seed, rows=[train])
+            expected = np.sqrt(((alone.predict(X[test])[0, :, 0] - NUMBERS[test]) ** 2).mean())
+            assert found.methods[name].scores[seed] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_seed_splits_the_same_for_all_and_differently_from_others():
+    runs = Runs(BY_RATE, X, NUMBERS, sb.metrics.rmse, "resampled", 0.25, False, None)
+    tests = [set(runs.rows(seed)[1]) for seed in range(20)]
+    assert all(len(test) == 15 for test in tests)
+    assert len({frozenset(test) for test in tests}) == 20
+    assert all(set(runs.rows(s)[0]) == set(range(N)) - tests[s] for s in range(20))
+    fixed = Runs(BY_RATE, X, NUMBERS, sb.metrics.rmse, "fixed", 0.25, False, None)
+    assert fixed.rows(3) is fixed.rows(4)
+    # over many seeds every row is about as often held out
+    often = np.zeros(N)
+    for seed in range(400):
+        often[runs.rows(seed)[1]] += 1
+    assert (abs(often / 400 - 0.25) < 0.1).all()
+
+
+def test_classes_are_split_in_their_shares():
+    runs = Runs(
+        {"a": classifier(), "b": classifier(0.1)}, X, CLASSES, sb.metrics.accuracy,
+        "resampled", 0.25, False, None,
+    )  # fmt: skip
+    for seed in range(5):
+        _, test = runs.rows(seed)
+        for number in range(3):
+            count = (number == CLASSES).sum()
+            assert (CLASSES[test] == number).sum() == round(0.25 * count)
+
+
+def test_splits_do_not_follow_validation_nor_order():
+    """Adding a validation share changes no split."""
+    held = {name: dataclasses.replace(r, validation=0.2) for name, r in BY_RATE.items()}
+    one, other = (
+        Runs(m, X, NUMBERS, sb.metrics.rmse, "resampled", 0.25, False, None)
+        for m in (BY_RATE, held)
+    )
+    np.testing.assert_array_equal(one.rows(5)[1], other.rows(5)[1])
+    found = sb.compare(held, X, NUMBERS, seeds=range(6))
+    assert np.isfinite(found.methods["good"].scores).all()
+
+
+def test_rows_of_ones_own_are_scored_on():
+    rows = (range(40), range(40, 60))
+    found = sb.compare(BY_RATE, X, NUMBERS, seeds=range(6), split=rows)
+    alone = BY_RATE["good"].train(X[:40], NUMBERS[:40], seeds=range(6))
+    expected = np.sqrt(((alone.predict(X[40:])[:, :, 0] - NUMBERS[40:]) ** 2).mean(axis=1))
+    np.testing.assert_allclose(found.methods["good"].scores, expected, rtol=1e-6)
+    assert found.rows == (40, 20)
+    assert "on this split" in found.scope
+    mask = np.arange(N) < 40
+    same = sb.compare(BY_RATE, X, NUMBERS, seeds=range(6), split=(mask, ~mask))
+    np.testing.assert_array_equal(same.methods["good"].scores, found.methods["good"].scores)
+    with pytest.raises(sb.SettingError, match="resampled splits alone"):
+        found.on_new_data("good", "poor")
+
+
+def test_failed_runs_are_kept_and_count_as_worst():
+    hot = recipe(optimizer=sb.SGD(1e3), loss=sb.squared_error)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it is told in the table, not warned of
+        found = sb.compare({"good": recipe(), "hot": hot}, X, NUMBERS)
+    pair = found["good", "hot"]
+    assert pair.better == "good"
+    assert pair.failed == (0, 8)
+    assert np.isinf(pair.differences).all()
+    assert math.isnan(pair.mean)
+    assert "good failed in 0 and hot in 8 of 8" in str(found)
+    assert "8 of 8" in str(found)
+    assert found.methods["hot"].failed == 8
+    assert json.loads(found.to_json())["methods"][1]["scores"] == [None] * 8
+
+
+def test_fixed_seeds_are_looked_at_once():
+    found = sb.compare(ALIKE, X, NUMBERS, seeds=[3, 1, 40, 7, 9, 11, 100, 5, 6])
+    assert found.rules.design == "fixed"
+    assert list(found.methods["one"].seeds) == [3, 1, 40, 7, 9, 11, 100, 5, 6]
+    few = sb.compare(BY_RATE, X, NUMBERS, seeds=range(5))
+    assert few["good", "poor"].verdict is sb.Verdict.CANNOT_JUDGE
+    assert few["good", "poor"].needed == 1
+
+
+def test_any_time_stops_when_it_knows():
+    found = sb.compare(BY_RATE, X, NUMBERS, seeds="anytime")
+    assert found["good", "poor"].n == 8
+    assert found["good", "poor"].p_adjusted == pytest.approx(9 / 256)
+
+
+def test_first_seed_is_where_counting_begins():
+    assert list(sb.compare(BY_RATE, X, NUMBERS, first_seed=90).seeds) == list(range(90, 98))
+
+
+def test_a_constant_metric_cannot_tell():
+    flat = sb.Metric("flat", lambda t, p: 1.0, True)
+    found = sb.compare(BY_RATE, X, NUMBERS, seeds=range(10), metric=flat)
+    assert found["good", "poor"].verdict is sb.Verdict.CANNOT_TELL
+    assert "all 10 paired runs are ties" in found.sentences[0]
+
+
+def test_delta_names_what_does_not_matter():
+    found = sb.compare(ALIKE, X, NUMBERS, delta=0.5)
+    assert found.pairs[0].verdict is sb.Verdict.TOO_CLOSE
+
+
+def test_structures_are_told_from_numbers():
+    assert recipe(0.1).structure == recipe(0.2, dropout=0.5, l2=0.1).structure
+    different = [
+        recipe(hidden=7), recipe(epochs=3), recipe(batch_size=5), recipe(optimizer=sb.SGD(0.1)),
+        recipe(clip_norm=1.0), recipe(schedule=sb.cosine()), recipe(dtype="float64"),
+        recipe(validation=0.1), recipe(loss=sb.huber()),
+        recipe(optimizer=sb.SGD(0.1, momentum=0.9, nesterov=True)),
+    ]  # fmt: skip
+    assert len({r.structure for r in different}) == len(different)
+    mine = [sb.Activation("tanh", f, sb.tanh.df) for f in (lambda z: z, lambda z: 2 * z)]
+    one, other = (recipe(network=sb.Network(4, [sb.Dense(6, unit), sb.Dense(1)])) for unit in mine)
+    assert one.structure != other.structure != recipe().structure
+
+
+# ---------------------------------------------------------------- cut short
+
+
+def test_ctrl_c_says_what_may_be_said_so_far():
+    def press(so_far):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.warns(sb.InterruptWarning, match="after 8 of 64 seeds"):
+        found = sb.compare(ALIKE, X, NUMBERS, callbacks=[press])
+    assert found.interrupted
+    assert found.rules.design == "adaptive"
+    assert found.pairs[0].n >= 8
+    assert "cut short" in str(found)
+
+
+def test_of_fixed_seeds_a_test_that_holds_at_any_time_is_left(monkeypatch):
+    whole, calls = Runs.extend, []
+
+    def extend(self, names, seeds):
+        calls.append(list(seeds))
+        if len(calls) == 2:
+            return False  # as after Ctrl-C
+        return whole(self, names, seeds)
+
+    monkeypatch.setattr(Runs, "extend", extend)
+    with pytest.warns(sb.InterruptWarning):
+        found = sb.compare(BY_RATE, X, NUMBERS, seeds=range(30))
+    assert calls == [list(range(8)), list(range(8, 16))]
+    assert found.rules.design == "anytime"
+    assert found["good", "poor"].p == pytest.approx(9 / 256)
+    monkeypatch.setattr(Runs, "extend", lambda *_: False)
+    with pytest.raises(KeyboardInterrupt):
+        sb.compare(BY_RATE, X, NUMBERS)
+
+
+def test_a_callback_may_end_it():
+    with pytest.warns(sb.InterruptWarning):
+        found = sb.compare(ALIKE, X, NUMBERS, seeds="anytime", callbacks=[lambda found: True])
+    assert found.pairs[0].n == 8
+
+
+# ---------------------------------------------------------------- what it can be turned into
+
+
+def test_a_comparison_as_page_and_words():
+    found = sb.compare({"<a>": recipe(), "b&": recipe(0.0001)}, X, NUMBERS, seeds=range(8))
+    page = found._repr_html_()
+    assert "&lt;a&gt;" in page
+    assert "<a>" not in page
+    words = json.loads(found.to_json())
+    assert words["pairs"][0]["verdict"] == "better"
+    assert words["pairs"][0]["n"] == 8
+    assert words["methods"][0]["seeds"] == list(range(8))
+    assert words["rows"] == {"train": 45, "test": 15}
+    assert repr(found) == "<Comparison of 2 methods by RMSE: 1 better>"
+    low, high = found.on_new_data("<a>", "b&")
+    assert low < found["<a>", "b&"].mean < high
+    assert found.on_new_data("b&", "<a>") == (-high, -low)
+    with pytest.raises(KeyError, match="no pair"):
+        found["<a>", "c"]
+
+
+def test_time_is_shared_by_epochs():
+    methods = {"short": recipe(epochs=5), "long": recipe(epochs=200)}
+    found = sb.compare(methods, X, NUMBERS, seeds=range(8))
+    assert 0 < found.methods["short"].seconds < found.methods["long"].seconds
+    assert (found.methods["long"].epochs == 200).all()
+
+
+# ---------------------------------------------------------------- metrics
+
+
+def test_metrics_by_hand():
+    t, p = np.array([0, 1, 1]), np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
+    assert sb.metrics.accuracy.f(t, p) == pytest.approx(2 / 3)
+    assert sb.metrics.log_loss.f(t, p) == pytest.approx(-np.log([0.9, 0.4, 0.8]).mean())
+    assert sb.metrics.auc.f(t, p) == 1.0
+    assert sb.metrics.auc.f(t, np.full((3, 2), 0.5)) == 0.5
+    t, p = np.array([[1.0], [3.0]]), np.array([[2.0], [3.5]])
+    assert sb.metrics.rmse.f(t, p) == pytest.approx(math.sqrt(1.25 / 2))
+    assert sb.metrics.mae.f(t, p) == 0.75
+    assert sb.metrics.r2.f(t, p) == pytest.approx(1 - 1.25 / 2)
+    assert sb.metrics.pinball(0.9).f(t, p) == pytest.approx((0.1 * 1 + 0.1 * 0.5) / 2)
+    assert sb.metrics.pinball(0.9).f(p, t) == pytest.approx((0.9 * 1 + 0.9 * 0.5) / 2)
+    assert [m.higher_is_better for m in (sb.metrics.auc, sb.metrics.rmse)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "metric", [sb.metrics.accuracy, sb.metrics.log_loss, sb.metrics.auc], ids=lambda m: m.name
+)
+def test_networks_of_one_output_and_of_two_are_scored_alike(metric):
+    two = (NUMBERS > 0).astype(int)
+    methods = {
+        "one": recipe(0.01, loss=sb.binary_cross_entropy, epochs=300),
+        "two": recipe(0.01, loss=sb.cross_entropy, outputs=2, epochs=300),
+    }
+    found = sb.compare(methods, X, two, metric=metric, seeds=range(6))
+    assert np.median(found.methods["one"].scores) == pytest.approx(
+        np.median(found.methods["two"].scores), abs=0.25
+    )
+    if metric.higher_is_better:
+        assert np.median(found.methods["one"].scores) > 0.8
+
+
+def test_labels_and_many_numbers_are_scored():
+    both = np.stack([NUMBERS > 0, NUMBERS > 1], axis=1).astype(int)
+    labels = {n: recipe(lr, outputs=2, loss=sb.binary_cross_entropy) for n, lr in RATES.items()}
+    for metric in (None, sb.metrics.log_loss, sb.metrics.auc):
+        found = sb.compare(labels, X, both, metric=metric, seeds=range(6))
+        assert np.isfinite(found.methods["a"].scores).all()
+    many = {n: recipe(lr, outputs=2) for n, lr in RATES.items()}
+    for metric in (None, sb.metrics.r2, sb.metrics.mae, sb.metrics.pinball(0.2)):
+        found = sb.compare(many, X, X[:, :2], metric=metric, seeds=range(6))
+        assert np.isfinite(found.methods["a"].scores).all()
+
+
+RATES = {"a": 0.05, "b": 0.001}
+
+
+def test_a_metric_of_ones_own_sees_targets_and_predictions():
+    shapes = set()
+
+    def f(t, p):
+        shapes.add((t.shape, p.shape))
+        return float(np.abs(t - p).max())
+
+    largest = sb.Metric("largest error", f, higher_is_better=False)
+    found = sb.compare(BY_RATE, X, NUMBERS, metric=largest, seeds=range(6))
+    assert shapes == {((15, 1), (15, 1))}
+    assert found["good", "poor"].better == "good"
+
+
+# ---------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("methods", "said"),
+    [
+        ({}, "there are no methods; a comparison needs at least two"),
+        ({"a": recipe()}, "there is 1 method"),
+        ([recipe(), recipe()], "methods must be a dict"),
+        ({"a": recipe(), "b": 3}, "methods must be a dict"),
+        ({"a": recipe(), "b": recipe()}, "a and b are one and the same recipe"),
+        ({"a": recipe([0.1, 0.2]), "b": recipe()}, "a gives lr one a member"),
+        ({"a": recipe(), "b": classifier()}, "a predicts 1 number and b 3 classes"),
+        ({"a": recipe(), "b": recipe(outputs=2)}, "a predicts 1 number and b 2 numbers"),
+    ],
+)
+def test_methods_that_cannot_be_compared_are_refused(methods, said):
+    with pytest.raises(sb.SeedbedError, match=said):
+        sb.compare(methods, X, NUMBERS)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"metric": "rmse"}, "metric must be such as sb.metrics.accuracy, not 'rmse'"),
+        ({"metric": max}, r"wrap a function of your own in sb.Metric\(name, function, higher_is"),
+        ({"metric": sb.metrics.accuracy}, "accuracy scores classes and labels.*use RMSE, R², MAE"),
+        ({"seeds": "often"}, "seeds must be 'adaptive', 'anytime' or the seeds"),
+        ({"seeds": [1, 1, 2]}, "seeds names one twice"),
+        ({"seeds": []}, "seeds must be a whole number or a sequence"),
+        ({"seeds": [-1]}, "seed -1"),
+        ({"first_seed": -1}, "first_seed must be a whole number"),
+        ({"split": "random"}, "split must be 'resampled', 'fixed' or"),
+        ({"split": ([0, 1], [1, 2])}, r"row 1 is among the train rows and the test rows"),
+        ({"split": ([0, 1], [])}, "the test rows are \\[\\]"),
+        ({"split": ([0, 1], [60])}, "the test rows name row 60; X has rows 0 to 59"),
+        ({"split": ([0, 1],)}, "split must be"),
+        ({"split": (np.ones(3, bool), [4])}, "the train rows are booleans of shape"),
+        ({"test": 0}, "invalid test: 0"),
+        ({"test": 1.5}, "invalid test"),
+        ({"alpha": 0}, "invalid alpha"),
+        ({"baseline": "x"}, "baseline 'x' is none of the methods: good, poor"),
+        ({"metric": sb.Metric("none", lambda t, p: None, True)}, "the metric none gave None for"),
+        ({"metric": sb.Metric("nan", lambda t, p: np.nan, True)}, "gave nan for seed 0"),
+    ],
+)
+def test_what_cannot_be_meant_is_named(given, said):
+    with pytest.raises(sb.SeedbedError, match=said):
+        sb.compare(BY_RATE, X, NUMBERS, **given)
+
+
+def test_data_are_checked_before_anything_is_trained(monkeypatch):
+    monkeypatch.setattr(module.Runs, "extend", None)
+    for x, y, said in (
+        (X[:, :3], NUMBERS, "X has shape"),
+        (X, NUMBERS[:5], "Y has shape"),
+        (X, [math.nan] * N, "Y holds nan"),
+        (X[:1], NUMBERS[:1], "1 rows cannot be split"),
+    ):
+        with pytest.raises(sb.SeedbedError, match=said):
+            sb.compare(BY_RATE, x, y)
+    soft = np.full((N, 3), 1 / 3)
+    with pytest.raises(sb.DataError, match="Y holds probabilities between 0 and 1"):
+        sb.compare({"a": classifier(), "b": classifier(0.1)}, X, soft)
+
+
+def test_metrics_say_what_they_lack():
+    with pytest.raises(sb.SettingError, match="higher_is_better of the metric m must be True"):
+        sb.Metric("m", max, "yes")
+    with pytest.raises(sb.SettingError, match="f must be a function"):
+        sb.Metric("m", 3, True)
+    with pytest.raises(sb.DataError, match="AUC needs rows of at least two classes"):
+        sb.metrics.auc.f(np.zeros(3, int), np.full((3, 2), 0.5))
+    with pytest.raises(sb.DataError, match="R² needs targets that differ"):
+        sb.metrics.r2.f(np.ones((3, 1)), np.ones((3, 1)))
+    with pytest.raises(sb.SettingError, match="invalid q"):
+        sb.metrics.pinball(1.0)
+
+
+# ---------------------------------------------------------------- search
+
+
+def test_a_search_reports_what_fresh_seeds_confirm():
+    base = recipe(0.0005)
+    space = sb.Space(base, lr=[0.0001, 0.0005, 0.02, 0.05], dropout=[0.0, 0.1])
+    assert space.size == 8
+    found = sb.search(space, X, NUMBERS, budget=60)
+    assert found.winner.startswith(("lr=0.02", "lr=0.05"))
+    pair = found.confirmation[found.winner, "baseline"]
+    assert pair.better == found.winner
+    searched = max(len(trial.scores) for trial in found.trials)
+    assert found.confirmation.seeds.min() == searched  # none of the search's own
+    assert found.runs[0] == sum(len(trial.scores) for trial in found.trials) <= 60
+    best = min(np.nanmin(trial.scores) for trial in found.trials)
+    assert f"{best:.4g}" not in str(found)
+    assert "From fresh seeds" in str(found)
+    assert [trial.rounds for trial in found.trials] == [3, 3, 2, 2, 1, 1, 1, 1]
+
+
+def test_luck_is_not_confirmed():
+    """Settings that differ in nothing that matters: whichever wins, no claim is made."""
+    space = sb.Space(recipe(0.05), epsilon=[1e-9, 2e-9, 3e-9, 4e-9])
+    found = sb.search(space, X, NUMBERS, budget=40)
+    assert found.confirmation.pairs[0].better is None
+
+
+def test_a_search_may_end_at_its_baseline():
+    space = sb.Space(recipe(0.05), lr=[0.05, 1e-6])
+    found = sb.search(space, X, NUMBERS, budget=20)
+    assert found.winner == "lr=0.05"
+    assert found.confirmation is None
+    assert "that is the baseline itself" in str(found)
+
+
+def test_numbers_are_drawn_by_the_seed():
+    space = sb.Space(recipe(), lr=sb.log_uniform(1e-4, 1.0), dropout=sb.uniform(0.0, 0.5))
+    assert space.size is None
+    drawn = space.settings(200, seed=4)
+    assert len(drawn) == 200
+    assert drawn == space.settings(200, seed=4) != space.settings(200, seed=5)
+    rates = np.log10([r.optimizer.lr for _, r in drawn])
+    assert -4 < rates.min() < -3.8 < -0.2 < rates.max() < 0
+    assert abs(rates.mean() + 2) < 0.2
+    shares = [r.dropout for _, r in drawn]
+    assert 0 < min(shares) < 0.05 < 0.45 < max(shares) < 0.5
+
+
+def test_recipes_by_name_are_searched_too():
+    found = sb.search(BY_RATE, X, NUMBERS, budget=20, baseline=recipe(0.001))
+    assert found.winner == "good"
+    assert found.confirmation["good", "baseline"].better == "good"
+
+
+def test_a_failing_setting_goes_first():
+    space = sb.Space(recipe(optimizer=sb.SGD(0.01)), lr=[1e3, 0.01, 0.02, 0.05])
+    found = sb.search(space, X, NUMBERS, budget=30)
+    assert found.trials[-1].name == "lr=1000" or found.trials[-1].rounds == 1
+    assert np.isnan(next(t for t in found.trials if t.name == "lr=1000").scores).all()
+
+
+def test_a_search_cut_short_confirms_nothing(monkeypatch):
+    whole, calls = Runs.extend, []
+
+    def extend(self, names, seeds):
+        calls.append(1)
+        return whole(self, names, seeds) if len(calls) < 2 else False
+
+    monkeypatch.setattr(Runs, "extend", extend)
+    with pytest.warns(sb.InterruptWarning):
+        found = sb.search(sb.Space(recipe(), lr=[0.1, 0.2, 0.3, 0.4]), X, NUMBERS, budget=30)
+    assert found.interrupted
+    assert found.confirmation is None
+    assert "nothing is confirmed" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: sb.Space(recipe()), "the space has nothing in it"),
+        (lambda: sb.Space(recipe(), lr=[]), "there are no choices for lr"),
+        (lambda: sb.Space(recipe(), lr=0.1), "the choices for lr must be a list"),
+        (lambda: sb.Space(recipe(), rate=[0.1]), "rate is no field of the recipe"),
+        (lambda: sb.Space(3, lr=[0.1]), "a space begins with a sb.Recipe"),
+        (lambda: sb.Space(recipe(), lr=[-1.0]).settings(5), "learning rate: -1"),
+        (lambda: sb.log_uniform(0.0, 1.0), "invalid low: 0"),
+        (lambda: sb.uniform(1.0, 1.0), "invalid high: 1"),
+        (lambda: search({}), "the space has nothing in it"),
+        (lambda: search(BY_RATE), "need a baseline"),
+        (lambda: search(BY_RATE, baseline=classifier()), "predicts 3 classes"),
+        (lambda: search(BY_RATE, baseline=3), "baseline must be a sb.Recipe"),
+        (lambda: search(BY_RATE, baseline=recipe(), budget=1), "budget of 1 runs is too small"),
+        (lambda: search(BY_RATE, baseline=recipe(), budget=0), "budget must be a whole number"),
+    ],
+)
+def test_searches_that_cannot_be_meant_are_refused(make, said):
+    with pytest.raises(sb.SeedbedError, match=said):
+        make()
+
+
+def search(space, budget=20, **options):
+    return sb.search(space, X, NUMBERS, budget=budget, **options)

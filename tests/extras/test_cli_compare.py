@@ -1,0 +1,124 @@
+"""``seedbed compare``, and the picture of a comparison."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import seedbed as sb
+from seedbed.cli import main
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture
+def houses(tmp_path, monkeypatch):
+    """A table of 90 houses in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    size, town = RNG.uniform(40, 200, 90), RNG.choice(["Ulm", "Bonn"], 90)
+    price = 3000 * size + 50_000 * (town == "Bonn") + 9000 * RNG.normal(size=90)
+    frame = pl.DataFrame(
+        {"size": size, "town": town, "price": price, "dear": np.where(price > 4e5, "yes", "no")}
+    )
+    frame.write_csv("houses.csv")
+    return "houses.csv"
+
+
+FEW = ["--epochs", "20", "--hidden", "8"]
+
+
+def run(*arguments):
+    return main(["compare", *arguments])
+
+
+def test_it_says_which_is_better(houses, capsys):
+    assert run(houses, "--target", "price", "--vary", "lr=0.05,0.00001", *FEW) == 0
+    out, err = capsys.readouterr()
+    assert "lr=0.05 is better than lr=0.00001: won 8 of 8 paired runs" in out
+    assert "RMSE, lower is better" in out
+    assert err == ""
+
+
+def test_scores_are_in_the_targets_units(houses, capsys):
+    given = [houses, "--target", "price", "--vary", "lr=0.05,0.00001", "--json", *FEW]
+    assert run(*given, "--metric", "mae") == 0
+    words = json.loads(capsys.readouterr().out)
+    assert words["metric"] == "MAE"
+    assert 5_000 < np.median(words["methods"][0]["scores"]) < 60_000
+    assert words["pairs"][0]["better"] == "lr=0.05"
+    assert words["rows"] == {"train": 68, "test": 22}
+
+
+def test_all_combinations_against_a_baseline(houses, capsys):
+    given = [houses, "--target", "dear", "--vary", "lr=0.01,0.001", "--vary", "hidden=4,8x8"]
+    assert run(*given, "--epochs", "5", "--seeds", "6", "--baseline", "lr=0.01 hidden=4") == 0
+    out = capsys.readouterr().out
+    assert out.count("against lr=0.01 hidden=4") + out.count("is better than") == 3
+    assert "lr=0.001 hidden=8x8" in out
+    assert "(baseline)" in out
+    assert "accuracy, higher is better" in out
+
+
+def test_other_options_vary_too(houses, capsys):
+    for vary in ("activation=relu,tanh", "optimizer=SGD,Adam", "batch-size=8,16", "dropout=0,0.2"):
+        given = [houses, "--target", "dear", "--vary", vary, "--seeds", "6", *FEW]
+        assert run(*given, "--metric", "log-loss", "--drop", "price") == 0
+    assert "dropout=0.2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+def test_a_picture_is_drawn(houses, capsys, ending):
+    given = [houses, "--target", "price", "--vary", "lr=0.05,0.001", "--seeds", "6", *FEW]
+    assert run(*given, "--plot", f"found.{ending}") == 0
+    begin = Path(f"found.{ending}").read_bytes()[:500]
+    assert {"png": b"PNG", "svg": b"<svg", "pdf": b"%PDF"}[ending] in begin
+
+
+def test_a_picture_shows_what_was_found():
+    a, b = RNG.normal(size=(2, 12))
+    a[3] = np.nan
+    found = sb.judge({"a": a, "b": b + 3, "c": b - 1}, higher_is_better=True, delta=0.2)
+    left, right = found.plot().axes
+    assert [text.get_text() for text in left.get_yticklabels()] == ["a", "b", "c"]
+    dots = [line for line in left.lines if line.get_marker() in ("o", "s", "^")]
+    assert [len(line.get_xdata()) for line in dots] == [11, 12, 12]
+    assert [text.get_text() for text in left.texts] == ["1 failed"]
+    assert "b is better" in right.get_yticklabels()[0].get_text()
+    diamonds = [line.get_xdata()[0] for line in right.lines if line.get_marker() == "D"]
+    np.testing.assert_allclose(diamonds, [pair.typical for pair in found.pairs])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--vary", "lr=0.1"], "there is 1 method; a comparison needs at least two"),
+        (["--vary", "lr=0.1,x"], "expected a number, not 'x'"),
+        (["--vary", "rate=1,2"], "expected one of hidden, activation, optimizer, lr, weight-decay"),
+        (["--vary", "lr"], "and its values, such as lr=0.001,0.01, not 'lr'"),
+        (["--vary", "lr=1,1"], "names a value twice"),
+        (["--vary", "lr=.1,.10"], "lr=.1 and lr=.10 are one and the same recipe"),
+        (["--vary", "lr=1,2", "--vary", "lr=3,4"], "--vary names lr twice"),
+        (["--vary", "lr=1,2", "--metric", "auc"], "AUC scores classes and labels"),
+        (["--vary", "lr=1,2", "--metric", "best"], "expected one of accuracy, log_loss"),
+        (["--vary", "lr=1,2", "--metric", "rmse:2"], "expected one of accuracy, log_loss"),
+        (["--vary", "lr=1,2", "--metric", "pinball:2"], "invalid value: 2.0"),
+        (["--vary", "lr=1,2", "--baseline", "x"], "baseline 'x' is none of the methods: lr=1, lr"),
+        (["--vary", "lr=1,2", "--plot", "x.txt"], "the name must end in .png, .svg, .pdf"),
+        (["--vary", "lr=1,2", "--plot", "no/x.png"], "cannot write no/x.png"),
+        (["--vary", "lr=1,2", "--alpha", "0"], "greater than 0"),
+        (["--vary", "lr=1,2", "--seeds", "0"], "expected a whole number of at least 1"),
+        (["--vary", "hidden=0,4"], "expected whole numbers of units"),
+        (["--vary", "optimizer=Adam,Best"], "expected one of Adam, AdamW"),
+    ],
+)
+def test_mistakes_are_one_line(houses, capsys, given, said):
+    try:
+        status = run(houses, "--target", "price", *given)
+    except SystemExit as end:
+        status = end.code
+    out, err = capsys.readouterr()
+    assert (status, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
