@@ -233,7 +233,9 @@ class Comparison:
             "adaptive": f"looks at {', '.join(map(str, rules.looks))} seeds",
             "anytime": "valid at any time",
         }[rules.design]
-        pairs = "1 pair" if rules.comparisons == 1 else f"{rules.comparisons} pairs"
+        pairs = "1 pair"
+        if rules.comparisons > 1:
+            pairs = f"{rules.comparisons} pairs, intervals for each alone"
         cut = "cut short; " if self.interrupted else ""
         return (
             f"({cut}{self.metric.name}, {better} is better; medians and quartiles of seeds; "
