@@ -76,9 +76,11 @@ def _accuracy(t: Array, p: Array) -> float:
     return float((p.argmax(axis=1) == t).mean())
 
 
+_NEAR = 2.0**-23
+
+
 def _log_loss(t: Array, p: Array) -> float:
-    tiny = np.finfo(p.dtype).eps
-    p = np.clip(p.astype(np.float64), tiny, 1 - tiny)
+    p = np.clip(p.astype(np.float64), _NEAR, 1 - _NEAR)
     if p.shape == t.shape:
         return float(-(t * np.log(p) + (1 - t) * np.log(1 - p)).mean())
     chosen = p[np.arange(len(t)), t]
@@ -124,7 +126,7 @@ def _mae(t: Array, p: Array) -> float:
 
 def _r2(t: Array, p: Array) -> float:
     total = ((t - t.mean(axis=0)) ** 2).sum(axis=0)
-    if (total == 0).any():
+    if (t.max(axis=0) == t.min(axis=0)).any():
         raise DataError("R² needs targets that differ, and the rows to score on have one value")
     return float((1 - ((p.astype(np.float64) - t) ** 2).sum(axis=0) / total).mean())
 
@@ -133,8 +135,8 @@ accuracy = Metric("accuracy", _accuracy, True, ("classes", "labels"), percent=Tr
 """The share of rows whose likeliest class is the right one; of labels, those right."""
 
 log_loss = Metric("log loss", _log_loss, False, ("classes", "labels"))
-"""The mean of -log of the right class's probability, in nats; probabilities are kept a rounding
-error away from 0 and 1."""
+"""The mean of -log of the right class's probability, in nats; probabilities are kept float32's
+rounding error away from 0 and 1, whatever their own dtype."""
 
 auc = Metric("AUC", _auc, True, ("classes", "labels"))
 """The area under the receiver's operating characteristic; of several classes or labels, the mean

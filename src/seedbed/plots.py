@@ -85,7 +85,7 @@ def _draw_scores(axes: Any, found: Comparison, names: list[str]) -> None:
             )  # fmt: skip
         median = np.median(np.where(lost, worst, scores))
         axes.plot([median] * 2, [row - 0.3, row + 0.3], color="black", linewidth=2, zorder=3)
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), [_plain(name) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
     better = "higher" if metric.higher_is_better else "lower"
     axes.set_xlabel(f"{metric.name}{', %' if metric.percent else ''} ({better} is better)")
@@ -119,10 +119,16 @@ def _draw_gains(axes: Any, found: Comparison, pairs: list[Any]) -> None:
         + (f"{pair.better} is {pair.verdict.value}" if pair.better else pair.verdict.value)
         for pair in pairs
     ]
-    axes.set_yticks(range(len(pairs)), labels, fontsize=8)
+    axes.set_yticks(range(len(pairs)), [_plain(label) for label in labels], fontsize=8)
     axes.set_ylim(len(pairs) - 0.5, -0.5)
     confidence = f"{100 * (1 - found.rules.alpha):g} %"
     axes.set_xlabel(f"gain, {found.metric.unit.strip() or found.metric.name}")
     more = len(found.pairs) - len(pairs)
     rest = f"; {more} more pairs are not shown" if more else ""
     axes.set_title(f"Gains, their middle and its {confidence} interval{rest}", fontsize=9)
+
+
+def _plain(text: str) -> str:
+    """Return the text as matplotlib shows it letter by letter, cut where it is long."""
+    lines = [line if len(line) <= 44 else line[:43] + "…" for line in text.split("\n")]
+    return "\n".join(lines).replace("$", r"\$")

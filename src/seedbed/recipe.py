@@ -156,14 +156,29 @@ class Recipe:
         for layer in self.network.layers:
             units += [layer.activation, layer.init, layer.bias_init]
         functions = [value for unit in units for value in vars(unit).values() if callable(value)]
-        own = [f for f in functions if not f.__module__.startswith("seedbed.")]
-        optimizer = self.optimizer
-        options = [v for v in vars(optimizer).values() if isinstance(v, bool)]
+        own = [
+            id(f)
+            for f in functions
+            if not (getattr(f, "__module__", None) or "").startswith("seedbed.")
+        ]
+        merged = {name for _, name, _ in self._mergeable()}
+        options = [
+            f"{name}={value!r}"
+            for name, value in vars(self.optimizer).items()
+            if name not in merged
+        ]
         return (
-            self.network, self.loss, self.schedule, type(optimizer), *options, self.epochs,
+            self.network, self.loss, self.schedule, id(type(self.optimizer)), *options, self.epochs,
             self.batch_size, self.patience, self.validation, self.engine, self.dtype,
-            self.clip_norm is None, *own,
+            self.clip_norm is None, *self.optimizer.numbers, *own,
         )  # fmt: skip
+
+    def _mergeable(self) -> Iterator[tuple[object, str, Any]]:
+        """Yield the hyperparameters that may differ between members of one population."""
+        numbers = {"lr", "weight_decay", *self.optimizer.numbers}
+        for owner, name, value in self._hyperparameters():
+            if owner is self or name in numbers:
+                yield owner, name, value
 
     @staticmethod
     def together(recipes: Sequence[Recipe], members: int) -> Recipe:
@@ -176,7 +191,7 @@ class Recipe:
             raise SettingError("recipes of different structure cannot be trained together")
         own: dict[str, Any] = {}
         optimizers: dict[str, Any] = {}
-        for each in zip(*(recipe._hyperparameters() for recipe in recipes), strict=True):
+        for each in zip(*(recipe._mergeable() for recipe in recipes), strict=True):
             owner, name, value = each[0]
             values = [value for _, _, value in each]
             if any(isinstance(value, tuple) for value in values):

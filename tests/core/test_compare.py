@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 import seedbed as sb
+from seedbed import streams
 from seedbed.comparing import compare as module
+from seedbed.comparing import search as searching
 from seedbed.comparing.runs import Runs
 
 RNG = np.random.default_rng(3)
@@ -104,14 +106,52 @@ def test_classes_are_split_in_their_shares():
             assert (CLASSES[test] == number).sum() == round(0.25 * count)
 
 
+def test_rare_classes_stay_on_both_sides():
+    rare = np.zeros(N, int)
+    rare[[3, 40]] = 1
+    methods = {
+        "a": recipe(0.05, 6, 2, loss=sb.cross_entropy),
+        "b": recipe(0.1, 6, 2, loss=sb.cross_entropy),
+    }
+    found = sb.compare(methods, X, rare, metric=sb.metrics.auc, seeds=range(6))
+    assert np.isfinite(found.methods["0.05"].scores).all()
+    with pytest.raises(sb.DataError, match="are of class 0"):
+        sb.compare(methods, X, rare, split=(range(4, 30), [3, 40]))
+
+
+def test_scores_beyond_all_bounds_are_failures():
+    wild = sb.Metric("wild", lambda t, p: math.inf if t[0, 0] > 0 else 1.0, False)
+    found = sb.compare(BY_RATE, X, NUMBERS, seeds=range(8), metric=wild)
+    assert 0 < found.methods["good"].failed < 8
+
+
+def test_names_may_be_anything_that_can_be_written():
+    found = sb.compare(
+        {0.05: recipe(), "a\nb": recipe(0.001)}, X, NUMBERS, seeds=range(6), baseline=0.05
+    )
+    assert list(found.methods) == ["0.05", "a b"]
+    assert found["a b", 0.05].n == 6
+    with pytest.raises(sb.SettingError, match="two methods have one name"):
+        sb.compare({1: recipe(), "1": recipe(0.1)}, X, NUMBERS)
+    with pytest.raises(KeyError, match="no pair"):
+        found["ab"]
+
+
+def test_log_loss_does_not_go_by_the_dtype():
+    t, p = np.array([0, 1]), np.array([[0.0, 1.0], [0.25, 0.75]])
+    assert sb.metrics.log_loss.f(t, p) == sb.metrics.log_loss.f(t, p.astype("float32"))
+
+
 def test_splits_do_not_follow_validation_nor_order():
-    """Adding a validation share changes no split."""
+    """Adding a validation share changes no split, and held-out rows are none of it."""
     held = {name: dataclasses.replace(r, validation=0.2) for name, r in BY_RATE.items()}
     one, other = (
         Runs(m, X, NUMBERS, sb.metrics.rmse, "resampled", 0.25, False, None)
         for m in (BY_RATE, held)
     )
     np.testing.assert_array_equal(one.rows(5)[1], other.rows(5)[1])
+    own = streams.order(streams.keys(np.array([5]), "split"), N)[0, :15]
+    assert set(own) != set(one.rows(5)[1])
     found = sb.compare(held, X, NUMBERS, seeds=range(6))
     assert np.isfinite(found.methods["good"].scores).all()
 
@@ -178,6 +218,38 @@ def test_delta_names_what_does_not_matter():
     assert found.pairs[0].verdict is sb.Verdict.TOO_CLOSE
 
 
+@dataclasses.dataclass(frozen=True)
+class Named(sb.SGD):
+    """An optimizer of one's own whose rule goes by a word."""
+
+    mode: str = "a"
+
+    @property
+    def rule(self):
+        return {"a": plain_step, "b": triple_step}[self.mode]
+
+
+def plain_step(w, g, k, lr):
+    return (w - lr * g,)
+
+
+def triple_step(w, g, k, lr):
+    return (w - 3 * lr * g,)
+
+
+def test_only_numbers_are_merged():
+    """Whatever else an optimizer goes by is its structure, and stays with its own method."""
+    methods = {mode: recipe(optimizer=Named(0.01, mode=mode)) for mode in "ab"}
+    found = sb.compare(methods, X, NUMBERS, seeds=range(6))
+    train, test = Runs(methods, X, NUMBERS, sb.metrics.rmse, "resampled", 0.25, False, None).rows(2)
+    for mode in "ab":
+        alone = methods[mode].train(X, NUMBERS, seeds=2, rows=[train]).predict(X[test])
+        expected = np.sqrt(((alone[0, :, 0] - NUMBERS[test]) ** 2).mean())
+        assert found.methods[mode].scores[2] == pytest.approx(expected, rel=1e-6)
+    polynomial = np.polynomial.Polynomial([1.0, -1.0])  # has no module, and no hash
+    assert recipe(schedule=sb.Schedule("p", polynomial)).structure != recipe().structure
+
+
 def test_structures_are_told_from_numbers():
     assert recipe(0.1).structure == recipe(0.2, dropout=0.5, l2=0.1).structure
     different = [
@@ -199,7 +271,7 @@ def test_ctrl_c_says_what_may_be_said_so_far():
     def press(so_far):
         os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.warns(sb.InterruptWarning, match="after 8 of 64 seeds"):
+    with pytest.warns(sb.InterruptWarning, match="stopped after 8 of 64 seeds"):
         found = sb.compare(ALIKE, X, NUMBERS, callbacks=[press])
     assert found.interrupted
     assert found.rules.design == "adaptive"
@@ -210,11 +282,11 @@ def test_ctrl_c_says_what_may_be_said_so_far():
 def test_of_fixed_seeds_a_test_that_holds_at_any_time_is_left(monkeypatch):
     whole, calls = Runs.extend, []
 
-    def extend(self, names, seeds):
+    def extend(self, names, seeds, stop):
         calls.append(list(seeds))
         if len(calls) == 2:
             return False  # as after Ctrl-C
-        return whole(self, names, seeds)
+        return whole(self, names, seeds, stop)
 
     monkeypatch.setattr(Runs, "extend", extend)
     with pytest.warns(sb.InterruptWarning):
@@ -353,6 +425,8 @@ def test_methods_that_cannot_be_compared_are_refused(methods, said):
         ({"metric": sb.metrics.accuracy}, "accuracy scores classes and labels.*use RMSE, R², MAE"),
         ({"seeds": "often"}, "seeds must be 'adaptive', 'anytime' or the seeds"),
         ({"seeds": [1, 1, 2]}, "seeds names one twice"),
+        ({"seeds": 30}, "seeds=30 would be one seed: give several, such as range"),
+        ({"split": (np.flatnonzero(NUMBERS > 99), [0])}, "the train rows are"),
         ({"seeds": []}, "seeds must be a whole number or a sequence"),
         ({"seeds": [-1]}, "seed -1"),
         ({"first_seed": -1}, "first_seed must be a whole number"),
@@ -398,7 +472,7 @@ def test_metrics_say_what_they_lack():
     with pytest.raises(sb.DataError, match="AUC needs rows of at least two classes"):
         sb.metrics.auc.f(np.zeros(3, int), np.full((3, 2), 0.5))
     with pytest.raises(sb.DataError, match="R² needs targets that differ"):
-        sb.metrics.r2.f(np.ones((3, 1)), np.ones((3, 1)))
+        sb.metrics.r2.f(np.full((7, 1), 0.1), np.ones((7, 1)))
     with pytest.raises(sb.SettingError, match="invalid q"):
         sb.metrics.pinball(1.0)
 
@@ -438,6 +512,66 @@ def test_a_search_may_end_at_its_baseline():
     assert "that is the baseline itself" in str(found)
 
 
+def test_the_winner_is_steady_not_lucky(monkeypatch):
+    """One setting has the best single score, the other is better on the whole."""
+    rows = {"lr=0.1": [0.9, 0.1, 0.1, 0.1, 0.1, 0.1], "lr=0.2": [0.5] * 6}
+
+    def extend(self, names, seeds, stop):
+        for name in names:
+            self.scores[name] += [rows.get(name, [0.4] * 99)[s % 6] for s in seeds]
+            self.seeds[name] += seeds
+        return True
+
+    monkeypatch.setattr(Runs, "extend", extend)
+    told = []
+    monkeypatch.setattr(searching, "compare", lambda *given, **rules: told.append((given, rules)))
+    space = sb.Space(recipe(0.05), lr=[0.1, 0.2])
+    rules = {"alpha": 0.01, "delta": 0.3, "split": "fixed", "test": 0.4}
+    found = sb.search(space, X, NUMBERS, budget=12, metric=sb.metrics.r2, **rules)
+    assert found.winner == "lr=0.2"
+    ((given, passed),) = told
+    assert list(given[0]) == ["lr=0.2", "baseline"]
+    assert passed["first_seed"] == 6
+    assert rules.items() <= passed.items()
+
+
+def test_rounds_go_on_with_fresh_seeds(monkeypatch):
+    whole, calls = Runs.extend, []
+
+    def extend(self, names, seeds, stop):
+        calls.append((len(set(names)), list(seeds)))
+        return whole(self, names, seeds, stop)
+
+    monkeypatch.setattr(Runs, "extend", extend)
+    space = sb.Space(recipe(0.05), lr=[0.01, 0.02, 0.03, 0.04])
+    sb.search(space, X, NUMBERS, budget=24, seed=100)
+    assert calls[:2] == [(4, [100, 101, 102, 103]), (2, [104, 105, 106, 107])]
+
+
+def test_settings_of_one_name_are_told_apart():
+    space = sb.Space(recipe(), loss=[sb.huber(0.5), sb.huber(5.0), sb.squared_error])
+    names = [name for name, _ in space.settings(9)]
+    assert names == ["loss=huber(delta=0.5)", "loss=huber(delta=5.0)", "loss=squared_error"]
+    close = sb.Space(recipe(), lr=[0.1000001, 0.1000002, 0.1000001])
+    assert [name for name, _ in close.settings(9)] == ["lr=0.1", "lr=0.1 #2"]
+
+
+def test_one_setting_needs_no_search():
+    found = sb.search({"baseline": recipe()}, X, NUMBERS, budget=99, baseline=recipe(1e-5))
+    assert found.runs[0] == 0
+    assert found.confirmation["the winner", "baseline"].better == "the winner"
+
+
+def test_a_search_is_not_lost_when_its_confirmation_is_cut_short(monkeypatch):
+    def pressed(*given, **rules):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(searching, "compare", pressed)
+    found = sb.search(sb.Space(recipe(), lr=[0.1, 0.2]), X, NUMBERS, budget=8)
+    assert found.interrupted
+    assert len(found.trials) == 2
+
+
 def test_numbers_are_drawn_by_the_seed():
     space = sb.Space(recipe(), lr=sb.log_uniform(1e-4, 1.0), dropout=sb.uniform(0.0, 0.5))
     assert space.size is None
@@ -460,16 +594,17 @@ def test_recipes_by_name_are_searched_too():
 def test_a_failing_setting_goes_first():
     space = sb.Space(recipe(optimizer=sb.SGD(0.01)), lr=[1e3, 0.01, 0.02, 0.05])
     found = sb.search(space, X, NUMBERS, budget=30)
-    assert found.trials[-1].name == "lr=1000" or found.trials[-1].rounds == 1
-    assert np.isnan(next(t for t in found.trials if t.name == "lr=1000").scores).all()
+    (hot,) = [trial for trial in found.trials if trial.name == "lr=1000"]
+    assert np.isnan(hot.scores).all()
+    assert (hot.rounds, hot.mean_rank) == (1, 4.0)
 
 
 def test_a_search_cut_short_confirms_nothing(monkeypatch):
     whole, calls = Runs.extend, []
 
-    def extend(self, names, seeds):
+    def extend(self, *given):
         calls.append(1)
-        return whole(self, names, seeds) if len(calls) < 2 else False
+        return whole(self, *given) if len(calls) < 2 else False
 
     monkeypatch.setattr(Runs, "extend", extend)
     with pytest.warns(sb.InterruptWarning):
@@ -490,6 +625,10 @@ def test_a_search_cut_short_confirms_nothing(monkeypatch):
         (lambda: sb.Space(recipe(), lr=[-1.0]).settings(5), "learning rate: -1"),
         (lambda: sb.log_uniform(0.0, 1.0), "invalid low: 0"),
         (lambda: sb.uniform(1.0, 1.0), "invalid high: 1"),
+        (
+            lambda: sb.Space(recipe(), optimizer=[sb.SGD(0.1)], beta1=[0.8]).settings(5),
+            "beta1 is none of SGD's",
+        ),
         (lambda: search({}), "the space has nothing in it"),
         (lambda: search(BY_RATE), "need a baseline"),
         (lambda: search(BY_RATE, baseline=classifier()), "predicts 3 classes"),

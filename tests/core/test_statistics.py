@@ -266,7 +266,7 @@ def test_each_verdict_and_its_words():
     assert pair.verdict is sb.Verdict.BETTER
     assert said.startswith("a is better than b: won 30 of 30 paired runs; typical gain 0.7")
     assert "95 % CI" in said
-    assert said.endswith("adjusted p = 2e-09")
+    assert said.endswith("adjusted p = 1.9e-09")
 
     d = np.r_[np.full(19, 1.0), np.full(11, -0.1)]
     pair, said = judged(b, b + d)
@@ -315,6 +315,105 @@ def test_a_baseline_makes_fewer_comparisons():
     against = sb.judge(scores, higher_is_better=True, baseline="b")
     assert against.rules.comparisons == 3
     assert [(pair.a, pair.b) for pair in against.pairs] == [("a", "b"), ("c", "b"), ("d", "b")]
+
+
+def test_what_came_after_the_look_that_decided_counts_no_more():
+    d = np.r_[np.arange(1, 9.0) * 0.01, -np.arange(1, 57.0)]
+    pair, _ = judged(d, np.zeros(64), design="adaptive")
+    assert (pair.better, pair.n, pair.wins) == ("a", 8, 8)
+
+
+def test_two_that_fail_are_not_close():
+    nan = np.full(10, np.nan)
+    pair, said = judged(nan, nan, delta=0.01)
+    assert pair.verdict is sb.Verdict.CANNOT_TELL
+    assert "both failed in all 10 paired runs" in said
+    b = RNG.normal(size=30)
+    a = b + 0.001
+    assert judged(a, b, delta=0.5)[0].verdict is sb.Verdict.TOO_CLOSE
+    a[:2] = b[:2] = np.nan
+    assert judged(a, b, delta=0.5)[0].verdict is not sb.Verdict.TOO_CLOSE
+
+
+def test_rounding_unties_no_ties():
+    rng = np.random.default_rng(767)
+    for _ in range(50):
+        a, b = rng.integers(50, 90, (2, 16)).astype(float)
+        one, other = (judged(a / by, b / by)[0] for by in (1.0, 90.0))
+        assert (one.p, one.wins, one.ties) == (other.p, other.wins, other.ties)
+        assert other.low == pytest.approx(one.low / 90, abs=1e-15)
+
+
+def test_the_next_look_is_what_is_needed():
+    rng = np.random.default_rng(1)
+    pair, _ = judged(rng.normal(0.3, 1, 8), np.zeros(8), design="adaptive")
+    assert pair.verdict is sb.Verdict.CANNOT_TELL
+    assert pair.needed >= 8
+    few, _ = judged(np.ones(7), np.zeros(7), design="anytime")
+    assert (few.verdict, few.needed) == (sb.Verdict.CANNOT_JUDGE, 1)
+    some = np.where(np.arange(30) % 3 > 0, 1.0, -1.0)  # 20 of 30
+    pair, _ = judged(some, np.zeros(30), design="anytime")
+    total = 30 + pair.needed
+    log_e = statistics._log_evidence(round(total * 2 / 3), total - round(total * 2 / 3), 0.5)
+    assert math.log(20) <= log_e <= math.log(20) + 1
+
+
+def test_small_levels_need_no_flips():
+    """With many pairs each look's share is held by the exact test: quick, and never too bold."""
+    d = np.arange(1.0, 65.0)
+    looks = statistics.look_at(d, 1e-7)
+    assert [look.n for look in looks] == [8, 16, 32]
+    assert looks[-1].crossed
+    rng, crossed = np.random.default_rng(2), 0
+    for _ in range(3000):
+        crossed += statistics.look_at(rng.normal(size=64), 0.0099)[-1].crossed
+    assert crossed / 3000 <= bound(3000, 0.0099)
+    scores = {str(i): RNG.normal(size=16) for i in range(30)}
+    assert len(sb.judge(scores, higher_is_better=True, design="adaptive").pairs) == 435
+
+
+def test_each_look_leaves_the_next_what_is_left(monkeypatch):
+    """Looks that each spend all that may be spent by then, as if it were the first, are caught."""
+    trials = 400
+    rng = np.random.default_rng(3)
+    drawn = [rng.normal(size=64) for _ in range(trials)]
+
+    def crossed():
+        statistics._looks.cache_clear()
+        return sum(statistics.look_at(d, 0.05)[-1].crossed for d in drawn) / trials
+
+    assert crossed() <= bound(trials)
+    whole = statistics._critical
+
+    def bold(sums, allowed):
+        return whole(sums, round(0.05 * 10_000))
+
+    monkeypatch.setattr(statistics, "_critical", bold)
+    assert crossed() > bound(trials)
+    statistics._looks.cache_clear()
+
+
+def test_equivalence_is_adjusted_for_pairs_and_held_to_its_level():
+    """The interval that must lie within ± delta: 1 - 2 α / m."""
+    rng = np.random.default_rng(4)
+    d = rng.normal(0, 1, 40)
+    scores = {"a": d, "b": np.zeros(40), **{str(i): rng.normal(9, 1, 40) + i for i in range(4)}}
+    low, high = statistics.gain_interval(d, 2 * 0.05)
+    wide_low, wide_high = statistics.gain_interval(d, 2 * 0.05 / 15)
+    one, all_ = max(-low, high), max(-wide_low, wide_high)
+    assert one < all_
+    for delta, alone in ((one * 1.001, True), (one * 0.999, False)):
+        assert (judged(d, np.zeros(40), delta=delta)[0].verdict is sb.Verdict.TOO_CLOSE) == alone
+    for delta, together in ((all_ * 1.001, True), (all_ * 0.999, False)):
+        found = sb.judge(scores, higher_is_better=True, delta=delta)
+        assert (found["a", "b"].verdict is sb.Verdict.TOO_CLOSE) == together
+
+
+def test_the_intervals_of_looks_are_wider_than_those_of_one():
+    d = np.random.default_rng(5).normal(0.1, 1, 64)
+    found = sb.judge({"a": d, "b": np.zeros(64)}, higher_is_better=True, design="adaptive").pairs[0]
+    low, high = statistics.gain_interval(d[: found.n], 0.05)
+    assert found.low < low < high < found.high
 
 
 def test_swapping_the_methods_mirrors_the_verdict():

@@ -57,7 +57,12 @@ def add_to(commands: Any) -> None:
         metavar="A",
         help="the chance of any false verdict (0.05)",
     )
-    add("--delta", type=number(0, open_low=True), metavar="D", help="gains within ±D do not matter")
+    add(
+        "--delta",
+        type=number(0, open_low=True),
+        metavar="D",
+        help="gains within ±D do not matter, in the metric's units (0.01: a point of accuracy)",
+    )
     add(
         "--seeds",
         type=seeds,
@@ -171,7 +176,10 @@ def _methods(options: Namespace, encoding: Encoding, rows: int) -> dict[str, Any
     methods = {}
     for values in product(*(values for _, values in options.vary)):
         chosen = {name: value for name, (_, value) in zip(names, values, strict=True)}
-        label = " ".join(f"{name}={text}" for name, (text, _) in zip(names, values, strict=True))
+        label = " ".join(
+            f"{name.replace('_', '-')}={text}"
+            for name, (text, _) in zip(names, values, strict=True)
+        )
         methods[label] = recipe_of(vars(options) | chosen, encoding, rows)
     if len(methods) > _MOST:
         raise SettingError(f"that makes {len(methods):,} settings, and {_MOST:,} are the most")

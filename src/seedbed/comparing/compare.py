@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+import numpy as np
+
 from seedbed.arrays import checked_count, one_line
 from seedbed.comparing.comparison import SCOPES, Comparison, checked_rules
 from seedbed.comparing.runs import Runs, Split, checked_methods, checked_metric
@@ -81,10 +83,16 @@ def compare(
     """
     recipes = checked_methods(methods)
     design, looks = _designed(seeds, first_seed)
+    baseline = None if baseline is None else str(baseline)
     rules = checked_rules(list(recipes), baseline, alpha, delta, design)
     if design == "adaptive":
         rules = replace(rules, looks=tuple(looks))
     metric = checked_metric(metric, next(iter(recipes.values())))
+    if metric.percent and delta is not None and delta >= 0.5:
+        raise SettingError(
+            f"delta {delta:g} is more than half of all {metric.name} there is: of a share, one "
+            "point is delta=0.01"
+        )
     runs = Runs(recipes, X, Y, metric, split, test, progress, threads)
     if isinstance(seeds, str):
         wanted = [first_seed + number for number in range(looks[-1])]
@@ -107,7 +115,8 @@ def compare(
         for look in looks:
             open_pairs = [pair for pair in pairs if pair not in settled]
             names = {name for pair in open_pairs for name in pair}
-            ended = not runs.extend(names, wanted[done:look]) or stop.is_set()
+            complete = runs.extend(names, wanted[done:look], stop)
+            ended = not complete or (stop.is_set() and look < looks[-1])
             if ended and not all(runs.scores.values()):
                 raise KeyboardInterrupt
             if ended:
@@ -132,9 +141,9 @@ def compare(
         return so_far
     if design == "fixed":
         rules = replace(rules, design="anytime")
+    seen = max(len(scores) for scores in runs.scores.values())
     warnings.warn(
-        f"the comparison was stopped after {done or AT_A_TIME} of {looks[-1]} seeds: this is what "
-        "may be said so far",
+        f"stopped after {seen} of {looks[-1]} seeds: this is what may be said so far",
         InterruptWarning,
         stacklevel=2,
     )
@@ -151,6 +160,10 @@ def _designed(seeds: Any, first_seed: int) -> tuple[Design, list[int]]:
             return "anytime", list(range(AT_A_TIME, AT_MOST + 1, AT_A_TIME))
         raise SettingError(
             f"seeds must be 'adaptive', 'anytime' or the seeds, such as range(30), not {seeds!r}"
+        )
+    if np.ndim(seeds) == 0 and not isinstance(seeds, range | set | frozenset):
+        raise SettingError(
+            f"seeds={one_line(seeds)} would be one seed: give several, such as range(30)"
         )
     count = len(checked_seeds(seeds))
     pauses = [AT_A_TIME * 2**k for k in range(40) if AT_A_TIME * 2**k < count]

@@ -35,7 +35,7 @@ class Method:
     status   (n,) as ``Population.status``; None where only scores were given
     epochs   (n,) trained; None likewise
     seconds  of training a seed, on average, with the methods trained beside it sharing the time by
-             the epochs that each took; None likewise
+             the epochs that each took (the first of all bears the engine's start); None likewise
     """
 
     name: str
@@ -77,11 +77,12 @@ class Comparison:
     interrupted: bool = False
 
     def __getitem__(self, names: tuple[str, str]) -> Pair:
+        wanted = {str(name) for name in names} if isinstance(names, tuple) else set()
         for pair in self.pairs:
-            if {pair.a, pair.b} == set(names):
+            if {pair.a, pair.b} == wanted:
                 return pair
         known = ", ".join(f"({pair.a}, {pair.b})" for pair in self.pairs)
-        raise KeyError(f"no pair {names}: there are {known}")
+        raise KeyError(f"no pair {names!r}: there are {known}")
 
     @property
     def seeds(self) -> npt.NDArray[np.int64]:
@@ -296,11 +297,12 @@ def judge(
     ('better', 0.03125)
     """
     metric = Metric(name, _no_function, higher_is_better)
-    arrays = {str(key): _checked_scores(str(key), value) for key, value in dict(scores).items()}
+    arrays = {name: _checked_scores(name, value) for name, value in by_name(scores).items()}
     counts = {len(array) for array in arrays.values()}
     if len(counts) > 1:
         each = ", ".join(f"{key} has {len(array)}" for key, array in arrays.items())
         raise DataError(f"methods need scores of the same seeds, one each: {each}")
+    baseline = None if baseline is None else str(baseline)
     rules = checked_rules(list(arrays), baseline, alpha, delta, design)
     (n,) = counts
     named = np.arange(n) if seeds is None else as_array(seeds, "seeds", SettingError)
@@ -316,6 +318,17 @@ def judge(
     )
 
 
+def by_name(methods: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return what is given by name, the names as texts of one line.
+
+    Raises: SettingError if two become one.
+    """
+    named = {" ".join(str(name).split()): value for name, value in dict(methods).items()}
+    if len(named) < len(methods):
+        raise SettingError(f"two methods have one name: {one_line(list(methods))}")
+    return named
+
+
 def checked_rules(
     names: Sequence[str], baseline: str | None, alpha: float, delta: float | None, design: Design
 ) -> Rules:
@@ -327,7 +340,7 @@ def checked_rules(
         raise SettingError(
             f"there {'is 1 method' if names else 'are no methods'}; a comparison needs at least two"
         )
-    if baseline is not None and baseline not in names:
+    if baseline is not None and str(baseline) not in names:
         raise SettingError(
             f"baseline {one_line(baseline)} is none of the methods: {', '.join(names)}"
         )
@@ -342,6 +355,8 @@ def checked_rules(
 
 
 def _checked_scores(name: str, value: Any) -> Array:
+    if isinstance(value, np.ma.MaskedArray):
+        value = np.where(np.ma.getmaskarray(value), np.nan, value.data)
     array = as_array(value, f"the scores of {name}", DataError)
     if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "fiub":
         raise DataError(

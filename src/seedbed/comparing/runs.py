@@ -14,7 +14,8 @@ import numpy.typing as npt
 from seedbed import data as checks
 from seedbed import metrics, streams
 from seedbed.arrays import Array, Indices, as_array, checked_number, one_line
-from seedbed.comparing.comparison import Method
+from seedbed.comparing.comparison import Method, by_name
+from seedbed.engines.work import Stop
 from seedbed.errors import (
     DataError,
     DivergenceWarning,
@@ -53,7 +54,7 @@ def checked_methods(methods: Any) -> dict[str, Recipe]:
             "methods must be a dict of names and recipes, such as {'a': sb.Recipe(…), 'b': …}, "
             f"not {one_line(methods)}"
         )
-    checked = {str(name): recipe for name, recipe in methods.items()}
+    checked: dict[str, Recipe] = by_name(methods)
     seen: dict[tuple[object, ...], str] = {}
     for name, recipe in checked.items():
         if recipe.settings:
@@ -154,6 +155,7 @@ class Runs:
         self.given = None
         if isinstance(split, tuple | list):
             self.given = _given_split(split, len(self.X))
+            checks.check_classes(first.loss, t[self.given[0]])
         elif split not in ("resampled", "fixed"):
             raise SettingError(
                 "split must be 'resampled', 'fixed' or (train rows, test rows), not "
@@ -177,12 +179,11 @@ class Runs:
         """Return the rows that a seed trains on, and those that it is scored on."""
         return self.given or self._drawn(seed)
 
-    def extend(self, names: Iterable[str], seeds: Sequence[int]) -> bool:
+    def extend(self, names: Iterable[str], seeds: Sequence[int], stop: Stop) -> bool:
         """Train the methods named from more seeds; return whether it came to its end."""
-        names = set(names)
-        for group in self.groups.values():
-            wanted = [name for name in group if name in names]
-            if wanted and not self._extend(wanted, seeds):
+        wanted = [[name for name in group if name in set(names)] for group in self.groups.values()]
+        for group in filter(None, wanted):
+            if stop.is_set() or not self._extend(group, seeds):
                 return False
         return True
 
@@ -256,12 +257,12 @@ class Runs:
             score = float(value)
         except (TypeError, ValueError):
             score = math.nan
-        if not math.isfinite(score):
+        if math.isnan(score):
             raise DataError(
                 f"the metric {self.metric.name} gave {one_line(value)} for {where}, where it needs "
-                "a finite number"
+                "a number"
             )
-        return score
+        return score if math.isfinite(score) else math.nan  # beyond all bounds: it failed
 
     def _seen_by_metric(self, t: Array) -> Array:
         if self.task != "classes":
@@ -280,7 +281,9 @@ class Runs:
         if self.task == "classes":
             classes = self.t[order]
             parts = [order[classes == number] for number in np.unique(classes)]
-            held = [part[: min(round(self.test * len(part)), len(part) - 1)] for part in parts]
+            held = [
+                part[: min(max(round(self.test * len(part)), 1), len(part) - 1)] for part in parts
+            ]
             test = np.concatenate(held)
         else:
             test = order[: min(max(round(self.test * n), 1), n - 1)]

@@ -119,7 +119,7 @@ class Space:
         """
         lists = self._lists()
         if lists is not None and math.prod(map(len, lists)) <= most:
-            return [self._setting(values) for values in product(*lists)]
+            return _told_apart([self._setting(values) for values in product(*lists)])
         found: dict[str, Recipe] = {}
         kinds = len(self.choices)
         key = streams.keys(np.array([seed], np.int64), "search")
@@ -135,7 +135,7 @@ class Space:
             found.setdefault(name, recipe)
             if len(found) == most:
                 break
-        return list(found.items())
+        return _told_apart(list(found.items()))
 
     def _setting(self, values: Sequence[Any]) -> tuple[str, Recipe]:
         given = dict(zip(self.choices, values, strict=True))
@@ -144,13 +144,34 @@ class Space:
         own = {field.name for field in fields(recipe)}
         recipe = replace(recipe, **{key: value for key, value in given.items() if key in own})
         others = {key: value for key, value in given.items() if key not in own}
+        unknown = [key for key in others if key not in vars(recipe.optimizer)]
+        if unknown:
+            raise SettingError(
+                f"{unknown[0]} is none of {type(recipe.optimizer).__name__}'s: search optimizers "
+                "apart from their own numbers, or give all of them as optimizer=[…]"
+            )
         return name, replace(recipe, optimizer=replace(recipe.optimizer, **others))
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.5g}"
-    return str(getattr(value, "name", value))
+    options = ", ".join(f"{name}={number}" for name, number in getattr(value, "options", ()))
+    return str(getattr(value, "name", value)) + (f"({options})" if options else "")
+
+
+def _told_apart(settings: list[tuple[str, Recipe]]) -> list[tuple[str, Recipe]]:
+    """Return the settings without copies, each with a name of its own."""
+    seen: set[tuple[object, ...]] = set()
+    named: dict[str, Recipe] = {}
+    for name, recipe in settings:
+        key = (*recipe.structure, repr(recipe))
+        if key in seen:
+            continue
+        seen.add(key)
+        again = sum(other.split(" #")[0] == name for other in named)
+        named[f"{name} #{again + 1}" if again else name] = recipe
+    return list(named.items())
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,10 +310,10 @@ def search(
     ranks = dict.fromkeys(recipes, math.nan)
     interrupted = False
     with interruptible() as stop, Line(progress) as line:
-        while True:
+        while len(names) > 1:
             more = first if used == 0 else used
             new = list(range(seed + used, seed + used + more))
-            if not runs.extend(names, new) or stop.is_set():
+            if not runs.extend(names, new, stop):
                 interrupted = True
                 break
             used += more
@@ -302,8 +323,11 @@ def search(
             names = [name for name, _ in order[: math.ceil(len(order) / 2)]]
             if line.is_due:
                 line.write(f"{len(names)} of {len(recipes)} settings left after {used} seeds")
-            if len(names) == 1:
+            if stop.is_set():
+                interrupted = True
                 break
+    if interrupted and used == 0:
+        raise KeyboardInterrupt
     trials = [
         Trial(name, recipes[name], np.array(runs.scores[name]), rounds[name], ranks[name])
         for name in sorted(recipes, key=lambda name: (-rounds[name], ranks[name]))
@@ -316,11 +340,15 @@ def search(
             "the search was cut short: nothing is confirmed", InterruptWarning, stacklevel=2
         )
     elif (winner.recipe.structure, repr(winner.recipe)) != (baseline.structure, repr(baseline)):
-        confirmation = compare(
-            {winner.name: winner.recipe, "baseline": baseline}, X, Y, metric=metric,
-            baseline="baseline", alpha=alpha, delta=delta, split=split, test=test,
-            first_seed=seed + used, progress=progress, threads=threads,
-        )  # fmt: skip
+        name = winner.name if winner.name != "baseline" else "the winner"
+        try:
+            confirmation = compare(
+                {name: winner.recipe, "baseline": baseline}, X, Y, metric=metric,
+                baseline="baseline", alpha=alpha, delta=delta, split=split, test=test,
+                first_seed=seed + used, progress=progress, threads=threads,
+            )  # fmt: skip
+        except KeyboardInterrupt:  # the search itself is not lost
+            interrupted = True
     confirmed = 0
     if confirmation is not None:
         confirmed = sum(len(method.seeds) for method in confirmation.methods.values())

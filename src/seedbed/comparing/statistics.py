@@ -22,6 +22,8 @@ LOOKS = (8, 16, 32, 64)
 """After how many pairs the adaptive design looks."""
 FLIPS = 9_999
 """The least number of sign flips that a look's critical value is taken from."""
+SMALL = 0.01
+"""Below this level, flips would have to be many more."""
 POWER = 0.8
 """The chance of a verdict that ``pairs_needed`` plans for."""
 
@@ -229,9 +231,30 @@ def holm(p: Sequence[float]) -> list[float]:
 # ---------------------------------------------------------------- how many pairs
 
 
-def fewest_pairs(alpha: float, comparisons: int = 1) -> int:
-    """Return the least n at which any verdict is possible: 1 + log2(m / α), rounded up."""
-    return math.ceil(1 + math.log2(comparisons / alpha) - 1e-9)
+def fewest_pairs(alpha: float, comparisons: int = 1, *, any_time: bool = False) -> int:
+    """Return the least n at which any verdict is possible: 1 + log2(m / α), rounded up.
+
+    With ``any_time``, the least n of which as many wins are evidence enough.
+    """
+    if not any_time:
+        return math.ceil(1 + math.log2(comparisons / alpha) - 1e-9)
+    n = 1
+    while _log_evidence(n, 0, 0.5) < math.log(comparisons / alpha):
+        n += 1
+    return n
+
+
+def pairs_needed_any_time(wins: int, losses: int, ties: int, alpha: float, most: int) -> int | None:
+    """Return at how many pairs there would be evidence enough, if all go on in these shares."""
+    n = wins + losses + ties
+    total = n
+    while total <= most:
+        total = math.ceil(total * 1.05) + 1
+        if _log_evidence(round(wins / n * total), round(losses / n * total), 0.5) >= -math.log(
+            alpha
+        ):
+            return total
+    return None
 
 
 def pairs_needed(d: Array, alpha: float) -> int | None:
@@ -291,8 +314,17 @@ def look_at(
 
     Each critical value is the least that |T| reaches no more often than has been budgeted, over
     joint sign flips of the very |d| and leaving out flips that crossed at an earlier look. The
-    signs that came about count as one flip among the others.
+    signs that came about count as one flip among the others. For levels so small that flips would
+    be too many, each look's share of the level is held by itself, by the exact test.
     """
+    return _looks(np.asarray(d, dtype=np.float64).tobytes(), alpha, tuple(looks), stop)
+
+
+@lru_cache(maxsize=1024)
+def _looks(content: bytes, alpha: float, looks: tuple[int, ...], stop: bool) -> list[Look]:
+    d = np.frombuffer(content)
+    if alpha < SMALL:
+        return _looks_one_by_one(d, alpha, looks, stop)
     paths = max(FLIPS, math.ceil(200 / alpha))
     signs = _signs(paths, looks[-1])
     running = np.ones(paths + 1, dtype=np.bool_)  # the last one is what came about
@@ -315,6 +347,21 @@ def look_at(
         if crossed and stop:
             break
         running &= sums < critical
+    return done
+
+
+def _looks_one_by_one(d: Array, alpha: float, looks: tuple[int, ...], stop: bool) -> list[Look]:
+    done: list[Look] = []
+    before = 0.0
+    for n in looks:
+        if n > len(d):
+            break
+        share = spent(1.0, n / looks[-1]) - before
+        before += share
+        p = min(1.0, signed_rank_p(d[:n]) / share)
+        done.append(Look(n, p <= alpha, p, alpha * share))
+        if p <= alpha and stop:
+            break
     return done
 
 

@@ -57,7 +57,8 @@ class Rules:
     @property
     def fewest(self) -> int:
         """The least number of pairs at which any verdict is possible."""
-        return statistics.fewest_pairs(self.alpha, self.comparisons)
+        any_time = self.design == "anytime"
+        return statistics.fewest_pairs(self.alpha, self.comparisons, any_time=any_time)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +69,7 @@ class Pair:
     differences      (n,) gain of each seed; ±∞ where one of the two failed, 0 where both did
     wins, losses, ties  in how many seeds a was better, b was, neither was
     failed           in how many seeds a failed, b failed
+    failed_both      in how many both did: those count as ties, but never as a sign of closeness
     typical, low, high  the Hodges-Lehmann gain and its interval
     mean             the mean gain of the seeds in which both finished; NaN if there are none
     share, share_low, share_high  P(a better than b), ties counted half, and its interval
@@ -85,6 +87,7 @@ class Pair:
     losses: int
     ties: int
     failed: tuple[int, int]
+    failed_both: int
     typical: float
     low: float
     high: float
@@ -110,11 +113,25 @@ class Pair:
 
 
 def gains(a: Array, b: Array, higher_is_better: bool) -> Array:
-    """Return a's gains over b, (n,): one that failed (NaN) scores worst, two that did are a tie."""
-    with np.errstate(invalid="ignore"):
+    """Return a's gains over b, (n,): one that failed (NaN) scores worst, two that did are a tie.
+
+    Gains that differ by no more than the rounding of their scores are made equal, so that ties are
+    ties: 0.9 - 0.8 and 0.8 - 0.7 are.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
         d = a - b if higher_is_better else b - a
     lost_a, lost_b = np.isnan(a), np.isnan(b)
     d[lost_a & ~lost_b], d[lost_b & ~lost_a], d[lost_a & lost_b] = -math.inf, math.inf, 0.0
+    known = np.flatnonzero(np.isfinite(d))
+    if not known.size:
+        return d
+    order = known[np.argsort(np.abs(d[known]), kind="stable")]
+    sizes = np.abs(d[order])
+    both = ~(lost_a | lost_b)
+    near = 2.0**-40 * max(np.abs(a[both]).max(initial=0.0), np.abs(b[both]).max(initial=0.0))
+    first = np.diff(sizes, prepend=-math.inf) > near
+    alike = sizes[first][np.cumsum(first) - 1]
+    d[order] = np.sign(d[order]) * np.where(alike <= near, 0.0, alike)
     return d
 
 
@@ -154,6 +171,10 @@ def all_pairs(names: Sequence[str], baseline: str | None) -> list[tuple[str, str
 def _judged(a: str, b: str, scores_a: Array, scores_b: Array, metric: Metric, rules: Rules) -> Pair:
     n = min(len(scores_a), len(scores_b))
     d = gains(scores_a[:n], scores_b[:n], metric.higher_is_better)
+    if rules.design == "adaptive":  # what came after the look that decided is not looked at
+        looks = statistics.look_at(d, rules.alpha / rules.comparisons, rules.looks)
+        n = looks[-1].n if looks else n
+        d = d[:n]
     wins, losses = int((d > 0).sum()), int((d < 0).sum())
     ties = n - wins - losses
     p, level = _tested(d, rules)
@@ -172,6 +193,7 @@ def _judged(a: str, b: str, scores_a: Array, scores_b: Array, metric: Metric, ru
         losses=losses,
         ties=ties,
         failed=(int(np.isnan(scores_a[:n]).sum()), int(np.isnan(scores_b[:n]).sum())),
+        failed_both=int((np.isnan(scores_a[:n]) & np.isnan(scores_b[:n])).sum()),
         typical=statistics.typical_gain(d),
         low=low,
         high=high,
@@ -226,15 +248,31 @@ def _with_verdict(pair: Pair, rules: Rules) -> Pair:
             leans = statistics.signed_ranks(pair.differences).sum()
         better = pair.a if leans > 0 else pair.b
     else:
-        total = statistics.pairs_needed(pair.differences, rules.alpha / rules.comparisons)
-        if total is not None and total <= MOST_NEEDED:
-            needed = max(total - pair.n, 1)
+        needed = _needed(pair, rules)
     return replace(pair, verdict=verdict, better=better, needed=needed)
+
+
+def _needed(pair: Pair, rules: Rules) -> int | None:
+    """Return how many more runs would tell, if they go on like this; None if nothing points on."""
+    alpha = rules.alpha / rules.comparisons
+    if rules.design == "anytime":
+        total = statistics.pairs_needed_any_time(
+            pair.wins, pair.losses, pair.ties, alpha, MOST_NEEDED
+        )
+    else:
+        total = statistics.pairs_needed(pair.differences, alpha)
+    if total is None or total > MOST_NEEDED:
+        return None
+    # where as many should have told already, it was bad luck, or the next look has to be waited for
+    following = [look for look in rules.looks if look > pair.n]
+    if rules.design == "adaptive" and following:
+        return max(total, following[0]) - pair.n
+    return max(total - pair.n, math.ceil(pair.n / 4))
 
 
 def _is_close(pair: Pair, rules: Rules) -> bool:
     """Return whether two one-sided tests say that the gain lies within ± delta."""
-    if rules.delta is None:
+    if rules.delta is None or pair.failed_both:
         return False
     alpha = min(0.5, 2 * rules.alpha / rules.comparisons)
     low, high = _interval(pair.differences, alpha, rules)
@@ -278,7 +316,9 @@ def _sentence(pair: Pair, metric: Metric, rules: Rules) -> str:
             f"({pair.n}; at least {pair.needed} more)"
         )
     else:
-        if pair.ties == pair.n:
+        if pair.failed_both == pair.n:
+            more = f"both failed in all {pair.n} paired runs"
+        elif pair.ties == pair.n:
             more = f"all {pair.n} paired runs are ties: another metric may tell them apart"
         elif pair.needed is None:
             more = f"the {pair.n} paired runs so far point neither way"
@@ -293,4 +333,4 @@ def _sentence(pair: Pair, metric: Metric, rules: Rules) -> str:
 
 
 def _shown_p(p: float) -> str:
-    return "1" if p > 0.995 else f"{p:.1g}" if p < 0.0995 else f"{p:.2f}"
+    return "1" if p > 0.995 else f"{p:.2g}"
