@@ -76,17 +76,35 @@ def anytime(job):
 
 
 def families(job):
-    """Ten equal methods, all pairs: return in how many trials any two were told apart."""
-    kind, n, trials, seed = job
+    """Equal methods, all pairs: return in how many trials any two were told apart."""
+    kind, methods, design, trials, seed = job
     rng, wrong = np.random.default_rng(seed), 0
+    pairs = [(i, j) for i in range(methods) for j in range(i)]
     for _ in range(trials):
-        scores = noise(kind, rng, (10, n))
-        p = [
-            statistics.signed_rank_p(verdict.gains(scores[i], scores[j], True))
-            for i in range(10)
-            for j in range(i)
-        ]
-        wrong += min(statistics.holm(p)) <= ALPHA
+        scores = noise(kind, rng, (methods, 20 if design == "fixed" else 64))
+        d = [verdict.gains(scores[i], scores[j], True) for i, j in pairs]
+        if design == "fixed":
+            wrong += min(statistics.holm([statistics.signed_rank_p(each) for each in d])) <= ALPHA
+        else:
+            level = ALPHA / len(pairs)
+            wrong += any(statistics.look_at(each, level)[-1].crossed for each in d)
+    return wrong
+
+
+def close(job):
+    """Return how often a gain of exactly delta was called too close to matter."""
+    design, trials, seed = job
+    rng, wrong = np.random.default_rng(seed), 0
+    n = {"fixed": [30], "adaptive": LOOKS, "anytime": range(8, 65, 8)}[design]
+    for _ in range(trials):
+        b = rng.normal(size=64)
+        a = b + 0.5 + rng.normal(size=64)
+        for seen in n:
+            given = {"a": a[:seen], "b": b[:seen]}
+            found = sb.judge(given, higher_is_better=True, design=design, delta=0.5)
+            if found.pairs[0].verdict is sb.Verdict.TOO_CLOSE:
+                wrong += 1
+                break
     return wrong
 
 
@@ -240,13 +258,26 @@ def main():
             print(page[-1], flush=True)
         count = FAMILIES // share
         page += [
-            "", "## Ten equal methods, all 45 pairs", "",
+            "", "## Several equal methods, all pairs", "",
             f"Share of {count:,} trials in which any two are told apart; at most 5.92 % is asked.",
-            "", "| noise | n = 20 |", "|---|---|",
+            "", "| noise | 10 methods, n = 20 | 10, adaptive | 3, adaptive |", "|---|---|---|---|",
         ]  # fmt: skip
-        for kind in ("normal", "collapsing"):
-            wrong = total(families, batches(count, kind, 20))
-            page.append(f"| {kind} | {percent(wrong, count)} |")
+        for kind in ("normal", "collapsing", "tied"):
+            cells = [
+                percent(total(families, batches(count, kind, *of)), count)
+                for of in ((10, "fixed"), (10, "adaptive"), (3, "adaptive"))
+            ]
+            page.append(f"| {kind} | {' | '.join(cells)} |")
+            print(page[-1], flush=True)
+        page += [
+            "", "## When the gain is just what matters", "",
+            f"Share of {count:,} trials in which a gain of exactly delta (half a standard "
+            "deviation) is called too close to matter, looked at whenever the design allows.", "",
+            "| 30 seeds | adaptive | at any time |", "|---|---|---|",
+        ]  # fmt: skip
+        designs = ("fixed", "adaptive", "anytime")
+        cells = [percent(total(close, batches(count, design)), count) for design in designs]
+        page.append(f"| {' | '.join(cells)} |")
         page += [
             "", "## When one is better", "",
             f"P(A > B) = 0.75, failures counted; {powered:,} trials.", "",

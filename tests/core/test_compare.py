@@ -109,10 +109,7 @@ def test_classes_are_split_in_their_shares():
 def test_rare_classes_stay_on_both_sides():
     rare = np.zeros(N, int)
     rare[[3, 40]] = 1
-    methods = {
-        "a": recipe(0.05, 6, 2, loss=sb.cross_entropy),
-        "b": recipe(0.1, 6, 2, loss=sb.cross_entropy),
-    }
+    methods = {str(lr): recipe(lr, 6, 2, loss=sb.cross_entropy) for lr in (0.05, 0.1)}
     found = sb.compare(methods, X, rare, metric=sb.metrics.auc, seeds=range(6))
     assert np.isfinite(found.methods["0.05"].scores).all()
     with pytest.raises(sb.DataError, match="are of class 0"):
