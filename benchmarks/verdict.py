@@ -3,10 +3,11 @@
     pip install -e '.[bench]' && python benchmarks/verdict.py
 
 Two learning rates of a 64-32-10 network on scikit-learn's digits, 64 seeds each, every seed with a
-split of its own: Adam, batches of 64, 20 epochs, float32. Seedbed is timed from compare(...) to the
-verdict, with what it compiles on disk. The peers train one network after the other with the same
-rows, batch size, epochs and rates, and score it: their loop is timed for a few seeds in every
-round, and what 128 runs take is reckoned from that. One pinned core, one thread for everyone.
+split of its own: Adam, 20 epochs, float32, batches of 32 and of 64. Seedbed is timed from
+compare(...) to the verdict, with what it compiles on disk. The peers train one network after the
+other with the same number of rows, batch size, epochs and rates, and score it: their loop is timed
+for a few seeds in every round, and what 128 runs take is reckoned from that. One pinned core, one
+thread for everyone.
 """
 
 import os
@@ -37,7 +38,7 @@ import seedbed as sb
 PAGE = Path(__file__).with_name("verdict.md")
 ROUNDS, SEEDS, FEW = 5, 64, 3
 RATES = {"lr 0.001": 0.001, "lr 0.0011": 0.0011}
-EPOCHS, BATCH, HIDDEN = 20, 64, 32
+EPOCHS, BATCHES, HIDDEN = 20, (32, 64), 32
 X, Y = load_digits(return_X_y=True)
 X = (X / 16).astype("float32")
 
@@ -47,7 +48,7 @@ def split(seed):
     return order[450:], order[:450]
 
 
-def seedbed(first, seeds):
+def seedbed(first, seeds, batch):
     network = sb.Network(64, [sb.Dense(HIDDEN, sb.relu), sb.Dense(10)])
     recipes = {
         name: sb.Recipe(
@@ -55,17 +56,17 @@ def seedbed(first, seeds):
             loss=sb.cross_entropy,
             optimizer=sb.Adam(rate),
             epochs=EPOCHS,
-            batch_size=BATCH,
+            batch_size=batch,
         )
         for name, rate in RATES.items()
     }
     return sb.compare(recipes, X, Y, first_seed=first, seeds=seeds, threads=1, progress=False)
 
 
-def scikit_learn(seed, rate):
+def scikit_learn(seed, rate, batch):
     train, test = split(seed)
     model = MLPClassifier(
-        (HIDDEN,), learning_rate_init=rate, batch_size=BATCH, max_iter=EPOCHS, alpha=0.0,
+        (HIDDEN,), learning_rate_init=rate, batch_size=batch, max_iter=EPOCHS, alpha=0.0,
         tol=0.0, n_iter_no_change=EPOCHS + 1, random_state=seed,
     )  # fmt: skip
     with warnings.catch_warnings():
@@ -74,7 +75,7 @@ def scikit_learn(seed, rate):
     return model.score(X[test], Y[test])
 
 
-def pytorch(seed, rate):
+def pytorch(seed, rate, batch):
     """Eager, the fused optimizer, batches as slices of rows shuffled once an epoch."""
     torch.manual_seed(seed)
     train, test = (torch.from_numpy(rows) for rows in split(seed))
@@ -87,10 +88,10 @@ def pytorch(seed, rate):
     for _ in range(EPOCHS):
         order = torch.randperm(len(x_train))
         shuffled_x, shuffled_y = x_train[order], y_train[order]
-        for start in range(0, len(order), BATCH):
+        for start in range(0, len(order), batch):
             optimizer.zero_grad(set_to_none=True)
             loss = torch.nn.functional.cross_entropy(
-                model(shuffled_x[start : start + BATCH]), shuffled_y[start : start + BATCH]
+                model(shuffled_x[start : start + batch]), shuffled_y[start : start + batch]
             )
             loss.backward()
             optimizer.step()
@@ -104,23 +105,24 @@ def seconds(run):
     return time.perf_counter() - began, result
 
 
-def main():
-    torch.set_num_threads(1)
+def measured(batch):
+    """Return the lines of one batch size's table."""
     peers = {"a scikit-learn loop": scikit_learn, "a PyTorch loop": pytorch}
-    seedbed(0, range(8)), scikit_learn(0, 0.001), pytorch(0, 0.001)  # warm
+    seedbed(0, range(8), batch), scikit_learn(0, 0.001, batch), pytorch(0, 0.001, batch)  # warm
     times = {name: [] for name in ("all", "adaptive", *peers)}
     used, scores = [], {name: [] for name in ("Seedbed", *peers)}
     for number in range(ROUNDS):
         first = 100 * number
-        took, found = seconds(lambda first=first: seedbed(first, range(first, first + SEEDS)))
+        all_of_them = range(first, first + SEEDS)
+        took, found = seconds(lambda first=first, s=all_of_them: seedbed(first, s, batch))
         times["all"].append(took)
         scores["Seedbed"] += found.methods["lr 0.001"].scores.tolist()
-        took, early = seconds(lambda first=first: seedbed(first, "adaptive"))
+        took, early = seconds(lambda first=first: seedbed(first, "adaptive", batch))
         times["adaptive"].append(took)
         used.append(early.pairs[0].n)
         for name, peer in peers.items():
             runs = [(seed, rate) for seed in range(first, first + FEW) for rate in RATES.values()]
-            took, got = seconds(lambda peer=peer, runs=runs: [peer(*run) for run in runs])
+            took, got = seconds(lambda peer=peer, runs=runs: [peer(*run, batch) for run in runs])
             times[name].append(took / len(runs) * len(RATES) * SEEDS)
             scores[name] += got[::2]
     words = {
@@ -128,12 +130,7 @@ def main():
         "adaptive": f"Seedbed, adaptive: {statistics.median(used):g} seeds (median)",
     }
     lines = [
-        "# Time to a verdict",
-        "",
-        f"Printed by `python benchmarks/verdict.py` on {datetime.date.today()}: "
-        f"{described('numpy', 'numba', 'torch', 'scikit-learn')}.",
-        "",
-        __doc__.split("\n\n")[2].strip(),
+        f"## Batches of {batch}",
         "",
         "| | seconds: median | least | most | times Seedbed's (median of the rounds) |",
         "|---|---|---|---|---|",
@@ -143,13 +140,28 @@ def main():
         cells = [f"{f(taken):.3g}" for f in (statistics.median, min, max)]
         lines.append(f"| {words.get(name, name)} | {' | '.join(cells)} | {ratio:.3g} |")
     shown = ", ".join(f"{name} {np.median(each):.3f}" for name, each in scores.items())
-    lines += [
+    return [
+        *lines,
         "",
-        f"Accuracy at a rate of 0.001, medians: {shown}.",
+        f"Accuracy at a rate of 0.001, medians: {shown}. The last verdict: {found.sentences[0]}.",
         "",
-        f"The last verdict: {found.sentences[0]}.",
     ]
-    text = "\n".join(lines) + "\n"
+
+
+def main():
+    torch.set_num_threads(1)
+    page = [
+        "# Time to a verdict",
+        "",
+        f"Printed by `python benchmarks/verdict.py` on {datetime.date.today()}: "
+        f"{described('numpy', 'numba', 'torch', 'scikit-learn')}.",
+        "",
+        __doc__.split("\n\n")[2].strip(),
+        "",
+    ]
+    for batch in BATCHES:
+        page += measured(batch)
+    text = "\n".join(page)
     print(text)
     PAGE.write_text(text, encoding="utf-8")
 

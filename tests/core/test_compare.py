@@ -323,6 +323,14 @@ def test_a_comparison_as_page_and_words():
         found["<a>", "c"]
 
 
+def test_auto_is_one_engine_for_all_runs():
+    short = Runs(
+        {n: recipe(lr, engine="auto") for n, lr in RATES.items()}, X, NUMBERS, sb.metrics.rmse,
+        "resampled", 0.25, False, None,
+    )  # fmt: skip
+    assert {r.engine for r in short.methods.values()} == {"numpy"}
+
+
 def test_time_is_shared_by_epochs():
     methods = {"short": recipe(epochs=5), "long": recipe(epochs=200)}
     found = sb.compare(methods, X, NUMBERS, seeds=range(8))

@@ -9,6 +9,9 @@ import pytest
 
 import seedbed as sb
 from seedbed.cli import main
+from seedbed.comparing.runs import Runs
+from seedbed.engines import choice
+from seedbed.engines.work import Stop
 
 RNG = np.random.default_rng(0)
 
@@ -122,3 +125,23 @@ def test_mistakes_are_one_line(houses, capsys, given, said):
     assert (status, out) == (2, "")
     assert said in err
     assert err.count("\n") == 1
+
+
+def test_long_comparisons_are_compiled_and_what_cannot_be_is_not(monkeypatch):
+    monkeypatch.setattr(choice, "START_UP_SECONDS", 0.1)
+    x, y = RNG.normal(size=(2, 80, 3))
+
+    def recipe(lr, unit):
+        network = sb.Network(3, [sb.Dense(4, unit), sb.Dense(3)])
+        return sb.Recipe(
+            network=network, loss=sb.squared_error, optimizer=sb.Adam(lr), epochs=300, batch_size=4
+        )
+
+    sine = sb.Activation("sine", np.sin, lambda z, a: np.cos(z))
+    for unit, engine in ((sb.tanh, "compiled"), (sine, "numpy")):
+        methods = {str(lr): recipe(lr, unit) for lr in (0.1, 0.2)}
+        runs = Runs(methods, x, y, sb.metrics.rmse, "resampled", 0.25, False, None)
+        assert {r.engine for r in runs.methods.values()} == {"compiled"}
+        assert runs.extend(methods, [0, 1], Stop())
+        assert {r.engine for r in runs.methods.values()} == {engine}
+        assert np.isfinite(runs.scores["0.1"]).all()

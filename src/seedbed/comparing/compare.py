@@ -93,7 +93,8 @@ def compare(
             f"delta {delta:g} is more than half of all {metric.name} there is: of a share, one "
             "point is delta=0.01"
         )
-    runs = Runs(recipes, X, Y, metric, split, test, progress, threads)
+    most = min(looks[-1], Rules(alpha, 1, "adaptive").looks[-1])
+    runs = Runs(recipes, X, Y, metric, split, test, progress, threads, most)
     if isinstance(seeds, str):
         wanted = [first_seed + number for number in range(looks[-1])]
     else:

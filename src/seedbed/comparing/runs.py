@@ -6,6 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -15,10 +16,12 @@ from seedbed import data as checks
 from seedbed import metrics, streams
 from seedbed.arrays import Array, Indices, as_array, checked_number, one_line
 from seedbed.comparing.comparison import Method, by_name
+from seedbed.engines import choice
 from seedbed.engines.work import Stop
 from seedbed.errors import (
     DataError,
     DivergenceWarning,
+    FormulaError,
     InterruptWarning,
     SettingError,
     ShapeError,
@@ -128,6 +131,7 @@ class Runs:
     split    "resampled": each seed draws the rows that it is scored on; "fixed": all are scored on
              the same; or (train rows, test rows)
     test     the share of the rows to score on, where they are drawn
+    planned  about how many seeds there will be: what "auto" chooses an engine by, once for all
     """
 
     def __init__(
@@ -140,8 +144,9 @@ class Runs:
         test: float,
         progress: bool | None,
         threads: int | None,
+        planned: int = 64,
     ) -> None:
-        self.methods, self.metric = methods, metric
+        self.methods, self.metric = dict(methods), metric
         self.progress, self.threads = progress, threads
         first = next(iter(methods.values()))
         for recipe in methods.values():
@@ -166,14 +171,28 @@ class Runs:
             self.given = self._drawn(0)
         train, held_out = self.rows(0)
         self.counts = len(train), len(held_out)
-        self.groups: dict[Hashable, list[str]] = {}
+        self.given_engines = {name: recipe.engine for name, recipe in methods.items()}
         for name, recipe in methods.items():
+            self.methods[name] = self._with_engine(recipe, planned)
+        self.groups: dict[Hashable, list[str]] = {}
+        for name, recipe in self.methods.items():
             self.groups.setdefault(recipe.structure, []).append(name)
         self.seeds: dict[str, list[int]] = {name: [] for name in methods}
         self.scores: dict[str, list[float]] = {name: [] for name in methods}
         self.status: dict[str, list[str]] = {name: [] for name in methods}
         self.epochs: dict[str, list[int]] = {name: [] for name in methods}
         self.seconds = dict.fromkeys(methods, 0.0)
+
+    def _with_engine(self, recipe: Recipe, planned: int) -> Recipe:
+        """Return the recipe with the engine that "auto" means for all of its runs."""
+        if recipe.engine != "auto":
+            return recipe
+        rows = self.counts[0]
+        batch = min(recipe.batch_size or rows, rows)
+        steps = recipe.epochs * -(-rows // batch) * planned * len(self.methods)
+        seconds = steps * choice.member_seconds(recipe.network, batch)
+        repays = seconds > choice.START_UP_SECONDS and choice.numba_is_there()
+        return replace(recipe, engine="compiled" if repays else "numpy")
 
     def rows(self, seed: int) -> tuple[Indices, Indices]:
         """Return the rows that a seed trains on, and those that it is scored on."""
@@ -202,6 +221,16 @@ class Runs:
         }
 
     def _extend(self, names: list[str], seeds: Sequence[int]) -> bool:
+        try:
+            return self._trained(names, seeds)
+        except FormulaError:
+            if "auto" not in [self.given_engines[name] for name in names]:
+                raise
+            for name in names:  # "auto" leaves to NumPy what cannot be compiled
+                self.methods[name] = replace(self.methods[name], engine="numpy")
+            return self._trained(names, seeds)
+
+    def _trained(self, names: list[str], seeds: Sequence[int]) -> bool:
         splits = [self.rows(seed) for seed in seeds]
         recipe = Recipe.together([self.methods[name] for name in names], len(seeds))
         began = time.perf_counter()

@@ -305,7 +305,8 @@ def search(
     check_tasks({"the baseline": baseline, **recipes})
     metric = checked_metric(metric, baseline)
     first = _first_seeds(len(recipes), budget)
-    runs = Runs(recipes, X, Y, metric, split, test, progress, threads)
+    each = max(1, budget // len(recipes))
+    runs = Runs(recipes, X, Y, metric, split, test, progress, threads, each)
     names, rounds, used = list(recipes), dict.fromkeys(recipes, 0), 0
     ranks = dict.fromkeys(recipes, math.nan)
     interrupted = False

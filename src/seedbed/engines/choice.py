@@ -72,11 +72,17 @@ def numpy_seconds(plan: Plan) -> float:
     A step costs some 30 µs whatever it does, and then 0.4 µs a member and ¼ ns for each parameter
     and row.
     """
-    members = len(plan.seeds)
     rows = int(plan.counts[:, 0].mean())
     steps = plan.epochs * -(-rows // plan.largest_batch)
-    each = _MEMBER_SECONDS + _PRODUCT_SECONDS * plan.largest_batch * plan.network.size
-    return steps * (_STEP_SECONDS * plan.block_count + members * each)
+    return steps * (
+        _STEP_SECONDS * plan.block_count
+        + len(plan.seeds) * member_seconds(plan.network, plan.largest_batch)
+    )
+
+
+def member_seconds(network: Network, batch: int) -> float:
+    """Return about how long NumPy takes for a member's step, but for what members share."""
+    return _MEMBER_SECONDS + _PRODUCT_SECONDS * batch * network.size
 
 
 def outputs(name: str, network: Network, loss: Loss, theta: Array, x: Array, seen: bool) -> Array:
