@@ -173,6 +173,11 @@ class Recipe:
             self.clip_norm is None, *self.optimizer.numbers, *own,
         )  # fmt: skip
 
+    @property
+    def identity(self) -> tuple[Hashable, ...]:
+        """What two recipes share only if every run of theirs would be the same."""
+        return (*self.structure, repr(self))
+
     def _mergeable(self) -> Iterator[tuple[object, str, Any]]:
         """Yield the hyperparameters that may differ between members of one population."""
         numbers = {"lr", "weight_decay", *self.optimizer.numbers}

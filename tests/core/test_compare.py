@@ -557,6 +557,8 @@ def test_settings_of_one_name_are_told_apart():
     space = sb.Space(recipe(), loss=[sb.huber(0.5), sb.huber(5.0), sb.squared_error])
     names = [name for name, _ in space.settings(9)]
     assert names == ["loss=huber(delta=0.5)", "loss=huber(delta=5.0)", "loss=squared_error"]
+    drawn = sb.Space(recipe(), lr=sb.uniform(0.1, 0.10000001), dropout=[0.0, 0.5])
+    assert len(dict(drawn.settings(40))) == 40
     close = sb.Space(recipe(), lr=[0.1000001, 0.1000002, 0.1000001])
     assert [name for name, _ in close.settings(9)] == ["lr=0.1", "lr=0.1 #2"]
 

@@ -65,12 +65,12 @@ def checked_methods(methods: Any) -> dict[str, Recipe]:
                 f"{name} gives {', '.join(recipe.settings)} one a member: give each setting as a "
                 "method of its own"
             )
-        key = (recipe.structure, repr(recipe))
-        if key in seen:
+        if recipe.identity in seen:
             raise SettingError(
-                f"{seen[key]} and {name} are one and the same recipe: every run would be a tie"
+                f"{seen[recipe.identity]} and {name} are one and the same recipe: every run would "
+                "be a tie"
             )
-        seen[key] = name
+        seen[recipe.identity] = name
     check_tasks(checked)
     return checked
 

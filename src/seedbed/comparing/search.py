@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import Any
@@ -120,7 +120,7 @@ class Space:
         lists = self._lists()
         if lists is not None and math.prod(map(len, lists)) <= most:
             return _told_apart([self._setting(values) for values in product(*lists)])
-        found: dict[str, Recipe] = {}
+        found: dict[Hashable, tuple[str, Recipe]] = {}
         kinds = len(self.choices)
         key = streams.keys(np.array([seed], np.int64), "search")
         for number in range(4 * most):
@@ -132,10 +132,10 @@ class Space:
                 for share, choice in zip(u, self.choices.values(), strict=True)
             ]
             name, recipe = self._setting(values)
-            found.setdefault(name, recipe)
+            found.setdefault(recipe.identity, (name, recipe))
             if len(found) == most:
                 break
-        return _told_apart(list(found.items()))
+        return _told_apart(list(found.values()))
 
     def _setting(self, values: Sequence[Any]) -> tuple[str, Recipe]:
         given = dict(zip(self.choices, values, strict=True))
@@ -162,13 +162,12 @@ def _shown(value: Any) -> str:
 
 def _told_apart(settings: list[tuple[str, Recipe]]) -> list[tuple[str, Recipe]]:
     """Return the settings without copies, each with a name of its own."""
-    seen: set[tuple[object, ...]] = set()
+    seen: set[Hashable] = set()
     named: dict[str, Recipe] = {}
     for name, recipe in settings:
-        key = (*recipe.structure, repr(recipe))
-        if key in seen:
+        if recipe.identity in seen:
             continue
-        seen.add(key)
+        seen.add(recipe.identity)
         again = sum(other.split(" #")[0] == name for other in named)
         named[f"{name} #{again + 1}" if again else name] = recipe
     return list(named.items())
@@ -340,7 +339,7 @@ def search(
         warnings.warn(
             "the search was cut short: nothing is confirmed", InterruptWarning, stacklevel=2
         )
-    elif (winner.recipe.structure, repr(winner.recipe)) != (baseline.structure, repr(baseline)):
+    elif winner.recipe.identity != baseline.identity:
         name = winner.name if winner.name != "baseline" else "the winner"
         try:
             confirmation = compare(

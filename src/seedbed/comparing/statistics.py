@@ -8,7 +8,7 @@ hypothesis that each difference is as likely to be d as -d.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -141,9 +141,8 @@ def _log_choose(n: int) -> Array:
     return np.array([math.log(math.comb(n, k)) for k in range(n + 1)])
 
 
-def _root(f: object, low: float = 0.0, high: float = 1.0) -> float:
+def _root(f: Callable[[float], float], low: float = 0.0, high: float = 1.0) -> float:
     """Return where f, which falls from above 0 to below it, is 0, by halving."""
-    assert callable(f)
     for _ in range(200):
         middle = (low + high) / 2
         if middle in (low, high):
@@ -250,9 +249,8 @@ def pairs_needed_any_time(wins: int, losses: int, ties: int, alpha: float, most:
     total = n
     while total <= most:
         total = math.ceil(total * 1.05) + 1
-        if _log_evidence(round(wins / n * total), round(losses / n * total), 0.5) >= -math.log(
-            alpha
-        ):
+        won, lost = (round(count / n * total) for count in (wins, losses))
+        if _log_evidence(won, lost, 0.5) >= -math.log(alpha):
             return total
     return None
 
