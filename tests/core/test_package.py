@@ -1,5 +1,7 @@
 """What the package promises: its names, its cost and its needs."""
 
+import doctest
+import importlib
 import json
 import os
 import re
@@ -60,6 +62,27 @@ def test_every_public_name_has_words_of_its_own():
         value = getattr(sb, name)
         if callable(value):
             assert value.__doc__, name
+
+
+EXAMPLES = [
+    "comparing.compare", "comparing.comparison", "comparing.search", "metrics", "network",
+    "training",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("module", EXAMPLES)
+def test_docstrings_examples_give_what_they_say(module):
+    assert doctest.testmod(importlib.import_module(f"seedbed.{module}")).failed == 0
+
+
+def test_modules_with_examples_are_all_run():
+    paths = (ROOT / "src" / "seedbed").rglob("*.py")
+    found = {
+        ".".join(path.relative_to(ROOT / "src" / "seedbed").with_suffix("").parts)
+        for path in paths
+        if ">>>" in path.read_text(encoding="utf-8")
+    }
+    assert found == set(EXAMPLES)
 
 
 def test_version_is_that_of_the_changelog():

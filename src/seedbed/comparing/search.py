@@ -68,7 +68,7 @@ class Space:
     >>> import seedbed as sb
     >>> space = sb.Space(sb.xor.recipe(100), lr=sb.log_uniform(0.1, 10.0), epochs=[50, 100])
     >>> [name for name, _ in space.settings(2, seed=0)]
-    ['lr=1.2535 epochs=50', 'lr=0.12216 epochs=50']
+    ['lr=3.5506 epochs=50', 'lr=2.0282 epochs=100']
 
     Raises: SettingError for a field that is not there, and for no choice.
     """
