@@ -212,7 +212,7 @@ class SplitRows:
         return mine[bits[mine] == self.held_out]
 
 
-def checked_rows(rows: Any, members: int, total: int) -> GivenRows | None:
+def checked_rows(rows: Any, members: int, total: int, what: str = "rows") -> GivenRows | None:
     """Return each member's row numbers, which may differ in how many they are.
 
     ``rows`` holds a sequence of row numbers for each member, or is a boolean array (P, N).
@@ -223,16 +223,16 @@ def checked_rows(rows: Any, members: int, total: int) -> GivenRows | None:
         return None
     if not isinstance(rows, Iterable):
         raise ShapeError(
-            f"rows is {one_line(rows)}: give a sequence of row numbers for each member"
+            f"{what} is {one_line(rows)}: give a sequence of row numbers for each member"
         )
     given: Sequence[Any] = list(rows)
     if len(given) != members:
         raise ShapeError(
-            f"rows holds {len(given)} sequences and there are {members} seeds: give one for each"
+            f"{what} holds {len(given)} sequences and there are {members} seeds: give one for each"
         )
     checked: list[Indices] = []
     for member, each in enumerate(given):
-        name = f"rows[{member}]"
+        name = f"{what}[{member}]"
         chosen = as_array(list(each) if isinstance(each, range) else each, name, DataError)
         if chosen.dtype == np.bool_ and chosen.shape == (total,):
             chosen = np.flatnonzero(chosen)
@@ -259,6 +259,24 @@ def split(data: Data, share: float, seeds: npt.NDArray[np.int64]) -> tuple[Data,
     drawn = Split(len(data.x), share, seeds, data.rows)
     kept, held_out = (SplitRows(drawn, side) for side in (False, True))
     return Data(data.x, data.t, data.w, kept), Data(data.x, data.t, data.w, held_out)
+
+
+def set_apart(data: Data, held_out: Any, members: int) -> tuple[Data, Data]:
+    """Return each member's rows to train on, which are all but ``held_out``, and those.
+
+    Raises: ShapeError or DataError as ``checked_rows``, or if a member has none left to train on.
+    """
+    total = len(data.x)
+    apart = checked_rows(held_out, members, total, "held_out")
+    assert apart is not None
+    kept = []
+    for member, out in enumerate(apart.rows):
+        mine = np.arange(total) if data.rows is None else data.rows.of(np.array([member]))[0]
+        mine = mine[~np.isin(mine, out)]
+        if not len(mine):
+            raise DataError(f"held_out[{member}] leaves no row to train on: hold fewer out")
+        kept.append(mine.astype(out.dtype))
+    return Data(data.x, data.t, data.w, GivenRows(kept)), Data(data.x, data.t, data.w, apart)
 
 
 def check_weighed(data: Data, name: str) -> None:

@@ -5,7 +5,8 @@ SeedbedError
 │   └── FormulaError                 a formula that the compiled engine cannot compile
 ├── ShapeError (ValueError)          arrays whose shapes do not fit together
 ├── DataError (ValueError)           values that cannot be trained on: NaN, no rows, one class
-│   └── TableError                   a table file that cannot be read or does not fit its model
+│   └── TableError                   a table that cannot be read or does not fit its model
+│       └── ValueTypeError (TypeError)   a value in a table that is neither number nor text
 ├── FileError                        a model file that is broken, or of a newer version
 └── MissingDependencyError (ImportError)   a part whose optional dependency is not installed
 
@@ -38,7 +39,11 @@ class DataError(SeedbedError, ValueError):
 
 
 class TableError(DataError):
-    """A table file that cannot be read, or that does not fit the model applied to it."""
+    """A table that cannot be read, or that does not fit the model applied to it."""
+
+
+class ValueTypeError(TableError, TypeError):
+    """A value in a table that is neither a number nor a text."""
 
 
 class FileError(SeedbedError):

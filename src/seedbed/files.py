@@ -28,12 +28,14 @@ from seedbed.arrays import Array
 from seedbed.engines.work import Status
 from seedbed.errors import FileError, MissingDependencyError, SeedbedError, reason
 from seedbed.formulas import activations, initializers, losses, optimizers, schedules
+from seedbed.formulas.named import called, described, is_own
 from seedbed.network import Dense, Network
 from seedbed.population import History, Population
 from seedbed.recipe import Recipe
 
 VERSION = 1
 
+_SOMETIMES = ("history.val_loss", "history.ensemble_val_loss")
 _STATUSES = np.array([status.name.lower() for status in Status])
 
 
@@ -65,6 +67,8 @@ def to_bytes(population: Population, table: Mapping[str, Any] | None = None) -> 
     }
     if population.history.val_loss is not None:
         tensors["history.val_loss"] = population.history.val_loss
+    if population.history.ensemble_val_loss is not None:
+        tensors["history.ensemble_val_loss"] = population.history.ensemble_val_loss
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     model = json.dumps({"recipe": describe(population.recipe), "table": table}, allow_nan=False)
     metadata = {
@@ -148,8 +152,9 @@ def _population(recipe: Recipe, tensors: Mapping[str, Array]) -> Population:
         ("history.epochs", (recorded,), whole),
         ("history.train_loss", (members, recorded), real),
         ("history.val_loss", (members, recorded), real),
+        ("history.ensemble_val_loss", (recorded,), np.dtype(np.float64)),
     ):
-        tensor = tensors.get(name) if name == "history.val_loss" else tensors[name]
+        tensor = tensors.get(name) if name in _SOMETIMES else tensors[name]
         if tensor is not None and (tensor.shape != shape or tensor.dtype != dtype):
             raise ValueError(f"{name} is {tensor.dtype} {tensor.shape}, not {dtype} {shape}")
     recipe.numbers(members, real)
@@ -166,7 +171,7 @@ def _population(recipe: Recipe, tensors: Mapping[str, Array]) -> Population:
         history=History(
             tensors["history.epochs"],
             tensors["history.train_loss"],
-            tensors.get("history.val_loss"),
+            *(tensors.get(name) for name in _SOMETIMES),
         ),
     )
 
@@ -207,15 +212,15 @@ def understand(description: Mapping[str, Any]) -> Recipe:
     layers = [
         Dense(
             layer["units"],
-            _called(layer["activation"], activations.BY_NAME),
-            _called(layer["init"], initializers.BY_NAME),
-            _called(layer["bias_init"], initializers.BY_NAME),
+            called(layer["activation"], activations.BY_NAME),
+            called(layer["init"], initializers.BY_NAME),
+            called(layer["bias_init"], initializers.BY_NAME),
         )
         for layer in description["network"]["layers"]
     ]
     loss = dict(description["loss"])
     smoothing = loss.pop("smoothing")
-    loss = _called(loss, losses.BY_NAME)
+    loss = called(loss, losses.BY_NAME)
     optimizer = dict(description["optimizer"])
     kind = optimizers.BY_NAME[optimizer.pop("name")]
     given = {
@@ -223,36 +228,22 @@ def understand(description: Mapping[str, Any]) -> Recipe:
         "network": Network(description["network"]["inputs"], layers),
         "loss": loss.smoothed(smoothing) if smoothing else loss,
         "optimizer": kind(**optimizer),
-        "schedule": _called(description["schedule"], schedules.BY_NAME),
+        "schedule": called(description["schedule"], schedules.BY_NAME),
     }
     return Recipe(**given)
 
 
 def _named(unit: Any, by_name: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the unit's name and numbers."""
-    words = {"name": unit.name, **dict(getattr(unit, "options", ()))}
-    if unit.name not in by_name or _code(_called(words, by_name)) is not _code(unit):
+    """Return the unit's name and numbers.
+
+    Raises: FileError if it is not one of Seedbed's own.
+    """
+    if not is_own(unit, by_name):
         raise FileError(
             f"{unit.name!r} is not one of Seedbed's own formulas, and a model file holds no code: "
             "keep the formula in your program, and population.theta in a file"
         )
-    return words
-
-
-def _called(words: Mapping[str, Any], by_name: Mapping[str, Any]) -> Any:
-    """Return the unit of that name, made with those numbers."""
-    unit = by_name[words["name"]]
-    options = {key: value for key, value in words.items() if key != "name"}
-    return unit if hasattr(unit, "name") else unit(**options)
-
-
-def _code(unit: Any) -> Any:
-    """Return the formula's code, which all units that one factory makes share."""
-    return next(
-        getattr(unit, field.name).__code__
-        for field in fields(unit)
-        if hasattr(getattr(unit, field.name), "__code__")
-    )
+    return described(unit)
 
 
 def write_whole(path: str | PathLike[str], content: bytes) -> None:

@@ -33,11 +33,13 @@ class History:
     train_loss  (P, E) the mean over the epoch's rows, each taken before the step it led to; with
                 dropout on, and without penalties
     val_loss    (P, E) after the epoch, without dropout; None where nothing was held out
+    ensemble_val_loss  (E,) that of the mean prediction, where it was watched, else None
     """
 
     epochs: npt.NDArray[np.int64]
     train_loss: Array
     val_loss: Array | None
+    ensemble_val_loss: Array | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -114,6 +116,7 @@ class Population:
                 history.epochs,
                 history.train_loss[index],
                 None if history.val_loss is None else history.val_loss[index],
+                history.ensemble_val_loss,
             ),
         )
 
@@ -165,7 +168,7 @@ class Population:
         """Return the outputs, as the loss sees them if ``seen``."""
         x = checked_inputs(X, self.network.inputs, self.theta.dtype)
         recipe = self.recipe
-        if self._is_quick and len(x) <= choice.FEW_ROWS:
+        if len(x) * len(self.theta) <= choice.FEW_ROWS and self._is_quick:
             y = self._few(x, seen)
         else:
             y = choice.outputs(recipe.engine, recipe.network, recipe.loss, self.theta, x, seen)
@@ -179,8 +182,8 @@ class Population:
 
     @cached_property
     def _is_quick(self) -> bool:
-        one = len(self) == 1 and self.theta.flags.carray
-        return one and self.recipe.engine == "compiled" and choice.numba_is_there()
+        whole, compiled = self.theta.flags.carray, self.recipe.engine == "compiled"
+        return whole and compiled and choice.numba_is_there()
 
     def __repr__(self) -> str:
         names, counts = np.unique(self.status, return_counts=True)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 ENGINES = ("auto", "compiled", "numpy")
 DTYPES = ("float32", "float64")
+WATCHES = ("members", "ensemble")
 _BELOW_ONE = ("dropout", "momentum", "rho", "beta1", "beta2", "shrink_by")
 
 
@@ -51,6 +52,9 @@ class Recipe:
     patience    epochs without a lower validation loss after which a member stops; whoever has a
                 patience ends with the parameters of its best epoch (the first, among equals)
     validation  the share of the rows that each member holds out, drawn from its seed
+    watch       whose validation loss patience watches: that of each of the "members", or the
+                "ensemble"'s, in which a row is predicted by the mean of the members that hold it
+                out; then all end together, with the parameters of its best epoch
     engine      "numpy", "compiled" (which needs Numba, and takes what is smaller than the smallest
                 normal number for 0), or "auto": the one likely to be done first
     dtype       of the parameters and of the arithmetic: "float32" or "float64"
@@ -73,6 +77,7 @@ class Recipe:
     clip_norm: Numbers | None = None
     patience: int | None = None
     validation: float | None = None
+    watch: Literal["members", "ensemble"] = "members"
     engine: Literal["auto", "compiled", "numpy"] = "auto"
     dtype: Literal["float32", "float64"] = "float32"
 
@@ -107,10 +112,15 @@ class Recipe:
             )
         for name, value in checked.items():
             object.__setattr__(self, name, value)
-        for name, allowed in (("engine", ENGINES), ("dtype", DTYPES)):
+        for name, allowed in (("engine", ENGINES), ("dtype", DTYPES), ("watch", WATCHES)):
             given = getattr(self, name)
             if not isinstance(given, str) or given not in allowed:
                 raise SettingError(f"{name} must be one of {allowed}, not {one_line(given)}")
+        if self.watch == "ensemble" and self.loss.link is None:
+            raise SettingError(
+                f"watch='ensemble' takes the loss of mean predictions: give {self.loss.name} its "
+                "link, the inverse of predict"
+            )
         if isinstance(self.optimizer, Rprop) and self.schedule != constant:
             raise SettingError(
                 "Rprop finds its step sizes itself, so a schedule has no effect: leave it out"
@@ -152,7 +162,7 @@ class Recipe:
 
         Formulas of the user's own count as the functions that they are: not by their name.
         """
-        units = [self.loss, self.schedule]
+        units: list[Any] = [self.loss, self.schedule]
         for layer in self.network.layers:
             units += [layer.activation, layer.init, layer.bias_init]
         functions = [value for unit in units for value in vars(unit).values() if callable(value)]
@@ -169,7 +179,7 @@ class Recipe:
         ]
         return (
             self.network, self.loss, self.schedule, id(type(self.optimizer)), *options, self.epochs,
-            self.batch_size, self.patience, self.validation, self.engine, self.dtype,
+            self.batch_size, self.patience, self.validation, self.watch, self.engine, self.dtype,
             self.clip_norm is None, *self.optimizer.numbers, *own,
         )  # fmt: skip
 

@@ -9,7 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any, Literal
 
@@ -34,6 +34,7 @@ from seedbed.network import Network
 from seedbed.population import History, Population
 from seedbed.progress import Callback, Meter, Progress
 from seedbed.recipe import Recipe
+from seedbed.stopping import Ensemble
 from seedbed.streams import checked_seeds
 
 STRETCH_SECONDS = 0.15
@@ -59,6 +60,8 @@ def train(
     validation: float | tuple[Any, ...] | None = None,
     sample_weight: Any = None,
     rows: Any = None,
+    held_out: Any = None,
+    watch: Literal["members", "ensemble"] = "members",
     start: Any = None,
     engine: Literal["auto", "compiled", "numpy"] = "auto",
     dtype: Literal["float32", "float64"] = "float32",
@@ -75,6 +78,8 @@ def train(
     validation     the share of rows that each member holds out, or (X, Y) or (X, Y, weights)
     sample_weight  (N,) row weights >= 0
     rows           each member's own rows: P sequences of row numbers, or booleans (P, N)
+    held_out       in place of ``validation``, the rows that each member holds out, given as
+                   ``rows`` is: the folds of a cross-validation
     start          theta to begin from, (P, D) or (D,), in place of the seeds' own draws
     progress       whether to show a progress line; None shows it on long work on a terminal
     callbacks      called a few times a second with a Progress; one that returns something true
@@ -111,6 +116,7 @@ def train(
         clip_norm=clip_norm,
         patience=patience,
         validation=share,
+        watch=watch,
         engine=engine,
         dtype=dtype,
     )
@@ -122,12 +128,29 @@ def train(
         validation=shared,
         sample_weight=sample_weight,
         rows=rows,
+        held_out=held_out,
         start=start,
         progress=progress,
         callbacks=callbacks,
         record_every=record_every,
         threads=threads,
     )
+
+
+@dataclass
+class Continuation:
+    """Where a training stands that goes on from call to call, on whatever rows it is given.
+
+    seeds   (P,)
+    theta   (P, D) parameters; None before the first call, which draws them
+    slots   the optimizer's state, each (P, D); none before the first call
+    epochs  how many epochs it has seen
+    """
+
+    seeds: Any
+    theta: Array | None = None
+    slots: list[Array] = field(default_factory=list)
+    epochs: int = 0
 
 
 def train_recipe(
@@ -139,34 +162,56 @@ def train_recipe(
     validation: float | tuple[Any, ...] | None = None,
     sample_weight: Any = None,
     rows: Any = None,
+    held_out: Any = None,
     start: Any = None,
     progress: bool | None = None,
     callbacks: Sequence[Callback] = (),
     record_every: int = 1,
     threads: int | None = None,
+    continuation: Continuation | None = None,
 ) -> Population:
-    """Train ``recipe`` from each seed; see ``train``."""
+    """Train ``recipe`` from each seed; see ``train``.
+
+    With a ``continuation``, which names the seeds, the recipe's epochs are counted on from those
+    that it has seen, its parameters and optimizer's state are gone on from, and it is brought up
+    to date.
+    """
+    done = 0
+    if continuation is not None:
+        seeds, start, done = continuation.seeds, continuation.theta, continuation.epochs
+        recipe = replace(recipe, epochs=recipe.epochs + done)
+        record_every = recipe.epochs
     share, validation = _share_or_data(validation)
     if share is not None:
         recipe = replace(recipe, validation=share)
     if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
         raise SettingError(f"callbacks must be a list of functions, not {one_line(callbacks)}")
-    plan = _planned(recipe, X, Y, seeds, validation, sample_weight, rows, record_every)
+    plan = _planned(recipe, X, Y, seeds, validation, sample_weight, rows, held_out, record_every)
     members = len(plan.seeds)
     if threads is not None:
         threads = checked_count("threads", threads)
-    engine = engine_for(recipe.engine, plan, threads, quiet=progress is False)
+    together = recipe.watch == "ensemble"
+    # what watches the ensemble does the engine's part of validation too
+    its_plan = replace(plan, validation=None, patience=None) if together else plan
+    engine = engine_for(recipe.engine, its_plan, threads, quiet=progress is False)
+    ensemble = Ensemble(plan, engine.name) if together else None
     if start is None:
         _check_unlike(plan, recipe)
         theta = recipe.network.init(plan.seeds, recipe.dtype)
     else:
         theta = _checked_start(start, members, recipe)
     state = State.at_start(plan, theta)
+    if continuation is not None and continuation.slots:
+        state.slots = continuation.slots
+        state.epochs_run[:] = done
     with one_blas_thread(), interruptible() as stop:
         with Meter(progress, plan.epochs, members) as meter:
-            _work(engine, plan, state, stop, [*callbacks, meter.show])
+            _work(engine, plan, state, stop, [*callbacks, meter.show], ensemble, done)
         _conclude(plan, state)
         final = _final_loss(engine, state)
+    if continuation is not None:
+        continuation.theta, continuation.slots = state.theta.copy(), state.slots
+        continuation.epochs = plan.epochs
     population = Population(
         recipe=replace(recipe, engine=engine.name),
         theta=state.theta,
@@ -176,7 +221,10 @@ def train_recipe(
         best_epoch=state.best_epoch if plan.patience else state.epochs_run.copy(),
         loss=final,
         history=History(
-            np.arange(0, plan.epochs, plan.record_every), state.train_loss, state.val_loss
+            np.arange(0, plan.epochs, plan.record_every),
+            state.train_loss,
+            state.val_loss,
+            None if ensemble is None else ensemble.curve[:: plan.record_every],
         ),
     )
     _tell(population)
@@ -196,6 +244,7 @@ def _planned(
     validation: tuple[Any, ...] | None,
     sample_weight: Any,
     rows: Any,
+    held_out_rows: Any,
     record_every: int,
 ) -> Plan:
     network, loss = recipe.network, recipe.loss
@@ -218,6 +267,11 @@ def _planned(
         Xv, Yv, wv = validation if len(validation) == 3 else (*validation, None)
         held_out = _checked_data(recipe, Xv, Yv, wv, names)
         held_out = Data(held_out.x, loss.smooth(held_out.t), held_out.w)
+    elif held_out_rows is not None:
+        if recipe.validation is not None:
+            raise SettingError("held_out and validation are both given: leave one out")
+        train, held_out = checks.set_apart(train, held_out_rows, len(seeds))
+        checks.check_weighed(held_out, "held-out")
     elif recipe.validation is not None:
         train, held_out = checks.split(train, recipe.validation, seeds)
         checks.check_weighed(held_out, "held-out")
@@ -225,6 +279,10 @@ def _planned(
     if recipe.patience is not None and held_out is None:
         raise SettingError(
             "patience watches the validation loss: give validation, such as validation=0.2"
+        )
+    if recipe.watch == "ensemble" and recipe.patience is None:
+        raise SettingError(
+            "watch='ensemble' says what patience watches: give patience too, such as patience=20"
         )
     return Plan(
         network=network,
@@ -282,18 +340,32 @@ def _checked_start(start: Any, members: int, recipe: Recipe) -> Array:
 
 
 def _work(
-    engine: Engine, plan: Plan, state: State, stop: Stop, callbacks: Sequence[Callback]
+    engine: Engine,
+    plan: Plan,
+    state: State,
+    stop: Stop,
+    callbacks: Sequence[Callback],
+    ensemble: Ensemble | None,
+    epoch: int,
 ) -> None:
-    epoch, stretch = 0, 1
+    stretch = 1
+    looked = time.perf_counter()
     while epoch < plan.epochs and state.running.size and not stop.is_set():
         began = time.perf_counter()
         end = min(epoch + stretch, plan.epochs)
         engine.run(state, range(epoch, end), stop)
         if stop.is_set():
             return
-        took = time.perf_counter() - began
-        stretch = max(1, min(round(stretch * STRETCH_SECONDS / max(took, 1e-9)), 8 * stretch))
         epoch = end
+        if ensemble is not None:  # it looks after every epoch, the callbacks not so often
+            if ensemble.look(state, epoch):
+                return
+            if epoch < plan.epochs and time.perf_counter() - looked < STRETCH_SECONDS:
+                continue
+            looked = time.perf_counter()
+        else:
+            took = time.perf_counter() - began
+            stretch = max(1, min(round(stretch * STRETCH_SECONDS / max(took, 1e-9)), 8 * stretch))
         progress = _progress(plan, state, epoch)
         answers = [callback(progress) for callback in callbacks]
         if any(answers):

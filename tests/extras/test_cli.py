@@ -1,6 +1,7 @@
 """The command, as it is typed: what it prints, what it writes, and how it refuses."""
 
 import json
+import math
 import os
 import pty
 import signal
@@ -18,7 +19,7 @@ from seedbed import files
 from seedbed.cli import main
 from seedbed.cli.show import histogram, print_json
 from seedbed.cli.train import score
-from seedbed.tables.encoding import Encoding, split_rows
+from seedbed.tables.encoding import STRETCHES, Encoding, split_rows
 from seedbed.tables.reading import read
 
 N = 120
@@ -122,7 +123,7 @@ def test_train_and_predict_classes(run, csv, tmp_path):
     )
     assert (status, err) == (0, "")
     assert "classification of label (inferred; --task sets it)" in out
-    assert "x: 12 missing values, taken as the mean" in out
+    assert "x: 12 missing values, taken as the median" in out
     assert "96 rows to train on, a fifth of which each member holds out" in out
     assert "24 rows to score on" in out
     for words in ("members ", "standard deviation", "ensemble ", "baseline ", "commonest class"):
@@ -221,11 +222,23 @@ def test_every_number_is_what_the_model_and_the_split_give(run, csv, tmp_path, t
     assert sorted([*train, *test]) == rows.tolist()
     x = frame["x"].to_numpy().astype(float)
     seen = x[train][~np.isnan(x[train])]
-    X = np.zeros((N, 4), np.float32)
-    X[:, 0] = np.where(np.isnan(x), 0, (x - seen.mean()) / seen.std())
-    X[:, 1] = np.isnan(x)
-    X[:, 2] = [c == "blue" for c in frame["colour"]]
-    X[:, 3] = [c == "red" for c in frame["colour"]]
+    ordered = np.sort(seen)
+
+    def quantile(share):
+        return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+    z = (np.where(np.isnan(x), quantile(0.5), x) - quantile(0.5)) / (
+        quantile(0.75) - quantile(0.25)
+    )
+    knots = [quantile(part / STRETCHES) for part in range(STRETCHES + 1)]
+    filled = np.where(np.isnan(x), quantile(0.5), x)
+    X = np.zeros((N, STRETCHES + 3), np.float32)
+    X[:, 0] = z / np.sqrt(1 + (z / 3) ** 2)
+    for part in range(STRETCHES):
+        low, high = knots[part : part + 2]
+        X[:, 1 + part] = np.clip((filled - low) / (high - low), 0, 1)
+    X[:, STRETCHES + 1] = np.isnan(x)
+    X[:, STRETCHES + 2] = [{"blue": 1, "red": -1}.get(c, 0) for c in frame["colour"]]
     if task == "classification":
         Y, mean, scale = labels.astype(float), 0.0, 1.0
     else:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 
 import numpy as np
 import polars as pl
@@ -10,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import seedbed as sb
-from seedbed.tables.encoding import Encoding, Target, find_target, fit, split_rows
+from seedbed.tables.encoding import (
+    STRETCHES,
+    Encoding,
+    NumberColumn,
+    Target,
+    find_target,
+    fit,
+    split_rows,
+)
 from seedbed.tables.reading import free_names, read, to_bytes
 
 
@@ -166,20 +175,36 @@ TEXT = """x,colour,same,gone,id,y
 """
 
 
-def test_numbers_are_standardised_categories_one_hot_missing_values_marked(table):
+def quantile(values, share):
+    """Return the least value that ``share`` of the values do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def clipped(x, values):
+    """Return x as a network sees it, by the formulas as they are written down."""
+    z = (x - quantile(values, 0.5)) / (quantile(values, 0.75) - quantile(values, 0.25))
+    return z / math.sqrt(1 + (z / 3) ** 2)
+
+
+def test_numbers_are_scaled_and_cut_categories_one_hot_missing_values_marked(table):
     t = table("\n".join([*TEXT.splitlines(), *(f"3,red,5,,b{i},no" for i in range(24))]) + "\n")
     target, rows = find_target(t, "y", None)
-    assert target == Target("y", ("no", "yes"), numeric=False)
+    assert target == Target(("y",), ("no", "yes"), "text")
     assert len(rows) == 28
     encoding, notes = fit(t, rows[:4], target, drop=["id"])
     assert "same is left out: it has the same value in every row" in notes
     assert "gone is left out: it has no value in any row" in notes
     X, more = encoding.inputs(t)
-    scale = np.std([1, 2, 6])
-    np.testing.assert_allclose(X[:5, 0], [-2 / scale, -1 / scale, 0, 3 / scale, 0])
-    np.testing.assert_array_equal(X[:4, 1], [0, 0, 1, 0])  # missing, marked
-    np.testing.assert_array_equal(X[:4, 2:4], [[0, 1], [1, 0], [0, 1], [0, 0]])  # blue, red
-    assert "x: 1 missing value, taken as the mean" in more
+    assert encoding.columns[0] == NumberColumn("x", 2, 5, True, (1, 2, 6))
+    np.testing.assert_allclose(
+        X[:5, 0], [clipped(x, [1, 2, 6]) for x in (1, 2, 2, 6, 3)], rtol=1e-6
+    )
+    np.testing.assert_allclose(X[:5, 1], [0, 1, 1, 1, 1])  # between 1 and 2
+    np.testing.assert_allclose(X[:5, 2], [0, 0, 0, 1, 0.25])  # between 2 and 6
+    np.testing.assert_array_equal(X[:4, 3], [0, 0, 1, 0])  # missing, marked
+    np.testing.assert_array_equal(X[:4, 4], [-1, 1, -1, 0])  # blue 1, red -1
+    assert "x: 1 missing value, taken as the median" in more
     assert "colour: 1 missing value, taken as no category" in more
     np.testing.assert_array_equal(encoding.target.encode(t)[:4], [1, 0, 1, 0])
     assert Encoding.from_words(encoding.to_words()) == encoding
@@ -199,7 +224,7 @@ def test_a_constant_with_gaps_tells_by_its_gaps(table):
     t = table("paid,y\n" + "0.1,1.5\n" * 3 + ",2.5\n")
     encoding, _ = fit(t, np.arange(4), find_target(t, "y", None)[0])
     new, _ = encoding.inputs(table("paid\n0.2\n", "new.csv"))
-    np.testing.assert_allclose(new, [[0.1, 0]], rtol=1e-6)
+    np.testing.assert_allclose(new, [[0.1, 0]], rtol=1e-3)
 
 
 def test_too_many_categories_are_left_out(table):
@@ -220,21 +245,51 @@ def test_codes_keep_their_zeros_from_training_to_prediction(table):
     t = table("id,zip,y\n" + "01,01000,1.5\n02,02000,2.5\nx3,01000,0.5\n" * 3)
     encoding, _ = fit(t, np.arange(9), find_target(t, "y", None)[0])
     new = table("id,zip\n02,01000\n", "new.csv")
-    np.testing.assert_array_equal(encoding.inputs(new)[0], [[0, 1, 0, 1, 0]])
+    np.testing.assert_array_equal(encoding.inputs(new)[0], [[0, 1, 0, 1]])
     target, _ = find_target(t, "zip", None)
     assert target.classes == ("01000", "02000")
 
 
-def test_means_and_scales_come_from_the_rows_to_train_on(table):
+def test_what_is_fitted_comes_from_the_rows_to_train_on(table):
     t = table("x,y\n" + "".join(f"{i},{i * i}.5\n" for i in range(30)))
     target, _ = find_target(t, "y", None)
     train = np.arange(0, 30, 3)
     encoding, _ = fit(t, train, target)
     x, y = np.arange(30.0), np.arange(30.0) ** 2 + 0.5
-    assert encoding.columns[0].mean == pytest.approx(x[train].mean())
-    assert encoding.columns[0].scale == pytest.approx(x[train].std())
-    assert encoding.target.mean == pytest.approx(y[train].mean())
-    assert encoding.target.scale == pytest.approx(y[train].std())
+    (column,) = encoding.columns
+    assert column.center == quantile(x[train], 0.5)
+    assert column.scale == quantile(x[train], 0.75) - quantile(x[train], 0.25)
+    shares = np.arange(STRETCHES + 1) / STRETCHES
+    assert column.knots == tuple(sorted({quantile(x[train], share) for share in shares}))
+    assert encoding.target.mean == pytest.approx((y[train].mean(),))
+    assert encoding.target.scale == pytest.approx((y[train].std(),))
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_one_value_far_off_changes_little(table, times):
+    """Of a column, and of a quantity to predict: what the others become stays about the same."""
+    rows = [f"{i % 17},{i % 13}.5\n" for i in range(200)]
+    t = table("x,y\n" + "".join(rows))
+    encoding, _ = fit(t, np.arange(200), find_target(t, "y", None)[0])
+    far = table("x,y\n" + "".join(rows) + "1e9,-1e9\n" * times)
+    other, _ = fit(far, np.arange(200 + times), find_target(far, "y", None)[0])
+    X, Y = other.inputs(far)[0], other.target.to_train_on(other.target.encode(far))
+    assert np.abs(X).max() <= 3
+    assert np.abs(Y).max() < 15
+    np.testing.assert_allclose(X[:200, 0], encoding.inputs(t)[0][:, 0], atol=0.2)
+    assert other.target.scale[0] < 2.5 * encoding.target.scale[0]
+
+
+def test_a_row_of_weight_2_counts_as_two(table):
+    rows = [f"{i * 7 % 23},{i * 5 % 11}.5,c{i % 3}\n" for i in range(40)]
+    twice = [row for i, row in enumerate(rows) for _ in range(1 + i % 3)]
+    t, repeated = (table("x,y,c\n" + "".join(each)) for each in (rows, twice))
+    weights = 1.0 + np.arange(40) % 3
+    weighted, _ = fit(t, np.arange(40), find_target(t, "y", None)[0], weights=weights)
+    counted, _ = fit(repeated, np.arange(len(twice)), find_target(repeated, "y", None)[0])
+    assert weighted.columns == counted.columns
+    assert weighted.target.mean == pytest.approx(counted.target.mean)
+    assert weighted.target.low == counted.target.low
 
 
 def test_columns_that_are_not_used_stop_nothing(tmp_path):
@@ -247,27 +302,29 @@ def test_columns_that_are_not_used_stop_nothing(tmp_path):
     assert notes == ["day is left out: it holds Date values, neither numbers nor texts"]
     assert fit(t, np.arange(4), target, drop=["day"])[1] == []
     frame.drop("day").write_parquet(tmp_path / "new.parquet")
-    assert encoding.inputs(read(tmp_path / "new.parquet"))[0].shape == (4, 1)
+    assert encoding.inputs(read(tmp_path / "new.parquet"))[0].shape == (4, 4)
 
 
-def test_numbers_too_large_to_standardise_are_named(table):
-    t = table("x,y\n1.6e308,1.5\n1,2.5\n1.7e308,0.5\n")
-    with pytest.raises(sb.TableError, match=r"column 'x' of .* too large to standardise"):
+def test_a_target_too_large_to_train_on_is_named(table):
+    t = table("x,y\n1,1.6e308\n2,2.5\n3,1.7e308\n")
+    with pytest.raises(sb.TableError, match=r"target 'y' of .* as large as 1.7e\+308, too large"):
         fit(t, np.arange(3), find_target(t, "y", None)[0])
 
 
 @pytest.mark.parametrize("unit", [1e-170, 1e306])
-def test_tiny_and_huge_numbers_are_standardised_like_others(table, unit):
+def test_tiny_and_huge_numbers_are_scaled_like_others(table, unit):
     t = table("x,y\n" + "".join(f"{unit * i!r},{i}.5\n" for i in (1, 2, 3)))
     encoding, _ = fit(t, np.arange(3), find_target(t, "y", None)[0])
-    np.testing.assert_allclose(encoding.inputs(t)[0][:, 0], [-1.2247449, 0, 1.2247449], atol=1e-6)
+    X = encoding.inputs(t)[0]
+    one = clipped(3, [1, 2, 3])
+    np.testing.assert_allclose(X, [[-one, 0, 0], [0, 1, 0], [one, 1, 1]], atol=1e-6)
 
 
-def test_a_value_far_from_what_was_trained_on_is_named(table):
+def test_a_value_far_from_what_was_trained_on_reaches_no_further_than_3(table):
     t = table("x,y\n1,1.5\n2,2.5\n3,0.5\n")
     encoding, _ = fit(t, np.arange(3), find_target(t, "y", None)[0])
-    with pytest.raises(sb.TableError, match=r"holds 1e\+39 in row 2, too far from"):
-        encoding.inputs(table("x\n1\n1e39\n", "new.csv"))
+    X = encoding.inputs(table("x\n-1e300\n1e39\n1.7e308\n", "new.csv"))[0]
+    np.testing.assert_allclose(X, [[-3, 0, 0], [3, 1, 1], [3, 1, 1]])
 
 
 def test_a_note_names_the_text_that_keeps_a_column_from_being_numbers(table):
@@ -287,7 +344,7 @@ def test_unseen_categories_are_refused_or_taken_as_missing(table):
     ):
         encoding.inputs(new)
     X, notes = encoding.inputs(new, "missing")
-    np.testing.assert_array_equal(X, [[0, 1], [0, 0], [0, 0]])
+    np.testing.assert_array_equal(X, [[-1], [0], [0]])
     assert "c: 1 value not seen in training, taken as missing" in notes
 
 
@@ -322,8 +379,8 @@ def test_the_task_is_inferred_and_can_be_set(table, values, task, classes):
     assert target.classes == classes
     if not classes:
         encoding, _ = fit(t, np.arange(len(t)), target)
-        assert encoding.target.mean == pytest.approx(np.mean(values))
-        assert encoding.target.scale == pytest.approx(np.std(values))
+        assert encoding.target.mean == pytest.approx((np.mean(values),))
+        assert encoding.target.scale == pytest.approx((np.std(values),))
 
 
 @pytest.mark.parametrize(
@@ -387,8 +444,8 @@ def test_an_encodings_words_are_checked(table):
     t = table("x,c,y\n1,red,1.5\n2,blue,2.5\n3,red,0.5\n")
     encoding, _ = fit(t, np.arange(3), find_target(t, "y", None)[0])
     for spoil in (
-        lambda w: w["columns"][0].update(mean="1"),
-        lambda w: w["columns"][0].update(mean=None),
+        lambda w: w["columns"][0].update(center="1"),
+        lambda w: w["columns"][0].update(center=None),
         lambda w: w["columns"][0].update(scale=0.0),
         lambda w: w["columns"][0].update(scale=float("nan")),
         lambda w: w["columns"][0].update(flagged=10**12),
@@ -397,7 +454,13 @@ def test_an_encodings_words_are_checked(table):
         lambda w: w["columns"][1].update(categories=3),
         lambda w: w["columns"][1].update(name="x"),
         lambda w: w["target"].update(classes=[1, 2]),
+        lambda w: w["columns"][0].update(knots=[1.0, 1.0, 2.0]),
+        lambda w: w["columns"][0].update(knots=[1.0]),
         lambda w: w["target"].pop("mean"),
+        lambda w: w["target"].update(mean=[1.0, 2.0]),
+        lambda w: w["target"].update(names=[]),
+        lambda w: w["target"].update(names=["x"]),
+        lambda w: w["target"].update(kind="word"),
         lambda w: w.pop("columns"),
     ):
         words = json.loads(json.dumps(encoding.to_words()))

@@ -109,7 +109,7 @@ def predictions(population: Population, encoding: Encoding, X: Array) -> dict[st
     each = population.predict(X)[~population.diverged]
     mean = population.predict_mean(X)
     if not target.classes:
-        values = target.mean + target.scale * each[:, :, 0].astype(np.float64)
+        values = target.restored(each.astype(np.float64))[:, :, 0]
         return {
             f"predicted_{target.name}": values.mean(axis=0),
             f"spread_{target.name}": values.std(axis=0),

@@ -27,7 +27,8 @@ def add_to(commands: Any) -> None:
         help="train on a CSV or Parquet file",
         description="Train several members on a table, and print each one's score on held-out "
         "rows, their spread, the ensemble's score and a plain baseline's. Numbers are "
-        "standardised, texts one-hot, missing values marked.",
+        "scaled and binned by rules that an outlier cannot throw, texts one-hot, missing values "
+        "marked.",
     )
     add = parser.add_argument
     add("file", metavar="FILE", help="a CSV file with a header, or a Parquet file; - is stdin")
@@ -71,7 +72,7 @@ def run(options: Namespace) -> int:
         notes.append(f"{target.name}: {len(table) - len(known):,} rows without a value, left out")
     recipe = recipe_of(vars(options), encoding, len(train))
     seeds = range(options.seed, options.seed + options.members)
-    population = recipe.train(X[train], Y[train], seeds=seeds)
+    population = recipe.train(X[train], encoding.target.to_train_on(Y[train]), seeds=seeds)
     scores = score(population, encoding, X[test], Y[test], Y[train])
     told = {
         "task": encoding.target.task,

@@ -117,13 +117,13 @@ def outputs(name: str, network: Network, loss: Loss, theta: Array, x: Array, see
 
 
 FEW_ROWS = 16
-"""Up to how many rows of one member are predicted without setting out the work."""
+"""Up to how many rows, times members, are predicted without setting out the work."""
 
 
 def few(network: Network, loss: Loss, theta: Array) -> Callable[[Array, bool], Array]:
-    """Return what computes one member's outputs (1, B, O) for a few rows (B, I), compiled.
+    """Return what computes the outputs (P, B, O) for a few rows (B, I), compiled.
 
-    Its second argument asks for the outputs as the loss sees them. theta (1, D) is looked at anew
+    Its second argument asks for the outputs as the loss sees them. theta (P, D) is looked at anew
     in every call.
 
     Raises: FormulaError for a formula that cannot be compiled.
@@ -139,7 +139,12 @@ def numba_is_there() -> bool:
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return how many cores this process may use.
+
+    NUMBA_NUM_THREADS says it where it is set: so do those who start several workers (joblib).
+    """
+    told = os.environ.get("NUMBA_NUM_THREADS", "")
+    there = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        there = len(os.sched_getaffinity(0))
+    return min(there, max(1, int(told))) if told.isdecimal() else there

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from seedbed.arrays import Array, checked_number
+from seedbed.formulas.named import Named
 
 
 @dataclass(frozen=True)
-class Activation:
+class Activation(Named):
     """a = f(z);  da/dz = df(z, a).  Elementwise; keeps shape and dtype.
 
     ``options`` are the numbers a factory was called with; two activations are equal when their

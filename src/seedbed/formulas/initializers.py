@@ -15,6 +15,7 @@ import numpy as np
 
 from seedbed.arrays import Array
 from seedbed.formulas.activations import Activation
+from seedbed.formulas.named import Named
 
 
 class Draws(Protocol):
@@ -28,7 +29,7 @@ class Draws(Protocol):
 
 
 @dataclass(frozen=True)
-class Initializer:
+class Initializer(Named):
     """W = draw(draws, I, O), of shape (P, I, O), for a layer of I inputs and O outputs.
 
     A bias is drawn as a layer of one input: (P, 1, O).

@@ -19,6 +19,7 @@ import numpy as np
 from seedbed.arrays import Array, checked_number
 from seedbed.errors import SettingError
 from seedbed.formulas.activations import _identity, _sigmoid, _softplus
+from seedbed.formulas.named import Named
 
 Targets = Literal["number", "count", "probability", "classes"]
 """What the targets are: any number; a number >= 0; a number in [0, 1] for each output on its own;
@@ -26,12 +27,14 @@ or one distribution over all outputs, as class numbers or as rows that sum to 1.
 
 
 @dataclass(frozen=True)
-class Loss:
+class Loss(Named):
     """l = f(y, t);  dl/dy = df(y, t);  prediction = predict(y).  Elementwise; keeps shape, dtype.
 
     y is the network's output and t the target, both (…, O). Where ``targets`` is "classes", y is
     first normalised to log-probabilities (see ``log_softmax``), f and predict see those, and df is
     still the derivative by the network's own output; it holds for targets that sum to 1.
+
+    ``link`` is the inverse of predict, from predictions to what f sees; None where it is not known.
 
     ``options`` are the numbers a factory was called with; ``smoothing`` is the share ε of label
     smoothing (see ``smoothed``). Two losses are equal when name, options and smoothing are.
@@ -44,6 +47,7 @@ class Loss:
     targets: Targets = "number"
     options: tuple[tuple[str, float], ...] = ()
     smoothing: float = 0.0
+    link: Callable[[Array], Array] | None = field(default=None, compare=False, repr=False)
 
     def smoothed(self, epsilon: float) -> Loss:
         """Return the loss with label smoothing: t becomes (1 - ε) t + ε/K, 0 <= ε < 1.
@@ -88,7 +92,7 @@ def _squared_error_d(y: Array, t: Array) -> Array:
     return 2 * (y - t)
 
 
-squared_error = Loss("squared_error", _squared_error, _squared_error_d, _identity)
+squared_error = Loss("squared_error", _squared_error, _squared_error_d, _identity, link=_identity)
 """l = (y - t)²; predicts the mean."""
 
 
@@ -100,7 +104,9 @@ def _absolute_error_d(y: Array, t: Array) -> Array:
     return np.sign(y - t)
 
 
-absolute_error = Loss("absolute_error", _absolute_error, _absolute_error_d, _identity)
+absolute_error = Loss(
+    "absolute_error", _absolute_error, _absolute_error_d, _identity, link=_identity
+)
 """l = |y - t|; predicts the median. Its derivative at 0 is taken as 0."""
 
 
@@ -119,7 +125,7 @@ def huber(delta: float = 1.0) -> Loss:
     def df(y: Array, t: Array) -> Array:
         return np.maximum(np.minimum(y - t, delta), -delta)
 
-    return Loss("huber", f, df, _identity, options=(("delta", delta),))
+    return Loss("huber", f, df, _identity, options=(("delta", delta),), link=_identity)
 
 
 def quantile(q: float) -> Loss:
@@ -136,7 +142,7 @@ def quantile(q: float) -> Loss:
     def df(y: Array, t: Array) -> Array:
         return 0.5 * np.sign(y - t) + (0.5 - q)
 
-    return Loss("quantile", f, df, _identity, options=(("q", q),))
+    return Loss("quantile", f, df, _identity, options=(("q", q),), link=_identity)
 
 
 def _poisson(y: Array, t: Array) -> Array:
@@ -151,7 +157,15 @@ def _exp(y: Array) -> Array:
     return np.exp(y)
 
 
-poisson = Loss("poisson", _poisson, _poisson_d, _exp, targets="count")
+def _log(p: Array) -> Array:
+    return np.log(np.maximum(p, np.finfo(p.dtype).tiny))
+
+
+def _logit(p: Array) -> Array:
+    return _log(p) - _log(1 - p)
+
+
+poisson = Loss("poisson", _poisson, _poisson_d, _exp, targets="count", link=_log)
 """l = e^y - t y in nats, for counts t with rate e^y (log link); log t! is left out, as it does not
 depend on y. Predicts the rate."""
 
@@ -170,6 +184,7 @@ binary_cross_entropy = Loss(
     _binary_cross_entropy_d,
     _sigmoid,
     targets="probability",
+    link=_logit,
 )
 """l = -t log σ(y) - (1 - t) log(1 - σ(y)) in nats, y a logit, each output on its own. Predicts
 the probability σ(y)."""
@@ -183,7 +198,9 @@ def _cross_entropy_d(y: Array, t: Array) -> Array:
     return np.exp(y) - t
 
 
-cross_entropy = Loss("cross_entropy", _cross_entropy, _cross_entropy_d, _exp, targets="classes")
+cross_entropy = Loss(
+    "cross_entropy", _cross_entropy, _cross_entropy_d, _exp, targets="classes", link=_log
+)
 """l = -Σ_k t_k log softmax(y)_k in nats, y the logits; dl/dy = softmax(y) - t. Predicts the
 probabilities softmax(y)."""
 

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from seedbed.arrays import checked_number, checked_numbers
+from seedbed.formulas.named import Named
 
 Options = tuple[tuple[str, float | tuple[float, ...]], ...]
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(Named):
     """The learning rate at step k of n is lr · factor(k / n).
 
     ``options`` are the numbers a factory was called with; two schedules are equal when their name

@@ -1,13 +1,23 @@
-"""Columns to a network's inputs and targets: numbers standardised, categories one-hot.
+"""Columns to a network's inputs and targets: numbers scaled and binned, categories one-hot.
 
 An ``Encoding`` is fitted on the rows to train on and then serves any table with those columns.
+
+A number x becomes the smooth clip z / √(1 + (z/3)²) of z = (x - median) / (interquartile range),
+which lies between -3 and 3 whatever x is, and a piecewise-linear code: with knots k_0 < k_1 < … at
+the column's quantiles, one input (x - k_i) / (k_{i+1} - k_i) for each stretch, held to [0, 1].
+Neither can be thrown by an outlier or a heavy tail.
+
+Sources: Holzmüller, Grinsztajn, Steinwart 2024 (the scaling and the clip); Gorishniy, Rubachev,
+Babenko 2022 (the code).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -15,7 +25,7 @@ import numpy as np
 from seedbed import streams
 from seedbed.arrays import Array, Indices
 from seedbed.errors import SettingError, TableError
-from seedbed.tables.reading import Table, as_texts, is_missing, listed
+from seedbed.tables.sources import Source, as_texts, check_column, is_missing, listed
 
 MOST_CATEGORIES = 255
 """A text column of more is left out: it is a name or a free text rather than a category."""
@@ -23,44 +33,42 @@ MOST_CATEGORIES = 255
 MOST_CLASSES = 20
 """A target of whole numbers with more different ones is taken for a quantity."""
 
+STRETCHES, MOST_INPUTS = 8, 512
+"""Into how many stretches a column of numbers is cut, where all of them make so few inputs."""
+
+_FAR, _FARTHEST = 1e150, 4e307
+"""Up to where squares and differences are finite: larger numbers are taken as these."""
+
+_AT_ONCE = 2**18
+"""How many inputs are computed at a time."""
+
 Task = Literal["classification", "regression"]
+Kind = Literal["text", "integer", "float", "boolean"]
+Unseen = Literal["error", "missing"]
 
 
 @dataclass(frozen=True)
 class NumberColumn:
-    """(x - mean) / scale, 0 where missing; and, if ``flagged``, a column of 1 where missing."""
+    """A smooth clip of (x - center) / scale, the stretches between ``knots``, a flag if missing.
+
+    A missing number is taken as the center, and, if ``flagged``, told by an input of 1.
+    """
 
     name: str
-    mean: float
+    center: float
     scale: float
     flagged: bool
+    knots: tuple[float, ...] = ()
 
     @property
     def width(self) -> int:
         """How many inputs the column makes."""
-        return 1 + self.flagged
-
-    def encode(self, table: Table, X: Array, unseen: str) -> list[str]:
-        """Write the column's inputs into X, (N, width), and return notes on what was missing."""
-        numbers = table.numbers(self.name)
-        missing = is_missing(numbers)
-        with np.errstate(over="ignore"):
-            X[:, 0] = np.where(missing, 0.0, (numbers - self.mean) / self.scale)
-        if not np.isfinite(X).all():
-            row = int(np.argmin(np.isfinite(X[:, 0])))
-            raise TableError(
-                f"column {self.name!r} of {table.name} holds {numbers[row]:g} in row {row + 1}, "
-                f"too far from what was trained on ({self.mean:g} on average): mend it, or leave "
-                "it empty if it is missing"
-            )
-        if self.flagged:
-            X[:, 1] = missing
-        return _missing_note(self.name, missing, "the mean")
+        return 1 + max(0, len(self.knots) - 1) + self.flagged
 
 
 @dataclass(frozen=True)
 class CategoryColumn:
-    """A column of 0 and 1 for each category; all 0 where missing."""
+    """An input of 0 or 1 for each category, all 0 where missing; of two, one of 1, -1 or 0."""
 
     name: str
     categories: tuple[str, ...]
@@ -68,11 +76,11 @@ class CategoryColumn:
     @property
     def width(self) -> int:
         """How many inputs the column makes."""
-        return len(self.categories)
+        return 1 if len(self.categories) == 2 else len(self.categories)
 
-    def encode(self, table: Table, X: Array, unseen: str) -> list[str]:
+    def encode(self, source: Source, X: Array, unseen: Unseen) -> list[str]:
         """Write the column's inputs into X, (N, width), and return notes on what was missing."""
-        texts = table.texts(self.name)
+        texts = source.texts(self.name)
         missing = is_missing(texts)
         code = _codes(texts, self.categories)
         strange = (code < 0) & ~missing
@@ -80,7 +88,7 @@ class CategoryColumn:
         if strange.any() and unseen == "error":
             row = int(np.argmax(strange))
             raise TableError(
-                f"column {self.name!r} of {table.name} holds {texts[row]!r} in row {row + 1}, "
+                f"column {self.name!r} of {source.name} holds {texts[row]!r} in row {row + 1}, "
                 f"which was not there in training ({listed(self.categories)}): mend it, or take "
                 "such values as missing with --unseen missing"
             )
@@ -88,51 +96,122 @@ class CategoryColumn:
             seen = _count(strange.sum(), "value")
             notes.append(f"{self.name}: {seen} not seen in training, taken as missing")
         known = np.flatnonzero(code >= 0)
-        X[known, code[known]] = 1
+        if self.width == 1:
+            X[known, 0] = 1 - 2 * code[known] if len(self.categories) == 2 else 1
+        else:
+            X[known, code[known]] = 1
         return notes
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is predicted: one of ``classes``, or, where there are none, mean + scale · output.
+    """What is predicted: one of ``classes``, or quantities, each mean + scale · output.
 
-    ``numeric`` classes are whole numbers, whose texts are written as numbers are.
+    names    the columns; several of them are several quantities, or, where ``labels`` is true,
+             labels of which each is there or not on its own
+    kind     what the classes' texts stand for
+    low, high   of quantities, in their units: values to train on are held between the two
     """
 
-    name: str
+    names: tuple[str, ...]
     classes: tuple[str, ...] = ()
-    numeric: bool = False
-    mean: float = 0.0
-    scale: float = 1.0
+    kind: Kind = "text"
+    labels: bool = False
+    mean: tuple[float, ...] = (0.0,)
+    scale: tuple[float, ...] = (1.0,)
+    low: tuple[float, ...] = (-math.inf,)
+    high: tuple[float, ...] = (math.inf,)
+
+    @property
+    def name(self) -> str:
+        """The one column's name."""
+        return self.names[0]
 
     @property
     def task(self) -> Task:
         """Whether it is a class or a quantity."""
-        return "classification" if self.classes else "regression"
+        return "classification" if self.classes or self.labels else "regression"
 
-    def encode(self, table: Table) -> Array:
+    @property
+    def outputs(self) -> int:
+        """O, the number of outputs that it needs."""
+        return len(self.classes) or len(self.names)
+
+    def encode(self, source: Source) -> Array:
         """Return class numbers or standardised numbers, (N,) float64, NaN where missing.
 
         Raises: TableError if a class was not there in training, or a number is not one.
         """
         if not self.classes:
-            return np.asarray((table.numbers(self.name) - self.mean) / self.scale)
-        texts = as_texts(table.numbers(self.name)) if self.numeric else table.texts(self.name)
+            return self.standardised(source.numbers(self.name)[:, None])[:, 0]
+        numeric = self.kind == "integer"
+        texts = as_texts(source.numbers(self.name)) if numeric else source.texts(self.name)
         code = _codes(texts, self.classes)
         missing = is_missing(texts)
         strange = (code < 0) & ~missing
         if strange.any():
             row = int(np.argmax(strange))
             raise TableError(
-                f"target {self.name!r} of {table.name} holds {texts[row]!r} in row {row + 1}, "
+                f"target {self.name!r} of {source.name} holds {texts[row]!r} in row {row + 1}, "
                 f"which was not there in training ({listed(self.classes)})"
             )
         return np.where(missing, np.nan, code)
 
+    def standardised(self, values: Array) -> Array:
+        """Return quantities, (N, O) in their units, as the network is to give them."""
+        return np.asarray((values - np.array(self.mean)) / np.array(self.scale))
+
+    def restored(self, outputs: Array) -> Array:
+        """Return what the network gives, (…, O), in the quantities' units, float64."""
+        return np.asarray(np.array(self.mean) + np.array(self.scale) * outputs)
+
+    def to_train_on(self, encoded: Array) -> Array:
+        """Return encoded targets, (N,) or (N, O), as they are best trained on.
+
+        A quantity far off all the others is brought nearer: it would count for more than they do.
+        """
+        if self.task == "classification":
+            return encoded
+        low, high = (self.standardised(np.array(limit)) for limit in (self.low, self.high))
+        return np.clip(encoded, low, high) if encoded.ndim > 1 else np.clip(encoded, *low, *high)
+
+
+def quantities(names: Sequence[str], values: Array, weights: Array | None, table: str) -> Target:
+    """Return the target of quantities, fitted on values (N, O) with row weights (N,) or None.
+
+    A value is held to within ten times the distance from the median that all but 1 in 50 of the
+    values (and all but one) keep. Mean and scale are those of the values so held.
+
+    Raises: TableError if one holds numbers too large.
+    """
+    w = np.ones(len(values)) if weights is None else weights
+    found = []
+    for name, y in zip(names, values.T, strict=True):
+        if np.abs(y).max() > _FAR:
+            raise TableError(
+                f"target {name!r} of {table} holds numbers as large as {np.abs(y).max():g}, too "
+                "large to train on: give them in a larger unit"
+            )
+        (middle,) = _quantiles(y, w, [0.5])
+        far = np.abs(y - middle)
+        (usual,) = _quantiles(far, w, [1 - max(0.02, 1.5 / w.sum())])
+        reach = 10 * usual or far.max() or 1.0
+        held = np.clip(y, middle - reach, middle + reach)
+        mean = float(np.average(held, weights=w))
+        unit = float(np.abs(held - mean).max()) or 1.0  # taken out: no square underflows
+        scale = unit * float(np.sqrt(np.average(((held - mean) / unit) ** 2, weights=w))) or 1.0
+        found.append((mean, scale, float(middle - reach), float(middle + reach)))
+    means, scales, lows, highs = zip(*found, strict=True)
+    return Target(tuple(names), mean=means, scale=scales, low=lows, high=highs)
+
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a table becomes a network's inputs and targets, fitted on the rows to train on."""
+    """How a table becomes a network's inputs and targets, fitted on the rows to train on.
+
+    The inputs stand in this order: each column of numbers clipped, their stretches, their flags of
+    missing values, then the categories.
+    """
 
     columns: tuple[NumberColumn | CategoryColumn, ...]
     target: Target
@@ -145,11 +224,19 @@ class Encoding:
     @property
     def outputs(self) -> int:
         """O, the number of outputs that the target needs."""
-        return len(self.target.classes) or 1
+        return self.target.outputs
 
-    def inputs(
-        self, table: Table, unseen: Literal["error", "missing"] = "error"
-    ) -> tuple[Array, list[str]]:
+    @cached_property
+    def numbers(self) -> Numbers:
+        """What makes inputs of the columns of numbers."""
+        return Numbers([column for column in self.columns if isinstance(column, NumberColumn)])
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether all columns are numbers."""
+        return len(self.numbers.names) == len(self.columns)
+
+    def inputs(self, source: Source, unseen: Unseen = "error") -> tuple[Array, list[str]]:
         """Return the inputs, (N, I) float32, and notes on what was missing or unseen.
 
         ``unseen`` says whether a category that was not there in training is an error or counts as
@@ -158,19 +245,33 @@ class Encoding:
         Raises: TableError if a column is not there or of another kind than in training.
         """
         for column in self.columns:
-            table.check_column(column.name)
-        X, notes, start = np.zeros((len(table), self.width), np.float32), [], 0
+            check_column(source, column.name)
+            kind = source.unsuited(column.name)
+            if kind is not None:
+                raise TableError(
+                    f"column {column.name!r} of {source.name} holds {kind} values, which it did "
+                    "not in training: turn them into numbers or texts"
+                )
+        X, notes = np.zeros((len(source), self.width), np.float32), []
+        if self.numbers.names:
+            given = [source.numbers(name) for name in self.numbers.names]
+            A = np.stack(given, axis=1)
+            for name, missing in zip(self.numbers.names, np.isnan(A).T, strict=True):
+                notes += _missing_note(name, missing, "the median")
+            self.numbers.encode(A, X[:, : self.numbers.width])
+        start = self.numbers.width
         for column in self.columns:
-            notes += column.encode(table, X[:, start : start + column.width], unseen)
-            start += column.width
+            if isinstance(column, CategoryColumn):
+                notes += column.encode(source, X[:, start : start + column.width], unseen)
+                start += column.width
         return X, notes
 
     def to_words(self) -> dict[str, Any]:
         """Return the encoding as JSON's words, numbers, lists and dicts."""
-        return {
-            "columns": [asdict(column) for column in self.columns],
-            "target": asdict(self.target),
-        }
+        target = asdict(self.target)
+        for name in ("low", "high"):
+            target[name] = [limit if math.isfinite(limit) else None for limit in target[name]]
+        return {"columns": [asdict(column) for column in self.columns], "target": target}
 
     @classmethod
     def from_words(cls, words: Any) -> Encoding:
@@ -183,107 +284,163 @@ class Encoding:
             if "categories" in given
             else NumberColumn(
                 _text(given["name"]),
-                _finite(given["mean"]),
+                _finite(given["center"]),
                 _finite(given["scale"], positive=True),
                 _yes_or_no(given["flagged"]),
+                _rising(given["knots"]),
             )
             for given in words["columns"]
         )
         given = words["target"]
+        if given["kind"] not in get_args(Kind):
+            raise ValueError(f"{given['kind']!r:.40} is no kind of class")
         target = Target(
-            _text(given["name"]),
+            _different(given["names"]),
             _different(given["classes"]),
-            _yes_or_no(given["numeric"]),
-            _finite(given["mean"]),
-            _finite(given["scale"], positive=True),
+            given["kind"],
+            _yes_or_no(given["labels"]),
+            tuple(_finite(mean) for mean in given["mean"]),
+            tuple(_finite(scale, positive=True) for scale in given["scale"]),
+            tuple(-math.inf if low is None else _finite(low) for low in given["low"]),
+            tuple(math.inf if high is None else _finite(high) for high in given["high"]),
         )
-        if len({column.name for column in columns} | {target.name}) != len(columns) + 1:
+        sizes = {len(target.mean), len(target.scale), len(target.low), len(target.high)}
+        if not target.names or (target.task == "regression" and sizes != {len(target.names)}):
+            raise ValueError("the target's numbers are not one for each column")
+        if len({column.name for column in columns}) != len(columns):
             raise ValueError("a column is named twice")
+        if {column.name for column in columns} & set(target.names):
+            raise ValueError("the target is among the columns")
         return cls(columns, target)
 
 
+class Numbers:
+    """The inputs of C columns of numbers, all at once: clipped (C), stretches (K), flags."""
+
+    def __init__(self, columns: Sequence[NumberColumn]) -> None:
+        self.names = [column.name for column in columns]
+        self.center = np.array([column.center for column in columns])
+        self.factor = 1 / np.array([column.scale for column in columns])
+        cut = [(c, column.knots) for c, column in enumerate(columns) if column.knots]
+        self.of = np.array([c for c, knots in cut for _ in knots[1:]], dtype=np.intp)
+        self.low = np.array([low for _, knots in cut for low in knots[:-1]])
+        self.slope = 1 / np.array([b - a for _, k in cut for a, b in _steps(k)] or [1.0])
+        self.flagged = np.array([c for c, column in enumerate(columns) if column.flagged], np.intp)
+        self.width = len(self.names) + len(self.of) + len(self.flagged)
+
+    def encode(self, A: Array, X: Array) -> None:
+        """Write the inputs of A (N, C), NaN where missing, into X (N, width)."""
+        step = max(1, _AT_ONCE // max(1, self.width))
+        for start in range(0, len(A), step):
+            self._encode(A[start : start + step], X[start : start + step])
+
+    def _encode(self, A: Array, X: Array) -> None:
+        count, cut = len(self.names), len(self.names) + len(self.of)
+        missing = A != A  # quicker than isnan for a few
+        some = bool(missing.any())
+        if some:
+            A = np.where(missing, self.center, A)
+        z = np.clip((A - self.center) * self.factor, -_FAR, _FAR)
+        X[:, :count] = z / np.sqrt(1 + z * z / 9)
+        if cut > count:
+            X[:, count:cut] = np.clip((A[:, self.of] - self.low) * self.slope, 0, 1)
+        if some and len(self.flagged):
+            X[:, cut:] = missing[:, self.flagged]
+
+
+def _steps(knots: Sequence[float]) -> Iterator[tuple[float, float]]:
+    return pairwise(knots)
+
+
 def fit(
-    table: Table, train: Indices, target: Target, drop: Collection[str] = ()
+    source: Source,
+    train: Indices,
+    target: Target,
+    drop: Collection[str] = (),
+    weights: Array | None = None,
 ) -> tuple[Encoding, list[str]]:
     """Return the encoding of all columns but the target, and notes on what was left out.
 
-    Means, scales and categories, the target's among them, come from the rows ``train`` alone.
+    Medians, ranges, quantiles and categories come from the rows ``train`` alone, (n,), with
+    ``weights`` (n,): a row of weight 2 counts as two. So do a quantity's mean and scale, where the
+    target is one of the columns.
 
-    Raises: TableError if a column to drop is not there, none is left, or the target is constant.
+    Raises: TableError if a column to drop is not there, or none is left.
     """
     for name in drop:
-        table.check_column(name)
+        check_column(source, name)
+    w = np.ones(len(train)) if weights is None else weights
     columns: list[NumberColumn | CategoryColumn] = []
     notes = []
-    for name in table.frame.columns:
-        if name != target.name and name not in drop:
-            column, note = _fitted(table, name, train)
-            if column is not None:
-                columns.append(column)
-            if note:
-                notes.append(f"{name} is left out: {note}")
+    names = [name for name in source.columns if name not in target.names and name not in drop]
+    stretches = min(STRETCHES, MOST_INPUTS // max(1, len(names)))
+    for name in names:
+        column, note = _fitted(source, name, train, w, stretches)
+        if column is not None:
+            columns.append(column)
+        if note:
+            notes.append(f"{name} is left out: {note}")
     if not columns:
         reasons = "; ".join(notes) or "it holds the target alone"
-        raise TableError(f"{table.name} has no column to learn from: {reasons}")
-    if not target.classes:
-        values = table.numbers(target.name)[train]
-        mean, scale = _moments(table, target.name, values)
+        raise TableError(f"{source.name} has no column to learn from: {reasons}")
+    if target.task == "regression" and target.name in source.columns:
+        values = source.numbers(target.name)[train]
         if values.min() == values.max():
             raise TableError(
-                f"target {target.name!r} of {table.name} is {values[0]:g} in all rows to train "
+                f"target {target.name!r} of {source.name} is {values[0]:g} in all rows to train "
                 "on: there is nothing to learn; give more rows"
             )
-        target = replace(target, mean=mean, scale=scale)
+        target = quantities(target.names, values[:, None], w, source.name)
     return Encoding(tuple(columns), target), notes
 
 
 def _fitted(
-    table: Table, name: str, train: Indices
+    source: Source, name: str, train: Indices, weights: Array, stretches: int
 ) -> tuple[NumberColumn | CategoryColumn | None, str]:
     """Return how a column is encoded, or None and why it is not."""
-    kind = table.unsuited(name)
+    kind = source.unsuited(name)
     if kind is not None:
         return None, f"it holds {kind} values, neither numbers nor texts"
-    numeric = table.is_numeric(name)
-    values = table.numbers(name)[train] if numeric else table.texts(name)[train]
-    present = values[~is_missing(values)]
-    flagged = len(present) < len(values)
-    different = sorted(set(present.tolist()))
-    if len(different) < 2 and not (different and flagged):
+    numeric = source.is_numeric(name)
+    values = source.numbers(name)[train] if numeric else source.texts(name)[train]
+    missing = is_missing(values)
+    present, weights, flagged = values[~missing], weights[~missing], bool(missing.any())
+    different = np.unique(present) if numeric else sorted(set(present.tolist()))
+    if len(different) < 2 and not (len(different) and flagged):
         return None, "it has " + (
-            "the same value in every row" if different else "no value in any row"
+            "the same value in every row" if len(different) else "no value in any row"
         )
     if numeric:
-        mean, scale = _moments(table, name, present)
-        constant = different[0] == different[-1]
-        return NumberColumn(name, mean, 1.0 if constant else scale, flagged), ""
+        return number_column(name, present, weights, flagged, stretches), ""
     if len(different) > MOST_CATEGORIES or len(different) > max(20, len(present) / 2):
         note = f"{len(different):,} different texts in {len(present):,} rows make no categories"
-        strange = table.first_text(name)
-        if strange is not None and strange[2] < len(table) / 2:
-            row, text, count = strange
-            note += (
-                f"; all but {_count(count, 'value')} are numbers, the first of them {text!r} in "
-                f"row {row + 1}: mend or empty those to have numbers"
-            )
-        return None, note
+        return None, note + source.stray(name)
     return CategoryColumn(name, tuple(different)), ""
 
 
-def _moments(table: Table, name: str, values: Array) -> tuple[float, float]:
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean = float(values.mean())
-        far = float(np.abs(values - mean).max()) or 1.0  # taken out, so that no square underflows
-        scale = far * float(np.sqrt((((values - mean) / far) ** 2).mean()))
-    if not (math.isfinite(mean) and math.isfinite(scale)):
-        raise TableError(
-            f"column {name!r} of {table.name} holds numbers as large as "
-            f"{np.abs(values).max():g}, too large to standardise: give them in a larger unit"
-        )
-    return mean, scale
+def number_column(
+    name: str, values: Array, weights: Array, flagged: bool, stretches: int
+) -> NumberColumn:
+    """Return the encoding of numbers (n,), none of them missing, with weights (n,)."""
+    values = np.clip(values, -_FARTHEST, _FARTHEST)
+    low, first, center, third, high = _quantiles(values, weights, [0, 0.25, 0.5, 0.75, 1])
+    scale = third - first or (high - low) / 2 or 1.0
+    scale = max(scale, np.finfo(np.float64).tiny * 2**52)
+    knots: Array = np.empty(0)
+    if stretches > 1:
+        knots = np.unique(_quantiles(values, weights, np.linspace(0, 1, stretches + 1)))
+        apart = np.diff(knots) > scale * 1e-9  # nearer ones would be one jump
+        knots = knots[np.concatenate([[True], apart])]
+    cut = tuple(knots.tolist()) if len(knots) > 2 else ()
+    return NumberColumn(name, float(center), float(scale), flagged, cut)
 
 
-def find_target(table: Table, name: str, task: Task | None) -> tuple[Target, Indices]:
+def _quantiles(values: Array, weights: Array, shares: Any) -> Array:
+    """Return quantiles of weighted values, (n,): each is one of the values."""
+    return np.quantile(values, shares, weights=weights, method="inverted_cdf")
+
+
+def find_target(source: Source, name: str, task: Task | None) -> tuple[Target, Indices]:
     """Return what is to be predicted and the rows where it is known.
 
     Where ``task`` is None, texts and up to ``MOST_CLASSES`` different whole numbers are classes,
@@ -293,17 +450,17 @@ def find_target(table: Table, name: str, task: Task | None) -> tuple[Target, Ind
     """
     if task is not None and task not in get_args(Task):
         raise SettingError(f"task must be one of {get_args(Task)}, not {task!r}")
-    table.check_column(name, "target column")
-    numeric = table.is_numeric(name) or task == "regression"
-    values = table.numbers(name) if numeric else table.texts(name)
+    check_column(source, name, "target column")
+    numeric = source.is_numeric(name) or task == "regression"
+    values = source.numbers(name) if numeric else source.texts(name)
     known = np.flatnonzero(~is_missing(values))
     if not len(known):
-        raise TableError(f"target {name!r} of {table.name} has no value in any row")
+        raise TableError(f"target {name!r} of {source.name} has no value in any row")
     different = sorted(set(values[known].tolist()))
     if len(different) < 2:
         (only,) = _labels(different)
         raise TableError(
-            f"target {name!r} of {table.name} is {only!r} in all {len(known)} rows: there is "
+            f"target {name!r} of {source.name} is {only!r} in all {len(known)} rows: there is "
             "nothing to learn; give rows with at least two different values"
         )
     if task is None:
@@ -312,14 +469,14 @@ def find_target(table: Table, name: str, task: Task | None) -> tuple[Target, Ind
         )
         task = "regression" if quantity else "classification"
     if task == "regression":
-        return Target(name), known
+        return Target((name,)), known
     if len(different) > max(2, len(known) / 2):
         raise TableError(
-            f"target {name!r} of {table.name} has {len(different):,} different values in "
+            f"target {name!r} of {source.name} has {len(different):,} different values in "
             f"{len(known):,} rows, too many for classes: name another target"
             + (", or --task regression" if numeric else "")
         )
-    return Target(name, _labels(different), numeric), known
+    return Target((name,), _labels(different), "integer" if numeric else "text"), known
 
 
 def split_rows(
@@ -390,6 +547,13 @@ def _finite(value: Any, *, positive: bool = False) -> float:
     if positive and value <= 0:
         raise ValueError(f"{value!r:.40} where a number greater than 0 is expected")
     return float(value)
+
+
+def _rising(values: Any) -> tuple[float, ...]:
+    numbers = tuple(_finite(value) for value in values)
+    if len(numbers) in (1, 2) or any(b <= a for a, b in _steps(numbers)):
+        raise ValueError("knots do not rise")
+    return numbers
 
 
 def _yes_or_no(value: Any) -> bool:

@@ -7,21 +7,19 @@ said by whoever asks for it: so the same file reads the same whatever else it is
 from __future__ import annotations
 
 import csv
-import difflib
 import io
-import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from seedbed.arrays import Array
 from seedbed.errors import MissingDependencyError, TableError, reason
+from seedbed.tables.sources import as_texts, check_column, finite
 
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "?")
 """What stands for a missing value in a text."""
@@ -52,15 +50,14 @@ class Table:
         """Return some of the rows, as a table."""
         return replace(self, frame=self.frame[rows])
 
-    def check_column(self, name: str, what: str = "column") -> None:
-        """Raise TableError, naming the nearest, if there is no column of that name."""
-        if name not in self.frame.columns:
-            near = nearest(name, self.frame.columns)
-            raise TableError(f"{self.name} has no {what} {name!r}{near}")
+    @property
+    def columns(self) -> list[str]:
+        """The columns' names."""
+        return list(self.frame.columns)
 
     def unsuited(self, name: str) -> str | None:
         """Return the kind of a column that is neither numbers nor texts, else None."""
-        self.check_column(name)
+        check_column(self, name)
         polars, kind = _polars(), self.frame[name].dtype
         texts = (polars.String, polars.Boolean, polars.Categorical, polars.Enum, polars.Null)
         return None if isinstance(kind, texts) or kind.is_numeric() else str(kind)
@@ -70,7 +67,7 @@ class Table:
 
         Texts of a Parquet file are texts, whatever they look like.
         """
-        self.check_column(name)
+        check_column(self, name)
         series = self.frame[name]
         if series.dtype.is_numeric():
             return True
@@ -112,23 +109,22 @@ class Table:
                     "a number is expected: mend it, or leave it empty if it is missing"
                 )
         column = np.array(series.cast(polars.Float64).fill_null(np.nan).to_numpy(), np.float64)
-        if np.isinf(column).any():
-            row = int(np.argmax(np.isinf(column)))
-            raise TableError(
-                f"column {name!r} of {self.name} holds {column[row]} in row {row + 1}: it needs "
-                "finite numbers; leave the value empty if it is missing"
-            )
-        return column
+        return finite(column, name, self.name)
 
-    def first_text(self, name: str) -> tuple[int, str, int] | None:
-        """Return the row and text of the first value that is no number, and how many there are."""
+    def stray(self, name: str) -> str:
+        """Return words on the few values that keep a column from being numbers, or none."""
         series = self.frame[name]
         if self.typed:
-            return None
+            return ""
         texts = self._stripped(series)
         strange = self._parsed(texts).is_null() & texts.is_not_null()
-        row = self._first(strange)
-        return None if row is None else (row, texts[row], int(strange.sum()))
+        row, count = self._first(strange), int(strange.sum())
+        if row is None or count >= len(self) / 2:
+            return ""
+        return (
+            f"; all but {count:,} value{'' if count == 1 else 's'} are numbers, the first of them "
+            f"{texts[row]!r} in row {row + 1}: mend or empty those to have numbers"
+        )
 
     def _check_suited(self, name: str) -> None:
         kind = self.unsuited(name)
@@ -273,39 +269,6 @@ def free_names(table: Table, columns: Mapping[str, Array]) -> dict[str, Array]:
             name += "_"
         free[name] = values
     return free
-
-
-def is_missing(values: Array) -> npt.NDArray[np.bool_]:
-    """Return which values of a column are missing, (N,): NaN among numbers, None among texts."""
-    if values.dtype == object:
-        return np.array([value is None for value in values], dtype=np.bool_)
-    return np.isnan(values)
-
-
-def as_texts(numbers: Array) -> Array:
-    """Return numbers as texts, (N,) object, None where missing: 1.0 is "1"."""
-    return np.array(
-        [
-            None if np.isnan(v) else str(int(v)) if v == np.round(v) else repr(float(v))
-            for v in numbers
-        ],
-        dtype=object,
-    )
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Return the end of a message: the name most like the one that is not there, or all of them."""
-    by_fold = {known.casefold(): known for known in names}
-    near = difflib.get_close_matches(name.casefold(), by_fold, n=1, cutoff=0.5)
-    if near:
-        return f"; did you mean {by_fold[near[0]]!r}?"
-    return f"; it has {listed([*by_fold.values()])}"
-
-
-def listed(names: Sequence[str], most: int = 8) -> str:
-    """Return names one behind the other, the first few if there are many."""
-    shown = ", ".join(re.sub(r"\s+", " ", name) for name in names[:most])
-    return shown + (f", … ({len(names)} in all)" if len(names) > most else "")
 
 
 def _polars() -> Any:

@@ -343,7 +343,7 @@ def outputs(
 
 
 class Few:
-    """The outputs of one member for a few rows, as soon as they can be had.
+    """The outputs of P members for a few rows, as soon as they can be had.
 
     Everything that does not change from call to call is made ready once.
     """
@@ -351,21 +351,22 @@ class Few:
     def __init__(self, network: Network, loss: Loss, theta: Array) -> None:
         dtype: np.dtype[Any] = theta.dtype
         self.theta, self.dtype, self.outputs = flat(theta), dtype, network.outputs
-        self.layers = len(network.layers)
+        self.layers, self.members = len(network.layers), len(theta)
         shape, addresses = shape_of(network), _addresses(network, loss, dtype)
         space = Space(network, dtype, pieces=(0, FEW_ROWS), classes=True, backward=False)
         self.classes, self.space = addresses.classes, space.numbers
         self.program = np.concatenate(
             [
                 shape.widths, shape.weights, shape.biases, addresses.forward, space.room.z,
-                space.room.a, space.room.h, [addresses.shared, addresses.log_softmax],
+                space.room.a, space.room.h,
+                [addresses.shared, addresses.log_softmax, network.size],
             ]
         )  # fmt: skip
         self.kernel = _kernel("few_outputs", dtype)
 
     def __call__(self, x: Array, seen: bool) -> Array:
-        """Return the outputs (1, B, O) for x (B, I), as the loss sees them if ``seen``."""
-        y = np.empty((1, len(x), self.outputs), self.dtype)
+        """Return the outputs (P, B, O) for x (B, I), as the loss sees them if ``seen``."""
+        y = np.empty((self.members, len(x), self.outputs), self.dtype)
         self.kernel(
             self.program, self.layers, seen and self.classes, self.theta, flat(x),
             self.space, y.reshape(-1),

@@ -429,13 +429,13 @@ def few_outputs(
     program: Ints, L: int, normalised: bool, theta: Floats, x: Floats, space: Floats,
     result: Floats,
 ) -> None:  # fmt: skip
-    """Write one member's outputs for a few rows, x (B · I,), to ``result``, (B · O,).
+    """Write each member's outputs for a few rows, x (B · I,), to ``result``, (P · B · O,).
 
     Like ``outputs``, with as few arguments as can be: for one row, taking them is most of the
     work. ``program`` is what ``engine.Few`` writes; ``normalised`` asks for log-probabilities.
     """
     control = flush_subnormals()
-    size, rows, space = len(theta), len(x), pointer(space, 0)
+    size, rows, space = program[7 * L + 3], len(x), pointer(space, 0)
     widths, weights = pointer(program, 0), pointer(program, L + 1)
     biases, forwards = pointer(program, 2 * L + 1), pointer(program, 3 * L + 1)
     z, a, h = (
@@ -446,8 +446,11 @@ def few_outputs(
     units = Addresses(forwards, forwards, 0, 0, 0, 0, 0, product, 0, log_softmax, normalised)
     room = Room(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, z, a, h, z, 0, 0, 0, 0, 0, 0, 0)
     B, O = rows // widths[0], widths[L]
-    forward(shape, units, room, space, 1, pointer(theta, 0), pointer(x, 0), False, B, False)
-    y = seen(units, room, space, 1, L - 1, B, O)
-    for e in range(B * O):
-        result[e] = y[e]
+    for p in range(len(theta) // size):
+        forward(
+            shape, units, room, space, 1, pointer(theta, p * size), pointer(x, 0), False, B, False
+        )
+        y = seen(units, room, space, 1, L - 1, B, O)
+        for e in range(B * O):
+            result[p * B * O + e] = y[e]
     restore(control)

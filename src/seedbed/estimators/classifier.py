@@ -1,0 +1,216 @@
+"""The classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, Self
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import check_array, column_or_1d
+
+from seedbed.arrays import Array, one_line
+from seedbed.errors import DataError, SettingError
+from seedbed.estimators.network import NetworkEstimator, unit
+from seedbed.formulas import losses
+from seedbed.formulas.losses import Loss
+from seedbed.population import Population
+from seedbed.tables import sources
+from seedbed.tables.encoding import Encoding, Target
+
+
+class NetworkClassifier(ClassifierMixin, NetworkEstimator):
+    """An ensemble of networks that classifies: several classes, or several labels a row.
+
+    members              P, networks in the ensemble, trained together from different seeds
+    hidden_layer_sizes   units of the hidden layers
+    activation           of the hidden layers: a name, a ``sb.Activation``, or one for each layer
+    loss                 "auto" is cross-entropy; a name, or a ``sb.Loss``
+    learning_rate_init   of AdamW, whose rate falls in four cycles (``sb.coslog4``)
+    weight_decay         of the weights, decoupled
+    dropout              share of the hidden activations set to 0 in training
+    batch_size           rows a step; "auto" takes an eighth of the rows, between 16 and 128
+    max_iter             epochs; None is 60
+    early_stopping       whether each member holds out rows, and training ends with the epoch in
+                         which the members together predict held-out rows best
+    validation_fraction  the share that a member holds out; the members take turns, so that every
+                         row is trained on by some
+    n_iter_no_change     epochs without a better ensemble after which training stops; None is 45 %
+                         of max_iter
+    class_weight         None, "balanced", or weights by class
+    warm_start           whether fit goes on from the members as they are
+    random_state         None, a whole number or a RandomState: decides the members' seeds
+    n_jobs               threads to train with; None takes all cores. No number depends on it
+    engine               "auto", "compiled" (Numba) or "numpy"
+    verbose              whether to show a progress line
+
+    Fitted: classes_, population_ (the ``sb.Population`` behind it), encoding_ (how a table becomes
+    inputs), n_features_in_, feature_names_in_, n_iter_, best_iteration_, loss_curve_,
+    validation_curve_ (the ensemble's loss on held-out rows; None where none was held out),
+    n_outputs_, n_layers_.
+
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> NetworkClassifier(max_iter=20, random_state=0).fit(X, y).predict(X[:3])
+    array([0, 0, 0])
+    """
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (128, 128),
+        activation: Any = "mish",
+        *,
+        members: int = 8,
+        loss: Any = "auto",
+        learning_rate_init: float = 0.003,
+        weight_decay: float = 0.01,
+        dropout: float = 0.15,
+        batch_size: int | Literal["auto"] = "auto",
+        max_iter: int | None = None,
+        early_stopping: bool = True,
+        validation_fraction: float = 0.25,
+        n_iter_no_change: int | None = None,
+        class_weight: Any = None,
+        warm_start: bool = False,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        engine: Literal["auto", "compiled", "numpy"] = "auto",
+        verbose: bool = False,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.members = members
+        self.loss = loss
+        self.learning_rate_init = learning_rate_init
+        self.weight_decay = weight_decay
+        self.dropout = dropout
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.class_weight = class_weight
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.engine = engine
+        self.verbose = verbose
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+        """Train for one more epoch on X, y; the optimizer goes on from where it stood.
+
+        The first call names all ``classes``, and fits the table's encoding on its rows. Nothing is
+        held out.
+        """
+        return self._partial_fit(X, y, sample_weight, classes)
+
+    def predict(self, X: Any) -> Array:
+        """Return the likeliest class of each row, (N,), or which labels it has, (N, O) 0 or 1."""
+        p = self._together(X)
+        if self.encoding_.target.labels:
+            return (p > 0.5).astype(np.int64)
+        return np.asarray(self.classes_[p.argmax(axis=1)])
+
+    def predict_proba(self, X: Any, return_std: bool = False) -> Any:
+        """Return each class's probability, (N, K), or each label's, (N, O): the members' mean.
+
+        With ``return_std``, a pair: that, and the standard deviation across the members.
+        """
+        if not return_std:
+            p = self._together(X).astype(np.float64)
+            return p if self.encoding_.target.labels else p / p.sum(axis=1, keepdims=True)
+        each = self._each(X)
+        return each.mean(axis=0), each.std(axis=0)
+
+    def _together(self, X: Any) -> Array:
+        x = self._inputs(X)
+        return self.population_.predict_mean(x)
+
+    def _loss(self) -> Loss:
+        labels = self.encoding_.target.labels
+        usual = losses.binary_cross_entropy if labels else losses.cross_entropy
+        loss: Loss = usual if self.loss == "auto" else unit("loss", self.loss, losses.BY_NAME)
+        if loss.targets != usual.targets:
+            raise SettingError(
+                f"loss {loss.name!r} is for {loss.targets}s: a classifier needs "
+                f"{usual.name!r}, or loss='auto'"
+            )
+        return loss
+
+    def _checked_targets(self, y: Any) -> Array:
+        y = check_array(y, ensure_2d=False, dtype=None, input_name="y", ensure_min_samples=0)
+        check_classification_targets(y)
+        kind = type_of_target(y, input_name="y")
+        if kind == "multilabel-indicator":
+            return np.asarray(y)
+        if kind == "multiclass-multioutput":
+            raise DataError(
+                "y has several columns of classes: fit one classifier a column "
+                "(sklearn.multioutput.MultiOutputClassifier), or give labels of 0 and 1"
+            )
+        return np.asarray(column_or_1d(y, warn=True))
+
+    def _set_out(self, y: Array, names: list[str], classes: Any, w: Array | None) -> None:
+        if y.ndim > 1:
+            names = names or [f"y{number}" for number in range(y.shape[1])]
+            self.classes_ = np.arange(y.shape[1])
+            self._target = Target(tuple(names), labels=True)
+            return
+        counts = y if w is None else y[w > 0]
+        self.classes_ = np.unique(counts if classes is None else np.asarray(classes))
+        if len(self.classes_) < 2:
+            raise DataError(
+                f"y holds one class ({self.classes_[0]!r}): a classifier needs rows of at least "
+                "two classes"
+            )
+        kind = {"i": "integer", "u": "integer", "f": "float", "b": "boolean"}
+        texts = tuple(sources.as_text(value) for value in self.classes_.tolist())
+        self._target = Target(
+            (names[0] if names else "y",),
+            texts,
+            kind.get(self.classes_.dtype.kind, "text"),  # type: ignore[arg-type]
+        )
+
+    def _encoded(self, y: Array) -> Array:
+        if y.ndim > 1:
+            return y.astype(np.float64)
+        code = np.clip(np.searchsorted(self.classes_, y), 0, len(self.classes_) - 1)
+        strange = self.classes_[code] != y
+        if strange.any():
+            raise DataError(
+                f"y holds {one_line(y[strange][0])}, which is none of the classes trained on, "
+                f"{one_line(self.classes_.tolist())}: mend it, or fit anew"
+            )
+        return np.asarray(code)
+
+    def _weighed(self, t: Array, w: Array | None) -> Array | None:
+        if self.class_weight is None or t.ndim > 1:
+            return w
+        total = np.bincount(t, w, minlength=len(self.classes_))
+        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
+            each = total.sum() / (len(self.classes_) * np.maximum(total, 1e-300))
+        else:
+            each = compute_class_weight(
+                self.class_weight, classes=self.classes_, y=self.classes_[t]
+            )
+        return np.asarray(each[t] if w is None else each[t] * w)
+
+    def _restore(self, population: Population, encoding: Encoding, words: dict[str, Any]) -> None:
+        target = encoding.target
+        if target.task != "classification":
+            raise ValueError("the file's target is no class")
+        if target.labels:
+            self.classes_ = np.arange(len(target.names))
+        else:
+            read: dict[str, Callable[[str], Any]] = {
+                "integer": int, "float": float, "boolean": "true".__eq__, "text": str
+            }  # fmt: skip
+            self.classes_ = np.array([read[target.kind](text) for text in target.classes])
+        super()._restore(population, encoding, words)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

@@ -1,0 +1,388 @@
+"""What the estimators share: a table and targets to arrays, training, predicting, keeping."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from os import PathLike
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_consistent_length, validate_data
+
+from seedbed import diagnosis, files, folds
+from seedbed.arrays import Array, checked_count, checked_number, one_line
+from seedbed.engines import choice
+from seedbed.errors import DataError, FileError, SeedbedWarning, SettingError
+from seedbed.formulas import activations, optimizers, schedules
+from seedbed.formulas.losses import Loss
+from seedbed.formulas.named import Named, by_name_of, described, is_own
+from seedbed.network import Dense, Network
+from seedbed.population import Population
+from seedbed.recipe import Recipe
+from seedbed.tables import sources
+from seedbed.tables.encoding import Encoding, Target, fit
+from seedbed.training import Continuation, train_recipe
+
+
+class NetworkEstimator(BaseEstimator):
+    """What the classifier and the regressor share."""
+
+    _target: Target
+    _columns: list[str]
+    _chosen: Array | None  # which columns of a plain array are used, where all are numbers
+    _flat = True
+    loss_curve_: list[float]
+
+    # ------------------------------------------------------------------ fitting
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> Self:
+        """Train on X (N, I), y (N,) or (N, O), and return self.
+
+        sample_weight    (N,) row weights >= 0: a row of weight 2 counts as the row given twice
+        validation_data  (X, y) or (X, y, weights): watched by early stopping in place of rows
+                         held out of X
+
+        With ``warm_start``, training goes on from the members as they are, on the table's encoding
+        as it was first fitted.
+
+        Raises: SettingError for a parameter, DataError for data that cannot be trained on.
+        """
+        goes_on = bool(self.warm_start) and hasattr(self, "population_")
+        x, t, w = self._given(X, y, sample_weight, first=not goes_on)
+        random = check_random_state(self.random_state)
+        seeds = random.randint(2**31 - 1, size=checked_count("members", self.members))
+        x, t, w = folds.merged(x, t, w)
+        classes = t if self.encoding_.target.classes else None
+        share = checked_number(
+            "validation_fraction", self.validation_fraction, 0, 1, open_low=True, open_high=True
+        )
+        apart = validation = None
+        if validation_data is not None:
+            if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
+                raise SettingError("validation_data must be (X, y) or (X, y, weights)")
+            Xv, yv, wv = (*validation_data, None)[:3]
+            validation = self._given(Xv, yv, wv)
+        elif self.early_stopping:
+            apart = folds.held_out(random, len(seeds), share, len(x), classes)
+        recipe = self._recipe(len(x), stops=bool(apart or validation))
+        population = train_recipe(
+            recipe,
+            x,
+            self.encoding_.target.to_train_on(t),
+            seeds=seeds,
+            validation=validation,
+            held_out=apart,
+            sample_weight=w,
+            start=self.population_.theta if goes_on else None,
+            progress=bool(self.verbose),
+            threads=self._threads(),
+        )
+        self._finish(population, x, t)
+        return self
+
+    def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Self:
+        first = not hasattr(self, "population_")
+        x, t, w = self._given(X, y, sample_weight, first=first, classes=classes)
+        recipe = replace(self._recipe(len(x), stops=False), epochs=1, schedule=schedules.constant)
+        if first:
+            random = check_random_state(self.random_state)
+            seeds = random.randint(2**31 - 1, size=checked_count("members", self.members))
+            self._continuation = Continuation(seeds)
+        elif getattr(self, "_continuation", None) is None:
+            self._continuation = Continuation(self.population_.seeds, self.population_.theta)
+        t = self.encoding_.target.to_train_on(t)
+        population = train_recipe(
+            recipe, x, t, sample_weight=w, continuation=self._continuation,
+            progress=bool(self.verbose), threads=self._threads(),
+        )  # fmt: skip
+        done = [] if first else self.loss_curve_
+        self._finish(population, x, t)
+        self.loss_curve_ = [*done, float(np.nanmean(population.loss))]
+        return self
+
+    def _given(
+        self, X: Any, y: Any, weights: Any, first: bool = False, classes: Any = None
+    ) -> tuple[Array, Array, Array | None]:
+        """Return the inputs (N, I), encoded targets and weights (N,) of the rows that count.
+
+        Where ``first``, the encoding is fitted on them.
+        """
+        if y is None:
+            raise DataError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None"
+            )
+        source = self._source(X, reset=first)
+        names = [str(name) for name in getattr(y, "columns", ())]
+        y = self._checked_targets(y)
+        check_consistent_length(X, y)
+        w = None
+        if weights is not None:
+            w = _check_sample_weight(weights, X, dtype=np.float64, ensure_non_negative=True)
+            if not w.any():
+                raise DataError("all sample weights are zero: give at least one row a weight")
+        if first:
+            self._set_out(y, names, classes, w)
+        t = self._encoded(y)
+        w = self._weighed(t, w)
+        counts = np.arange(len(source)) if w is None else np.flatnonzero(w)
+        if first:
+            self._check_enough(t[counts])
+            weights = None if w is None else w[counts]
+            target = self._scaled(t[counts], weights)
+            self.encoding_, notes = fit(source, counts, target, weights=weights)
+            self._tell(notes)
+        if self.encoding_.target.task == "regression":
+            t = self.encoding_.target.standardised(t)
+        x, _ = self.encoding_.inputs(source, unseen="missing")
+        return x[counts], t[counts], None if w is None else w[counts]
+
+    def _source(self, X: Any, reset: bool) -> sources.Source:
+        """Return X as a table.
+
+        Raises: ValueError or TypeError, as scikit-learn words them, for what is no table.
+        """
+        frame = sources.as_frame(X)
+        if frame is None:
+            X = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite=False)
+            source: sources.Source = sources.Grid(X, [] if reset else self._columns)
+        else:
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            named = reset or hasattr(self, "feature_names_in_")
+            source = sources.Frame(frame, [] if named else self._columns)
+            if not len(source) or not source.columns:
+                raise DataError(
+                    f"X has {len(source)} rows and {len(source.columns)} columns (0 sample(s) or "
+                    "0 feature(s)): at least one of each, a minimum of 1, is required"
+                )
+        if reset:
+            self._columns = list(source.columns)
+        for name in source.columns:
+            kind = source.unsuited(name)
+            if kind is not None:
+                raise DataError(
+                    f"column {name!r} holds {kind} values: turn it into numbers that say what "
+                    "matters about it, such as the month, the weekday, or the days since a fixed "
+                    "day, or drop it"
+                )
+        return source
+
+    def _check_enough(self, t: Array) -> None:
+        if len(t) < 2:
+            raise DataError(f"there is {len(t)} sample (n_samples=1) that counts: give more rows")
+
+    def _tell(self, notes: Sequence[str]) -> None:
+        """Warn of columns that are left out, but for those that say nothing."""
+        for note in notes:
+            if "different texts" in note:
+                warnings.warn(f"column {note}", SeedbedWarning, stacklevel=5)
+
+    def _recipe(self, rows: int, stops: bool) -> Recipe:
+        """Return how ``rows`` rows are trained on; the members stop together if ``stops``."""
+        target = self.encoding_.target
+        hidden = self.hidden_layer_sizes
+        hidden = [hidden] if isinstance(hidden, int | np.integer) else list(hidden)
+        names = self.activation
+        names = [names] * len(hidden) if isinstance(names, str | activations.Activation) else names
+        if len(names) != len(hidden):
+            raise SettingError(
+                f"activation names {len(names)} and there are {len(hidden)} hidden layers: give "
+                "one for all of them, or one for each"
+            )
+        layers = [
+            Dense(units, unit("activation", name, activations.BY_NAME))
+            for units, name in zip(hidden, names, strict=True)
+        ]
+        batch = self.batch_size
+        if batch == "auto":
+            batch = min(128, max(16, rows // 8))
+        epochs = 60 if self.max_iter is None else checked_count("max_iter", self.max_iter)
+        patience = self.n_iter_no_change
+        if patience is None:
+            patience = max(1, round(0.45 * epochs))
+        return Recipe(
+            network=Network(self.encoding_.width, [*layers, Dense(target.outputs)]),
+            loss=self._loss(),
+            optimizer=optimizers.AdamW(
+                self.learning_rate_init, beta2=0.95, weight_decay=self.weight_decay
+            ),
+            epochs=epochs,
+            batch_size=min(checked_count("batch_size", batch), rows),
+            schedule=schedules.coslog4,
+            dropout=self.dropout if hidden else 0.0,
+            patience=patience if stops else None,
+            watch="ensemble" if stops else "members",
+            engine=self.engine,
+        )
+
+    def _finish(self, population: Population, x: Array, t: Array) -> None:
+        """Keep what came of training, and warn of what is wrong with it."""
+        if population.diverged.all():
+            raise SettingError(
+                f"all {len(population)} members diverged: lower learning_rate_init "
+                f"({self.learning_rate_init:g})"
+            )
+        self._keep(population)
+        for finding in diagnosis.diagnose(population, x, t.reshape(len(t), -1)):
+            if finding.kind == "still falling":
+                warnings.warn(finding.message, ConvergenceWarning, stacklevel=3)
+            elif finding.kind != "diverged":  # training has warned of it
+                warnings.warn(finding.message, SeedbedWarning, stacklevel=3)
+
+    def _keep(self, population: Population) -> None:
+        """Set what scikit-learn's users look for."""
+        self.population_, self._chosen = population, None
+        if self.encoding_.is_numeric and not hasattr(self, "feature_names_in_"):
+            places = {name: place for place, name in enumerate(self._columns)}
+            self._chosen = np.array([places[name] for name in self.encoding_.numbers.names])
+        history = population.history
+        self.n_iter_ = int(population.epochs.max())
+        self.n_outputs_ = population.network.outputs
+        self.n_layers_ = len(population.network.layers) + 1
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # epochs that none was trained for
+            self.loss_curve_ = np.nanmean(history.train_loss, axis=0)[: self.n_iter_].tolist()
+        curve = history.ensemble_val_loss
+        self.validation_curve_ = None if curve is None else curve[: self.n_iter_].tolist()
+        self.best_iteration_ = int(population.best_epoch.max())
+
+    def _threads(self) -> int:
+        """Return how many threads train: all cores for n_jobs None or -1."""
+        if self.n_jobs in (None, -1):
+            return choice.cores()
+        return checked_count("n_jobs", self.n_jobs)
+
+    # ------------------------------------------------------------------ predicting
+
+    def _inputs(self, X: Any) -> Array:
+        """Return the inputs (N, I) of a table like the one trained on."""
+        self._check_fitted()
+        encoding, chosen = self.encoding_, self._chosen
+        plain = type(X) is np.ndarray and X.dtype.kind == "f" and X.ndim == 2
+        if plain and chosen is not None and X.shape[1] == self.n_features_in_ and len(X):
+            A = X[:, chosen].astype(np.float64, copy=False)
+            if not np.isinf(A).any():  # the quick way, with no names to compare
+                x = np.empty((len(A), encoding.width), np.float32)
+                encoding.numbers.encode(A, x)
+                return x
+        return encoding.inputs(self._source(X, reset=False), unseen="missing")[0]
+
+    def _each(self, X: Any) -> Array:
+        """Return the predictions of the members that did not diverge, (P, N, O), float64."""
+        population = self.population_
+        each = population.predict(self._inputs(X))
+        return each[~population.diverged].astype(np.float64)
+
+    # ------------------------------------------------------------------ keeping
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the estimator to one file, which ``load`` and ``seedbed predict`` read.
+
+        It holds numbers and words and no code.
+
+        Raises: FileError if it cannot be written, or a formula is not one of Seedbed's own.
+        """
+        self._check_fitted()
+        words = {
+            "name": type(self).__name__,
+            "parameters": {name: _word(value) for name, value in self.get_params().items()},
+            "columns": self._columns,
+            "named": hasattr(self, "feature_names_in_"),
+            "flat": self._flat,
+        }
+        files.save(path, self.population_, {**self.encoding_.to_words(), "estimator": words})
+
+    def _restore(self, population: Population, encoding: Encoding, words: dict[str, Any]) -> None:
+        """Take over what ``save`` wrote.
+
+        Raises: KeyError, TypeError or ValueError for what it did not write.
+        """
+        self.encoding_, self._columns = encoding, [str(name) for name in words["columns"]]
+        if not {column.name for column in encoding.columns} <= set(self._columns):
+            raise ValueError("the encoding's columns are not the estimator's")
+        self._flat = bool(words["flat"])
+        self.n_features_in_ = len(self._columns)
+        if words["named"]:
+            self.feature_names_in_ = np.array(self._columns, dtype=object)
+        self._keep(population)
+
+    # ------------------------------------------------------------------ what the two differ in
+
+    def _checked_targets(self, y: Any) -> Array:
+        """Return y as an array, (N,) or (N, O), that may be learned from."""
+        raise NotImplementedError
+
+    def _set_out(self, y: Array, names: list[str], classes: Any, w: Array | None) -> None:
+        """Take down what is to be predicted: ``_target``, and ``classes_``."""
+        raise NotImplementedError
+
+    def _encoded(self, y: Array) -> Array:
+        """Return y as class numbers (N,), labels (N, O) or quantities (N, O)."""
+        raise NotImplementedError
+
+    def _weighed(self, t: Array, w: Array | None) -> Array | None:
+        """Return the row weights, (N,), with those of the classes."""
+        raise NotImplementedError
+
+    def _scaled(self, t: Array, w: Array | None) -> Target:
+        """Return the target, fitted on the rows to train on."""
+        return self._target
+
+    def _loss(self) -> Loss:
+        """Return what is minimised."""
+        raise NotImplementedError
+
+    def _check_fitted(self) -> None:
+        if "population_" not in self.__dict__:
+            raise NotFittedError(
+                f"This {type(self).__name__} instance is not fitted yet: call fit first"
+            )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def unit(what: str, given: Any, by_name: Mapping[str, Any]) -> Any:
+    """Return the formula given, or that of the name given; those that take a number their default.
+
+    Raises: SettingError for anything else.
+    """
+    if isinstance(given, Named):
+        return given
+    if not isinstance(given, str) or given not in by_name:
+        raise SettingError(
+            f"{what} must be one of {', '.join(by_name)}, or such as sb.{next(iter(by_name))}, "
+            f"not {one_line(given)}"
+        )
+    found = by_name[given]
+    try:
+        return found if isinstance(found, Named) else found()
+    except TypeError:
+        raise SettingError(
+            f"{what} {given!r} needs a number: give such as sb.{given}(0.5)"
+        ) from None
+
+
+def _word(value: Any) -> Any:
+    """Return a parameter as JSON has it; a formula as its name and numbers."""
+    if isinstance(value, Named):
+        if not is_own(value, by_name_of(value)):
+            raise FileError(
+                f"{value.name!r} is not one of Seedbed's own formulas, and a model file holds no "
+                "code: pickle the estimator, or keep population_.theta in a file"
+            )
+        return described(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, tuple | list | np.ndarray):
+        return [_word(each) for each in value]
+    if isinstance(value, Mapping):
+        return [[_word(key), _word(each)] for key, each in value.items()]
+    return value if isinstance(value, str | int | float | bool | None) else None

@@ -1,0 +1,140 @@
+"""The regressor."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal, Self
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.utils.validation import check_array
+
+from seedbed.arrays import Array
+from seedbed.errors import DataError, SettingError
+from seedbed.estimators.network import NetworkEstimator, unit
+from seedbed.formulas import losses
+from seedbed.formulas.losses import Loss
+from seedbed.population import Population
+from seedbed.tables.encoding import Encoding, Target, quantities
+
+
+class NetworkRegressor(RegressorMixin, NetworkEstimator):
+    """An ensemble of networks that predicts one quantity, or several.
+
+    loss  "auto" is the squared error; a name such as "absolute_error" or "poisson", or a
+          ``sb.Loss`` such as ``sb.quantile(0.9)``
+
+    The target is scaled inside, by a rule that single values far off cannot throw. The other
+    parameters and what fit sets are those of ``NetworkClassifier``, but for the classes.
+
+    >>> from sklearn.datasets import load_diabetes
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> mean, std = NetworkRegressor(random_state=0).fit(X, y).predict(X, return_std=True)
+    >>> mean.shape, std.shape
+    ((442,), (442,))
+    """
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (128, 128),
+        activation: Any = "mish",
+        *,
+        members: int = 8,
+        loss: Any = "auto",
+        learning_rate_init: float = 0.003,
+        weight_decay: float = 0.01,
+        dropout: float = 0.15,
+        batch_size: int | Literal["auto"] = "auto",
+        max_iter: int | None = None,
+        early_stopping: bool = True,
+        validation_fraction: float = 0.25,
+        n_iter_no_change: int | None = None,
+        warm_start: bool = False,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        engine: Literal["auto", "compiled", "numpy"] = "auto",
+        verbose: bool = False,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.members = members
+        self.loss = loss
+        self.learning_rate_init = learning_rate_init
+        self.weight_decay = weight_decay
+        self.dropout = dropout
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.engine = engine
+        self.verbose = verbose
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train for one more epoch on X, y; the optimizer goes on from where it stood.
+
+        The first call fits the table's encoding and the target's scale on its rows. Nothing is
+        held out.
+        """
+        return self._partial_fit(X, y, sample_weight, None)
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """Return the members' mean prediction, (N,), or (N, O) where y had columns.
+
+        With ``return_std``, a pair: that, and the standard deviation across the members.
+        """
+        x = self._inputs(X)
+        target, population = self.encoding_.target, self.population_
+        if not return_std:
+            mean = target.restored(population.predict_mean(x).astype(np.float64))
+            return mean[:, 0] if self._flat else mean
+        each = target.restored(self._each(x))
+        each = each[:, :, 0] if self._flat else each
+        return each.mean(axis=0), each.std(axis=0)
+
+    def _loss(self) -> Loss:
+        auto = isinstance(self.loss, str) and self.loss == "auto"
+        loss: Loss = losses.squared_error if auto else unit("loss", self.loss, losses.BY_NAME)
+        if loss.targets not in ("number", "count"):
+            raise SettingError(
+                f"loss {loss.name!r} is for classes: a regressor needs one for numbers, such as "
+                "'squared_error', or loss='auto'"
+            )
+        return loss
+
+    def _checked_targets(self, y: Any) -> Array:
+        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", ensure_min_samples=0)
+        if y.ndim > 2:
+            raise DataError(f"y has shape {y.shape}: a regressor needs (rows,) or (rows, outputs)")
+        return np.asarray(y)
+
+    def _set_out(self, y: Array, names: list[str], classes: Any, w: Array | None) -> None:
+        self._flat = y.ndim == 1
+        if len(names) != y.reshape(len(y), -1).shape[1]:
+            names = ["y"] if self._flat else [f"y{number}" for number in range(y.shape[1])]
+        self._target = Target(tuple(names))
+
+    def _encoded(self, y: Array) -> Array:
+        return y.reshape(len(y), -1)
+
+    def _weighed(self, t: Array, w: Array | None) -> Array | None:
+        return w
+
+    def _scaled(self, t: Array, w: Array | None) -> Target:
+        target = quantities(self._target.names, t, w, "y")
+        if self._loss().targets == "number":
+            return target
+        if (t < 0).any():
+            raise DataError(
+                f"y holds {t.min():g}: the loss {self._loss().name!r} is for counts, from 0 up"
+            )
+        one = np.ones(len(target.names))
+        return replace(target, mean=tuple(0 * one), scale=tuple(one))
+
+    def _restore(self, population: Population, encoding: Encoding, words: dict[str, Any]) -> None:
+        if encoding.target.task != "regression":
+            raise ValueError("the file's target is no quantity")
+        super()._restore(population, encoding, words)

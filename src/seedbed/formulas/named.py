@@ -1,0 +1,69 @@
+"""Formulas by name: how a unit is written down in words and numbers, and found again."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+
+class Named:
+    """A unit that is copied and pickled by its name and numbers, where it is Seedbed's own.
+
+    Functions made by a factory cannot be pickled; a unit of the user's own is pickled as it is.
+    """
+
+    name: str
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        words = described(self)
+        smoothing = getattr(self, "smoothing", 0.0)
+        if is_own(self, by_name_of(self)):
+            return _found, (type(self).__module__, words, smoothing)
+        return super().__reduce_ex__(protocol)
+
+
+def by_name_of(unit: Named) -> Mapping[str, Any]:
+    """Return the table of its kind, by name."""
+    table: Mapping[str, Any] = vars(sys.modules[type(unit).__module__])["BY_NAME"]
+    return table
+
+
+def described(unit: Any) -> dict[str, Any]:
+    """Return the unit's name and numbers."""
+    return {"name": unit.name, **dict(getattr(unit, "options", ()))}
+
+
+def called(words: Mapping[str, Any], by_name: Mapping[str, Any]) -> Any:
+    """Return the unit of that name, made with those numbers.
+
+    Raises: KeyError or TypeError for words that describe none.
+    """
+    unit = by_name[words["name"]]
+    options = {key: value for key, value in words.items() if key != "name"}
+    return unit if hasattr(unit, "name") else unit(**options)
+
+
+def is_own(unit: Any, by_name: Mapping[str, Any]) -> bool:
+    """Return whether the unit is the one of that name: none of the user's own, called the same."""
+    if unit.name not in by_name:
+        return False
+    try:
+        return _code(called(described(unit), by_name)) is _code(unit)
+    except TypeError:
+        return False
+
+
+def _found(module: str, words: Mapping[str, Any], smoothing: float) -> Any:
+    unit = called(words, sys.modules[module].BY_NAME)
+    return unit.smoothed(smoothing) if smoothing else unit
+
+
+def _code(unit: Any) -> Any:
+    """Return the formula's code, which all units that one factory makes share."""
+    return next(
+        getattr(unit, field.name).__code__
+        for field in fields(unit)
+        if hasattr(getattr(unit, field.name), "__code__")
+    )

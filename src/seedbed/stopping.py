@@ -1,0 +1,96 @@
+"""Early stopping of all members at once, by what they are worth together."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from seedbed.arrays import Array
+from seedbed.engines import choice
+from seedbed.engines.work import Plan, State, Status
+
+
+class Ensemble:
+    """The ensemble's validation loss, epoch by epoch, and the parameters of its best.
+
+    A held-out row is predicted by the mean of the running members that hold it out: all of them
+    where they share their validation data, those that do not train on it where each has its own.
+
+    curve  (E,) the losses, NaN where not looked at
+    """
+
+    def __init__(self, plan: Plan, engine: str) -> None:
+        data = plan.validation
+        assert data is not None  # as there is a patience
+        assert plan.loss.link is not None  # as the recipe has seen to
+        self.plan, self.engine, self.data, self.link = plan, engine, data, plan.loss.link
+        self.curve = np.full(plan.epochs, np.nan)
+        self.best_loss, self.best_epoch = np.inf, 0
+        self.w = np.ones(len(data.x)) if data.w is None else data.w.astype(np.float64)
+        self.t = data.t.astype(np.float64)
+        members = range(len(plan.seeds))
+        rows = data.rows
+        self.rows = None if rows is None else [rows.of(np.array([member]))[0] for member in members]
+        self.x = None if self.rows is None else [data.x[rows] for rows in self.rows]
+        self._all = np.arange(len(data.x))
+
+    def look(self, state: State, epoch: int) -> bool:
+        """Take the losses after ``epoch`` epochs into account; return whether training may end.
+
+        Writes each member's validation loss into the state, and keeps the best epoch's theta.
+        """
+        running = state.running
+        if not running.size:
+            return True
+        mean, held = self._together(state, running, (epoch - 1) // self.plan.record_every)
+        running = state.running
+        if not running.size:
+            return True
+        each = self.plan.loss.f(self.link(mean[held]), self.t[held])
+        loss = float(np.average(self._over_outputs(each), weights=self.w[held]))
+        self.curve[epoch - 1] = loss
+        if loss < self.best_loss:
+            self.best_loss, self.best_epoch = loss, epoch
+            assert state.best is not None
+            state.best[running] = state.theta[running]
+            state.best_loss[running], state.best_epoch[running] = loss, epoch
+        patience = self.plan.patience
+        if patience is not None and epoch - self.best_epoch >= patience:
+            state.status[running] = Status.STOPPED
+            return True
+        return False
+
+    def _together(self, state: State, running: Array, column: int) -> tuple[Array, Array]:
+        """Return the mean prediction of each row (N, O), and which rows were predicted, (N,)."""
+        total, count = np.zeros(self.t.shape), np.zeros((len(self.t), 1))
+        shared = None if self.x is not None else self._outputs(state.theta[running], self.data.x)
+        for place, member in enumerate(running):
+            if shared is not None:
+                rows, y = self._all, shared[place]
+            else:
+                assert self.rows is not None
+                assert self.x is not None
+                rows = self.rows[member]
+                (y,) = self._outputs(state.theta[member : member + 1], self.x[member])
+            with np.errstate(all="ignore"):
+                predicted = self.plan.loss.predict(y)
+                each = self._over_outputs(self.plan.loss.f(y, self.data.t[rows]))
+                loss = np.average(each, weights=self.w[rows])
+            if not np.isfinite(loss):  # as the engines do: back to how the epoch began
+                state.status[member] = Status.DIVERGED
+                state.theta[member] = state.before[member]
+                state.epochs_run[member] -= 1
+                continue
+            assert state.val_loss is not None
+            state.val_loss[member, column] = loss
+            total[rows] += predicted
+            count[rows] += 1
+        held = (count[:, 0] > 0) & (self.w > 0)
+        return total / np.maximum(count, 1), held
+
+    def _outputs(self, theta: Array, x: Array) -> Array:
+        plan = self.plan
+        return choice.outputs(self.engine, plan.network, plan.loss, theta, x, True)
+
+    def _over_outputs(self, each: Array) -> Array:
+        classes = self.plan.loss.targets == "classes"
+        return np.asarray(each.sum(axis=1) if classes else each.mean(axis=1))
