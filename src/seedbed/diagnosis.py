@@ -20,9 +20,9 @@ _SATURATING = ("sigmoid", "tanh", "softsign")
 _FLAT = 0.01
 """A unit is saturated on a row where the activation's slope is below this share of its greatest."""
 _FAR, _NEAR = 10.0, 0.01
-"""Targets further from 0 on average, or more spread out, are unscaled; so are those less spread."""
-_STILL = 0.02
-"""More than this share of all that was gained, in the last tenth of the epochs: still falling."""
+"""Targets further from 0 on average, or more spread out, are unscaled; so are those less so."""
+_STILL = 0.1
+"""More than this share of all that was gained, in the last half of the epochs: still falling."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _units(population: Population, X: Array) -> Iterator[Finding]:
 
 def _unscaled(T: Array) -> Iterator[Finding]:
     middle, spread = np.abs(T.mean(axis=0)).max(), T.std(axis=0)
-    if middle > _FAR or spread.max() > _FAR or spread.min() < _NEAR * min(1.0, middle or 1.0):
+    if middle > _FAR or spread.max() > _FAR or 0 < spread.max() < _NEAR:
         yield Finding(
             "unscaled target",
             f"the target's mean is {T.mean():.3g} and its standard deviation {T.std():.3g} in the "
@@ -110,13 +110,13 @@ def _still_falling(population: Population) -> Iterator[Finding]:
         curve, what = history.train_loss, "training loss"
     curve = curve[~population.diverged].mean(axis=0) if curve.ndim > 1 else curve
     ended = (population.status == "finished").all() and (population.epochs == recipe.epochs).all()
-    tenth = max(1, len(curve) // 10)
-    if not ended or len(curve) < 3 or not np.isfinite(curve).all():
+    if not ended or len(curve) < 4 or not np.isfinite(curve).all():
         return
-    late, gained = curve[-1 - tenth] - curve[-1], curve[0] - curve[-1]
-    if late > _STILL * gained > 0 and curve[-1] == curve.min():
+    least, begun = curve.min(), curve[: len(curve) // 2].min()
+    late, gained = begun - least, curve[0] - least
+    if late > _STILL * gained > 0 and curve.argmin() >= 0.9 * (len(curve) - 1):
         yield Finding(
             "still falling",
             f"the {what} was still falling after {recipe.epochs} epochs: {late / gained:.0%} of "
-            "all that was gained came in the last tenth of them; train for more epochs (max_iter)",
+            "all that was gained came in the last half of them; train for more epochs (max_iter)",
         )

@@ -143,14 +143,17 @@ class Population:
         Shapes: X (N, I).
         Raises: as ``predict``; DataError if every member diverged.
         """
-        fitted = ~self.diverged
-        if not fitted.any():
+        fitted = ~self.diverged if self._any_diverged else None
+        if fitted is not None and not fitted.any():
             raise DataError(
                 f"all {len(self)} members diverged, so there is nothing to predict with: train "
                 "again with a lower learning rate or with clip_norm"
             )
         x = checked_inputs(X, self.network.inputs, self.theta.dtype)
-        members = self[fitted] if self._any_diverged else self
+        members = self if fitted is None else self[fitted]
+        if len(members) * len(x) <= choice.FEW_ROWS:
+            y = members.predict(x)
+            return y[0] if len(y) == 1 else y.mean(axis=0, dtype=np.float64).astype(y.dtype)
         total = np.empty((len(x), self.network.outputs))
         step = max(1, _AT_ONCE // (len(members) * self.network.outputs))
         for start in range(0, len(x), step):

@@ -186,7 +186,10 @@ def train_recipe(
         recipe = replace(recipe, validation=share)
     if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
         raise SettingError(f"callbacks must be a list of functions, not {one_line(callbacks)}")
-    plan = _planned(recipe, X, Y, seeds, validation, sample_weight, rows, held_out, record_every)
+    plan = _planned(
+        recipe, X, Y, seeds, validation, sample_weight, rows, held_out, record_every,
+        check_classes=continuation is None,
+    )  # fmt: skip
     members = len(plan.seeds)
     if threads is not None:
         threads = checked_count("threads", threads)
@@ -246,12 +249,14 @@ def _planned(
     rows: Any,
     held_out_rows: Any,
     record_every: int,
+    check_classes: bool,
 ) -> Plan:
     network, loss = recipe.network, recipe.loss
     seeds = checked_seeds(seeds)
     checks.check_outputs(loss, network)
     train = _checked_data(recipe, X, Y, sample_weight, ("X", "Y", "sample_weight"))
-    checks.check_classes(loss, train.t)
+    if check_classes:
+        checks.check_classes(loss, train.t)
     train = Data(
         train.x, loss.smooth(train.t), train.w, checks.checked_rows(rows, len(seeds), len(train.x))
     )

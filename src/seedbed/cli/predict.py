@@ -106,20 +106,24 @@ def _check_out(options: Namespace) -> None:
 def predictions(population: Population, encoding: Encoding, X: Array) -> dict[str, Array]:
     """Return the columns to add, each (N,), for inputs (N, I)."""
     target = encoding.target
-    each = population.predict(X)[~population.diverged]
-    mean = population.predict_mean(X)
-    if not target.classes:
-        values = target.restored(each.astype(np.float64))[:, :, 0]
+    each = population.predict(X)[~population.diverged].astype(np.float64)
+    if target.task == "regression":
+        values = target.restored(each)
         return {
-            f"predicted_{target.name}": values.mean(axis=0),
-            f"spread_{target.name}": values.std(axis=0),
+            f"{what}_{name}": found[:, place]
+            for place, name in enumerate(target.names)
+            for what, found in (("predicted", values.mean(axis=0)), ("spread", values.std(axis=0)))
+        }
+    mean = population.predict_mean(X).astype(np.float64)
+    if target.labels:
+        return {
+            f"{what}_{name}": found[:, place]
+            for place, name in enumerate(target.names)
+            for what, found in (("predicted", (mean > 0.5) * 1), ("probability", mean))
         }
     chosen = mean.argmax(axis=1)
     return {
         f"predicted_{target.name}": np.array(target.classes, dtype=object)[chosen],
-        **{
-            f"probability_{name}": mean[:, number].astype(np.float64)
-            for number, name in enumerate(target.classes)
-        },
+        **{f"probability_{name}": mean[:, number] for number, name in enumerate(target.classes)},
         "agreement": (each.argmax(axis=2) == chosen).mean(axis=0),
     }

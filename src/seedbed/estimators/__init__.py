@@ -22,6 +22,7 @@ except ModuleNotFoundError as error:
 
 from seedbed import files
 from seedbed.estimators.classifier import NetworkClassifier
+from seedbed.estimators.network import from_word
 from seedbed.estimators.regressor import NetworkRegressor
 from seedbed.tables.encoding import Encoding
 
@@ -41,7 +42,9 @@ def load(path: str | PathLike[str]) -> NetworkClassifier | NetworkRegressor:
     kinds = {kind.__name__: kind for kind in (NetworkClassifier, NetworkRegressor)}
     try:
         given = words["estimator"]
-        estimator = kinds[given["name"]](**given["parameters"])
+        estimator = kinds[given["name"]](
+            **{name: from_word(word) for name, word in given["parameters"].items()}
+        )
         estimator._restore(population, Encoding.from_words(words), given)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise FileError(f"the estimator in {path} is broken ({error}): fit it again") from None

@@ -31,8 +31,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     learning_rate_init   of AdamW, whose rate falls in four cycles (``sb.coslog4``)
     weight_decay         of the weights, decoupled
     dropout              share of the hidden activations set to 0 in training
-    batch_size           rows a step; "auto" takes an eighth of the rows, between 16 and 128
-    max_iter             epochs; None is 60
+    batch_size           rows a step; "auto" takes an eighth of the rows, between 16 and 128, or up
+                         to 256 where there are many
+    max_iter             epochs; None is 60, and fewer for more than 6,000 rows, down to 20
     early_stopping       whether each member holds out rows, and training ends with the epoch in
                          which the members together predict held-out rows best
     validation_fraction  the share that a member holds out; the members take turns, so that every
@@ -59,7 +60,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
     def __init__(
         self,
-        hidden_layer_sizes: Any = (128, 128),
+        hidden_layer_sizes: Any = (256,),
         activation: Any = "mish",
         *,
         members: int = 8,
@@ -101,9 +102,14 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Train for one more epoch on X, y; the optimizer goes on from where it stood.
 
-        The first call names all ``classes``, and fits the table's encoding on its rows. Nothing is
-        held out.
+        The first call names all ``classes`` (but of labels), and fits the table's encoding on its
+        rows. Nothing is held out.
         """
+        if classes is None and not hasattr(self, "population_") and np.ndim(y) == 1:
+            raise DataError(
+                "partial_fit's first call needs classes, all that there will be: give such as "
+                "classes=[0, 1]"
+            )
         return self._partial_fit(X, y, sample_weight, classes)
 
     def predict(self, X: Any) -> Array:
@@ -121,7 +127,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         if not return_std:
             p = self._together(X).astype(np.float64)
             return p if self.encoding_.target.labels else p / p.sum(axis=1, keepdims=True)
-        each = self._each(X)
+        each = self._each(self._inputs(X))
         return each.mean(axis=0), each.std(axis=0)
 
     def _together(self, X: Any) -> Array:
@@ -162,8 +168,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         self.classes_ = np.unique(counts if classes is None else np.asarray(classes))
         if len(self.classes_) < 2:
             raise DataError(
-                f"y holds one class ({self.classes_[0]!r}): a classifier needs rows of at least "
-                "two classes"
+                f"y holds one class ({self.classes_.tolist()[0]!r}): a classifier needs rows of at "
+                "least two classes"
             )
         kind = {"i": "integer", "u": "integer", "f": "float", "b": "boolean"}
         texts = tuple(sources.as_text(value) for value in self.classes_.tolist())
@@ -180,8 +186,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         strange = self.classes_[code] != y
         if strange.any():
             raise DataError(
-                f"y holds {one_line(y[strange][0])}, which is none of the classes trained on, "
-                f"{one_line(self.classes_.tolist())}: mend it, or fit anew"
+                f"y holds {one_line(y[strange].tolist()[0])}, which is none of the classes trained "
+                f"on, {one_line(self.classes_.tolist())}: mend it, or fit anew"
             )
         return np.asarray(code)
 

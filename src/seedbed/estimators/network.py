@@ -18,15 +18,18 @@ from seedbed import diagnosis, files, folds
 from seedbed.arrays import Array, checked_count, checked_number, one_line
 from seedbed.engines import choice
 from seedbed.errors import DataError, FileError, SeedbedWarning, SettingError
-from seedbed.formulas import activations, optimizers, schedules
+from seedbed.formulas import activations, losses, optimizers, schedules
 from seedbed.formulas.losses import Loss
-from seedbed.formulas.named import Named, by_name_of, described, is_own
+from seedbed.formulas.named import Named, by_name_of, called, described, is_own
 from seedbed.network import Dense, Network
 from seedbed.population import Population
 from seedbed.recipe import Recipe
 from seedbed.tables import sources
 from seedbed.tables.encoding import Encoding, Target, fit
 from seedbed.training import Continuation, train_recipe
+
+_MANY = 20_000
+"""From how many rows on the steps take more of them."""
 
 
 class NetworkEstimator(BaseEstimator):
@@ -70,10 +73,11 @@ class NetworkEstimator(BaseEstimator):
         elif self.early_stopping:
             apart = folds.held_out(random, len(seeds), share, len(x), classes)
         recipe = self._recipe(len(x), stops=bool(apart or validation))
+        t = self.encoding_.target.to_train_on(t)
         population = train_recipe(
             recipe,
             x,
-            self.encoding_.target.to_train_on(t),
+            t,
             seeds=seeds,
             validation=validation,
             held_out=apart,
@@ -148,6 +152,8 @@ class NetworkEstimator(BaseEstimator):
         """
         frame = sources.as_frame(X)
         if frame is None:
+            if isinstance(X, list) and np.asarray(X).dtype.kind == "U":  # numbers among texts
+                X = np.array(X, dtype=object)
             X = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite=False)
             source: sources.Source = sources.Grid(X, [] if reset else self._columns)
         else:
@@ -199,8 +205,11 @@ class NetworkEstimator(BaseEstimator):
         ]
         batch = self.batch_size
         if batch == "auto":
-            batch = min(128, max(16, rows // 8))
-        epochs = 60 if self.max_iter is None else checked_count("max_iter", self.max_iter)
+            batch = max(16, min(rows // 8, 128 if rows < _MANY else 256))
+        epochs = self.max_iter
+        if epochs is None:
+            epochs = max(20, round(60 * min(1.0, (6000 / rows) ** 0.5)))
+        epochs = checked_count("max_iter", epochs)
         patience = self.n_iter_no_change
         if patience is None:
             patience = max(1, round(0.45 * epochs))
@@ -271,11 +280,13 @@ class NetworkEstimator(BaseEstimator):
                 return x
         return encoding.inputs(self._source(X, reset=False), unseen="missing")[0]
 
-    def _each(self, X: Any) -> Array:
-        """Return the predictions of the members that did not diverge, (P, N, O), float64."""
+    def _each(self, x: Array) -> Array:
+        """Return the predictions of the members that did not diverge, (P, N, O), float64.
+
+        Shapes: x (N, I), the inputs.
+        """
         population = self.population_
-        each = population.predict(self._inputs(X))
-        return each[~population.diverged].astype(np.float64)
+        return population.predict(x)[~population.diverged].astype(np.float64)
 
     # ------------------------------------------------------------------ keeping
 
@@ -289,7 +300,7 @@ class NetworkEstimator(BaseEstimator):
         self._check_fitted()
         words = {
             "name": type(self).__name__,
-            "parameters": {name: _word(value) for name, value in self.get_params().items()},
+            "parameters": {name: to_word(value) for name, value in self.get_params().items()},
             "columns": self._columns,
             "named": hasattr(self, "feature_names_in_"),
             "flat": self._flat,
@@ -370,19 +381,40 @@ def unit(what: str, given: Any, by_name: Mapping[str, Any]) -> Any:
         ) from None
 
 
-def _word(value: Any) -> Any:
-    """Return a parameter as JSON has it; a formula as its name and numbers."""
+def to_word(value: Any) -> Any:
+    """Return a parameter as JSON has it; None for an object that it has no words for.
+
+    Raises: FileError for a formula of the user's own.
+    """
     if isinstance(value, Named):
         if not is_own(value, by_name_of(value)):
             raise FileError(
                 f"{value.name!r} is not one of Seedbed's own formulas, and a model file holds no "
                 "code: pickle the estimator, or keep population_.theta in a file"
             )
-        return described(value)
+        return {"formula": type(value).__name__, **described(value)}
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, tuple | list | np.ndarray):
-        return [_word(each) for each in value]
+        return [to_word(each) for each in value]
     if isinstance(value, Mapping):
-        return [[_word(key), _word(each)] for key, each in value.items()]
+        return {"pairs": [[to_word(key), to_word(each)] for key, each in value.items()]}
     return value if isinstance(value, str | int | float | bool | None) else None
+
+
+def from_word(word: Any) -> Any:
+    """Return the parameter that ``to_word`` described.
+
+    Raises: KeyError or TypeError for what it did not write.
+    """
+    if isinstance(word, list):
+        return [from_word(each) for each in word]
+    if isinstance(word, dict) and "pairs" in word:
+        return dict(word["pairs"])
+    if isinstance(word, dict):
+        kinds: dict[str, Mapping[str, Any]] = {
+            "Activation": activations.BY_NAME, "Loss": losses.BY_NAME
+        }  # fmt: skip
+        words = {name: value for name, value in word.items() if name != "formula"}
+        return called(words, kinds[word["formula"]])
+    return word

@@ -33,7 +33,7 @@ MOST_CATEGORIES = 255
 MOST_CLASSES = 20
 """A target of whole numbers with more different ones is taken for a quantity."""
 
-STRETCHES, MOST_INPUTS = 8, 512
+STRETCHES, MOST_INPUTS = 8, 256
 """Into how many stretches a column of numbers is cut, where all of them make so few inputs."""
 
 _FAR, _FARTHEST = 1e150, 4e307
@@ -216,7 +216,7 @@ class Encoding:
     columns: tuple[NumberColumn | CategoryColumn, ...]
     target: Target
 
-    @property
+    @cached_property
     def width(self) -> int:
         """I, the number of inputs that the columns make."""
         return sum(column.width for column in self.columns)
@@ -340,10 +340,11 @@ class Numbers:
         some = bool(missing.any())
         if some:
             A = np.where(missing, self.center, A)
-        z = np.clip((A - self.center) * self.factor, -_FAR, _FAR)
+        z = np.minimum(np.maximum((A - self.center) * self.factor, -_FAR), _FAR)
         X[:, :count] = z / np.sqrt(1 + z * z / 9)
         if cut > count:
-            X[:, count:cut] = np.clip((A[:, self.of] - self.low) * self.slope, 0, 1)
+            along = (A[:, self.of] - self.low) * self.slope
+            X[:, count:cut] = np.minimum(np.maximum(along, 0), 1)
         if some and len(self.flagged):
             X[:, cut:] = missing[:, self.flagged]
 
@@ -405,10 +406,11 @@ def _fitted(
     values = source.numbers(name)[train] if numeric else source.texts(name)[train]
     missing = is_missing(values)
     present, weights, flagged = values[~missing], weights[~missing], bool(missing.any())
-    different = np.unique(present) if numeric else sorted(set(present.tolist()))
-    if len(different) < 2 and not (len(different) and flagged):
+    ends = (present.min(), present.max()) if numeric and len(present) else ()
+    different = sorted(set(ends if numeric else present.tolist()))
+    if len(different) < 2 and not (different and flagged):
         return None, "it has " + (
-            "the same value in every row" if len(different) else "no value in any row"
+            "the same value in every row" if different else "no value in any row"
         )
     if numeric:
         return number_column(name, present, weights, flagged, stretches), ""
@@ -436,8 +438,15 @@ def number_column(
 
 
 def _quantiles(values: Array, weights: Array, shares: Any) -> Array:
-    """Return quantiles of weighted values, (n,): each is one of the values."""
-    return np.quantile(values, shares, weights=weights, method="inverted_cdf")
+    """Return quantiles of weighted values, (n,): the least values that such shares reach."""
+    shares = np.asarray(shares)
+    if (weights == weights[0]).all():
+        place = np.ceil(shares * len(values)).astype(np.intp) - 1
+        return np.asarray(np.sort(values)[np.maximum(place, 0)])
+    order = np.argsort(values)
+    reached = np.cumsum(weights[order])
+    place = np.searchsorted(reached, shares * reached[-1])
+    return np.asarray(values[order][np.minimum(place, len(values) - 1)])
 
 
 def find_target(source: Source, name: str, task: Task | None) -> tuple[Target, Indices]:

@@ -56,12 +56,6 @@ class Frame:
     def __init__(self, frame: Any, columns: Sequence[str] = (), name: str = "X") -> None:
         self.frame, self.name = frame, name
         self.columns = list(columns) or [str(column) for column in frame.columns]
-        for column in self.columns:
-            if self.columns.count(column) > 1:
-                raise TableError(
-                    f"{name} has {self.columns.count(column)} columns named {column!r}: each "
-                    "needs a name of its own"
-                )
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -185,8 +179,17 @@ class Grid:
 
 
 def as_frame(table: Any) -> Any:
-    """Return what narwhals makes of a data frame; None of what is none."""
+    """Return what narwhals makes of a data frame; None of what is none.
+
+    Raises: TableError if two columns have one name.
+    """
     narwhals = _narwhals()
+    names = [str(name) for name in getattr(table, "columns", ())]
+    for name in names:
+        if names.count(name) > 1:
+            raise TableError(
+                f"X has {names.count(name)} columns named {name!r}: each needs a name of its own"
+            )
     frame = narwhals.from_native(table, eager_only=True, pass_through=True)
     return frame if isinstance(frame, narwhals.DataFrame) else None
 
