@@ -76,10 +76,16 @@ def checked_methods(methods: Any) -> dict[str, Recipe]:
 
 
 def check_tasks(methods: Mapping[str, Recipe]) -> None:
-    """Refuse methods that predict different things.
+    """Refuse methods that predict different things, or whose members are not scored one by one.
 
     Raises: SettingError.
     """
+    for name, recipe in methods.items():
+        if recipe.watch == "ensemble":
+            raise SettingError(
+                f"{name} stops its members together, by their ensemble, and a comparison scores "
+                "members one by one: leave watch='ensemble' out"
+            )
     tasks = {name: task_of(recipe) for name, recipe in methods.items()}
     for name, task in tasks.items():
         first = next(iter(tasks))

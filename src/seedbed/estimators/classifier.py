@@ -60,7 +60,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
     def __init__(
         self,
-        hidden_layer_sizes: Any = (256,),
+        hidden_layer_sizes: Any = (128,),
         activation: Any = "mish",
         *,
         members: int = 8,

@@ -1,0 +1,149 @@
+"""Stopping all members together: what is watched, when it ends, what is kept."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import seedbed as sb
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(60, 3)).astype(np.float32)
+CLASSES = (X[:, 0] + 0.8 * rng.normal(size=60) > 0).astype(int)
+NUMBERS = X[:, :1] - X[:, 1:2] + 0.5 * rng.normal(size=(60, 1)).astype(np.float32)
+FOLDS = [np.arange(60) % 3 == fold for fold in (0, 1, 2, 0)]
+
+
+def options(loss, engine="numpy", **given):
+    outputs = 2 if loss is sb.cross_entropy else 1
+    network = sb.Network(3, [sb.Dense(6, sb.tanh), sb.Dense(outputs)])
+    return {
+        "network": network, "X": X, "loss": loss, "optimizer": sb.Adam(0.05), "epochs": 40,
+        "batch_size": 16, "seeds": range(4), "watch": "ensemble", "patience": 8, "engine": engine,
+        "Y": CLASSES if loss in (sb.cross_entropy, sb.binary_cross_entropy) else NUMBERS, **given,
+    }  # fmt: skip
+
+
+def ensemble_loss(population, Y, held):
+    """The loss of the mean prediction of whoever holds a row out, by the definition."""
+    each = population.predict(X).astype(np.float64)
+    mean = np.stack([each[held[:, row], row].mean(axis=0) for row in range(60)])
+    loss = population.recipe.loss
+    if loss is sb.cross_entropy:
+        return -np.log(mean[np.arange(60), Y]).mean()
+    if loss is sb.binary_cross_entropy:
+        p = mean[:, 0]
+        return -np.where(Y == 1, np.log(p), np.log(1 - p)).mean()
+    if loss is sb.poisson:
+        return (mean - Y * np.log(mean)).mean()
+    return ((mean - Y) ** 2).mean()
+
+
+@pytest.mark.parametrize(
+    "loss", [sb.cross_entropy, sb.binary_cross_entropy, sb.squared_error, sb.poisson],
+    ids=lambda loss: loss.name,
+)  # fmt: skip
+def test_a_row_is_predicted_by_the_mean_of_those_who_hold_it_out(loss):
+    given = options(loss)
+    if loss is sb.poisson:
+        given["Y"] = np.abs(np.round(NUMBERS))
+    population = sb.train(**given, held_out=FOLDS)
+    curve = population.history.ensemble_val_loss
+    ran = population.epochs[0]
+    assert np.isfinite(curve[:ran]).all()
+    assert np.isnan(curve[ran:]).all()
+    best = int(np.nanargmin(curve)) + 1
+    assert (population.best_epoch == best).all()
+    assert ran in (40, best + 8)
+    assert set(population.status) == ({"stopped"} if ran < 40 else {"finished"})
+    found = ensemble_loss(population, given["Y"], np.array(FOLDS))
+    assert curve[best - 1] == pytest.approx(found, rel=1e-5)
+
+
+def test_what_is_kept_is_the_best_epoch_of_training_on_the_other_rows():
+    population = sb.train(**options(sb.squared_error), held_out=FOLDS)
+    best = int(population.best_epoch[0])
+    assert 1 < best < 40
+    without = {"watch": "members", "patience": None, "epochs": best}
+    plain = sb.train(
+        **{**options(sb.squared_error), **without},
+        rows=[np.flatnonzero(~fold) for fold in FOLDS],
+    )
+    np.testing.assert_array_equal(plain.theta, population.theta)
+    np.testing.assert_allclose(plain.loss, population.loss, rtol=1e-6)
+    held = sb.train(**{**options(sb.squared_error), **without}, held_out=FOLDS)
+    np.testing.assert_array_equal(held.theta, population.theta)
+    both = population.history.val_loss[:, :best]
+    np.testing.assert_allclose(both, held.history.val_loss, rtol=1e-5)
+
+
+def test_engines_agree_on_it():
+    kept = [
+        sb.train(**options(sb.cross_entropy, engine), held_out=FOLDS)
+        for engine in ("numpy", "auto")
+    ]
+    np.testing.assert_allclose(kept[0].theta, kept[1].theta, atol=1e-4)
+
+
+def test_members_may_share_what_they_are_validated_with():
+    Xv, Yv = X[:20] + 0.1, NUMBERS[:20]
+    weights = np.linspace(0, 1, 20)
+    population = sb.train(**options(sb.squared_error), validation=(Xv, Yv, weights))
+    mean = population.predict_mean(Xv)
+    best = population.best_epoch[0] - 1
+    expected = np.average(((mean - Yv) ** 2)[:, 0], weights=weights)
+    assert population.history.ensemble_val_loss[best] == pytest.approx(expected, rel=1e-5)
+    drawn = sb.train(**options(sb.squared_error), validation=0.3)
+    assert len(set(drawn.best_epoch.tolist())) == 1
+
+
+def test_a_member_that_diverges_leaves_the_ensemble():
+    given = options(sb.squared_error, optimizer=sb.SGD([0.01, 0.01, 1e25, 0.01]))
+    with pytest.warns(sb.DivergenceWarning, match="1 of 4 members diverged"):
+        population = sb.train(**given, held_out=FOLDS)
+    assert population.diverged.tolist() == [False, False, True, False]
+    assert np.isfinite(population.history.ensemble_val_loss[: population.epochs[0]]).all()
+    alone = {**given, "optimizer": sb.SGD(0.01), "seeds": [0, 1, 3]}
+    others = sb.train(**alone, held_out=[FOLDS[0], FOLDS[1], FOLDS[3]])
+    np.testing.assert_array_equal(others.theta, population.theta[[0, 1, 3]])
+
+
+def test_it_is_written_to_files_and_read_back(tmp_path):
+    pytest.importorskip("safetensors")
+    population = sb.train(**options(sb.squared_error), held_out=FOLDS)
+    population.save(tmp_path / "m.safetensors")
+    again = sb.load(tmp_path / "m.safetensors")
+    assert again.recipe == population.recipe
+    np.testing.assert_array_equal(
+        again.history.ensemble_val_loss, population.history.ensemble_val_loss
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"patience": None}, "give patience too"),
+        ({"held_out": None}, "patience watches the validation loss"),
+        ({"watch": "others"}, r"watch must be one of \('members', 'ensemble'\)"),
+        ({"validation": 0.2}, "held_out and validation are both given"),
+        ({"held_out": FOLDS[:3]}, "held_out holds 3 sequences and there are 4 seeds"),
+        ({"held_out": [range(60)] * 4}, r"held_out\[0\] leaves no row to train on"),
+        ({"held_out": [[61]] * 4}, r"held_out\[0\] names row 61"),
+        ({"held_out": 0.2}, "held_out is 0.2: give a sequence of row numbers"),
+        (
+            {"loss": sb.Loss("own", lambda y, t: (y - t) ** 2, lambda y, t: 2 * (y - t), np.exp)},
+            "give own its link, the inverse of predict",
+        ),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(change, words):
+    with pytest.raises(sb.SeedbedError, match=words):
+        sb.train(**{**options(sb.squared_error), "held_out": FOLDS, **change})
+
+
+def test_a_comparison_judges_members_one_by_one():
+    given = options(sb.squared_error)
+    names = ("network", "loss", "optimizer", "epochs", "batch_size", "watch", "patience", "engine")
+    recipe = sb.Recipe(**{name: given[name] for name in names}, validation=0.2)
+    with pytest.raises(sb.SettingError, match="a comparison scores members one by one"):
+        sb.compare({"a": recipe, "b": replace(recipe, epochs=5)}, X, NUMBERS)
