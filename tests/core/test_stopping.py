@@ -108,17 +108,6 @@ def test_a_member_that_diverges_leaves_the_ensemble():
     np.testing.assert_array_equal(others.theta, population.theta[[0, 1, 3]])
 
 
-def test_it_is_written_to_files_and_read_back(tmp_path):
-    pytest.importorskip("safetensors")
-    population = sb.train(**options(sb.squared_error), held_out=FOLDS)
-    population.save(tmp_path / "m.safetensors")
-    again = sb.load(tmp_path / "m.safetensors")
-    assert again.recipe == population.recipe
-    np.testing.assert_array_equal(
-        again.history.ensemble_val_loss, population.history.ensemble_val_loss
-    )
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -573,3 +573,23 @@ def test_members_that_diverge_are_told_of():
         pytest.raises(sb.SettingError, match="all 3 members diverged: lower learning_rate_init"),
     ):
         wild.fit(X, y)
+
+
+def test_a_fit_that_fails_leaves_no_half_of_another():
+    X, y = load_iris(return_X_y=True)
+    fitted = NetworkClassifier(**SMALL).fit(X, y)
+    with pytest.raises(sb.DataError):
+        fitted.fit(X[:, :2], np.zeros(150))
+    with pytest.raises(NotFittedError):
+        fitted.predict(X)
+
+
+def test_partial_fit_goes_on_from_the_newest_fit():
+    X, y = load_iris(return_X_y=True)
+    going = NetworkClassifier(**SMALL).partial_fit(X, y, classes=[0, 1, 2])
+    fitted = going.fit(X, y).population_.theta
+    again = NetworkClassifier(**SMALL).fit(X, y).partial_fit(X, y)
+    np.testing.assert_array_equal(
+        going.partial_fit(X, y).population_.theta, again.population_.theta
+    )
+    assert np.abs(going.population_.theta - fitted).max() < 0.2

@@ -10,8 +10,8 @@ import pytest
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 
 
-def test_there_are_three():
-    assert [path.name for path in EXAMPLES] == ["compare.py", "table.py", "xor.py"]
+def test_there_are_four():
+    assert [path.name for path in EXAMPLES] == ["compare.py", "estimator.py", "table.py", "xor.py"]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -23,6 +23,7 @@ def test_an_example_runs_and_has_at_most_30_lines(path):
     assert result.returncode == 0, result.stderr
     expected = {
         "compare": "is better than lr=0.0003",
+        "estimator": "of 45 new wines named right",
         "xor": "seeds solve XOR",
         "table": "of 69 new rows predicted right",
     }
@@ -31,7 +32,8 @@ def test_an_example_runs_and_has_at_most_30_lines(path):
 
 def test_the_readmes_python_runs(tmp_path, monkeypatch):
     readme = (EXAMPLES[0].parents[1] / "README.md").read_text(encoding="utf-8")
-    first, second = re.findall(r"^```python\n(.*?)^```", readme, flags=re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```python\n(.*?)^```", readme, flags=re.MULTILINE | re.DOTALL)
+    first, second, third = blocks
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(first, names)
@@ -41,3 +43,6 @@ def test_the_readmes_python_runs(tmp_path, monkeypatch):
     assert (tmp_path / "xor.safetensors").exists()
     exec(second, names)
     assert re.search(r"lr 0.03 is better .*won 8 of 8", names["found"].sentences[0])
+    exec(third, names)
+    assert names["network"].score(names["X_test"], names["y_test"]) > 0.9
+    assert (tmp_path / "wine.safetensors").exists()

@@ -259,3 +259,19 @@ def test_parameters_that_no_training_gives_are_refused(path, spoil):
     files.save(path, replace(p, theta=theta))
     with pytest.raises(sb.FileError, match="values that no training gives"):
         sb.load(path)
+
+
+def test_the_ensembles_validation_loss_comes_along(tmp_path):
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    network = sb.Network(2, [sb.Dense(3, sb.tanh), sb.Dense(1)])
+    population = sb.train(
+        network, X, X[:, 0], loss=sb.squared_error, epochs=9, patience=5, watch="ensemble",
+        validation=0.3, seeds=range(3), record_every=2,
+    )  # fmt: skip
+    population.save(tmp_path / "m.safetensors")
+    again = sb.load(tmp_path / "m.safetensors")
+    assert again.recipe == population.recipe
+    assert len(again.history.ensemble_val_loss) == 5
+    np.testing.assert_array_equal(
+        again.history.ensemble_val_loss, population.history.ensemble_val_loss
+    )

@@ -25,15 +25,15 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     """An ensemble of networks that classifies: several classes, or several labels a row.
 
     members              P, networks in the ensemble, trained together from different seeds
-    hidden_layer_sizes   units of the hidden layers
+    hidden_layer_sizes   units of the hidden layers; "auto" is (128,), or (128, 128) from 10,000 rows on
     activation           of the hidden layers: a name, a ``sb.Activation``, or one for each layer
     loss                 "auto" is cross-entropy; a name, or a ``sb.Loss``
     learning_rate_init   of AdamW, whose rate falls in four cycles (``sb.coslog4``)
     weight_decay         of the weights, decoupled
     dropout              share of the hidden activations set to 0 in training
-    batch_size           rows a step; "auto" takes an eighth of the rows, between 16 and 128, or up
-                         to 256 where there are many
-    max_iter             epochs; None is 60, and fewer for more than 6,000 rows, down to 20
+    batch_size           rows a step; "auto" takes an eighth of the rows, between 16 and 128, or 256
+                         from 50,000 rows on
+    max_iter             epochs; None is 60, and fewer for more than 30,000 rows, down to 20
     early_stopping       whether each member holds out rows, and training ends with the epoch in
                          which the members together predict held-out rows best
     validation_fraction  the share that a member holds out; the members take turns, so that every
@@ -60,7 +60,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
     def __init__(
         self,
-        hidden_layer_sizes: Any = (128,),
+        hidden_layer_sizes: Any = "auto",
         activation: Any = "mish",
         *,
         members: int = 8,

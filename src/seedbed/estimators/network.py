@@ -28,8 +28,8 @@ from seedbed.tables import sources
 from seedbed.tables.encoding import Encoding, Target, fit
 from seedbed.training import Continuation, train_recipe
 
-_MANY = 20_000
-"""From how many rows on the steps take more of them."""
+_MANY, _LONG, _MOST = 10_000, 30_000, 50_000
+"""From how many rows on there is a second layer, are there fewer epochs, and larger steps."""
 
 
 class NetworkEstimator(BaseEstimator):
@@ -39,6 +39,7 @@ class NetworkEstimator(BaseEstimator):
     _columns: list[str]
     _chosen: Array | None  # which columns of a plain array are used, where all are numbers
     _flat = True
+    _continuation: Continuation | None = None
     loss_curve_: list[float]
 
     # ------------------------------------------------------------------ fitting
@@ -56,6 +57,9 @@ class NetworkEstimator(BaseEstimator):
         Raises: SettingError for a parameter, DataError for data that cannot be trained on.
         """
         goes_on = bool(self.warm_start) and hasattr(self, "population_")
+        self._continuation = None
+        if not goes_on:  # a fit that fails leaves no half of an earlier one
+            self.__dict__.pop("population_", None)
         x, t, w = self._given(X, y, sample_weight, first=not goes_on)
         random = check_random_state(self.random_state)
         seeds = random.randint(2**31 - 1, size=checked_count("members", self.members))
@@ -97,7 +101,7 @@ class NetworkEstimator(BaseEstimator):
             random = check_random_state(self.random_state)
             seeds = random.randint(2**31 - 1, size=checked_count("members", self.members))
             self._continuation = Continuation(seeds)
-        elif getattr(self, "_continuation", None) is None:
+        elif self._continuation is None:
             self._continuation = Continuation(self.population_.seeds, self.population_.theta)
         t = self.encoding_.target.to_train_on(t)
         population = train_recipe(
@@ -191,6 +195,8 @@ class NetworkEstimator(BaseEstimator):
         """Return how ``rows`` rows are trained on; the members stop together if ``stops``."""
         target = self.encoding_.target
         hidden = self.hidden_layer_sizes
+        if isinstance(hidden, str) and hidden == "auto":
+            hidden = (128,) if rows < _MANY else (128, 128)
         hidden = [hidden] if isinstance(hidden, int | np.integer) else list(hidden)
         names = self.activation
         names = [names] * len(hidden) if isinstance(names, str | activations.Activation) else names
@@ -205,10 +211,10 @@ class NetworkEstimator(BaseEstimator):
         ]
         batch = self.batch_size
         if batch == "auto":
-            batch = max(16, min(rows // 8, 128 if rows < _MANY else 256))
+            batch = max(16, min(rows // 8, 128 if rows < _MOST else 256))
         epochs = self.max_iter
         if epochs is None:
-            epochs = max(20, round(60 * min(1.0, (6000 / rows) ** 0.5)))
+            epochs = max(20, round(60 * min(1.0, (_LONG / rows) ** 0.5)))
         epochs = checked_count("max_iter", epochs)
         patience = self.n_iter_no_change
         if patience is None:

@@ -36,7 +36,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
 
     def __init__(
         self,
-        hidden_layer_sizes: Any = (128,),
+        hidden_layer_sizes: Any = "auto",
         activation: Any = "mish",
         *,
         members: int = 8,
