@@ -25,7 +25,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     """An ensemble of networks that classifies: several classes, or several labels a row.
 
     members              P, networks in the ensemble, trained together from different seeds
-    hidden_layer_sizes   units of the hidden layers; "auto" is (128,), or (128, 128) from 10,000 rows on
+    hidden_layer_sizes   units of the hidden layers; "auto" is (128,), and (128, 128) from 10,000
+                         rows on
     activation           of the hidden layers: a name, a ``sb.Activation``, or one for each layer
     loss                 "auto" is cross-entropy; a name, or a ``sb.Loss``
     learning_rate_init   of AdamW, whose rate falls in four cycles (``sb.coslog4``)
