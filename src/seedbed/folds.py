@@ -30,11 +30,10 @@ def held_out(
     So where there are enough members every row is held out by some. Of each class (N,), all
     members hold out about the same share. None where there are too few rows to hold out any.
     """
-    count = round(share * rows)
-    if count < 1 or rows - count < 2:
+    parts = min(max(2, round(1 / share)), rows)
+    if rows < 3:
         return None
     order = random.permutation(rows)
-    parts = max(2, round(1 / share))
     if classes is not None:
         order = order[np.argsort(classes[order], kind="stable")]
     place = np.empty(rows, dtype=np.intp)

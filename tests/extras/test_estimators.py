@@ -149,14 +149,15 @@ def test_one_number_of_a_billion_does_no_harm(where):
         (lambda t: t.assign(x=np.inf), "column 'x' of X holds inf in row 1: it needs finite"),
         (lambda t: t.iloc[:0], r"0 rows"),
         (lambda t: t[["same"]], "X has no column to learn from: same is left out"),
-        (lambda t: t[["x", "x"]], "2 columns named 'x'"),
+        (lambda t: t[["x", "size"]].set_axis(["x", "x"], axis=1), "2 columns named 'x'"),
+        (lambda t: pl.DataFrame({"x": t["x"].tolist()}).lazy(), "X is a lazy frame"),
     ],
 )
 def test_tables_that_cannot_be_learned_from_are_refused_in_one_line(change, words):
     table, y, _ = frame()
     table = change(table)
     with pytest.raises(sb.DataError, match=words) as caught:
-        NetworkClassifier(**SMALL).fit(table, y[: len(table)])
+        NetworkClassifier(**SMALL).fit(table, y)
     assert "\n" not in str(caught.value)
 
 
@@ -256,7 +257,8 @@ def test_members_take_turns_in_what_they_hold_out(share):
             np.testing.assert_array_equal(rows, apart[member - parts])
     if parts <= 8:
         assert sorted(np.concatenate(apart[:parts])) == list(range(97))
-    assert sb.folds.held_out(random, 8, share, 1, None) is None
+    assert sb.folds.held_out(random, 8, share, 2, None) is None
+    assert [len(rows) for rows in sb.folds.held_out(random, 4, 0.1, 3, None)] == [1] * 4
 
 
 # ---------------------------------------------------------------- weights, going on, targets
@@ -535,6 +537,11 @@ def test_a_broken_or_foreign_file_is_refused(tmp_path):
         ({"n_iter_no_change": 0}, "patience must be|n_iter_no_change must be"),
         ({"engine": "gpu"}, "engine must be one of"),
         ({"n_jobs": 0}, "n_jobs must be"),
+        ({"hidden_layer_sizes": 3.5}, "a layer's units must be a whole number"),
+        ({"hidden_layer_sizes": "wide"}, "a layer's units must be a whole number"),
+        ({"activation": 3}, "activation must be one of"),
+        ({"class_weight": "fair"}, "class_weight must be None, 'balanced' or a dict"),
+        ({"class_weight": {0: -1}}, "class_weight holds -1: weights are at least 0"),
     ],
 )
 def test_bad_parameters_are_named_in_one_line(given, words):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -198,9 +198,16 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         total = np.bincount(t, w, minlength=len(self.classes_))
         if isinstance(self.class_weight, str) and self.class_weight == "balanced":
             each = total.sum() / (len(self.classes_) * np.maximum(total, 1e-300))
-        else:
+        elif isinstance(self.class_weight, Mapping):
             each = compute_class_weight(
-                self.class_weight, classes=self.classes_, y=self.classes_[t]
+                dict(self.class_weight), classes=self.classes_, y=self.classes_[t]
+            )
+            if not (np.isfinite(each).all() and each.min() >= 0):
+                raise SettingError(f"class_weight holds {each.min():g}: weights are at least 0")
+        else:
+            raise SettingError(
+                "class_weight must be None, 'balanced' or a dict of weights by class, not "
+                f"{one_line(self.class_weight)}"
             )
         return np.asarray(each[t] if w is None else each[t] * w)
 

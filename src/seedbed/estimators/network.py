@@ -197,9 +197,10 @@ class NetworkEstimator(BaseEstimator):
         hidden = self.hidden_layer_sizes
         if isinstance(hidden, str) and hidden == "auto":
             hidden = (128,) if rows < _MANY else (128, 128)
-        hidden = [hidden] if isinstance(hidden, int | np.integer) else list(hidden)
+        hidden = list(hidden) if isinstance(hidden, Sequence | np.ndarray) else [hidden]
         names = self.activation
-        names = [names] * len(hidden) if isinstance(names, str | activations.Activation) else names
+        if not isinstance(names, tuple | list):
+            names = [names] * len(hidden)
         if len(names) != len(hidden):
             raise SettingError(
                 f"activation names {len(names)} and there are {len(hidden)} hidden layers: give "

@@ -184,13 +184,16 @@ def as_frame(table: Any) -> Any:
     Raises: TableError if two columns have one name.
     """
     narwhals = _narwhals()
-    names = [str(name) for name in getattr(table, "columns", ())]
-    for name in names:
-        if names.count(name) > 1:
-            raise TableError(
-                f"X has {names.count(name)} columns named {name!r}: each needs a name of its own"
-            )
-    frame = narwhals.from_native(table, eager_only=True, pass_through=True)
+    try:
+        frame = narwhals.from_native(table, pass_through=True)
+    except narwhals.exceptions.DuplicateError:
+        names = [str(name) for name in table.columns]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise TableError(
+            f"X has {names.count(twice)} columns named {twice!r}: each needs a name of its own"
+        ) from None
+    if isinstance(frame, narwhals.LazyFrame):
+        raise TableError("X is a lazy frame, which holds no rows yet: give X.collect()")
     return frame if isinstance(frame, narwhals.DataFrame) else None
 
 
