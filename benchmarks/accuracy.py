@@ -241,7 +241,7 @@ def one_row():
     for title, network in (
         ("Seedbed, hidden layers of 64 and 64, one network", {"members": 1}),
         ("Seedbed, hidden layers of 64 and 64, an ensemble of 8", {}),
-        ("Seedbed, as it comes: a hidden layer of 256, an ensemble of 8", None),
+        ("Seedbed, as it comes: a hidden layer of 128, an ensemble of 8", None),
     ):
         shape = {} if network is None else {"hidden_layer_sizes": (64, 64), **network}
         fitted = NetworkClassifier(**shape, random_state=0, engine="compiled").fit(X, y)

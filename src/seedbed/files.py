@@ -70,7 +70,13 @@ def to_bytes(population: Population, table: Mapping[str, Any] | None = None) -> 
     if population.history.ensemble_val_loss is not None:
         tensors["history.ensemble_val_loss"] = population.history.ensemble_val_loss
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    model = json.dumps({"recipe": describe(population.recipe), "table": table}, allow_nan=False)
+    words = {"recipe": describe(population.recipe), "table": table}
+    try:
+        model = json.dumps(words, allow_nan=False)
+    except ValueError:
+        raise FileError(
+            "a parameter is not a finite number, which a model file cannot hold: set it to one"
+        ) from None
     metadata = {
         "format": "seedbed",
         "version": str(VERSION),
@@ -158,8 +164,9 @@ def _population(recipe: Recipe, tensors: Mapping[str, Array]) -> Population:
         if tensor is not None and (tensor.shape != shape or tensor.dtype != dtype):
             raise ValueError(f"{name} is {tensor.dtype} {tensor.shape}, not {dtype} {shape}")
     recipe.numbers(members, real)
-    if not members or not np.isfinite(tensors["theta"]).all() or (tensors["seeds"] < 0).any():
-        raise ValueError("theta or seeds hold values that no training gives")
+    negative = any((tensors[name] < 0).any() for name in ("seeds", "epochs", "best_epoch"))
+    if not members or not np.isfinite(tensors["theta"]).all() or negative:
+        raise ValueError("theta, seeds or epochs hold values that no training gives")
     return Population(
         recipe=recipe,
         theta=tensors["theta"],

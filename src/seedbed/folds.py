@@ -1,4 +1,4 @@
-"""Rows for an ensemble: equal rows made one, and each member's part to hold out."""
+"""Rows for an ensemble: equal rows counted, and each member's part to hold out."""
 
 from __future__ import annotations
 
@@ -6,36 +6,46 @@ import numpy as np
 
 from seedbed.arrays import Array, Indices
 
+_MOST = 100_000
+"""Rows that weights are turned into, at most; or four for each different row."""
 
-def merged(X: Array, T: Array, w: Array | None) -> tuple[Array, Array, Array | None]:
-    """Return X (N, I), T (N,) or (N, O) and w (N,) with equal rows made one, their weights added.
 
-    So a row of weight 2 is, bit for bit, the row given twice, and the order of the rows says
-    nothing. Weights that are all equal come back as None.
+def counted(X: Array, T: Array, w: Array | None) -> tuple[Array, Array, Array | None]:
+    """Return X (N, I), T (N,) or (N, O) and w (N,) in an order of their own, weights as rows.
+
+    Equal rows are taken together; a row that weighs w in all stands there ⌈w⌉ times with an equal
+    share of it each. So a row of weight 2 is, bit for bit, the row given twice, and the order of
+    the rows says nothing. Weights that are all equal come back as None.
     """
     columns = [np.ascontiguousarray(part).reshape(len(X), -1) for part in (X, T)]
     together = np.concatenate([part.view(np.uint8) for part in columns], axis=1)
     rows = np.ascontiguousarray(together).view([("row", np.void, together.shape[1])])[:, 0]
     _, first, which = np.unique(rows, return_index=True, return_inverse=True)
-    total = np.bincount(which, weights=w)
-    weights = None if (total == total[0]).all() else total
-    return X[first], T[first], weights
+    total = np.bincount(which, weights=w).astype(np.float64)
+    most = max(_MOST, 4 * len(total))
+    times = np.ceil(total * min(1.0, most / total.sum())).astype(np.intp)
+    first, weights = np.repeat(first, times), np.repeat(total / times, times)
+    return X[first], T[first], None if (weights == weights[0]).all() else weights
 
 
 def held_out(
     random: np.random.RandomState, members: int, share: float, rows: int, classes: Array | None
 ) -> list[Indices] | None:
-    """Return the rows that each member holds out: each the next part, round and round.
+    """Return the rows that each member holds out: the ones after those of the member before.
 
-    So where there are enough members every row is held out by some. Of each class (N,), all
-    members hold out about the same share. None where there are too few rows to hold out any.
+    So where there are enough members every row is held out by some. Classes (N,) are spread
+    evenly, and the only row of a class is trained on by all. None where there are too few rows.
     """
-    parts = min(max(2, round(1 / share)), rows)
-    if rows < 3:
-        return None
     order = random.permutation(rows)
     if classes is not None:
-        order = order[np.argsort(classes[order], kind="stable")]
-    place = np.empty(rows, dtype=np.intp)
-    place[order] = np.arange(rows)
-    return [np.flatnonzero(place % parts == member % parts) for member in range(members)]
+        _, which, counts = np.unique(classes[order], return_inverse=True, return_counts=True)
+        place = np.empty(rows)
+        for each, count in enumerate(counts):
+            place[which == each] = (np.arange(count) + random.random_sample()) / count
+        order, which = order[np.argsort(place)], which[np.argsort(place)]
+        order = order[counts[which] > 1]
+    count = min(max(1, round(share * len(order))), rows - 2)
+    if count < 1 or not len(order):
+        return None
+    starts = np.arange(members) * count
+    return [np.sort(order[(start + np.arange(count)) % len(order)]) for start in starts]

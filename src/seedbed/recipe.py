@@ -54,7 +54,8 @@ class Recipe:
     validation  the share of the rows that each member holds out, drawn from its seed
     watch       whose validation loss patience watches: that of each of the "members", or the
                 "ensemble"'s, in which a row is predicted by the mean of the members that hold it
-                out; then all end together, with the parameters of its best epoch
+                out; then all end together, with the parameters of its best epoch. Without a
+                patience it is recorded, and no more
     engine      "numpy", "compiled" (which needs Numba, and takes what is smaller than the smallest
                 normal number for 0), or "auto": the one likely to be done first
     dtype       of the parameters and of the arithmetic: "float32" or "float64"

@@ -48,9 +48,10 @@ class Ensemble:
         each = self.plan.loss.f(self.link(mean[held]), self.t[held])
         loss = float(np.average(self._over_outputs(each), weights=self.w[held]))
         self.curve[epoch - 1] = loss
+        if state.best is None:  # watched, and no more
+            return False
         if loss < self.best_loss:
             self.best_loss, self.best_epoch = loss, epoch
-            assert state.best is not None
             state.best[running] = state.theta[running]
             state.best_loss[running], state.best_epoch[running] = loss, epoch
         patience = self.plan.patience

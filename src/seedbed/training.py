@@ -205,14 +205,18 @@ def train_recipe(
         theta = _checked_start(start, members, recipe)
     state = State.at_start(plan, theta)
     if continuation is not None and continuation.slots:
-        state.slots = continuation.slots
-        state.epochs_run[:] = done
+        state.slots = [slot.copy() for slot in continuation.slots]
+    state.epochs_run[:] = done
     with one_blas_thread(), interruptible() as stop:
         with Meter(progress, plan.epochs, members) as meter:
             _work(engine, plan, state, stop, [*callbacks, meter.show], ensemble, done)
         _conclude(plan, state)
         final = _final_loss(engine, state)
     if continuation is not None:
+        begun = plan.optimizer.init(state.theta, plan.numbers.lr)
+        lost = state.status == Status.DIVERGED  # its optimizer begins anew, from where it stands
+        for slot, first in zip(state.slots, begun, strict=True):
+            slot[lost] = first[lost]
         continuation.theta, continuation.slots = state.theta.copy(), state.slots
         continuation.epochs = plan.epochs
     population = Population(
@@ -285,9 +289,9 @@ def _planned(
         raise SettingError(
             "patience watches the validation loss: give validation, such as validation=0.2"
         )
-    if recipe.watch == "ensemble" and recipe.patience is None:
+    if recipe.watch == "ensemble" and held_out is None:
         raise SettingError(
-            "watch='ensemble' says what patience watches: give patience too, such as patience=20"
+            "watch='ensemble' watches the validation loss: give validation, or held_out"
         )
     return Plan(
         network=network,

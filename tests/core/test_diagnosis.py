@@ -68,3 +68,12 @@ def test_members_that_diverged_are_counted():
     findings = diagnose(population, X, Y)
     assert findings[0].kind == "diverged"
     assert findings[0].message.startswith("1 of 3 members diverged")
+
+
+def test_a_loss_that_rose_again_is_not_still_falling():
+    population = trained(sb.tanh, epochs=300)
+    curve = np.linspace(1, 0.2, 300)
+    population.history.train_loss[...] = curve
+    assert kinds(population) == ["still falling"]
+    population.history.train_loss[:, 230:] = 2
+    assert kinds(population) == []

@@ -1,6 +1,8 @@
 """The formulas: each value against its derivative, its known values and its dtype."""
 
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -297,3 +299,19 @@ def test_decoupled_decay_shrinks_by_the_rate_times_the_decay():
     w = np.array([[1.0, -2.0]])
     shrunk = penalties.shrink(w, np.array([[0.1]]), np.array([[0.5]]))
     np.testing.assert_allclose(shrunk, [[0.95, -1.9]])
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        sb.leaky_relu(0.2), sb.huber(2.0), sb.quantile(0.1), sb.he, sb.step_decay([0.3], 0.5),
+        sb.coslog4, sb.cross_entropy.smoothed(0.1), sb.relu,
+    ],
+    ids=lambda unit: unit.name,
+)  # fmt: skip
+def test_units_are_pickled_by_name_and_numbers(unit):
+    again = pickle.loads(pickle.dumps(unit))
+    assert again == unit
+    assert type(again) is type(unit)
+    own = sb.Activation("relu", np.tanh, lambda z, a: 1 - a * a)  # called like one of Seedbed's
+    assert copy.copy(own).f is np.tanh

@@ -108,11 +108,49 @@ def test_a_member_that_diverges_leaves_the_ensemble():
     np.testing.assert_array_equal(others.theta, population.theta[[0, 1, 3]])
 
 
+def test_without_a_patience_it_is_recorded_and_no_more():
+    watched = sb.train(**options(sb.squared_error, patience=None), held_out=FOLDS)
+    plain = sb.train(**options(sb.squared_error, patience=None, watch="members"), held_out=FOLDS)
+    np.testing.assert_array_equal(watched.theta, plain.theta)
+    assert (watched.best_epoch == 40).all()
+    stopping = sb.train(**options(sb.squared_error, patience=40), held_out=FOLDS)
+    np.testing.assert_array_equal(
+        watched.history.ensemble_val_loss, stopping.history.ensemble_val_loss
+    )
+
+
+def test_each_members_own_loss_is_weighted_and_the_first_of_equals_is_the_best():
+    weights = np.arange(60) % 4
+    population = sb.train(
+        **options(sb.squared_error, optimizer=sb.SGD(0.0)), held_out=FOLDS, sample_weight=weights
+    )
+    each = ((population.predict(X) - NUMBERS) ** 2)[:, :, 0]
+    for member, fold in enumerate(FOLDS):
+        own = np.average(each[member, fold], weights=weights[fold])
+        np.testing.assert_allclose(population.history.val_loss[member, :9], own, rtol=1e-5)
+    assert (population.best_epoch == 1).all()  # nothing moved, so every epoch is as good
+    assert (population.epochs == 9).all()
+
+
+def test_a_member_whose_predictions_overflow_is_put_back_and_leaves():
+    """It diverges in the last step before it is looked at, which the engine cannot see."""
+    start = sb.Network(3, [sb.Dense(1)]).init(range(2), "float32")
+    given = {
+        **options(sb.squared_error), "network": sb.Network(3, [sb.Dense(1)]), "seeds": range(2),
+        "optimizer": sb.SGD([1e-3, 1e22]), "epochs": 1, "batch_size": None, "start": start,
+    }  # fmt: skip
+    with pytest.warns(sb.DivergenceWarning, match="1 of 2 members diverged"):
+        population = sb.train(**given, held_out=FOLDS[:2])
+    np.testing.assert_array_equal(population.theta[1], start[1])
+    assert population.epochs.tolist() == [1, 0]
+    assert np.isfinite(population.history.ensemble_val_loss).all()
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"patience": None}, "give patience too"),
         ({"held_out": None}, "patience watches the validation loss"),
+        ({"held_out": None, "patience": None}, "watches the validation loss: give validation"),
         ({"watch": "others"}, r"watch must be one of \('members', 'ensemble'\)"),
         ({"validation": 0.2}, "held_out and validation are both given"),
         ({"held_out": FOLDS[:3]}, "held_out holds 3 sequences and there are 4 seeds"),

@@ -5,6 +5,7 @@ import importlib
 import pickle
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import joblib
 import numpy as np
@@ -97,6 +98,11 @@ def test_frames_of_any_kind_and_arrays_give_the_same():
     assert not hasattr(array, "feature_names_in_")
     assert array.score(objects, y) > 0.8
     np.testing.assert_array_equal(array.predict(objects), array.predict(objects.tolist()))
+    several = table.assign(flag=table["flag"].astype(object).where(np.arange(120) % 5 > 0, None))
+    fitted = NetworkClassifier(**SMALL).fit(several, y)  # booleans among objects, some missing
+    np.testing.assert_array_equal(
+        fitted.predict_proba(table), fitted.predict_proba(table.astype({"flag": int}))
+    )
 
 
 def test_the_quick_way_for_arrays_of_numbers_is_the_same_as_the_other():
@@ -244,21 +250,40 @@ def test_validation_data_of_ones_own_is_watched():
         fitted.fit(X, y, validation_data=X)
 
 
-@pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.3, 0.5, 0.9])
 def test_members_take_turns_in_what_they_hold_out(share):
     random, classes = np.random.RandomState(0), np.arange(97) % 3
     apart = sb.folds.held_out(random, 8, share, 97, classes)
-    parts = round(1 / share)
-    for member, rows in enumerate(apart):
-        assert abs(len(rows) - 97 * share) <= 1
+    for rows in apart:
+        assert len(rows) == len(set(rows.tolist())) == round(97 * share)
         counts = np.bincount(classes[rows], minlength=3)
-        assert counts.max() - counts.min() <= 1 + (len(rows) > 30)
-        if member >= parts:
-            np.testing.assert_array_equal(rows, apart[member - parts])
-    if parts <= 8:
-        assert sorted(np.concatenate(apart[:parts])) == list(range(97))
-    assert sb.folds.held_out(random, 8, share, 2, None) is None
-    assert [len(rows) for rows in sb.folds.held_out(random, 4, 0.1, 3, None)] == [1] * 4
+        assert counts.max() - counts.min() <= 2
+    turns = min(8, int(1 / share))
+    assert len(np.unique(np.concatenate(apart[:turns]))) == turns * round(97 * share)
+    other = sb.folds.held_out(np.random.RandomState(1), 8, share, 97, classes)
+    assert any((a != b).any() for a, b in zip(apart, other, strict=True))
+
+
+def test_few_rows_and_rare_classes_are_held_out_with_care():
+    random = np.random.RandomState(0)
+    assert sb.folds.held_out(random, 8, 0.25, 2, None) is None
+    assert [len(rows) for rows in sb.folds.held_out(random, 8, 0.1, 3, None)] == [1] * 8
+    assert all(len(rows) == 1 for rows in sb.folds.held_out(random, 70, 0.01, 60, None))
+    classes = np.array([0] * 20 + [1] * 20 + [2])
+    for seed in range(9):
+        apart = sb.folds.held_out(np.random.RandomState(seed), 4, 0.4, 41, classes)
+        assert all(40 not in rows for rows in apart)  # the only row of its class
+
+
+def test_the_held_out_rows_are_drawn_from_the_random_state():
+    X, y = load_iris(return_X_y=True)
+    curves = [
+        NetworkClassifier(**{**SMALL, "random_state": state, "learning_rate_init": 0.0})
+        .fit(X, y)
+        .validation_curve_[0]
+        for state in (0, np.random.RandomState(0), 1)
+    ]
+    assert curves[0] == curves[1] != curves[2]
 
 
 # ---------------------------------------------------------------- weights, going on, targets
@@ -273,8 +298,45 @@ def test_a_weight_is_that_many_rows_bit_for_bit_and_their_order_says_nothing(kin
     weighted = kind(**SMALL).fit(X, y, sample_weight=w)
     repeated = kind(**SMALL).fit(X.repeat(w, axis=0)[order], y.repeat(w)[order])
     np.testing.assert_array_equal(weighted.population_.theta, repeated.population_.theta)
-    halved = kind(**SMALL).fit(X, y, sample_weight=w / 2)
-    np.testing.assert_allclose(halved.population_.theta, weighted.population_.theta, atol=1e-3)
+
+
+def test_a_table_of_few_different_rows_is_learned_like_any_other():
+    """Equal rows that differ in the target must not be torn apart between training and holding."""
+    random = np.random.default_rng(0)
+    X = np.stack([random.integers(0, 2, 4000), random.integers(0, 3, 4000)], axis=1)
+    true = np.array([[0.1, 0.4, 0.8], [0.7, 0.2, 0.5]])
+    y = random.random(4000) < true[X[:, 0], X[:, 1]]
+    fitted = NetworkClassifier(**SMALL).fit(X, y)
+    cells = np.array([[a, b] for a in range(2) for b in range(3)])
+    p = fitted.predict_proba(cells)[:, 1]
+    assert np.abs(p - true.ravel()).max() < 0.07
+    whole = NetworkClassifier(**SMALL, early_stopping=False).fit(X, y)
+    assert np.abs(whole.predict_proba(cells)[:, 1] - true.ravel()).max() < 0.07
+
+
+def test_weights_become_rows():
+    X, T = np.array([[1.0], [2.0], [1.0], [3.0]]), np.array([0, 1, 0, 1])
+    x, t, w = sb.folds.counted(X, T, None)
+    assert sorted(zip(x.ravel(), t, strict=True)) == [(1, 0), (1, 0), (2, 1), (3, 1)]
+    assert w is None
+    x, t, w = sb.folds.counted(X, T, np.array([0.5, 2.5, 0.25, 1.0]))
+    third = pytest.approx(2.5 / 3)
+    found = sorted(zip(x.ravel(), t, w, strict=True))
+    assert found == [(1, 0, 0.75), (2, 1, third), (2, 1, third), (2, 1, third), (3, 1, 1)]
+    x, _, w = sb.folds.counted(X, T, np.array([1e12, 1e12, 1e12, 1.7e12]))
+    assert 100_000 <= len(x) <= 100_003
+    assert w.sum() == pytest.approx(4.7e12)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1 / 300, 1, 1e6])
+def test_the_unit_of_the_weights_says_nothing(scale):
+    X, y = make_regression(300, 3, random_state=0)
+    plain = NetworkRegressor(**SMALL).fit(X, y)
+    weighted = NetworkRegressor(**SMALL).fit(X, y, sample_weight=np.full(300, scale))
+    assert weighted.encoding_.columns == plain.encoding_.columns
+    assert weighted.encoding_.target.high == plain.encoding_.target.high
+    assert weighted.encoding_.target.mean == pytest.approx(plain.encoding_.target.mean)
+    assert weighted.score(X, y) == pytest.approx(plain.score(X, y), abs=0.1)
 
 
 def test_class_weights_are_row_weights():
@@ -284,10 +346,92 @@ def test_class_weights_are_row_weights():
     a = NetworkClassifier(**SMALL, class_weight={0: 3, 1: 1, 2: 1}).fit(X, y)
     b = NetworkClassifier(**SMALL).fit(X, y, sample_weight=by_hand)
     np.testing.assert_array_equal(a.population_.theta, b.population_.theta)
-    balanced = NetworkClassifier(**SMALL, class_weight="balanced").fit(X, y)
-    counts = np.bincount(y)
-    c = NetworkClassifier(**SMALL).fit(X, y, sample_weight=len(y) / (3 * counts[y]))
+    weights = 1.0 + np.arange(len(y)) % 3
+    balanced = NetworkClassifier(**SMALL, class_weight="balanced")
+    balanced.fit(X, y, sample_weight=weights)
+    counts = np.bincount(y, weights)
+    each = weights * weights.sum() / (3 * counts[y])
+    c = NetworkClassifier(**SMALL).fit(X, y, sample_weight=each)
     np.testing.assert_array_equal(balanced.population_.theta, c.population_.theta)
+
+
+def test_rows_of_weight_0_are_not_there():
+    X, y = load_iris(return_X_y=True)
+    fitted = NetworkClassifier(**SMALL).fit(X, y, sample_weight=(y != 2) * 1.0)
+    assert fitted.classes_.tolist() == [0, 1]
+    left = NetworkClassifier(**SMALL).fit(X[y != 2], y[y != 2])
+    np.testing.assert_array_equal(fitted.population_.theta, left.population_.theta)
+    none = NetworkClassifier(**SMALL, class_weight={0: 1, 1: 1, 2: 0}).fit(X, y)
+    assert (none.predict(X) != 2).all()
+
+
+def test_weights_of_validation_data_count():
+    X, y = load_iris(return_X_y=True)
+    weights = np.where(y == 1, 5.0, 0.5)
+    fitted = NetworkClassifier(**SMALL).fit(X, y, validation_data=(X, y, weights))
+    p = fitted.predict_proba(X)[np.arange(150), y]
+    expected = np.average(-np.log(p), weights=weights)
+    best = fitted.validation_curve_[fitted.best_iteration_ - 1]
+    assert best == pytest.approx(expected, rel=1e-4)
+    watched = NetworkClassifier(**SMALL, early_stopping=False)
+    watched.fit(X[::2], y[::2], validation_data=(X[1::2], y[1::2]))
+    assert len(watched.validation_curve_) == watched.n_iter_ == watched.best_iteration_ == 30
+
+
+def test_one_number_of_a_billion_in_validation_data_does_no_harm():
+    X, y = make_regression(200, 3, random_state=0)
+    wild = y[100:].copy()
+    wild[3] = 1e30
+    fitted = NetworkRegressor(**SMALL).fit(X[:100], y[:100], validation_data=(X[100:], wild))
+    assert fitted.score(X[:100], y[:100]) > 0.8
+
+
+@pytest.mark.parametrize("share", [0.5, 0.1])
+def test_a_column_that_is_mostly_0_keeps_what_the_others_say(share):
+    random = np.random.default_rng(0)
+    there = random.random(400) < share
+    for values in (np.where(there, random.normal(5, 1, 400), 0), there * 1.0):
+        X, y = np.stack([values, random.normal(size=400)], axis=1), there * 10.0
+        X[7, 0] = 1e9
+        fitted = NetworkRegressor(**SMALL).fit(X, y)
+        kept = np.arange(400) != 7
+        assert fitted.score(X[kept], y[kept]) > 0.9
+
+
+def test_a_column_may_be_called_like_the_target():
+    random = np.random.default_rng(0)
+    x, z = random.normal(size=(2, 200))
+    table = pd.DataFrame({"x": x, "y": 1000 * z})
+    fitted = NetworkRegressor(**SMALL).fit(table, pd.Series(3 * z + x, name="y"))
+    assert fitted.score(table, 3 * z + x) > 0.8
+    NetworkRegressor(**SMALL).fit(table.rename(columns={"x": "y0"}), np.stack([x, z], axis=1))
+
+
+def test_parameters_reach_the_recipe():
+    X, y = load_iris(return_X_y=True)
+    given = {"weight_decay": 0.3, "learning_rate_init": 0.02, "batch_size": 17, "dropout": 0.4}
+    recipe = NetworkClassifier(**SMALL, **given, n_iter_no_change=4).fit(X, y).population_.recipe
+    assert (recipe.optimizer.weight_decay, recipe.optimizer.lr) == (0.3, 0.02)
+    assert (recipe.batch_size, recipe.dropout, recipe.patience) == (17, 0.4, 4)
+    assert recipe.epochs == 30
+    layers = NetworkClassifier(
+        **{**SMALL, "hidden_layer_sizes": (5, 4)}, activation=("tanh", "relu")
+    )
+    network = layers.fit(X, y).population_.network
+    assert str(network).endswith("-5-4-3 (tanh, relu, identity)")
+
+
+def test_threads_change_no_number(monkeypatch):
+    assert sb.engines.choice.cores() >= 1
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
+    assert sb.engines.choice.cores() == 1
+    monkeypatch.undo()
+    X, y = load_iris(return_X_y=True)
+    one, two = (
+        NetworkClassifier(**SMALL, engine="compiled", n_jobs=n).fit(X, y).population_.theta
+        for n in (1, 2)
+    )
+    np.testing.assert_array_equal(one, two)
 
 
 @pytest.mark.parametrize("kind", [NetworkClassifier, NetworkRegressor])
@@ -319,6 +463,46 @@ def test_partial_fit_goes_on_after_fit_and_checks_its_classes():
         fitted.partial_fit(X[:5], [7] * 5)
     with pytest.raises(sb.DataError, match="partial_fit's first call needs classes"):
         NetworkClassifier(**SMALL).partial_fit(X, y)
+    with pytest.raises(sb.DataError, match=r"classes is \[0, 1\], and the first call gave"):
+        fitted.partial_fit(X, y, classes=[0, 1])
+    with pytest.raises(sb.SettingError, match="every class at once"):
+        NetworkClassifier(**SMALL, class_weight="balanced").partial_fit(X, y, classes=[0, 1, 2])
+
+
+def test_partial_fit_heeds_weights_and_holds_far_targets():
+    X, y = make_regression(100, 3, random_state=0)
+    weights = np.arange(100) % 2
+    half = NetworkRegressor(**SMALL).partial_fit(X, y, sample_weight=weights)
+    odd = NetworkRegressor(**SMALL).partial_fit(X[1::2], y[1::2])
+    np.testing.assert_array_equal(half.population_.theta, odd.population_.theta)
+    wild, limit = y.copy(), half.encoding_.target.high[0]
+    wild[5], held = 1e6, y.copy()
+    held[5] = limit
+    far = pickle.loads(pickle.dumps(half)).partial_fit(X, wild)
+    near = pickle.loads(pickle.dumps(half)).partial_fit(X, held)
+    np.testing.assert_array_equal(far.population_.theta, near.population_.theta)
+
+
+def test_partial_fit_recovers_from_a_rate_that_was_too_high():
+    X, y = make_regression(100, 3, random_state=0)
+    going = NetworkRegressor(**SMALL).partial_fit(X, y)
+    before = going.population_.theta.copy()
+    with (
+        pytest.warns(sb.DivergenceWarning),
+        pytest.raises(sb.SettingError, match="all 3 members diverged"),
+    ):
+        going.set_params(learning_rate_init=1e30).partial_fit(X, y)
+    np.testing.assert_array_equal(going.population_.theta, before)
+    going.set_params(learning_rate_init=1e-3).partial_fit(X, y)
+    assert not going.population_.diverged.any()
+
+
+def test_partial_fit_counts_on_from_a_fit():
+    X, y = load_iris(return_X_y=True)
+    fitted = NetworkClassifier(**SMALL).fit(X, y)
+    ran = fitted.n_iter_
+    fitted.partial_fit(X, y)
+    assert fitted.n_iter_ == len(fitted.loss_curve_) == ran + 1
 
 
 def test_partial_fit_tells_of_a_target_unlike_the_first():
@@ -336,6 +520,22 @@ def test_warm_start_goes_on_from_the_members():
     again = cold.fit(X, y)
     assert again.loss_curve_[0] < 0.5 * first
     assert clone(again).fit(X, y).loss_curve_[0] == pytest.approx(first)
+    with pytest.raises(sb.SettingError, match=r"goes on from 3 members .* ask for 5"):
+        again.set_params(members=5).fit(X, y)
+
+
+def test_targets_of_another_kind_are_refused():
+    random = np.random.default_rng(0)
+    X, Y = random.normal(size=(40, 2)), random.normal(size=(40, 2))
+    several = NetworkRegressor(**SMALL).fit(X, Y)
+    with pytest.raises(sb.DataError, match=r"y has shape \(40,\), and the first y had 2 columns"):
+        several.partial_fit(X, Y[:, 0])
+    with pytest.raises(sb.DataError, match=r"the first y was of 2 classes: give the same kind"):
+        NetworkClassifier(**SMALL).fit(X, Y[:, 0] > 0, validation_data=(X, (Y > 0).astype(int)))
+    with pytest.raises(sb.SettingError, match="class_weight is for classes, and y holds labels"):
+        NetworkClassifier(**SMALL, class_weight="balanced").fit(X, (Y > 0) * 1)
+    with pytest.raises(sb.DataError, match=r"y holds -1: a label is there \(1\) or not \(0\)"):
+        NetworkClassifier(**SMALL).fit(X, np.where(Y > 0, 1, -1))
 
 
 def test_several_quantities_at_once_have_the_loss_whose_gradient_is_taken():
@@ -464,6 +664,7 @@ def test_joblib_keeps_an_estimator(tmp_path):
         lambda t, y, q: NetworkClassifier(**SMALL).fit(t, np.stack([y == "yes", q > 90], 1) * 1),
         lambda t, y, q: NetworkRegressor(**SMALL, loss=sb.quantile(0.8)).fit(t, q),
         lambda t, y, q: NetworkRegressor(**SMALL).fit(t, pd.DataFrame({"a": q, "b": -q})),
+        lambda t, y, q: NetworkClassifier(**SMALL, loss=sb.cross_entropy.smoothed(0.1)).fit(t, y),
     ],
 )
 def test_a_file_holds_all_of_an_estimator(tmp_path, make):
@@ -479,14 +680,16 @@ def test_a_file_holds_all_of_an_estimator(tmp_path, make):
     if hasattr(fitted, "classes_"):
         np.testing.assert_array_equal(again.classes_, fitted.classes_)
         np.testing.assert_array_equal(again.predict_proba(X), fitted.predict_proba(X))
-    clone(again).fit(X, again.predict(X))  # the parameters came along
+    refitted = clone(again).fit(X, again.predict(X)).population_.recipe
+    assert refitted.loss == fitted.population_.recipe.loss  # the parameters came along
+    assert refitted.network == fitted.population_.network
 
 
 def test_the_command_predicts_with_an_estimators_file(tmp_path, capsys):
     table, y, quantity = frame()
     csv = tmp_path / "t.csv"
-    flags = table.assign(flag=table["flag"].astype(str))
-    polar(flags).write_csv(csv)
+    flags = table  # booleans, which pandas writes as True and False
+    flags.to_csv(csv, index=False)
     fitted = NetworkClassifier(**SMALL).fit(flags, y)
     fitted.save(tmp_path / "c.safetensors")
     assert main(["predict", str(tmp_path / "c.safetensors"), str(csv), "--json"]) == 0
@@ -516,6 +719,39 @@ def test_a_broken_or_foreign_file_is_refused(tmp_path):
         fitted.save(path)
     with pytest.raises(NotFittedError, match="not fitted yet: call fit first"):
         NetworkRegressor().save(path)
+    fitted = NetworkClassifier(**SMALL).fit(X, y).set_params(learning_rate_init=float("inf"))
+    with pytest.raises(sb.FileError, match="a parameter is not a finite number"):
+        fitted.save(path)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda w: w["columns"].pop(),
+        lambda w: w["columns"][0].update(knots=[]),
+        lambda w: w["columns"][0].update(flagged=True),
+        lambda w: w["columns"][0].update(scale=5e-324),
+        lambda w: w["target"].update(classes=["0", "1"]),
+        lambda w: w["target"].update(classes=["0", "2", "1"]),
+        lambda w: w["target"].update(classes=[], labels=True, names=["a", "b", "c"]),
+        lambda w: w["estimator"].update(name="NetworkRegressor"),
+        lambda w: w["estimator"].update(columns=["x0"] * 4),
+        lambda w: w["estimator"].update(columns=["a"]),
+        lambda w: w["estimator"]["parameters"].update(depth=3),
+        lambda w: w["estimator"]["parameters"].update(loss={"formula": "Loss", "name": "no"}),
+        lambda w: w["estimator"].pop("flat"),
+    ],
+)
+def test_a_file_that_was_made_up_is_refused(tmp_path, spoil):
+    X, y = load_iris(return_X_y=True)
+    path = tmp_path / "m.safetensors"
+    NetworkClassifier(**SMALL).fit(X, y).save(path)
+    population, words = sb.files.load(path)
+    assert load(path).score(X, y) > 0.8
+    spoil(words)
+    sb.files.save(path, population, words)
+    with pytest.raises(sb.FileError, match=r"broken|does not fit"):
+        load(path)
 
 
 # ---------------------------------------------------------------- errors and warnings
@@ -541,7 +777,10 @@ def test_a_broken_or_foreign_file_is_refused(tmp_path):
         ({"hidden_layer_sizes": "wide"}, "a layer's units must be a whole number"),
         ({"activation": 3}, "activation must be one of"),
         ({"class_weight": "fair"}, "class_weight must be None, 'balanced' or a dict"),
-        ({"class_weight": {0: -1}}, "class_weight holds -1: weights are at least 0"),
+        (
+            {"class_weight": {0: -1}},
+            r"class_weight holds \[-1.0, 1.0, 1.0\]: weights are numbers of at least 0",
+        ),
     ],
 )
 def test_bad_parameters_are_named_in_one_line(given, words):
@@ -570,6 +809,28 @@ def test_a_loss_still_falling_is_scikit_learns_convergence_warning():
     slow = NetworkClassifier(**{**SMALL, "max_iter": 10}, learning_rate_init=1e-4)
     with pytest.warns(ConvergenceWarning, match="was still falling after 10 epochs: .*max_iter"):
         slow.fit(X, y)
+
+
+def test_units_that_die_are_told_of_where_fit_was_called():
+    X, y = load_iris(return_X_y=True)
+    killed = NetworkClassifier(
+        **{**SMALL, "dropout": 0.0}, activation="relu", learning_rate_init=300, weight_decay=0.0
+    )
+    with pytest.warns(sb.SeedbedWarning, match="units of hidden layer 1 are dead") as caught:
+        killed.fit(X, y)
+    assert {warning.filename for warning in caught} == {__file__}
+
+
+def test_members_that_diverged_are_no_part_of_a_spread():
+    X, y = load_iris(return_X_y=True)
+    fitted = NetworkClassifier(**SMALL).fit(X, y)
+    sound, _ = fitted.predict_proba(X, return_std=True)
+    status = np.array(["stopped", "diverged", "stopped"])
+    fitted.population_ = replace(fitted.population_, status=status)
+    mean, std = fitted.predict_proba(X, return_std=True)
+    assert np.isfinite(std).all()
+    assert (mean != sound).any()
+    np.testing.assert_allclose(fitted.predict_proba(X), mean, rtol=1e-5, atol=1e-7)
 
 
 def test_members_that_diverge_are_told_of():

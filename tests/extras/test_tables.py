@@ -459,7 +459,6 @@ def test_an_encodings_words_are_checked(table):
         lambda w: w["target"].pop("mean"),
         lambda w: w["target"].update(mean=[1.0, 2.0]),
         lambda w: w["target"].update(names=[]),
-        lambda w: w["target"].update(names=["x"]),
         lambda w: w["target"].update(kind="word"),
         lambda w: w.pop("columns"),
     ):

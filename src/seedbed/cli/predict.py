@@ -14,7 +14,7 @@ from seedbed.arrays import Array
 from seedbed.cli.show import print_json
 from seedbed.errors import FileError
 from seedbed.population import Population
-from seedbed.tables.encoding import Encoding
+from seedbed.tables.encoding import Encoding, checked_encoding
 from seedbed.tables.reading import free_names, read, to_bytes
 
 
@@ -79,15 +79,7 @@ def _encoding(path: Path, population: Population, words: Any) -> Encoding:
             f"{path} holds no table encoding, as it was not written by seedbed train: load it in "
             "Python with seedbed.load"
         )
-    try:
-        encoding = Encoding.from_words(words)
-    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-        raise FileError(f"the table encoding in {path} is broken ({error}): train again") from None
-    network, loss = population.network, population.recipe.loss
-    fits = (network.inputs, network.outputs) == (encoding.width, encoding.outputs)
-    if not fits or (loss.targets == "classes") != bool(encoding.target.classes):
-        raise FileError(f"the table encoding in {path} does not fit its network: train again")
-    return encoding
+    return checked_encoding(words, population, path)
 
 
 def _check_out(options: Namespace) -> None:

@@ -24,7 +24,7 @@ from seedbed import files
 from seedbed.estimators.classifier import NetworkClassifier
 from seedbed.estimators.network import from_word
 from seedbed.estimators.regressor import NetworkRegressor
-from seedbed.tables.encoding import Encoding
+from seedbed.tables.encoding import checked_encoding
 
 __all__ = ["NetworkClassifier", "NetworkRegressor", "load"]
 
@@ -45,7 +45,9 @@ def load(path: str | PathLike[str]) -> NetworkClassifier | NetworkRegressor:
         estimator = kinds[given["name"]](
             **{name: from_word(word) for name, word in given["parameters"].items()}
         )
-        estimator._restore(population, Encoding.from_words(words), given)
-    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        estimator._restore(population, checked_encoding(words, population, path), given)
+    except (
+        KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError
+    ) as error:  # fmt: skip
         raise FileError(f"the estimator in {path} is broken ({error}): fit it again") from None
     return estimator

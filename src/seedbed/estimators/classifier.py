@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_array, column_or_1d
 
 from seedbed.arrays import Array, one_line
 from seedbed.errors import DataError, SettingError
-from seedbed.estimators.network import NetworkEstimator, unit
+from seedbed.estimators.network import NetworkEstimator, Use, unit
 from seedbed.formulas import losses
 from seedbed.formulas.losses import Loss
 from seedbed.population import Population
@@ -111,6 +111,11 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
                 "partial_fit's first call needs classes, all that there will be: give such as "
                 "classes=[0, 1]"
             )
+        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
+            raise SettingError(
+                "class_weight='balanced' needs the rows of every class at once: give the weights "
+                "as a dict to partial_fit"
+            )
         return self._partial_fit(X, y, sample_weight, classes)
 
     def predict(self, X: Any) -> Array:
@@ -159,14 +164,15 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             )
         return np.asarray(column_or_1d(y, warn=True))
 
-    def _set_out(self, y: Array, names: list[str], classes: Any, w: Array | None) -> None:
+    def _set_out(self, y: Array, names: list[str], classes: Any) -> None:
         if y.ndim > 1:
             names = names or [f"y{number}" for number in range(y.shape[1])]
             self.classes_ = np.arange(y.shape[1])
             self._target = Target(tuple(names), labels=True)
             return
-        counts = y if w is None else y[w > 0]
-        self.classes_ = np.unique(counts if classes is None else np.asarray(classes))
+        self.classes_ = np.unique(y if classes is None else np.asarray(classes))
+        if self.classes_.dtype.kind == "f" and not np.isfinite(self.classes_).all():
+            raise DataError(f"classes holds {self.classes_[-1]}: each must be a value of its own")
         if len(self.classes_) < 2:
             raise DataError(
                 f"y holds one class ({self.classes_.tolist()[0]!r}): a classifier needs rows of at "
@@ -180,6 +186,24 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             kind.get(self.classes_.dtype.kind, "text"),  # type: ignore[arg-type]
         )
 
+    def _check_use(self, y: Array, use: Use, classes: Any) -> None:
+        if (y.ndim > 1) != self._target.labels or (y.ndim > 1 and y.shape[1] != len(self.classes_)):
+            raise DataError(
+                f"y has shape {y.shape}, and the first y was of "
+                f"{len(self.classes_)} {'labels' if self._target.labels else 'classes'}: give the "
+                "same kind, or fit anew"
+            )
+        if y.ndim > 1 and not np.isin(y, (0, 1)).all():
+            raise DataError(
+                f"y holds {one_line(y[~np.isin(y, (0, 1))].tolist()[0])}: a label is there (1) or "
+                "not (0)"
+            )
+        if use == "part" and classes is not None and set(np.unique(classes)) != set(self.classes_):
+            raise DataError(
+                f"classes is {one_line(classes)}, and the first call gave "
+                f"{one_line(self.classes_.tolist())}: they stay the same"
+            )
+
     def _encoded(self, y: Array) -> Array:
         if y.ndim > 1:
             return y.astype(np.float64)
@@ -192,24 +216,35 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             )
         return np.asarray(code)
 
-    def _weighed(self, t: Array, w: Array | None) -> Array | None:
-        if self.class_weight is None or t.ndim > 1:
+    def _weighed(self, t: Array, w: Array | None, use: Use) -> Array | None:
+        """Return the row weights times the classes', which the rows trained on decide."""
+        if self.class_weight is None:
             return w
-        total = np.bincount(t, w, minlength=len(self.classes_))
-        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
-            each = total.sum() / (len(self.classes_) * np.maximum(total, 1e-300))
-        elif isinstance(self.class_weight, Mapping):
+        if t.ndim > 1:
+            raise SettingError("class_weight is for classes, and y holds labels: leave it out")
+        if use != "validation":
+            self._class_weights = self._weights_of_classes(t, w)
+        each = self._class_weights[t]
+        return each if w is None else each * w
+
+    def _weights_of_classes(self, t: Array, w: Array | None) -> Array:
+        if isinstance(self.class_weight, Mapping):
             each = compute_class_weight(
                 dict(self.class_weight), classes=self.classes_, y=self.classes_[t]
             )
-            if not (np.isfinite(each).all() and each.min() >= 0):
-                raise SettingError(f"class_weight holds {each.min():g}: weights are at least 0")
-        else:
+            if not (np.isfinite(each).all() and each.min() >= 0 and each.any()):
+                raise SettingError(
+                    f"class_weight holds {one_line(each.tolist())}: weights are numbers of at "
+                    "least 0, and one of them is greater"
+                )
+            return np.asarray(each)
+        if not isinstance(self.class_weight, str) or self.class_weight != "balanced":
             raise SettingError(
                 "class_weight must be None, 'balanced' or a dict of weights by class, not "
                 f"{one_line(self.class_weight)}"
             )
-        return np.asarray(each[t] if w is None else each[t] * w)
+        total = np.bincount(t, w, minlength=len(self.classes_))
+        return np.asarray(total.sum() / (len(total) * np.maximum(total, 1e-300)))
 
     def _restore(self, population: Population, encoding: Encoding, words: dict[str, Any]) -> None:
         target = encoding.target
@@ -222,6 +257,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
                 "integer": int, "float": float, "boolean": "true".__eq__, "text": str
             }  # fmt: skip
             self.classes_ = np.array([read[target.kind](text) for text in target.classes])
+            if not (np.unique(self.classes_) == self.classes_).all():
+                raise ValueError("the classes are not in order")
         super()._restore(population, encoding, words)
 
     def __sklearn_tags__(self) -> Any:

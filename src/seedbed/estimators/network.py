@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -32,6 +32,10 @@ _MANY, _LONG, _MOST = 10_000, 30_000, 50_000
 """From how many rows on there is a second layer, are there fewer epochs, and larger steps."""
 
 
+Use = Literal["first", "going on", "part", "validation"]
+"""What rows are for: a first fit, one that goes on, a partial fit, or to validate with."""
+
+
 class NetworkEstimator(BaseEstimator):
     """What the classifier and the regressor share."""
 
@@ -48,8 +52,8 @@ class NetworkEstimator(BaseEstimator):
         """Train on X (N, I), y (N,) or (N, O), and return self.
 
         sample_weight    (N,) row weights >= 0: a row of weight 2 counts as the row given twice
-        validation_data  (X, y) or (X, y, weights): watched by early stopping in place of rows
-                         held out of X
+        validation_data  (X, y) or (X, y, weights): watched in place of rows held out of X; its
+                         loss is in validation_curve_, without early_stopping too
 
         With ``warm_start``, training goes on from the members as they are, on the table's encoding
         as it was first fitted.
@@ -60,10 +64,11 @@ class NetworkEstimator(BaseEstimator):
         self._continuation = None
         if not goes_on:  # a fit that fails leaves no half of an earlier one
             self.__dict__.pop("population_", None)
-        x, t, w = self._given(X, y, sample_weight, first=not goes_on)
+        x, t, w = self._given(X, y, sample_weight, "going on" if goes_on else "first")
         random = check_random_state(self.random_state)
         seeds = random.randint(2**31 - 1, size=checked_count("members", self.members))
-        x, t, w = folds.merged(x, t, w)
+        t = self.encoding_.target.to_train_on(t)
+        x, t, w = folds.counted(x, t, w)
         classes = t if self.encoding_.target.classes else None
         share = checked_number(
             "validation_fraction", self.validation_fraction, 0, 1, open_low=True, open_high=True
@@ -73,11 +78,13 @@ class NetworkEstimator(BaseEstimator):
             if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
                 raise SettingError("validation_data must be (X, y) or (X, y, weights)")
             Xv, yv, wv = (*validation_data, None)[:3]
-            validation = self._given(Xv, yv, wv)
+            x_held, t_held, w_held = self._given(Xv, yv, wv, "validation")
+            validation = (x_held, self.encoding_.target.to_train_on(t_held), w_held)
         elif self.early_stopping:
             apart = folds.held_out(random, len(seeds), share, len(x), classes)
-        recipe = self._recipe(len(x), stops=bool(apart or validation))
-        t = self.encoding_.target.to_train_on(t)
+        recipe = self._recipe(len(x), watches=apart is not None or validation is not None)
+        if goes_on:
+            self._check_like(recipe, len(seeds))
         population = train_recipe(
             recipe,
             x,
@@ -90,64 +97,94 @@ class NetworkEstimator(BaseEstimator):
             progress=bool(self.verbose),
             threads=self._threads(),
         )
-        self._finish(population, x, t)
+        self._finish(population, x, t, level=3)
         return self
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Self:
         first = not hasattr(self, "population_")
-        x, t, w = self._given(X, y, sample_weight, first=first, classes=classes)
-        recipe = replace(self._recipe(len(x), stops=False), epochs=1, schedule=schedules.constant)
+        use: Use = "first" if first else "part"
+        x, t, w = self._given(X, y, sample_weight, use, classes)
+        recipe = replace(self._recipe(len(x), watches=False), epochs=1, schedule=schedules.constant)
         if first:
             random = check_random_state(self.random_state)
             seeds = random.randint(2**31 - 1, size=checked_count("members", self.members))
-            self._continuation = Continuation(seeds)
-        elif self._continuation is None:
-            self._continuation = Continuation(self.population_.seeds, self.population_.theta)
-        t = self.encoding_.target.to_train_on(t)
+            continuation = Continuation(seeds)
+        else:
+            population = self.population_
+            done = int(population.epochs.max())
+            continuation = self._continuation or Continuation(
+                population.seeds, population.theta, epochs=done
+            )
+            self._check_like(recipe, len(continuation.seeds))
+        t, continuation = self.encoding_.target.to_train_on(t), replace(continuation)
         population = train_recipe(
-            recipe, x, t, sample_weight=w, continuation=self._continuation,
+            recipe, x, t, sample_weight=w, continuation=continuation,
             progress=bool(self.verbose), threads=self._threads(),
         )  # fmt: skip
-        done = [] if first else self.loss_curve_
-        self._finish(population, x, t)
-        self.loss_curve_ = [*done, float(np.nanmean(population.loss))]
+        done_before = [] if first else self.loss_curve_
+        self._finish(population, x, t, level=4)
+        self._continuation = continuation  # as it was, where this has failed
+        self.loss_curve_ = [*done_before, float(np.nanmean(population.loss))]
         return self
 
+    def _check_like(self, recipe: Recipe, members: int) -> None:
+        """Refuse to go on from members that the parameters do not describe."""
+        before = self.population_
+        if recipe.network != before.network or members != len(before):
+            raise SettingError(
+                f"training goes on from {len(before)} members of {before.network}, and the "
+                f"parameters ask for {members} of {recipe.network}: set them back, or fit anew "
+                "without warm_start"
+            )
+
     def _given(
-        self, X: Any, y: Any, weights: Any, first: bool = False, classes: Any = None
+        self, X: Any, y: Any, weights: Any, use: Use, classes: Any = None
     ) -> tuple[Array, Array, Array | None]:
         """Return the inputs (N, I), encoded targets and weights (N,) of the rows that count.
 
-        Where ``first``, the encoding is fitted on them.
+        The encoding and the target are set out by the rows of the first use.
         """
         if y is None:
             raise DataError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
-        source = self._source(X, reset=first)
+        source = self._source(X, reset=use == "first")
         names = [str(name) for name in getattr(y, "columns", ())]
         y = self._checked_targets(y)
         check_consistent_length(X, y)
-        w = None
+        counts, w = np.arange(len(source)), None
         if weights is not None:
-            w = _check_sample_weight(weights, X, dtype=np.float64, ensure_non_negative=True)
-            if not w.any():
-                raise DataError("all sample weights are zero: give at least one row a weight")
-        if first:
-            self._set_out(y, names, classes, w)
+            w = _check_sample_weight(weights, X, dtype=np.float64)
+            if (w < 0).any() or not w.any():
+                raise DataError(
+                    "Negative values in data passed to `sample_weight`: weights are at least 0"
+                    if (w < 0).any()
+                    else "all sample weights are zero: give at least one row a weight"
+                )
+            counts = np.flatnonzero(w)
+            y, w = y[counts], w[counts]
+        if use == "first":
+            self._set_out(y, names, classes)
+        self._check_use(y, use, classes)
         t = self._encoded(y)
-        w = self._weighed(t, w)
-        counts = np.arange(len(source)) if w is None else np.flatnonzero(w)
-        if first:
-            self._check_enough(t[counts])
-            weights = None if w is None else w[counts]
-            target = self._scaled(t[counts], weights)
-            self.encoding_, notes = fit(source, counts, target, weights=weights)
-            self._tell(notes)
+        w = self._weighed(t, w, use)
+        if w is not None:
+            counts, t, w = counts[w > 0], t[w > 0], w[w > 0]
+        if use == "first":
+            if len(t) < 2:
+                raise DataError(
+                    f"too few rows count (n_samples = {len(t)}, at least 2 samples are needed): "
+                    "give more rows"
+                )
+            target = self._scaled(t, w)
+            self.encoding_, notes = fit(source, counts, target, weights=w, apart=True)
+            for note in notes:
+                if "different texts" in note:
+                    warnings.warn(f"column {note}", SeedbedWarning, stacklevel=3)
         if self.encoding_.target.task == "regression":
             t = self.encoding_.target.standardised(t)
         x, _ = self.encoding_.inputs(source, unseen="missing")
-        return x[counts], t[counts], None if w is None else w[counts]
+        return x[counts], t, w
 
     def _source(self, X: Any, reset: bool) -> sources.Source:
         """Return X as a table.
@@ -174,25 +211,20 @@ class NetworkEstimator(BaseEstimator):
         for name in source.columns:
             kind = source.unsuited(name)
             if kind is not None:
+                dates = kind.lower().startswith(("date", "time", "duration", "period"))
                 raise DataError(
-                    f"column {name!r} holds {kind} values: turn it into numbers that say what "
-                    "matters about it, such as the month, the weekday, or the days since a fixed "
-                    "day, or drop it"
+                    f"column {name!r} holds {kind} values: turn it into numbers"
+                    + (
+                        " that say what matters about it, such as the month, the weekday, or the "
+                        "days since a fixed day, or drop it"
+                        if dates
+                        else " or texts, or drop it"
+                    )
                 )
         return source
 
-    def _check_enough(self, t: Array) -> None:
-        if len(t) < 2:
-            raise DataError(f"there is {len(t)} sample (n_samples=1) that counts: give more rows")
-
-    def _tell(self, notes: Sequence[str]) -> None:
-        """Warn of columns that are left out, but for those that say nothing."""
-        for note in notes:
-            if "different texts" in note:
-                warnings.warn(f"column {note}", SeedbedWarning, stacklevel=5)
-
-    def _recipe(self, rows: int, stops: bool) -> Recipe:
-        """Return how ``rows`` rows are trained on; the members stop together if ``stops``."""
+    def _recipe(self, rows: int, watches: bool) -> Recipe:
+        """Return how ``rows`` rows are trained on; whether there are rows to watch."""
         target = self.encoding_.target
         hidden = self.hidden_layer_sizes
         if isinstance(hidden, str) and hidden == "auto":
@@ -230,13 +262,13 @@ class NetworkEstimator(BaseEstimator):
             batch_size=min(checked_count("batch_size", batch), rows),
             schedule=schedules.coslog4,
             dropout=self.dropout if hidden else 0.0,
-            patience=patience if stops else None,
-            watch="ensemble" if stops else "members",
+            patience=patience if watches and self.early_stopping else None,
+            watch="ensemble" if watches else "members",
             engine=self.engine,
         )
 
-    def _finish(self, population: Population, x: Array, t: Array) -> None:
-        """Keep what came of training, and warn of what is wrong with it."""
+    def _finish(self, population: Population, x: Array, t: Array, level: int) -> None:
+        """Keep what came of training, and warn of what is wrong with it, ``level`` calls above."""
         if population.diverged.all():
             raise SettingError(
                 f"all {len(population)} members diverged: lower learning_rate_init "
@@ -245,9 +277,9 @@ class NetworkEstimator(BaseEstimator):
         self._keep(population)
         for finding in diagnosis.diagnose(population, x, t.reshape(len(t), -1)):
             if finding.kind == "still falling":
-                warnings.warn(finding.message, ConvergenceWarning, stacklevel=3)
+                warnings.warn(finding.message, ConvergenceWarning, stacklevel=level)
             elif finding.kind != "diverged":  # training has warned of it
-                warnings.warn(finding.message, SeedbedWarning, stacklevel=3)
+                warnings.warn(finding.message, SeedbedWarning, stacklevel=level)
 
     def _keep(self, population: Population) -> None:
         """Set what scikit-learn's users look for."""
@@ -278,7 +310,7 @@ class NetworkEstimator(BaseEstimator):
         """Return the inputs (N, I) of a table like the one trained on."""
         self._check_fitted()
         encoding, chosen = self.encoding_, self._chosen
-        plain = type(X) is np.ndarray and X.dtype.kind == "f" and X.ndim == 2
+        plain = type(X) is np.ndarray and X.dtype.kind in "fiu" and X.ndim == 2
         if plain and chosen is not None and X.shape[1] == self.n_features_in_ and len(X):
             A = X[:, chosen].astype(np.float64, copy=False)
             if not np.isinf(A).any():  # the quick way, with no names to compare
@@ -319,9 +351,12 @@ class NetworkEstimator(BaseEstimator):
 
         Raises: KeyError, TypeError or ValueError for what it did not write.
         """
+        self._target = encoding.target
         self.encoding_, self._columns = encoding, [str(name) for name in words["columns"]]
         if not {column.name for column in encoding.columns} <= set(self._columns):
             raise ValueError("the encoding's columns are not the estimator's")
+        if len(set(self._columns)) != len(self._columns):
+            raise ValueError("a column is named twice")
         self._flat = bool(words["flat"])
         self.n_features_in_ = len(self._columns)
         if words["named"]:
@@ -334,7 +369,7 @@ class NetworkEstimator(BaseEstimator):
         """Return y as an array, (N,) or (N, O), that may be learned from."""
         raise NotImplementedError
 
-    def _set_out(self, y: Array, names: list[str], classes: Any, w: Array | None) -> None:
+    def _set_out(self, y: Array, names: list[str], classes: Any) -> None:
         """Take down what is to be predicted: ``_target``, and ``classes_``."""
         raise NotImplementedError
 
@@ -342,9 +377,13 @@ class NetworkEstimator(BaseEstimator):
         """Return y as class numbers (N,), labels (N, O) or quantities (N, O)."""
         raise NotImplementedError
 
-    def _weighed(self, t: Array, w: Array | None) -> Array | None:
-        """Return the row weights, (N,), with those of the classes."""
+    def _check_use(self, y: Array, use: Use, classes: Any) -> None:
+        """Refuse targets that are not like those that were first set out."""
         raise NotImplementedError
+
+    def _weighed(self, t: Array, w: Array | None, use: Use) -> Array | None:
+        """Return the row weights, (N,), with those of the classes."""
+        return w
 
     def _scaled(self, t: Array, w: Array | None) -> Target:
         """Return the target, fitted on the rows to train on."""
@@ -399,7 +438,8 @@ def to_word(value: Any) -> Any:
                 f"{value.name!r} is not one of Seedbed's own formulas, and a model file holds no "
                 "code: pickle the estimator, or keep population_.theta in a file"
             )
-        return {"formula": type(value).__name__, **described(value)}
+        words = {"formula": type(value).__name__, **described(value)}
+        return words | {"smoothing": value.smoothing} if isinstance(value, Loss) else words
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, tuple | list | np.ndarray):
@@ -417,11 +457,13 @@ def from_word(word: Any) -> Any:
     if isinstance(word, list):
         return [from_word(each) for each in word]
     if isinstance(word, dict) and "pairs" in word:
-        return dict(word["pairs"])
+        return {tuple(key) if isinstance(key, list) else key: each for key, each in word["pairs"]}
     if isinstance(word, dict):
         kinds: dict[str, Mapping[str, Any]] = {
             "Activation": activations.BY_NAME, "Loss": losses.BY_NAME
         }  # fmt: skip
-        words = {name: value for name, value in word.items() if name != "formula"}
-        return called(words, kinds[word["formula"]])
+        words = dict(word)
+        found, smoothing = kinds[words.pop("formula")], words.pop("smoothing", 0.0)
+        formula = called(words, found)
+        return formula.smoothed(smoothing) if smoothing else formula
     return word

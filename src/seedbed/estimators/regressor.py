@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_array
 
 from seedbed.arrays import Array
 from seedbed.errors import DataError, SettingError
-from seedbed.estimators.network import NetworkEstimator, unit
+from seedbed.estimators.network import NetworkEstimator, Use, unit
 from seedbed.formulas import losses
 from seedbed.formulas.losses import Loss
 from seedbed.population import Population
@@ -111,7 +111,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
             raise DataError(f"y has shape {y.shape}: a regressor needs (rows,) or (rows, outputs)")
         return np.asarray(y)
 
-    def _set_out(self, y: Array, names: list[str], classes: Any, w: Array | None) -> None:
+    def _set_out(self, y: Array, names: list[str], classes: Any) -> None:
         self._flat = y.ndim == 1
         if len(names) != y.reshape(len(y), -1).shape[1]:
             names = ["y"] if self._flat else [f"y{number}" for number in range(y.shape[1])]
@@ -120,8 +120,13 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
     def _encoded(self, y: Array) -> Array:
         return y.reshape(len(y), -1)
 
-    def _weighed(self, t: Array, w: Array | None) -> Array | None:
-        return w
+    def _check_use(self, y: Array, use: Use, classes: Any) -> None:
+        outputs = len(self._target.names)
+        if y.reshape(len(y), -1).shape[1] != outputs:
+            raise DataError(
+                f"y has shape {y.shape}, and the first y had {outputs} columns: give as many, or "
+                "fit anew"
+            )
 
     def _scaled(self, t: Array, w: Array | None) -> Target:
         target = quantities(self._target.names, t, w, "y")

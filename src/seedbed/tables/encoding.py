@@ -24,7 +24,8 @@ import numpy as np
 
 from seedbed import streams
 from seedbed.arrays import Array, Indices
-from seedbed.errors import SettingError, TableError
+from seedbed.errors import FileError, SettingError, TableError
+from seedbed.population import Population
 from seedbed.tables.sources import Source, as_texts, check_column, is_missing, listed
 
 MOST_CATEGORIES = 255
@@ -38,6 +39,12 @@ STRETCHES, MOST_INPUTS = 8, 256
 
 _FAR, _FARTHEST = 1e150, 4e307
 """Up to where squares and differences are finite: larger numbers are taken as these."""
+
+_BOOLEANS = {
+    text: truth
+    for truth, number in (("false", "0"), ("true", "1"))
+    for text in (truth, truth.title(), truth.upper(), number)
+}
 
 _AT_ONCE = 2**18
 """How many inputs are computed at a time."""
@@ -82,6 +89,8 @@ class CategoryColumn:
         """Write the column's inputs into X, (N, width), and return notes on what was missing."""
         texts = source.texts(self.name)
         missing = is_missing(texts)
+        if set(self.categories) <= {"false", "true"}:  # as files of all kinds write them
+            texts = np.array([_BOOLEANS.get(text, text) for text in texts], dtype=object)
         code = _codes(texts, self.categories)
         strange = (code < 0) & ~missing
         notes = _missing_note(self.name, missing, "no category")
@@ -194,8 +203,7 @@ def quantities(names: Sequence[str], values: Array, weights: Array | None, table
             )
         (middle,) = _quantiles(y, w, [0.5])
         far = np.abs(y - middle)
-        (usual,) = _quantiles(far, w, [1 - max(0.02, 1.5 / w.sum())])
-        reach = 10 * usual or far.max() or 1.0
+        reach = _reach(far, w) or 1.0
         held = np.clip(y, middle - reach, middle + reach)
         mean = float(np.average(held, weights=w))
         unit = float(np.abs(held - mean).max()) or 1.0  # taken out: no square underflows
@@ -254,8 +262,7 @@ class Encoding:
                 )
         X, notes = np.zeros((len(source), self.width), np.float32), []
         if self.numbers.names:
-            given = [source.numbers(name) for name in self.numbers.names]
-            A = np.stack(given, axis=1)
+            A = source.matrix(self.numbers.names)
             for name, missing in zip(self.numbers.names, np.isnan(A).T, strict=True):
                 notes += _missing_note(name, missing, "the median")
             self.numbers.encode(A, X[:, : self.numbers.width])
@@ -309,8 +316,6 @@ class Encoding:
             raise ValueError("the target's numbers are not one for each column")
         if len({column.name for column in columns}) != len(columns):
             raise ValueError("a column is named twice")
-        if {column.name for column in columns} & set(target.names):
-            raise ValueError("the target is among the columns")
         return cls(columns, target)
 
 
@@ -340,11 +345,12 @@ class Numbers:
         some = bool(missing.any())
         if some:
             A = np.where(missing, self.center, A)
-        z = np.minimum(np.maximum((A - self.center) * self.factor, -_FAR), _FAR)
-        X[:, :count] = z / np.sqrt(1 + z * z / 9)
-        if cut > count:
-            along = (A[:, self.of] - self.low) * self.slope
-            X[:, count:cut] = np.minimum(np.maximum(along, 0), 1)
+        with np.errstate(over="ignore"):  # what is too far to tell how far ends at 3, or at 1
+            z = np.minimum(np.maximum((A - self.center) * self.factor, -_FAR), _FAR)
+            X[:, :count] = z / np.sqrt(1 + z * z / 9)
+            if cut > count:
+                along = (A[:, self.of] - self.low) * self.slope
+                X[:, count:cut] = np.minimum(np.maximum(along, 0), 1)
         if some and len(self.flagged):
             X[:, cut:] = missing[:, self.flagged]
 
@@ -359,12 +365,16 @@ def fit(
     target: Target,
     drop: Collection[str] = (),
     weights: Array | None = None,
+    *,
+    apart: bool = False,
 ) -> tuple[Encoding, list[str]]:
     """Return the encoding of all columns but the target, and notes on what was left out.
 
+    Where the target stands ``apart``, it is none of the columns, whatever they are called.
+
     Medians, ranges, quantiles and categories come from the rows ``train`` alone, (n,), with
     ``weights`` (n,): a row of weight 2 counts as two. So do a quantity's mean and scale, where the
-    target is one of the columns.
+    target does not stand apart.
 
     Raises: TableError if a column to drop is not there, or none is left.
     """
@@ -373,7 +383,8 @@ def fit(
     w = np.ones(len(train)) if weights is None else weights
     columns: list[NumberColumn | CategoryColumn] = []
     notes = []
-    names = [name for name in source.columns if name not in target.names and name not in drop]
+    without = {*drop, *(() if apart else target.names)}
+    names = [name for name in source.columns if name not in without]
     stretches = min(STRETCHES, MOST_INPUTS // max(1, len(names)))
     for name in names:
         column, note = _fitted(source, name, train, w, stretches)
@@ -384,7 +395,7 @@ def fit(
     if not columns:
         reasons = "; ".join(notes) or "it holds the target alone"
         raise TableError(f"{source.name} has no column to learn from: {reasons}")
-    if target.task == "regression" and target.name in source.columns:
+    if target.task == "regression" and not apart:
         values = source.numbers(target.name)[train]
         if values.min() == values.max():
             raise TableError(
@@ -414,7 +425,8 @@ def _fitted(
         )
     if numeric:
         return number_column(name, present, weights, flagged, stretches), ""
-    if len(different) > MOST_CATEGORIES or len(different) > max(20, len(present) / 2):
+    count = max(float(weights.sum()), len(present))
+    if len(different) > MOST_CATEGORIES or len(different) > max(20, count / 2):
         note = f"{len(different):,} different texts in {len(present):,} rows make no categories"
         return None, note + source.stray(name)
     return CategoryColumn(name, tuple(different)), ""
@@ -425,16 +437,34 @@ def number_column(
 ) -> NumberColumn:
     """Return the encoding of numbers (n,), none of them missing, with weights (n,)."""
     values = np.clip(values, -_FARTHEST, _FARTHEST)
-    low, first, center, third, high = _quantiles(values, weights, [0, 0.25, 0.5, 0.75, 1])
-    scale = third - first or (high - low) / 2 or 1.0
+    first, center, third = _quantiles(values, weights, [0.25, 0.5, 0.75])
+    far, scale = np.abs(values - center), third - first
+    others = far > 0 if scale == 0 else np.ones(len(values), np.bool_)
+    if not others.any():
+        return NumberColumn(name, float(center), 1.0, flagged)
+    if scale == 0:  # most are equal: the others say how far apart values are
+        scale = _quantiles(far[others], weights[others], [0.5])[0] / 2
     scale = max(scale, np.finfo(np.float64).tiny * 2**52)
     knots: Array = np.empty(0)
     if stretches > 1:
-        knots = np.unique(_quantiles(values, weights, np.linspace(0, 1, stretches + 1)))
+        reach = _reach(far[others], weights[others])
+        held = np.clip(values[others], center - reach, center + reach)
+        shares = np.linspace(0, 1, stretches + 1)
+        knots = np.unique([center, *_quantiles(held, weights[others], shares)])
         apart = np.diff(knots) > scale * 1e-9  # nearer ones would be one jump
         knots = knots[np.concatenate([[True], apart])]
     cut = tuple(knots.tolist()) if len(knots) > 2 else ()
     return NumberColumn(name, float(center), float(scale), flagged, cut)
+
+
+def _reach(far: Array, weights: Array) -> float:
+    """Return ten times the distance that all but 1 in 50 (and all but one) of ``far`` keep, (n,).
+
+    Where that is 0, the greatest distance.
+    """
+    count = max(float(weights.sum()), len(weights))
+    (usual,) = _quantiles(far, weights, [1 - max(0.02, 1.5 / count)])
+    return 10 * float(usual) or float(far.max())
 
 
 def _quantiles(values: Array, weights: Array, shares: Any) -> Array:
@@ -553,9 +583,29 @@ def _different(values: Any) -> tuple[str, ...]:
 def _finite(value: Any, *, positive: bool = False) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise TypeError(f"{value!r:.40} where a finite number is expected")
-    if positive and value <= 0:
+    if positive and not (value > 0 and math.isfinite(1 / value)):
         raise ValueError(f"{value!r:.40} where a number greater than 0 is expected")
     return float(value)
+
+
+def checked_encoding(words: Any, population: Population, path: object) -> Encoding:
+    """Return the encoding that a model file describes.
+
+    Raises: FileError if it is broken, or does not fit the network.
+    """
+    try:
+        encoding = Encoding.from_words(words)
+    except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+        raise FileError(f"the table encoding in {path} is broken ({error}): train again") from None
+    network, loss = population.network, population.recipe.loss
+    target = encoding.target
+    meant = {"classes": bool(target.classes), "probability": target.labels}.get(
+        loss.targets, target.task == "regression"
+    )
+    fits = (network.inputs, network.outputs) == (encoding.width, encoding.outputs)
+    if not (fits and meant) or population.diverged.all():
+        raise FileError(f"the table encoding in {path} does not fit its network: train again")
+    return encoding
 
 
 def _rising(values: Any) -> tuple[float, ...]:

@@ -111,6 +111,10 @@ class Table:
         column = np.array(series.cast(polars.Float64).fill_null(np.nan).to_numpy(), np.float64)
         return finite(column, name, self.name)
 
+    def matrix(self, names: Sequence[str]) -> Array:
+        """Return columns as numbers, (N, C) float64, NaN where missing."""
+        return np.stack([self.numbers(name) for name in names], axis=1)
+
     def stray(self, name: str) -> str:
         """Return words on the few values that keep a column from being numbers, or none."""
         series = self.frame[name]

@@ -6,8 +6,10 @@ serves them all.
 
 from __future__ import annotations
 
+import decimal
 import difflib
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
@@ -43,6 +45,9 @@ class Source(Protocol):
         Raises: TableError if a value is not a finite number.
         """
 
+    def matrix(self, names: Sequence[str]) -> Array:
+        """Return columns as numbers, (N, C) float64, NaN where missing."""
+
     def texts(self, name: str) -> Array:
         """Return a column as texts, (N,) object, None where missing; the number 1.0 is "1"."""
 
@@ -56,6 +61,7 @@ class Frame:
     def __init__(self, frame: Any, columns: Sequence[str] = (), name: str = "X") -> None:
         self.frame, self.name = frame, name
         self.columns = list(columns) or [str(column) for column in frame.columns]
+        self._places = {column: place for place, column in enumerate(self.columns)}
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -82,13 +88,17 @@ class Frame:
         series = self._series(name)
         if series.dtype in _loose():
             return self._grid(name).numbers(name)
-        if not series.dtype.is_numeric():
+        if not (series.dtype.is_numeric() or series.dtype == _narwhals().Boolean):
             raise TableError(
                 f"column {name!r} of {self.name} holds {series.dtype} values where numbers are "
                 "expected, as in training: turn them into numbers"
             )
         values = series.cast(_narwhals().Float64).fill_null(float("nan")).to_numpy()
         return finite(np.array(values, np.float64), name, self.name)
+
+    def matrix(self, names: Sequence[str]) -> Array:
+        """Return columns as numbers, (N, C) float64, NaN where missing."""
+        return np.stack([self.numbers(name) for name in names], axis=1)
 
     def texts(self, name: str) -> Array:
         """Return a column as texts, (N,) object, None where missing."""
@@ -104,7 +114,7 @@ class Frame:
         return ""
 
     def _series(self, name: str) -> Any:
-        return self.frame[:, self.columns.index(name)]
+        return self.frame[:, self._places[name]]
 
     def _grid(self, name: str) -> Grid:
         values = np.array(self._series(name).to_list(), dtype=object)
@@ -117,6 +127,7 @@ class Grid:
     def __init__(self, values: Array, columns: Sequence[str] = (), name: str = "X") -> None:
         self.values, self.name = values, name
         self.columns = list(columns) or [f"x{number}" for number in range(values.shape[1])]
+        self._places = {column: place for place, column in enumerate(self.columns)}
 
     def __len__(self) -> int:
         return len(self.values)
@@ -131,7 +142,7 @@ class Grid:
         if self.values.dtype == object:
             for row, value in enumerate(self._column(name)):
                 if not isinstance(value, _VALUES) and not _is_missing(value):
-                    if hasattr(value, "isoformat"):
+                    if hasattr(value, "isoformat") or hasattr(value, "strftime"):
                         return "date"
                     raise ValueTypeError(
                         f"column {name!r} of {self.name} holds {one_line(value)} in row {row + 1}:"
@@ -142,27 +153,52 @@ class Grid:
     def is_numeric(self, name: str) -> bool:
         """Return whether a column is numbers."""
         if self.values.dtype == object:
-            return all(
-                isinstance(value, _NUMBERS) or _is_missing(value) for value in self._column(name)
+            present = [value for value in self._column(name) if not _is_missing(value)]
+            booleans = all(isinstance(value, bool | np.bool_) for value in present)
+            return all(isinstance(value, _NUMBERS) for value in present) and not (
+                booleans and present  # a category, as booleans of a frame are
             )
         return self.values.dtype.kind in "fiub"
 
     def numbers(self, name: str) -> Array:
         """Return a column as numbers, (N,) float64, NaN where missing."""
         column = self._column(name)
-        if not self.is_numeric(name):
-            row, value = next(
+        strange = (
+            []
+            if column.dtype.kind in "fiub"
+            else [
                 (row, value)
                 for row, value in enumerate(column.tolist())
                 if not isinstance(value, _NUMBERS) and not _is_missing(value)
-            )
+            ]
+        )
+        if strange:
+            row, value = strange[0]
             raise TableError(
                 f"column {name!r} of {self.name} holds {one_line(value)} in row {row + 1}, where "
                 "numbers are expected, as in training: mend it, or use None if it is missing"
             )
         if column.dtype == object:
-            column = np.array([np.nan if _is_missing(value) else value for value in column])
+            values = [np.nan if _is_missing(value) else value for value in column]
+            try:
+                column = np.array([float(value) for value in values])
+            except OverflowError:
+                raise TableError(
+                    f"column {name!r} of {self.name} holds a whole number too large for a float64: "
+                    "give it in a larger unit"
+                ) from None
         return finite(column.astype(np.float64), name, self.name)
+
+    def matrix(self, names: Sequence[str]) -> Array:
+        """Return columns as numbers, (N, C) float64, NaN where missing."""
+        if self.values.dtype.kind not in "fiub":
+            return np.stack([self.numbers(name) for name in names], axis=1)
+        A = self.values[:, [self._places[name] for name in names]].astype(np.float64)
+        infinite = np.isinf(A).any(axis=0)
+        if infinite.any():
+            place = int(np.argmax(infinite))
+            finite(A[:, place], names[place], self.name)
+        return A
 
     def texts(self, name: str) -> Array:
         """Return a column as texts, (N,) object, None where missing."""
@@ -175,7 +211,7 @@ class Grid:
         return ""
 
     def _column(self, name: str) -> Array:
-        return np.asarray(self.values[:, self.columns.index(name)])
+        return np.asarray(self.values[:, self._places[name]])
 
 
 def as_frame(table: Any) -> Any:
@@ -187,17 +223,16 @@ def as_frame(table: Any) -> Any:
     try:
         frame = narwhals.from_native(table, pass_through=True)
     except narwhals.exceptions.DuplicateError:
-        names = [str(name) for name in table.columns]
-        twice = next(name for name in names if names.count(name) > 1)
+        (twice, times) = Counter(str(name) for name in table.columns).most_common(1)[0]
         raise TableError(
-            f"X has {names.count(twice)} columns named {twice!r}: each needs a name of its own"
+            f"X has {times} columns named {twice!r}: each needs a name of its own"
         ) from None
     if isinstance(frame, narwhals.LazyFrame):
         raise TableError("X is a lazy frame, which holds no rows yet: give X.collect()")
     return frame if isinstance(frame, narwhals.DataFrame) else None
 
 
-_NUMBERS = (bool, int, float, np.bool_, np.number)
+_NUMBERS = (bool, int, float, np.bool_, np.integer, np.floating, decimal.Decimal)
 _VALUES = (*_NUMBERS, str)
 
 
