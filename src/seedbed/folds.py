@@ -6,7 +6,7 @@ import numpy as np
 
 from seedbed.arrays import Array, Indices
 
-_MOST = 100_000
+_MOST = 5_000
 """Rows that weights are turned into, at most; or four for each different row."""
 
 

@@ -324,7 +324,7 @@ def test_weights_become_rows():
     found = sorted(zip(x.ravel(), t, w, strict=True))
     assert found == [(1, 0, 0.75), (2, 1, third), (2, 1, third), (2, 1, third), (3, 1, 1)]
     x, _, w = sb.folds.counted(X, T, np.array([1e12, 1e12, 1e12, 1.7e12]))
-    assert 100_000 <= len(x) <= 100_003
+    assert 5000 <= len(x) <= 5003
     assert w.sum() == pytest.approx(4.7e12)
 
 
