@@ -339,20 +339,22 @@ def test_the_unit_of_the_weights_says_nothing(scale):
     assert weighted.score(X, y) == pytest.approx(plain.score(X, y), abs=0.1)
 
 
-def test_class_weights_are_row_weights():
-    X, y = load_iris(return_X_y=True)
-    X, y = X[40:], y[40:]
-    by_hand = np.where(y == 0, 3.0, 1.0)
-    a = NetworkClassifier(**SMALL, class_weight={0: 3, 1: 1, 2: 1}).fit(X, y)
-    b = NetworkClassifier(**SMALL).fit(X, y, sample_weight=by_hand)
-    np.testing.assert_array_equal(a.population_.theta, b.population_.theta)
+def test_class_weights_weigh_the_loss():
+    X, y = load_breast_cancer(return_X_y=True)
+    skewed = NetworkClassifier(**SMALL, class_weight={0: 1, 1: 0.25})
+    skewed.fit(X, y, validation_data=(X, y))
+    p = skewed.predict_proba(X)[np.arange(len(y)), y]
+    expected = np.average(-np.log(p), weights=np.where(y == 0, 1, 0.25))
+    best = skewed.validation_curve_[skewed.best_iteration_ - 1]
+    assert best == pytest.approx(expected, rel=1e-4)
+    plain = NetworkClassifier(**SMALL).fit(X, y, validation_data=(X, y))
+    assert skewed.predict_proba(X)[:, 0].mean() > plain.predict_proba(X)[:, 0].mean()
     weights = 1.0 + np.arange(len(y)) % 3
     balanced = NetworkClassifier(**SMALL, class_weight="balanced")
     balanced.fit(X, y, sample_weight=weights)
-    counts = np.bincount(y, weights)
-    each = weights * weights.sum() / (3 * counts[y])
-    c = NetworkClassifier(**SMALL).fit(X, y, sample_weight=each)
-    np.testing.assert_array_equal(balanced.population_.theta, c.population_.theta)
+    by_class = dict(enumerate(weights.sum() / (2 * np.bincount(y, weights))))
+    told = NetworkClassifier(**SMALL, class_weight=by_class).fit(X, y, sample_weight=weights)
+    np.testing.assert_allclose(told.population_.theta, balanced.population_.theta, atol=1e-5)
 
 
 def test_rows_of_weight_0_are_not_there():

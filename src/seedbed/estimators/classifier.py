@@ -216,13 +216,13 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             )
         return np.asarray(code)
 
-    def _weighed(self, t: Array, w: Array | None, use: Use) -> Array | None:
+    def _weighed(self, t: Array, w: Array | None, anew: bool) -> Array | None:
         """Return the row weights times the classes', which the rows trained on decide."""
         if self.class_weight is None:
             return w
         if t.ndim > 1:
             raise SettingError("class_weight is for classes, and y holds labels: leave it out")
-        if use != "validation":
+        if anew:
             self._class_weights = self._weights_of_classes(t, w)
         each = self._class_weights[t]
         return each if w is None else each * w

@@ -69,6 +69,7 @@ class NetworkEstimator(BaseEstimator):
         seeds = random.randint(2**31 - 1, size=checked_count("members", self.members))
         t = self.encoding_.target.to_train_on(t)
         x, t, w = folds.counted(x, t, w)
+        w = self._weighed(t, w, anew=True)
         classes = t if self.encoding_.target.classes else None
         share = checked_number(
             "validation_fraction", self.validation_fraction, 0, 1, open_low=True, open_high=True
@@ -79,6 +80,7 @@ class NetworkEstimator(BaseEstimator):
                 raise SettingError("validation_data must be (X, y) or (X, y, weights)")
             Xv, yv, wv = (*validation_data, None)[:3]
             x_held, t_held, w_held = self._given(Xv, yv, wv, "validation")
+            w_held = self._weighed(t_held, w_held, anew=False)
             validation = (x_held, self.encoding_.target.to_train_on(t_held), w_held)
         elif self.early_stopping:
             apart = folds.held_out(random, len(seeds), share, len(x), classes)
@@ -104,6 +106,7 @@ class NetworkEstimator(BaseEstimator):
         first = not hasattr(self, "population_")
         use: Use = "first" if first else "part"
         x, t, w = self._given(X, y, sample_weight, use, classes)
+        w = self._weighed(t, w, anew=True)
         recipe = replace(self._recipe(len(x), watches=False), epochs=1, schedule=schedules.constant)
         if first:
             random = check_random_state(self.random_state)
@@ -167,9 +170,6 @@ class NetworkEstimator(BaseEstimator):
             self._set_out(y, names, classes)
         self._check_use(y, use, classes)
         t = self._encoded(y)
-        w = self._weighed(t, w, use)
-        if w is not None:
-            counts, t, w = counts[w > 0], t[w > 0], w[w > 0]
         if use == "first":
             if len(t) < 2:
                 raise DataError(
@@ -381,8 +381,8 @@ class NetworkEstimator(BaseEstimator):
         """Refuse targets that are not like those that were first set out."""
         raise NotImplementedError
 
-    def _weighed(self, t: Array, w: Array | None, use: Use) -> Array | None:
-        """Return the row weights, (N,), with those of the classes."""
+    def _weighed(self, t: Array, w: Array | None, anew: bool) -> Array | None:
+        """Return the row weights, (N,), with those of the classes, which are found ``anew``."""
         return w
 
     def _scaled(self, t: Array, w: Array | None) -> Target:
