@@ -4,6 +4,8 @@ One call trains a network from many seeds at once, so that every result comes wi
 a better method can be told from a luckier seed.
 """
 
+import typing as _typing
+
 from seedbed import metrics, xor
 from seedbed.comparing.compare import compare
 from seedbed.comparing.comparison import Comparison, judge
@@ -72,6 +74,9 @@ from seedbed.progress import Progress
 from seedbed.recipe import Recipe
 from seedbed.training import train
 
+if _typing.TYPE_CHECKING:
+    from seedbed.checking.check import GradientReport, check_gradient
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -85,6 +90,7 @@ __all__ = [
     "DivergenceWarning",
     "FileError",
     "FormulaError",
+    "GradientReport",
     "History",
     "Initializer",
     "InterruptWarning",
@@ -109,6 +115,7 @@ __all__ = [
     "Verdict",
     "absolute_error",
     "binary_cross_entropy",
+    "check_gradient",
     "compare",
     "constant",
     "cosine",
@@ -147,3 +154,13 @@ __all__ = [
     "xor",
     "zeros",
 ]
+
+
+def __getattr__(name: str) -> _typing.Any:
+    """Load what most programs do without when it is first asked for."""
+    if name in ("GradientReport", "check_gradient"):
+        from seedbed.checking import check
+
+        globals()[name] = getattr(check, name)
+        return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

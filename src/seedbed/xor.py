@@ -6,6 +6,8 @@ of NumPy in which a 3-4-1 sigmoid network learns XOR.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -66,23 +68,45 @@ def as_published(epochs: int, nudge: float = 0.0) -> Array:
        only because there are four of each;
     3. the output bias moves by the mean over the rows where the weights move by the sum.
     """
-    X, Y = data()
-    X, Y = X.astype(np.int64), Y.astype(np.int64)  # as published: whole numbers
-    draw = np.random.RandomState(1).randn  # the legacy stream of np.random.seed(1)
-    W1, W2, b1, b2 = draw(3, 4), draw(4, 1), draw(4), draw(1)
-    W1[0, 0] += nudge
+    X, Y = (each.astype(np.int64) for each in data())  # as published: whole numbers
+    theta = published_start()
+    theta["W1"][0, 0] += nudge
     errors = np.empty(epochs)
     for epoch in range(epochs):
-        a1 = _sigmoid(np.dot(X, W1) + b1)
-        a2 = _sigmoid(np.dot(a1, W2) + b2)
+        a2, gradient = _published_pass(theta, X, Y)
         errors[epoch] = np.mean(np.abs(Y - a2))
-        d2 = (a2 - Y) * _sigmoid_slope(a2)
-        d1 = d2.dot(W2.T) * _sigmoid_slope(a1)
-        W2 -= a1.T.dot(d2)
-        W1 -= X.T.dot(d1)
-        b2 -= np.mean(d2)
-        b1 -= np.mean(d1, axis=1)
+        for name, slope in gradient.items():
+            theta[name] -= slope
     return errors
+
+
+def published_start() -> dict[str, Array]:
+    """Return the parameters that the tutorial draws: W1 (3, 4), W2 (4, 1), b1 (4,), b2 (1,)."""
+    draw = np.random.RandomState(1).randn  # the legacy stream of np.random.seed(1)
+    return {"W1": draw(3, 4), "W2": draw(4, 1), "b1": draw(4), "b2": draw(1)}
+
+
+def published_gradient(theta: dict[str, Array]) -> tuple[Any, dict[str, Array]]:
+    """Return the loss ½ Σ (y - t)² that the tutorial descends on, and the gradient it takes for
+    its derivative, which is wrong in three places (see ``as_published``).
+    """
+    X, Y = data()
+    a2, gradient = _published_pass(theta, X, Y)
+    return 0.5 * ((a2 - Y) ** 2).sum(), gradient
+
+
+def _published_pass(theta: dict[str, Array], X: Array, Y: Array) -> tuple[Array, dict[str, Array]]:
+    """Return the outputs (4, 1) and what the tutorial takes off each parameter."""
+    a1 = _sigmoid(np.dot(X, theta["W1"]) + theta["b1"])
+    a2 = _sigmoid(np.dot(a1, theta["W2"]) + theta["b2"])
+    d2 = (a2 - Y) * _sigmoid_slope(a2)
+    d1 = d2.dot(theta["W2"].T) * _sigmoid_slope(a1)
+    return a2, {
+        "W2": a1.T.dot(d2),
+        "W1": X.T.dot(d1),
+        "b2": np.mean(d2),
+        "b1": np.mean(d1, axis=1),
+    }
 
 
 def _sigmoid(z: Array) -> Array:

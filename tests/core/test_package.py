@@ -53,6 +53,7 @@ def test_public_names_are_listed_sorted_and_there():
     modules = {"arrays", "data", "engines", "errors", "formulas", "network", "population"}
     modules |= {"progress", "recipe", "streams", "training", "files", "tables", "cli"}
     modules |= {"comparing", "plots", "stopping", "estimators", "diagnosis", "folds"}
+    modules |= {"checking"}
     visible = {name for name in vars(sb) if not name.startswith("_")} - modules
     assert visible == set(sb.__all__)
 
@@ -65,8 +66,8 @@ def test_every_public_name_has_words_of_its_own():
 
 
 EXAMPLES = [
-    "comparing.compare", "comparing.comparison", "comparing.search", "metrics", "network",
-    "training",
+    "checking.check", "comparing.compare", "comparing.comparison", "comparing.search", "metrics",
+    "network", "training",
 ]  # fmt: skip
 
 

@@ -1,0 +1,186 @@
+"""Anyone's loss and gradient, called with NumPy's arrays, and its derivative by differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from seedbed.arrays import Array, one_line
+from seedbed.errors import DataError, SettingError
+
+_COMPLEX_STEP = 1e-30
+"""So small that a complex step has no truncation error: it takes no difference of near numbers."""
+
+
+class Function:
+    """f(theta) -> (loss, gradient), whatever kind of arrays it takes: NumPy's, PyTorch's, JAX's.
+
+    names   of the blocks of parameters: a dict's keys, or theta[0], theta[1], … of a sequence
+    theta   the blocks as float64 arrays
+    eps     the rounding error of the numbers that f computes with
+
+    Raises: SettingError or DataError for a theta, or an answer of f's, that cannot be meant.
+    """
+
+    def __init__(self, f: Callable[..., Any], theta: Any) -> None:
+        if not callable(f):
+            raise SettingError(f"f must be a function of theta, not {one_line(f)}")
+        self.f, self.given = f, theta
+        if isinstance(theta, Mapping):
+            self.names, blocks = [str(name) for name in theta], list(theta.values())
+        elif isinstance(theta, list | tuple):
+            self.names, blocks = [f"theta[{i}]" for i in range(len(theta))], list(theta)
+        else:
+            self.names, blocks = ["theta"], [theta]
+        if not blocks:
+            raise DataError("theta is empty: give the arrays that f takes")
+        self.blocks = blocks
+        self.theta = [_numbers(block, name) for block, name in zip(blocks, self.names, strict=True)]
+        kinds = {np.asarray(_plain(block)).dtype for block in blocks}
+        self.eps = max(
+            float(np.finfo(kind).eps) if kind.kind == "f" else float(np.finfo(float).eps)
+            for kind in kinds
+        )
+        self.is_numpy = all(isinstance(block, np.ndarray) for block in blocks)
+
+    def __call__(self, theta: Sequence[Array]) -> tuple[Any, list[Array]]:
+        """Return the loss, a number, and the gradient's blocks, each of the shape f gave it."""
+        made = [_like(block, values) for block, values in zip(self.blocks, theta, strict=True)]
+        if isinstance(self.given, Mapping):
+            answer = self.f(dict(zip(self.given, made, strict=True)))
+        elif isinstance(self.given, list | tuple):
+            answer = self.f(type(self.given)(made))
+        else:
+            answer = self.f(made[0])
+        if not isinstance(answer, list | tuple) or len(answer) != 2:
+            raise DataError(f"f must return (loss, gradient), not {one_line(answer)}")
+        loss = np.asarray(_plain(answer[0]))
+        if loss.size != 1 or loss.dtype.kind not in "fiuc":
+            raise DataError(f"f's loss must be one number, not {one_line(answer[0])}")
+        return loss.reshape(()).item(), self._gradient(answer[1])
+
+    def _gradient(self, given: Any) -> list[Array]:
+        if isinstance(self.given, Mapping):
+            if not isinstance(given, Mapping) or set(given) != set(self.given):
+                names = list(given) if isinstance(given, Mapping) else given
+                raise DataError(
+                    f"f's gradient must be a dict with theta's keys, {one_line(self.names)}, not "
+                    f"{one_line(names)}"
+                )
+            blocks = [given[name] for name in self.given]
+        elif isinstance(self.given, list | tuple):
+            if not isinstance(given, list | tuple) or len(given) != len(self.names):
+                raise DataError(
+                    f"f's gradient must be a sequence of {len(self.names)} arrays, like theta, not "
+                    f"{one_line(given)}"
+                )
+            blocks = list(given)
+        else:
+            blocks = [given]
+        return [np.array(_plain(block)) for block in blocks]
+
+    def loss(self, theta: Sequence[Array]) -> Any:
+        """Return the loss alone."""
+        return self(theta)[0]
+
+
+def _plain(value: Any) -> Any:
+    """Return the value as something that NumPy takes: without PyTorch's gradient and device."""
+    return value.detach().cpu().numpy() if hasattr(value, "detach") else value
+
+
+def _numbers(block: Any, name: str) -> Array:
+    try:
+        array = np.asarray(_plain(block))
+    except (TypeError, ValueError):
+        array = np.empty(0, dtype=object)
+    if array.dtype.kind not in "fiu" or array.size == 0:
+        raise DataError(f"{name} must be an array of numbers, not {one_line(block)}")
+    if not np.isfinite(array).all():
+        raise DataError(f"{name} holds numbers that are not finite: check at another point")
+    return array.astype(np.float64)
+
+
+def _like(block: Any, values: Array) -> Any:
+    """Return the values as an array of the block's kind and dtype; complex ones stay complex."""
+    library = type(block).__module__.split(".")[0]
+    if library == "torch":
+        import torch  # here already, as the block is one of its own
+
+        made = torch.tensor(values, dtype=block.dtype, device=block.device)
+        return made.requires_grad_(block.requires_grad)
+    if library in ("jax", "jaxlib"):
+        import jax.numpy as jnp
+
+        return jnp.asarray(values, dtype=block.dtype)
+    array = np.asarray(block)
+    real = array.dtype if array.dtype.kind == "f" else np.dtype(np.float64)
+    made = values.astype(np.result_type(real, np.complex64) if values.dtype.kind == "c" else real)
+    return float(made) if isinstance(block, float | int) else made
+
+
+def slope(function: Function, most: int) -> tuple[list[Array], list[Array], str]:
+    """Return the loss's derivative by each block, how far off it may be, and how it was found.
+
+    By complex steps where they work (as they do for analytic functions of NumPy's), and by central
+    differences elsewhere. At a kink, such as relu's, the derivative may be anything between the
+    slopes of either side. Where a block has more than ``most`` parameters, it is looked at in so
+    many places, spread evenly, and NaN elsewhere.
+
+    Sources: Squire, Trapp 1998 (complex steps); central differences of h = ε^(1/3) and h/2, whose
+    difference says how far they may be off.
+    """
+    theta = [block.copy() for block in function.theta]
+    centre = float(np.real(function.loss(theta)))
+    slopes = [np.full(block.shape, np.nan) for block in theta]
+    errors = [np.full(block.shape, np.nan) for block in theta]
+    analytic = function.is_numpy and function.eps < 1e-10
+    for number, block in enumerate(theta):
+        places = np.unique(np.linspace(0, block.size - 1, min(most, block.size)).astype(np.intp))
+        for place in places:
+            index = np.unravel_index(place, block.shape)
+            value, error, is_smooth = _central(function, theta, number, index, centre)
+            if analytic:
+                exact = _complex(function, theta, number, index)
+                if exact is None:
+                    analytic = False
+                elif is_smooth and abs(exact - value) <= 10 * error + 1e-6 * abs(value):
+                    value, error = exact, 1e-10 * abs(exact) + 1e-14 * max(1.0, abs(centre))
+            slopes[number][index], errors[number][index] = value, error
+    return slopes, errors, "complex steps" if analytic else "central differences"
+
+
+def _central(
+    function: Function, theta: list[Array], number: int, index: Any, centre: float
+) -> tuple[float, float, bool]:
+    """Return the derivative by one parameter, about how far off it is, and whether it is smooth."""
+    here = theta[number][index]
+    width = function.eps ** (1 / 3) * max(1.0, abs(here))
+    slopes, gaps = [], []
+    for h in (width, width / 2):
+        ends = []
+        for value in (here + h, here - h):
+            theta[number][index] = value
+            ends.append(float(np.real(function.loss(theta))))
+        slopes.append((ends[0] - ends[1]) / (2 * h))
+        gaps.append(abs(ends[0] - 2 * centre + ends[1]) / h)  # between the slopes of either side
+    theta[number][index] = here
+    wide, narrow = slopes
+    rounding = function.eps * max(abs(centre), 1e-300) / width
+    if gaps[1] > 0.75 * gaps[0] and gaps[1] > 100 * rounding:  # a smooth one's halves with h
+        return narrow, gaps[1], False
+    return (4 * narrow - wide) / 3, abs(narrow - wide) + 4 * rounding, True
+
+
+def _complex(function: Function, theta: list[Array], number: int, index: Any) -> float | None:
+    """Return the derivative by a complex step; None where f does not take complex numbers."""
+    moved = [block.astype(np.complex128) if i == number else block for i, block in enumerate(theta)]
+    moved[number][index] += 1j * _COMPLEX_STEP
+    try:
+        with np.errstate(all="ignore"):
+            loss = function.loss(moved)
+    except Exception:  # whatever f raises when it meets complex numbers
+        return None
+    return loss.imag / _COMPLEX_STEP if isinstance(loss, complex) else None

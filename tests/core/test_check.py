@@ -1,0 +1,159 @@
+"""check_gradient: mistakes planted in backward passes written by hand, and no false alarms."""
+
+import numpy as np
+import pytest
+from planted import KINDS, NETWORKS, can_be_planted, planted
+
+import seedbed as sb
+from seedbed.formulas import activations, losses
+
+PLANTED = [(n, fault) for n in NETWORKS for fault in KINDS if can_be_planted(n, fault)]
+
+
+@pytest.mark.parametrize(("network", "fault"), PLANTED)
+def test_a_planted_mistake_is_found_and_named(network, fault):
+    f, theta, X, Y, masks = planted(network, fault)
+    report = sb.check_gradient(f, theta, X, Y, masks=masks)
+    assert not report.agrees
+    assert [mistake.kind.split(": ")[0] for mistake in report.mistakes] == [
+        KINDS[fault].split(": ")[0]
+    ]
+    assert report.mistakes[0].kind.startswith(KINDS[fault])
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("with_data", [True, False])
+def test_what_is_right_is_let_alone(network, with_data):
+    f, theta, X, Y, _ = planted(network, "nothing")
+    report = sb.check_gradient(f, theta, *((X, Y) if with_data else ()))
+    assert report.agrees
+    assert report.mistakes == ()
+    assert report.method == "complex steps"
+    assert max(block.error for block in report.blocks) < 1e-10
+
+
+def _units():
+    for unit in activations.BY_NAME.values():
+        yield unit if isinstance(unit, sb.Activation) else unit()
+
+
+def _losses():
+    for name, unit in losses.BY_NAME.items():
+        if isinstance(unit, sb.Loss):
+            yield unit
+        else:
+            yield unit(0.3) if name == "quantile" else unit()
+
+
+@pytest.mark.parametrize("loss", list(_losses()), ids=lambda loss: loss.name)
+def test_recipes_of_every_activation_are_right(loss):
+    random = np.random.default_rng(0)
+    for number, unit in enumerate(_units()):
+        outputs = 3 if loss.targets == "classes" else 1 + number % 3
+        layers = [sb.Dense(1 + (number + k) % 5, unit) for k in range(number % 3)]
+        network = sb.Network(2, [*layers, sb.Dense(outputs)])
+        X = 3 * random.normal(size=(7, 2))
+        Y = {
+            "number": random.normal(size=(7, outputs)),
+            "count": random.poisson(3, (7, outputs)),
+            "probability": random.integers(0, 2, (7, outputs)),
+            "classes": random.integers(0, 3, 7),
+        }[loss.targets]
+        recipe = sb.Recipe(network=network, loss=loss, l2=0.1)
+        report = sb.check_gradient(recipe, None, X, Y, seed=number)
+        assert report.agrees, report
+
+
+def test_the_tutorial_as_published_has_its_three_faults():
+    report = sb.check_gradient(sb.xor.published_gradient, sb.xor.published_start(), *sb.xor.data())
+    found = {mistake.kind: mistake for mistake in report.mistakes}
+    assert set(found) == {"slope of the activation", "bias: wrong axis", "bias: mean for sum"}
+    assert "at the output and hidden layer 1" in found["slope of the activation"].message
+    assert found["bias: wrong axis"].blocks == ("b1",)
+    assert found["bias: mean for sum"].blocks == ("b2",)
+    right = sb.check_gradient(sb.xor.recipe(), None, *sb.xor.data())
+    assert right.agrees
+
+
+def test_theta_may_be_an_array_a_list_or_of_float32():
+    A = np.random.default_rng(0).normal(size=(6, 3))
+
+    def whole(w):
+        return float((A @ w) @ (A @ w)), 2 * A.T @ (A @ w)
+
+    def listed(blocks):
+        value, slope = whole(np.concatenate([np.atleast_1d(block) for block in blocks]))
+        return value, [slope[:2], slope[2:]]
+
+    w = np.array([0.5, -1.0, 2.0])
+    report = sb.check_gradient(whole, w)
+    assert report.agrees
+    assert report.method == "central differences"  # float() takes no complex number
+    assert sb.check_gradient(listed, [w[:2], w[2:]]).agrees
+    assert sb.check_gradient(whole, w.astype(np.float32)).agrees
+    wrong = sb.check_gradient(lambda w: (whole(w)[0], 1.02 * whole(w)[1]), w.astype(np.float32))
+    assert [mistake.kind for mistake in wrong.mistakes] == ["factor"]
+
+
+def test_a_report_says_where_and_how_much():
+    def f(theta):
+        slope = 2 * theta["w"].copy()
+        slope[1, 2] += 0.5
+        return (theta["w"] ** 2).sum(), {"w": slope}
+
+    w = np.arange(1.0, 7.0).reshape(2, 3)
+    report = sb.check_gradient(f, {"w": w})
+    (block,) = report.blocks
+    assert (block.name, block.shape, block.index, block.agrees) == ("w", (2, 3), (1, 2), False)
+    assert block.given == pytest.approx(12.5)
+    assert block.expected == pytest.approx(12)
+    assert block.error == pytest.approx(0.5 / 12.5)
+    assert report.loss == (w**2).sum()
+    assert "w  " in str(report)
+    assert "at [1, 2] it is 12.5 and should be 12" in str(report)
+    told = report.to_dict()
+    assert told["agrees"] is False
+    assert told["blocks"][0]["index"] == [1, 2]
+    assert told["mistakes"][0]["kind"] == "unknown"
+
+
+def test_large_blocks_are_looked_at_in_places():
+    calls = []
+
+    def f(w):
+        calls.append(1)
+        return (w**2).sum(), 2 * w
+
+    assert sb.check_gradient(f, np.ones(3000), most=50).agrees
+    assert len(calls) < 50 * 5 + 20
+
+
+@pytest.mark.parametrize(
+    ("f", "theta", "words"),
+    [
+        (3, np.ones(2), "f must be a function of theta, not 3"),
+        (lambda w: w, np.ones(2), r"f must return \(loss, gradient\), not array"),
+        (lambda w: (w, w), np.ones(2), "f's loss must be one number"),
+        (lambda w: (1.0, {}), {"a": np.ones(2)}, "f's gradient must be a dict with theta's keys"),
+        (lambda w: (1.0, [w]), [np.ones(2)] * 2, "a sequence of 2 arrays, like theta"),
+        (lambda w: (1.0, w), np.array(["a"]), "theta must be an array of numbers"),
+        (lambda w: (1.0, w), np.array([np.nan]), "theta holds numbers that are not finite"),
+        (lambda w: (1.0, w), [], "theta is empty"),
+        (lambda w: (1.0, w), None, "theta is missing"),
+    ],
+)
+def test_what_cannot_be_checked_is_refused(f, theta, words):
+    with pytest.raises(sb.SeedbedError, match=words):
+        sb.check_gradient(f, theta)
+
+
+def test_a_loss_that_is_drawn_anew_is_refused():
+    random = np.random.default_rng(0)
+    with pytest.raises(sb.DataError, match="another loss each time at the same theta"):
+        sb.check_gradient(lambda w: (random.random() + (w**2).sum(), 2 * w), np.ones(2))
+    with pytest.raises(sb.SettingError, match="give X and Y both"):
+        sb.check_gradient(lambda w: ((w**2).sum(), 2 * w), np.ones(2), np.ones((2, 1)))
+    with pytest.raises(sb.ShapeError, match=r"\(N, I\) and \(N, O\) are needed"):
+        sb.check_gradient(lambda w: ((w**2).sum(), 2 * w), np.ones(2), np.ones(2), np.ones(2))
+    with pytest.raises(sb.SettingError, match="a recipe is checked on data"):
+        sb.check_gradient(sb.xor.recipe())

@@ -1,0 +1,102 @@
+"""``seedbed check``: what it prints, its exit status, and what it refuses."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+import seedbed as sb
+from seedbed import files
+from seedbed.cli import main
+
+
+@pytest.fixture
+def run(capsys):
+    def of(*words):
+        try:
+            status = main([str(word) for word in words])
+        except SystemExit as stopped:
+            status = stopped.code
+        return status, *capsys.readouterr()
+
+    return of
+
+
+@pytest.fixture
+def csv(tmp_path):
+    random = np.random.default_rng(0)
+    x = random.normal(size=80)
+    pl.DataFrame(
+        {"x": x, "c": random.choice(["u", "v", "w"], 80), "y": np.where(x > 0, "yes", "no"),
+         "size": 3 * x + 1}
+    ).write_csv(tmp_path / "t.csv")  # fmt: skip
+    return tmp_path / "t.csv"
+
+
+def test_the_tutorial_as_published_has_three_faults(run):
+    status, out, err = run("check", "--as-published")
+    assert (status, err) == (1, "")
+    assert "W1, W2, b1, b2: σ′ is applied to the activation" in out
+    assert "b1: the bias's gradient is taken over the units (axis 1)" in out
+    assert "b2: the bias's gradient is a mean over the rows" in out
+    assert out.endswith("3 mistakes named\n")
+    status, out, _ = run("check", "--as-published", "--json")
+    told = json.loads(out)
+    assert status == 1
+    assert [mistake["blocks"] for mistake in told["mistakes"]] == [
+        ["W1", "W2", "b1", "b2"], ["b1"], ["b2"]
+    ]  # fmt: skip
+    assert not told["agrees"]
+
+
+@pytest.mark.parametrize("target", ["y", "size"])
+def test_a_recipe_on_a_table_is_right(run, csv, target):
+    status, out, err = run(
+        "check", csv, "--target", target, "--hidden", "5,4", "--activation", "tanh", "--rows", 30
+    )
+    assert (status, err) == (0, "")
+    assert "network's gradient on 30 rows of" in out
+    assert out.count("agrees") == 6
+    assert out.endswith("the gradient is the loss's derivative\n")
+
+
+def test_a_model_file_is_checked_at_its_own_parameters(run, csv, tmp_path):
+    model = tmp_path / "m.safetensors"
+    words = ("--hidden", "4", "--epochs", 5, "--members", 2, "--out", model)
+    assert run("train", csv, "--target", "size", *words)[0] == 0
+    status, out, _ = run("check", csv, "--model", model, "--json")
+    told = json.loads(out)
+    assert (status, told["agrees"]) == (0, True)
+    population, _ = files.load(model)
+    assert [block["shape"] for block in told["blocks"]] == [
+        list(view.shape[1:])
+        for layer in population.network.views(population.theta)
+        for view in layer
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "give a table's FILE with --target or --model, or --as-published"),
+        (["{csv}", "--as-published"], "leave FILE out"),
+        (["{csv}"], "--target is missing: name the column to predict, or give --model"),
+        (["{csv}", "--target", "yy"], "has no target column 'yy'; did you mean 'y'"),
+        (["{csv}", "--model", "nothing.safetensors"], "cannot read nothing.safetensors"),
+        (["{csv}", "--target", "y", "--rows", "0"], "expected a whole number of at least 1"),
+    ],
+)
+def test_bad_input_is_one_line(run, csv, words, message):
+    status, out, err = run("check", *(word.format(csv=csv) for word in words))
+    assert (status, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_a_population_without_a_table_is_refused(run, csv, tmp_path):
+    X, Y = sb.xor.data()
+    sb.xor.recipe(epochs=2).train(X, Y).save(tmp_path / "xor.safetensors")
+    status, _, err = run("check", csv, "--model", tmp_path / "xor.safetensors")
+    assert status == 2
+    assert "holds no table encoding" in err
