@@ -4,6 +4,7 @@ One call trains a network from many seeds at once, so that every result comes wi
 a better method can be told from a luckier seed.
 """
 
+import importlib as _importlib
 import typing as _typing
 
 from seedbed import metrics, xor
@@ -76,6 +77,7 @@ from seedbed.training import train
 
 if _typing.TYPE_CHECKING:
     from seedbed.checking.check import GradientReport, check_gradient
+    from seedbed.explaining import Explanation, explain
 
 __version__ = "0.1.0"
 
@@ -88,6 +90,7 @@ __all__ = [
     "DataError",
     "Dense",
     "DivergenceWarning",
+    "Explanation",
     "FileError",
     "FormulaError",
     "GradientReport",
@@ -122,6 +125,7 @@ __all__ = [
     "coslog4",
     "cross_entropy",
     "elu",
+    "explain",
     "gelu",
     "glorot",
     "he",
@@ -156,11 +160,17 @@ __all__ = [
 ]
 
 
+_LATE = {
+    "Explanation": "seedbed.explaining",
+    "GradientReport": "seedbed.checking.check",
+    "check_gradient": "seedbed.checking.check",
+    "explain": "seedbed.explaining",
+}
+
+
 def __getattr__(name: str) -> _typing.Any:
     """Load what most programs do without when it is first asked for."""
-    if name in ("GradientReport", "check_gradient"):
-        from seedbed.checking import check
-
-        globals()[name] = getattr(check, name)
-        return globals()[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = getattr(_importlib.import_module(_LATE[name]), name)
+    return globals()[name]

@@ -100,3 +100,34 @@ def test_a_population_without_a_table_is_refused(run, csv, tmp_path):
     status, _, err = run("check", csv, "--model", tmp_path / "xor.safetensors")
     assert status == 2
     assert "holds no table encoding" in err
+
+
+def test_explain_shows_the_tutorials_step(run):
+    status, out, err = run("explain")
+    assert (status, err) == (0, "")
+    X, Y = sb.xor.data()
+    population = sb.xor.recipe(epochs=1).train(X, Y, seeds=[1])
+    assert out == f"{sb.explain(population, X, Y)}\n"
+    told = json.loads(run("explain", "--json")[1])
+    assert [number["symbol"] for number in told["numbers"]][:4] == ["x", "t", "W1", "b1"]
+    assert told["numbers"][2]["shape"] == [3, 4]
+    assert run("explain", "--format", "markdown")[1].startswith("# One step of seed 1")
+    assert run("explain", "--format", "html", "--row", 1)[1].startswith("<h3>One step of seed 1")
+
+
+def test_explain_shows_a_model_files_step(run, csv, tmp_path):
+    model = tmp_path / "m.safetensors"
+    words = ("--hidden", "4", "--epochs", 5, "--members", 2, "--out", model)
+    assert run("train", csv, "--target", "size", *words)[0] == 0
+    status, out, _ = run("explain", model, csv, "--member", 1, "--row", 9)
+    assert status == 0
+    assert "One step of seed 1" in out
+    assert "on row 9" in out
+    for given, message in (
+        ([model], "give the table's FILE too"),
+        ([model, csv, "--member", 2], "member 2: there are 2, from 0 to 1"),
+        ([model, csv, "--row", 80], "row 80: there are 80, from 0 to 79"),
+    ):
+        status, out, err = run("explain", *given)
+        assert (status, out) == (2, "")
+        assert message in err

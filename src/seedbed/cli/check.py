@@ -16,6 +16,7 @@ from seedbed.checking.check import GradientReport, check_gradient
 from seedbed.cli.options import add_recipe, recipe_of, whole
 from seedbed.cli.show import print_json
 from seedbed.errors import FileError, SettingError
+from seedbed.population import Population
 from seedbed.recipe import Recipe
 from seedbed.tables.encoding import Encoding, Task, checked_encoding, find_target, fit
 from seedbed.tables.reading import Table, read
@@ -80,20 +81,30 @@ def _of_table(options: Namespace) -> tuple[str, GradientReport]:
         encoding, _ = fit(table, known, target, options.drop)
         recipe = recipe_of(vars(options), encoding, len(known))
         what, theta = f"a {recipe.network} network's gradient", None
+        X, Y = _rows(table, encoding, options.rows)
     else:
         population, words = files.load(options.model)
-        if words is None:
-            raise FileError(f"{options.model} holds no table encoding: check it in Python")
-        encoding = checked_encoding(words, population, options.model)
         recipe, member = population.recipe, int(np.argmin(population.diverged))
         recipe = recipe.take(np.array([member]), len(population))
         what = f"the gradient of {options.model}, seed {population.seeds[member]}"
         theta = population.theta[member]
-    X, Y = _rows(table, encoding, options.rows)
+        X, Y = model_rows(table, words, population, options.model, options.rows)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         report = check_gradient(_plain(recipe), theta, X, Y, seed=options.seed)
     return f"{what} on {len(X)} rows of {options.file}", report
+
+
+def model_rows(
+    table: Table, words: Any, population: Population, path: Path, most: int
+) -> tuple[Array, Array]:
+    """Return the first rows of a table whose target is known, as a model file's network sees them.
+
+    Raises: FileError for a file without a table's encoding; TableError; SettingError.
+    """
+    if words is None:
+        raise FileError(f"{path} holds no table encoding: load it in Python with seedbed.load")
+    return _rows(table, checked_encoding(words, population, path), most)
 
 
 def _rows(table: Table, encoding: Encoding, most: int) -> tuple[Array, Array]:

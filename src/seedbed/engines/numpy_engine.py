@@ -76,8 +76,11 @@ def backward(
     masks: Sequence[Array],
     dy: Array,
     dlayers: Sequence[Parameters],
+    slopes: list[tuple[Array, Array]] | None = None,
 ) -> None:
     """Write the gradient by every W and b into ``dlayers``, from dy, (P, B, O).
+
+    ``slopes`` is filled with each layer's da and dz (P, B, O), the last one's first, if given.
 
     dz = da · f'(z)                  for each layer, the last one first; da = dy at the last
     dW = aᵀ dz,  db = Σ_rows dz      with a the layer's inputs
@@ -91,6 +94,8 @@ def backward(
         if number < len(masks):
             da = da * masks[number]
         dz = da * network.layers[number].activation.df(z, a)
+        if slopes is not None:
+            slopes.append((da, dz))
         np.matmul(inputs.swapaxes(1, 2), dz, out=dlayers[number].W)
         np.matmul(ones, dz, out=dlayers[number].b)  # Σ over rows, at a matrix product's speed
         if number > 0:
@@ -139,6 +144,24 @@ def dropout_masks(
     return masks
 
 
+class Trace:
+    """What one pass forward and back computed, for whoever wants to see it.
+
+    passes  of the layers, the first one's first
+    y, dy   the outputs and the loss's derivative by them, (P, B, O)
+    slopes  da and dz of the layers, (P, B, O) each, the last one's first
+    bare    (P, D) the gradient of the loss alone, before any penalty's is added
+    """
+
+    passes: list[Pass]
+    y: Array
+    dy: Array
+    bare: Array
+
+    def __init__(self) -> None:
+        self.slopes: list[tuple[Array, Array]] = []
+
+
 class Gradient:
     """The gradient of a block of members: buffers that every step uses again.
 
@@ -159,14 +182,18 @@ class Gradient:
         width = max(1, PIECE // len(theta))
         self.pieces = [slice(start, start + width) for start in range(0, network.size, width)]
 
-    def at(self, batch: Batch, masks: Sequence[Array]) -> Array:
+    def at(self, batch: Batch, masks: Sequence[Array], trace: Trace | None = None) -> Array:
         """Return each member's mean loss on the batch, (P,), and write the gradient into g.
 
-        The gradient is that of loss and penalty together; the loss is without the penalty.
+        The gradient is that of loss and penalty together; the loss is without the penalty. A
+        ``trace`` is filled with what was computed on the way.
         """
         y, passes = forward(self.network, self.layers, batch.x, masks)
         loss, dy = loss_and_slope(self.loss, y, batch.t, batch.share)
-        backward(self.network, self.layers, passes, masks, dy, self.dlayers)
+        slopes = None if trace is None else trace.slopes
+        backward(self.network, self.layers, passes, masks, dy, self.dlayers, slopes)
+        if trace is not None:
+            trace.passes, trace.y, trace.dy, trace.bare = passes, y, dy, self.g.copy()
         if self.penalized:
             l1, l2 = self.numbers.l1, self.numbers.l2
             for piece in self.pieces:
