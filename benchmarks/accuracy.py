@@ -284,7 +284,7 @@ def main():
         "# How good the estimators' defaults are",
         f"{datetime.date.today()}; "
         + described("numpy", "numba", "scikit-learn", "pytabkit", "torch", "pandas"),
-        __doc__.split("\n\n", 2)[2].strip().replace("\n", " "),
+        __doc__.split("\n\n", 3)[3].strip().replace("\n", " "),
         summary(records),
         "## One row predicted",
         "Thirty numbers, one core. Through the estimator; and by population_.predict, of inputs "
