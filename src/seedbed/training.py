@@ -187,7 +187,7 @@ def train_recipe(
     if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
         raise SettingError(f"callbacks must be a list of functions, not {one_line(callbacks)}")
     plan = _planned(
-        recipe, X, Y, seeds, validation, sample_weight, rows, held_out, record_every,
+        recipe, X, Y, seeds, validation, sample_weight, rows, record_every, held_out,
         check_classes=continuation is None,
     )  # fmt: skip
     members = len(plan.seeds)
@@ -251,9 +251,9 @@ def _planned(
     validation: tuple[Any, ...] | None,
     sample_weight: Any,
     rows: Any,
-    held_out_rows: Any,
     record_every: int,
-    check_classes: bool,
+    held_out_rows: Any = None,
+    check_classes: bool = True,
 ) -> Plan:
     network, loss = recipe.network, recipe.loss
     seeds = checked_seeds(seeds)

@@ -156,8 +156,8 @@ def spoil_backward(change):
     """Return a backward pass whose gradient is changed after it was written."""
     sound = numpy_engine.backward
 
-    def spoilt(network, layers, passes, masks, dy, dlayers):
-        sound(network, layers, passes, masks, dy, dlayers)
+    def spoilt(network, layers, passes, masks, dy, dlayers, *kept):
+        sound(network, layers, passes, masks, dy, dlayers, *kept)
         change(dlayers)
 
     return "backward", spoilt
@@ -219,6 +219,6 @@ def test_a_forgotten_mask_is_rejected(monkeypatch):
     assert agrees(recipe, theta, X, Y, seeds=[0, 1])
     sound = numpy_engine.backward
     monkeypatch.setattr(
-        numpy_engine, "backward", lambda n, w, p, masks, dy, dw: sound(n, w, p, [], dy, dw)
+        numpy_engine, "backward", lambda n, w, p, masks, *rest: sound(n, w, p, [], *rest)
     )
     assert not agrees(recipe, theta, X, Y, seeds=[0, 1])

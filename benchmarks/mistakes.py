@@ -1,0 +1,114 @@
+"""Whether check_gradient names mistakes, and keeps quiet: prints mistakes.md, and writes it.
+
+    pip install -e '.[all]' && python benchmarks/mistakes.py
+
+Mistakes planted in backward passes written by hand (tests/core/planted.py), in three networks, with
+parameters and data drawn anew 10 times each; and 500 networks of random shapes and data whose
+gradient is right, of every activation and every loss in turn.
+"""
+
+import datetime
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from machine import described
+
+import seedbed as sb
+from seedbed.formulas import activations, losses
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "core"))
+from planted import KINDS, NETWORKS, can_be_planted, planted
+
+PAGE = Path(__file__).with_name("mistakes.md")
+DRAWS, RIGHT = 10, 500
+
+
+def suite():
+    """Yield a line for each kind: how often it was found, and named, in each network."""
+    found_in_all = named_in_all = tried = 0
+    for fault, kind in KINDS.items():
+        cells = []
+        for network in NETWORKS:
+            if not can_be_planted(network, fault):
+                cells.append("")
+                continue
+            found = named = 0
+            for seed in range(DRAWS):
+                f, theta, X, Y, masks = planted(network, fault, seed)
+                report = sb.check_gradient(f, theta, X, Y, masks=masks)
+                kinds = [mistake.kind for mistake in report.mistakes]
+                found += not report.agrees
+                named += bool(kinds) and all(each.startswith(kind) for each in kinds)
+            cells.append(f"{found}, {named}")
+            found_in_all, named_in_all = found_in_all + found, named_in_all + named
+            tried += DRAWS
+        yield f"| {fault} | {' | '.join(cells)} |"
+    yield (
+        f"\nFound: {found_in_all} of {tried} ({found_in_all / tried:.1%}); given the right name, "
+        f"and no other: {named_in_all} ({named_in_all / tried:.1%})."
+    )
+
+
+def alarms():
+    """Return how many of the right networks are said to be wrong."""
+    units = [u if isinstance(u, sb.Activation) else u() for u in activations.BY_NAME.values()]
+    kinds = [
+        u if isinstance(u, sb.Loss) else u(0.3) if name == "quantile" else u()
+        for name, u in losses.BY_NAME.items()
+    ]
+    random, wrong = np.random.default_rng(0), 0
+    for number in range(RIGHT):
+        loss, unit = kinds[number % len(kinds)], units[number // len(kinds) % len(units)]
+        rows, inputs, outputs = (int(random.integers(1, most)) for most in (10, 7, 5))
+        outputs = max(2, outputs) if loss.targets == "classes" else outputs
+        hidden = [sb.Dense(int(random.integers(1, 8)), unit) for _ in range(random.integers(0, 4))]
+        network = sb.Network(inputs, [*hidden, sb.Dense(outputs)])
+        X = 3 * random.normal(size=(rows, inputs))
+        Y = {
+            "number": random.normal(size=(rows, outputs)),
+            "count": random.poisson(3, (rows, outputs)),
+            "probability": random.integers(0, 2, (rows, outputs)),
+            "classes": random.integers(0, outputs, rows),
+        }[loss.targets]
+        recipe = sb.Recipe(network=network, loss=loss, l2=float(random.choice([0, 0.1])))
+        theta = network.init(number, np.float64)[0]
+
+        def by_differences(given, recipe=recipe, X=X, Y=Y):
+            value, gradient = recipe.value_and_grad(given[None], X, Y)
+            return float(value[0].real), gradient[0].real  # a complex step gets no answer
+
+        if number % 2:
+            wrong += not sb.check_gradient(recipe, theta, X, Y).agrees
+        else:
+            wrong += not sb.check_gradient(by_differences, theta).agrees
+    return wrong
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    began = time.perf_counter()
+    tutorial = sb.check_gradient(
+        sb.xor.published_gradient, sb.xor.published_start(), *sb.xor.data()
+    )
+    took = time.perf_counter() - began
+    page = [
+        "# Whether check_gradient names mistakes, and keeps quiet",
+        f"{datetime.date.today()}; {described('numpy')}",
+        __doc__.split("\n\n", 2)[2].strip().replace("\n", " "),
+        "## Planted mistakes",
+        f"Of {DRAWS} draws each: found, and given the right name and no other.",
+        "\n".join(
+            [f"| planted | {' | '.join(NETWORKS)} |", "|---" * (len(NETWORKS) + 1) + "|", *suite()]
+        ),
+        "## False alarms",
+        f"{alarms()} of {RIGHT} networks whose gradient is right are said to be wrong (half of "
+        "them by complex steps, half by central differences).",
+        "## The tutorial as published",
+        f"Found in {1000 * took:.0f} ms:\n\n"
+        + "\n".join(f"- {mistake}" for mistake in tutorial.mistakes),
+    ]
+    PAGE.write_text("\n\n".join(page) + "\n", encoding="utf-8")
+    print(PAGE.read_text(encoding="utf-8"))
