@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from types import FrameType
 from typing import Any, Literal
 
 import numpy as np
@@ -30,6 +26,7 @@ from seedbed.errors import (
 from seedbed.formulas.losses import Loss
 from seedbed.formulas.optimizers import Adam, Optimizer
 from seedbed.formulas.schedules import Schedule, constant
+from seedbed.interrupts import interruptible
 from seedbed.network import Network
 from seedbed.population import History, Population
 from seedbed.progress import Callback, Meter, Progress
@@ -441,28 +438,3 @@ def _tell(population: Population) -> None:
             InterruptWarning,
             stacklevel=4,
         )
-
-
-@contextmanager
-def interruptible() -> Iterator[Stop]:
-    """Turn the first Ctrl-C into a flag, so that every member ends with a whole epoch.
-
-    A second one is the usual one. Where Ctrl-C is ignored, or cannot be caught, it stays so.
-    """
-    pressed = Stop()
-    in_main = threading.current_thread() is threading.main_thread()
-    usual = signal.getsignal(signal.SIGINT) if in_main else None
-    if usual is None or usual is signal.SIG_IGN:
-        yield pressed
-        return
-
-    def press(number: int, frame: FrameType | None) -> None:
-        if pressed.is_set():
-            (usual if callable(usual) else signal.default_int_handler)(number, frame)
-        pressed.set()
-
-    signal.signal(signal.SIGINT, press)
-    try:
-        yield pressed
-    finally:
-        signal.signal(signal.SIGINT, usual)

@@ -19,8 +19,9 @@ from seedbed import files
 from seedbed.cli import main
 from seedbed.cli.show import histogram, print_json
 from seedbed.cli.train import score
-from seedbed.tables.encoding import STRETCHES, Encoding, split_rows
+from seedbed.tables.encoding import STRETCHES, Encoding
 from seedbed.tables.reading import read
+from seedbed.tables.targets import split_rows
 
 N = 120
 

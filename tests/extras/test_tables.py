@@ -11,16 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import seedbed as sb
-from seedbed.tables.encoding import (
-    STRETCHES,
-    Encoding,
-    NumberColumn,
-    Target,
-    find_target,
-    fit,
-    split_rows,
-)
+from seedbed.tables.encoding import STRETCHES, Encoding, fit
+from seedbed.tables.numbers import NumberColumn
 from seedbed.tables.reading import free_names, read, to_bytes
+from seedbed.tables.targets import Target, find_target, split_rows
 
 
 @pytest.fixture

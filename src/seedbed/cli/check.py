@@ -18,8 +18,9 @@ from seedbed.cli.show import print_json
 from seedbed.errors import FileError, SettingError
 from seedbed.population import Population
 from seedbed.recipe import Recipe
-from seedbed.tables.encoding import Encoding, Task, checked_encoding, find_target, fit
+from seedbed.tables.encoding import Encoding, checked_encoding, fit
 from seedbed.tables.reading import Table, read
+from seedbed.tables.targets import Task, find_target
 
 WRONG = 1
 """The exit status where a gradient is not the loss's derivative."""

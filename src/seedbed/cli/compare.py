@@ -19,8 +19,9 @@ from seedbed.comparing.compare import compare
 from seedbed.comparing.comparison import Comparison
 from seedbed.errors import FileError, SettingError, reason
 from seedbed.metrics import BY_NAME, Metric
-from seedbed.tables.encoding import Encoding, Task, find_target, fit
+from seedbed.tables.encoding import Encoding, fit
 from seedbed.tables.reading import read
+from seedbed.tables.targets import Task, find_target
 
 _MOST = 1000
 _PICTURES = (".png", ".svg", ".pdf")

@@ -16,8 +16,9 @@ from seedbed.cli.options import add_recipe, number, recipe_of, whole
 from seedbed.cli.show import exit_status, percent, print_json, print_table
 from seedbed.errors import FileError
 from seedbed.population import Population
-from seedbed.tables.encoding import Encoding, Task, find_target, fit, split_rows
+from seedbed.tables.encoding import Encoding, fit
 from seedbed.tables.reading import read
+from seedbed.tables.targets import Task, find_target, split_rows
 
 
 def add_to(commands: Any) -> None:

@@ -14,11 +14,11 @@ from seedbed.comparing.comparison import SCOPES, Comparison, checked_rules
 from seedbed.comparing.runs import Runs, Split, checked_methods, checked_metric
 from seedbed.comparing.verdict import Design, Pair, Rules, all_pairs, judge_all
 from seedbed.errors import InterruptWarning, SettingError
+from seedbed.interrupts import interruptible
 from seedbed.metrics import Metric
 from seedbed.progress import Line
 from seedbed.recipe import Recipe
 from seedbed.streams import checked_seeds
-from seedbed.training import interruptible
 
 AT_A_TIME, AT_MOST = 8, 256
 """By how many seeds the form that may be looked at any time goes on, and where it ends."""

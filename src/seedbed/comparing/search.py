@@ -18,10 +18,10 @@ from seedbed.comparing.comparison import Comparison, frame_of
 from seedbed.comparing.runs import Runs, Split, check_tasks, checked_methods, checked_metric
 from seedbed.comparing.statistics import midranks
 from seedbed.errors import InterruptWarning, SettingError
+from seedbed.interrupts import interruptible
 from seedbed.metrics import Metric
 from seedbed.progress import Line
 from seedbed.recipe import Recipe
-from seedbed.training import interruptible
 
 FIRST_SEEDS = 2
 """From how many seeds each setting of a random search is trained at first."""

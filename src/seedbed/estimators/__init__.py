@@ -22,8 +22,8 @@ except ModuleNotFoundError as error:
 
 from seedbed import files
 from seedbed.estimators.classifier import NetworkClassifier
-from seedbed.estimators.network import from_word
 from seedbed.estimators.regressor import NetworkRegressor
+from seedbed.estimators.words import from_word
 from seedbed.tables.encoding import checked_encoding
 
 __all__ = ["NetworkClassifier", "NetworkRegressor", "load"]

@@ -13,12 +13,14 @@ from sklearn.utils.validation import check_array, column_or_1d
 
 from seedbed.arrays import Array, one_line
 from seedbed.errors import DataError, SettingError
-from seedbed.estimators.network import NetworkEstimator, Use, unit
+from seedbed.estimators.network import NetworkEstimator, Use
+from seedbed.estimators.words import unit
 from seedbed.formulas import losses
 from seedbed.formulas.losses import Loss
 from seedbed.population import Population
 from seedbed.tables import sources
-from seedbed.tables.encoding import Encoding, Target
+from seedbed.tables.encoding import Encoding
+from seedbed.tables.targets import Target
 
 
 class NetworkClassifier(ClassifierMixin, NetworkEstimator):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
 from typing import Any, Literal, Self
@@ -15,17 +15,18 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, validate_data
 
 from seedbed import diagnosis, files, folds
-from seedbed.arrays import Array, checked_count, checked_number, one_line
+from seedbed.arrays import Array, checked_count, checked_number
 from seedbed.engines import choice
-from seedbed.errors import DataError, FileError, SeedbedWarning, SettingError
-from seedbed.formulas import activations, losses, optimizers, schedules
+from seedbed.errors import DataError, SeedbedWarning, SettingError
+from seedbed.estimators.words import to_word, unit
+from seedbed.formulas import activations, optimizers, schedules
 from seedbed.formulas.losses import Loss
-from seedbed.formulas.named import Named, by_name_of, called, described, is_own
 from seedbed.network import Dense, Network
 from seedbed.population import Population
 from seedbed.recipe import Recipe
 from seedbed.tables import sources
-from seedbed.tables.encoding import Encoding, Target, fit
+from seedbed.tables.encoding import Encoding, fit
+from seedbed.tables.targets import Target
 from seedbed.training import Continuation, train_recipe
 
 _MANY, _LONG, _MOST = 10_000, 30_000, 50_000
@@ -404,66 +405,3 @@ class NetworkEstimator(BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.target_tags.multi_output = True
         return tags
-
-
-def unit(what: str, given: Any, by_name: Mapping[str, Any]) -> Any:
-    """Return the formula given, or that of the name given; those that take a number their default.
-
-    Raises: SettingError for anything else.
-    """
-    if isinstance(given, Named):
-        return given
-    if not isinstance(given, str) or given not in by_name:
-        raise SettingError(
-            f"{what} must be one of {', '.join(by_name)}, or such as sb.{next(iter(by_name))}, "
-            f"not {one_line(given)}"
-        )
-    found = by_name[given]
-    try:
-        return found if isinstance(found, Named) else found()
-    except TypeError:
-        raise SettingError(
-            f"{what} {given!r} needs a number: give such as sb.{given}(0.5)"
-        ) from None
-
-
-def to_word(value: Any) -> Any:
-    """Return a parameter as JSON has it; None for an object that it has no words for.
-
-    Raises: FileError for a formula of the user's own.
-    """
-    if isinstance(value, Named):
-        if not is_own(value, by_name_of(value)):
-            raise FileError(
-                f"{value.name!r} is not one of Seedbed's own formulas, and a model file holds no "
-                "code: pickle the estimator, or keep population_.theta in a file"
-            )
-        words = {"formula": type(value).__name__, **described(value)}
-        return words | {"smoothing": value.smoothing} if isinstance(value, Loss) else words
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, tuple | list | np.ndarray):
-        return [to_word(each) for each in value]
-    if isinstance(value, Mapping):
-        return {"pairs": [[to_word(key), to_word(each)] for key, each in value.items()]}
-    return value if isinstance(value, str | int | float | bool | None) else None
-
-
-def from_word(word: Any) -> Any:
-    """Return the parameter that ``to_word`` described.
-
-    Raises: KeyError or TypeError for what it did not write.
-    """
-    if isinstance(word, list):
-        return [from_word(each) for each in word]
-    if isinstance(word, dict) and "pairs" in word:
-        return {tuple(key) if isinstance(key, list) else key: each for key, each in word["pairs"]}
-    if isinstance(word, dict):
-        kinds: dict[str, Mapping[str, Any]] = {
-            "Activation": activations.BY_NAME, "Loss": losses.BY_NAME
-        }  # fmt: skip
-        words = dict(word)
-        found, smoothing = kinds[words.pop("formula")], words.pop("smoothing", 0.0)
-        formula = called(words, found)
-        return formula.smoothed(smoothing) if smoothing else formula
-    return word

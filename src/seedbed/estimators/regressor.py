@@ -11,11 +11,13 @@ from sklearn.utils.validation import check_array
 
 from seedbed.arrays import Array
 from seedbed.errors import DataError, SettingError
-from seedbed.estimators.network import NetworkEstimator, Use, unit
+from seedbed.estimators.network import NetworkEstimator, Use
+from seedbed.estimators.words import unit
 from seedbed.formulas import losses
 from seedbed.formulas.losses import Loss
 from seedbed.population import Population
-from seedbed.tables.encoding import Encoding, Target, quantities
+from seedbed.tables.encoding import Encoding
+from seedbed.tables.targets import Target, quantities
 
 
 class NetworkRegressor(RegressorMixin, NetworkEstimator):

@@ -1,44 +1,30 @@
-"""Columns to a network's inputs and targets: numbers scaled and binned, categories one-hot.
+"""Columns to a network's inputs: numbers scaled and cut, categories one-hot; and back to words.
 
 An ``Encoding`` is fitted on the rows to train on and then serves any table with those columns.
-
-A number x becomes the smooth clip z / √(1 + (z/3)²) of z = (x - median) / (interquartile range),
-which lies between -3 and 3 whatever x is, and a piecewise-linear code: with knots k_0 < k_1 < … at
-the column's quantiles, one input (x - k_i) / (k_{i+1} - k_i) for each stretch, held to [0, 1].
-Neither can be thrown by an outlier or a heavy tail.
-
-Sources: Holzmüller, Grinsztajn, Steinwart 2024 (the scaling and the clip); Gorishniy, Rubachev,
-Babenko 2022 (the code).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Any, Literal, get_args
 
 import numpy as np
 
-from seedbed import streams
 from seedbed.arrays import Array, Indices
-from seedbed.errors import FileError, SettingError, TableError
+from seedbed.errors import FileError, TableError
 from seedbed.population import Population
-from seedbed.tables.sources import Source, as_texts, check_column, is_missing, listed
+from seedbed.tables.numbers import NumberColumn, Numbers, number_column, steps
+from seedbed.tables.sources import Source, check_column, codes, is_missing, listed
+from seedbed.tables.targets import Kind, Target, quantities
 
 MOST_CATEGORIES = 255
 """A text column of more is left out: it is a name or a free text rather than a category."""
 
-MOST_CLASSES = 20
-"""A target of whole numbers with more different ones is taken for a quantity."""
-
 STRETCHES, MOST_INPUTS = 8, 256
 """Into how many stretches a column of numbers is cut, where all of them make so few inputs."""
-
-_FAR, _FARTHEST = 1e150, 4e307
-"""Up to where squares and differences are finite: larger numbers are taken as these."""
 
 _BOOLEANS = {
     text: truth
@@ -46,31 +32,7 @@ _BOOLEANS = {
     for text in (truth, truth.title(), truth.upper(), number)
 }
 
-_AT_ONCE = 2**18
-"""How many inputs are computed at a time."""
-
-Task = Literal["classification", "regression"]
-Kind = Literal["text", "integer", "float", "boolean"]
 Unseen = Literal["error", "missing"]
-
-
-@dataclass(frozen=True)
-class NumberColumn:
-    """A smooth clip of (x - center) / scale, the stretches between ``knots``, a flag if missing.
-
-    A missing number is taken as the center, and, if ``flagged``, told by an input of 1.
-    """
-
-    name: str
-    center: float
-    scale: float
-    flagged: bool
-    knots: tuple[float, ...] = ()
-
-    @property
-    def width(self) -> int:
-        """How many inputs the column makes."""
-        return 1 + max(0, len(self.knots) - 1) + self.flagged
 
 
 @dataclass(frozen=True)
@@ -91,7 +53,7 @@ class CategoryColumn:
         missing = is_missing(texts)
         if set(self.categories) <= {"false", "true"}:  # as files of all kinds write them
             texts = np.array([_BOOLEANS.get(text, text) for text in texts], dtype=object)
-        code = _codes(texts, self.categories)
+        code = codes(texts, self.categories)
         strange = (code < 0) & ~missing
         notes = _missing_note(self.name, missing, "no category")
         if strange.any() and unseen == "error":
@@ -110,107 +72,6 @@ class CategoryColumn:
         else:
             X[known, code[known]] = 1
         return notes
-
-
-@dataclass(frozen=True)
-class Target:
-    """What is predicted: one of ``classes``, or quantities, each mean + scale · output.
-
-    names    the columns; several of them are several quantities, or, where ``labels`` is true,
-             labels of which each is there or not on its own
-    kind     what the classes' texts stand for
-    low, high   of quantities, in their units: values to train on are held between the two
-    """
-
-    names: tuple[str, ...]
-    classes: tuple[str, ...] = ()
-    kind: Kind = "text"
-    labels: bool = False
-    mean: tuple[float, ...] = (0.0,)
-    scale: tuple[float, ...] = (1.0,)
-    low: tuple[float, ...] = (-math.inf,)
-    high: tuple[float, ...] = (math.inf,)
-
-    @property
-    def name(self) -> str:
-        """The one column's name."""
-        return self.names[0]
-
-    @property
-    def task(self) -> Task:
-        """Whether it is a class or a quantity."""
-        return "classification" if self.classes or self.labels else "regression"
-
-    @property
-    def outputs(self) -> int:
-        """O, the number of outputs that it needs."""
-        return len(self.classes) or len(self.names)
-
-    def encode(self, source: Source) -> Array:
-        """Return class numbers or standardised numbers, (N,) float64, NaN where missing.
-
-        Raises: TableError if a class was not there in training, or a number is not one.
-        """
-        if not self.classes:
-            return self.standardised(source.numbers(self.name)[:, None])[:, 0]
-        numeric = self.kind == "integer"
-        texts = as_texts(source.numbers(self.name)) if numeric else source.texts(self.name)
-        code = _codes(texts, self.classes)
-        missing = is_missing(texts)
-        strange = (code < 0) & ~missing
-        if strange.any():
-            row = int(np.argmax(strange))
-            raise TableError(
-                f"target {self.name!r} of {source.name} holds {texts[row]!r} in row {row + 1}, "
-                f"which was not there in training ({listed(self.classes)})"
-            )
-        return np.where(missing, np.nan, code)
-
-    def standardised(self, values: Array) -> Array:
-        """Return quantities, (N, O) in their units, as the network is to give them."""
-        return np.asarray((values - np.array(self.mean)) / np.array(self.scale))
-
-    def restored(self, outputs: Array) -> Array:
-        """Return what the network gives, (…, O), in the quantities' units, float64."""
-        return np.asarray(np.array(self.mean) + np.array(self.scale) * outputs)
-
-    def to_train_on(self, encoded: Array) -> Array:
-        """Return encoded targets, (N,) or (N, O), as they are best trained on.
-
-        A quantity far off all the others is brought nearer: it would count for more than they do.
-        """
-        if self.task == "classification":
-            return encoded
-        low, high = (self.standardised(np.array(limit)) for limit in (self.low, self.high))
-        return np.clip(encoded, low, high) if encoded.ndim > 1 else np.clip(encoded, *low, *high)
-
-
-def quantities(names: Sequence[str], values: Array, weights: Array | None, table: str) -> Target:
-    """Return the target of quantities, fitted on values (N, O) with row weights (N,) or None.
-
-    A value is held to within ten times the distance from the median that all but 1 in 50 of the
-    values (and all but one) keep. Mean and scale are those of the values so held.
-
-    Raises: TableError if one holds numbers too large.
-    """
-    w = np.ones(len(values)) if weights is None else weights
-    found = []
-    for name, y in zip(names, values.T, strict=True):
-        if np.abs(y).max() > _FAR:
-            raise TableError(
-                f"target {name!r} of {table} holds numbers as large as {np.abs(y).max():g}, too "
-                "large to train on: give them in a larger unit"
-            )
-        (middle,) = _quantiles(y, w, [0.5])
-        far = np.abs(y - middle)
-        reach = _reach(far, w) or 1.0
-        held = np.clip(y, middle - reach, middle + reach)
-        mean = float(np.average(held, weights=w))
-        unit = float(np.abs(held - mean).max()) or 1.0  # taken out: no square underflows
-        scale = unit * float(np.sqrt(np.average(((held - mean) / unit) ** 2, weights=w))) or 1.0
-        found.append((mean, scale, float(middle - reach), float(middle + reach)))
-    means, scales, lows, highs = zip(*found, strict=True)
-    return Target(tuple(names), mean=means, scale=scales, low=lows, high=highs)
 
 
 @dataclass(frozen=True)
@@ -319,46 +180,6 @@ class Encoding:
         return cls(columns, target)
 
 
-class Numbers:
-    """The inputs of C columns of numbers, all at once: clipped (C), stretches (K), flags."""
-
-    def __init__(self, columns: Sequence[NumberColumn]) -> None:
-        self.names = [column.name for column in columns]
-        self.center = np.array([column.center for column in columns])
-        self.factor = 1 / np.array([column.scale for column in columns])
-        cut = [(c, column.knots) for c, column in enumerate(columns) if column.knots]
-        self.of = np.array([c for c, knots in cut for _ in knots[1:]], dtype=np.intp)
-        self.low = np.array([low for _, knots in cut for low in knots[:-1]])
-        self.slope = 1 / np.array([b - a for _, k in cut for a, b in _steps(k)] or [1.0])
-        self.flagged = np.array([c for c, column in enumerate(columns) if column.flagged], np.intp)
-        self.width = len(self.names) + len(self.of) + len(self.flagged)
-
-    def encode(self, A: Array, X: Array) -> None:
-        """Write the inputs of A (N, C), NaN where missing, into X (N, width)."""
-        step = max(1, _AT_ONCE // max(1, self.width))
-        for start in range(0, len(A), step):
-            self._encode(A[start : start + step], X[start : start + step])
-
-    def _encode(self, A: Array, X: Array) -> None:
-        count, cut = len(self.names), len(self.names) + len(self.of)
-        missing = A != A  # quicker than isnan for a few
-        some = bool(missing.any())
-        if some:
-            A = np.where(missing, self.center, A)
-        with np.errstate(over="ignore"):  # what is too far to tell how far ends at 3, or at 1
-            z = np.minimum(np.maximum((A - self.center) * self.factor, -_FAR), _FAR)
-            X[:, :count] = z / np.sqrt(1 + z * z / 9)
-            if cut > count:
-                along = (A[:, self.of] - self.low) * self.slope
-                X[:, count:cut] = np.minimum(np.maximum(along, 0), 1)
-        if some and len(self.flagged):
-            X[:, cut:] = missing[:, self.flagged]
-
-
-def _steps(knots: Sequence[float]) -> Iterator[tuple[float, float]]:
-    return pairwise(knots)
-
-
 def fit(
     source: Source,
     train: Indices,
@@ -432,131 +253,6 @@ def _fitted(
     return CategoryColumn(name, tuple(different)), ""
 
 
-def number_column(
-    name: str, values: Array, weights: Array, flagged: bool, stretches: int
-) -> NumberColumn:
-    """Return the encoding of numbers (n,), none of them missing, with weights (n,)."""
-    values = np.clip(values, -_FARTHEST, _FARTHEST)
-    first, center, third = _quantiles(values, weights, [0.25, 0.5, 0.75])
-    far, scale = np.abs(values - center), third - first
-    others = far > 0 if scale == 0 else np.ones(len(values), np.bool_)
-    if not others.any():
-        return NumberColumn(name, float(center), 1.0, flagged)
-    if scale == 0:  # most are equal: the others say how far apart values are
-        scale = _quantiles(far[others], weights[others], [0.5])[0] / 2
-    scale = max(scale, np.finfo(np.float64).tiny * 2**52)
-    knots: Array = np.empty(0)
-    if stretches > 1:
-        reach = _reach(far[others], weights[others])
-        held = np.clip(values[others], center - reach, center + reach)
-        shares = np.linspace(0, 1, stretches + 1)
-        knots = np.unique([center, *_quantiles(held, weights[others], shares)])
-        apart = np.diff(knots) > scale * 1e-9  # nearer ones would be one jump
-        knots = knots[np.concatenate([[True], apart])]
-    cut = tuple(knots.tolist()) if len(knots) > 2 else ()
-    return NumberColumn(name, float(center), float(scale), flagged, cut)
-
-
-def _reach(far: Array, weights: Array) -> float:
-    """Return ten times the distance that all but 1 in 50 (and all but one) of ``far`` keep, (n,).
-
-    Where that is 0, the greatest distance.
-    """
-    count = max(float(weights.sum()), len(weights))
-    (usual,) = _quantiles(far, weights, [1 - max(0.02, 1.5 / count)])
-    return 10 * float(usual) or float(far.max())
-
-
-def _quantiles(values: Array, weights: Array, shares: Any) -> Array:
-    """Return quantiles of weighted values, (n,): the least values that such shares reach."""
-    shares = np.asarray(shares)
-    if (weights == weights[0]).all():
-        place = np.ceil(shares * len(values)).astype(np.intp) - 1
-        return np.asarray(np.sort(values)[np.maximum(place, 0)])
-    order = np.argsort(values)
-    reached = np.cumsum(weights[order])
-    place = np.searchsorted(reached, shares * reached[-1])
-    return np.asarray(values[order][np.minimum(place, len(values) - 1)])
-
-
-def find_target(source: Source, name: str, task: Task | None) -> tuple[Target, Indices]:
-    """Return what is to be predicted and the rows where it is known.
-
-    Where ``task`` is None, texts and up to ``MOST_CLASSES`` different whole numbers are classes,
-    and other numbers quantities.
-
-    Raises: TableError if the column is not there, has one value only, or does not fit the task.
-    """
-    if task is not None and task not in get_args(Task):
-        raise SettingError(f"task must be one of {get_args(Task)}, not {task!r}")
-    check_column(source, name, "target column")
-    numeric = source.is_numeric(name) or task == "regression"
-    values = source.numbers(name) if numeric else source.texts(name)
-    known = np.flatnonzero(~is_missing(values))
-    if not len(known):
-        raise TableError(f"target {name!r} of {source.name} has no value in any row")
-    different = sorted(set(values[known].tolist()))
-    if len(different) < 2:
-        (only,) = _labels(different)
-        raise TableError(
-            f"target {name!r} of {source.name} is {only!r} in all {len(known)} rows: there is "
-            "nothing to learn; give rows with at least two different values"
-        )
-    if task is None:
-        quantity = numeric and (
-            len(different) > MOST_CLASSES or any(value != round(value) for value in different)
-        )
-        task = "regression" if quantity else "classification"
-    if task == "regression":
-        return Target((name,)), known
-    if len(different) > max(2, len(known) / 2):
-        raise TableError(
-            f"target {name!r} of {source.name} has {len(different):,} different values in "
-            f"{len(known):,} rows, too many for classes: name another target"
-            + (", or --task regression" if numeric else "")
-        )
-    return Target((name,), _labels(different), "integer" if numeric else "text"), known
-
-
-def split_rows(
-    rows: Indices, share: float, seed: int, classes: Array | None = None
-) -> tuple[Indices, Indices]:
-    """Return the rows to train on and those to test with, drawn from the seed.
-
-    Shapes: rows (N,); classes (N,) numbers: each class is then split in the same share, and keeps
-    a row to train on.
-
-    Raises: TableError if either side would be empty.
-    """
-    order = streams.order(streams.keys(np.array([seed]), "split", 1), len(rows))[0]
-    if classes is None:
-        test = order[: round(share * len(rows))]
-    else:
-        parts = [order[classes[order] == number] for number in np.unique(classes)]
-        test = np.concatenate(
-            [part[: min(round(share * len(part)), len(part) - 1)] for part in parts]
-        )
-    held_out = np.zeros(len(rows), dtype=np.bool_)
-    held_out[test] = True
-    if held_out.all() or not held_out.any():
-        raise TableError(
-            f"{len(rows)} rows cannot be split with {share:g} of them held out: give more rows, "
-            "or another share with --test"
-        )
-    return rows[~held_out], rows[held_out]
-
-
-def _labels(values: list[Any]) -> tuple[str, ...]:
-    texts = as_texts(np.array(values)) if isinstance(values[0], float) else values
-    return tuple(str(text) for text in texts)
-
-
-def _codes(texts: Array, categories: Sequence[str]) -> Indices:
-    """Return each text's place among the categories, -1 where it is none of them."""
-    place = {category: number for number, category in enumerate(categories)}
-    return np.array([place.get(text, -1) for text in texts], dtype=np.intp)
-
-
 def _missing_note(name: str, missing: Array, taken: str) -> list[str]:
     if not missing.any():
         return []
@@ -610,7 +306,7 @@ def checked_encoding(words: Any, population: Population, path: object) -> Encodi
 
 def _rising(values: Any) -> tuple[float, ...]:
     numbers = tuple(_finite(value) for value in values)
-    if len(numbers) in (1, 2) or any(b <= a for a, b in _steps(numbers)):
+    if len(numbers) in (1, 2) or any(b <= a for a, b in steps(numbers)):
         raise ValueError("knots do not rise")
     return numbers
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from seedbed.arrays import Array, one_line
+from seedbed.arrays import Array, Indices, one_line
 from seedbed.errors import MissingDependencyError, TableError, ValueTypeError
 
 
@@ -261,6 +261,12 @@ def is_missing(values: Array) -> npt.NDArray[np.bool_]:
     if values.dtype == object:
         return np.array([value is None for value in values], dtype=np.bool_)
     return np.isnan(values)
+
+
+def codes(texts: Array, categories: Sequence[str]) -> Indices:
+    """Return each text's place among the categories, -1 where it is none of them."""
+    place = {category: number for number, category in enumerate(categories)}
+    return np.array([place.get(text, -1) for text in texts], dtype=np.intp)
 
 
 def as_texts(numbers: Array) -> Array:
