@@ -9,9 +9,11 @@ import numpy as np
 from seedbed.errors import MissingDependencyError
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from seedbed.comparing.comparison import Comparison
+    from seedbed.population import Population
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Told apart by the colour-blind, and by their lightness in print (Okabe, Ito 2008)."""
@@ -132,3 +134,49 @@ def _plain(text: str) -> str:
     """Return the text as matplotlib shows it letter by letter, cut where it is long."""
     lines = [line if len(line) <= 44 else line[:43] + "…" for line in text.split("\n")]
     return "\n".join(lines).replace("$", r"\$")
+
+
+def losses(population: Population, axes: Axes | None = None) -> Axes:
+    """Draw the members' losses by epoch as bands: median, quartiles and range, on a log scale.
+
+    Full bands are the training loss, hatched ones the validation loss, where rows were held out. A
+    member that diverged is in no band: a cross at the upper edge is the epoch in which it did.
+    Returns the axes.
+    """
+    if axes is None:
+        axes = figure(6.4, 4.0).subplots()
+    history = population.history
+    shown = ~population.diverged if not population.diverged.all() else slice(None)
+    kinds = [("training", history.train_loss[shown], COLOURS[0], "", "-")]
+    if history.val_loss is not None:
+        kinds.append(("validation", history.val_loss[shown], COLOURS[1], "////", "--"))
+    epochs = history.epochs + 1
+    for name, curves, colour, hatch, line in kinds:
+        there = np.isfinite(curves).any(axis=0)
+        at, seen = epochs[there], curves[:, there]
+        low, first, middle, third, high = np.nanquantile(seen, [0, 0.25, 0.5, 0.75, 1], axis=0)
+        axes.fill_between(at, low, high, color=colour, alpha=0.15, lw=0)
+        axes.fill_between(
+            at, first, third, facecolor=colour, alpha=0.35, hatch=hatch, edgecolor=colour, lw=0
+        )
+        axes.plot(at, middle, color=colour, ls=line, lw=1.8, label=f"{name}, median")
+    if history.ensemble_val_loss is not None:
+        axes.plot(
+            epochs, history.ensemble_val_loss, color=COLOURS[6], ls=":", lw=1.8,
+            label="ensemble, validation",
+        )  # fmt: skip
+    lost = population.epochs[population.diverged]
+    if len(lost):
+        axes.plot(
+            lost + 1, np.ones(len(lost)), "X", color=COLOURS[6], ms=7, clip_on=False,
+            transform=axes.get_xaxis_transform(), label=f"diverged ({len(lost)})",
+        )  # fmt: skip
+    smallest = min(float(np.nanmin(curves)) for _, curves, *_ in kinds)
+    if smallest > 0:
+        axes.set_yscale("log")
+    name = population.recipe.loss.name.replace("_", " ")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(f"loss ({name})")
+    axes.set_title(f"{len(population)} members: median, quartiles and range", fontsize=10)
+    axes.legend(frameon=False, fontsize=8)
+    return axes

@@ -1,0 +1,55 @@
+"""Pictures: what is drawn is what there is."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+import seedbed as sb
+from seedbed import plots
+
+
+@pytest.fixture(scope="module")
+def population():
+    random = np.random.default_rng(0)
+    X = random.normal(size=(80, 3))
+    network = sb.Network(3, [sb.Dense(6, sb.tanh), sb.Dense(1)])
+    with pytest.warns(sb.DivergenceWarning):
+        return sb.train(
+            network, X, X[:, 0] * X[:, 1], loss=sb.squared_error, epochs=60, batch_size=16,
+            optimizer=sb.SGD([0.05] * 7 + [1e4]), seeds=range(8), validation=0.25, engine="numpy",
+        )  # fmt: skip
+
+
+def test_loss_bands_are_the_members_quantiles(population):
+    axes = Figure().subplots()
+    assert plots.losses(population, axes) is axes
+    training, validation, diverged = axes.lines
+    sound = ~population.diverged
+    history = population.history
+    np.testing.assert_array_equal(training.get_xdata(), np.arange(1, 61))
+    np.testing.assert_allclose(training.get_ydata(), np.median(history.train_loss[sound], axis=0))
+    np.testing.assert_allclose(validation.get_ydata(), np.median(history.val_loss[sound], axis=0))
+    np.testing.assert_array_equal(diverged.get_xdata(), population.epochs[~sound] + 1)
+    words = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert words == ["training, median", "validation, median", "diverged (1)"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "loss (squared error)")
+    assert axes.get_yscale() == "log"
+    whole = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert whole.max() == pytest.approx(history.train_loss[sound].max(), rel=1e-6)
+    assert whole.min() == pytest.approx(history.train_loss[sound].min(), rel=1e-6)
+
+
+def test_loss_bands_of_one_member_and_of_an_ensemble(tmp_path, population):
+    one = plots.losses(population[0])
+    one.figure.savefig(tmp_path / "one.png")
+    assert len(one.lines) == 2
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    network = sb.Network(2, [sb.Dense(3, sb.tanh), sb.Dense(1)])
+    watched = sb.train(
+        network, X, X[:, 0], loss=sb.squared_error, epochs=30, patience=20, watch="ensemble",
+        validation=0.3, seeds=range(3), engine="numpy",
+    )  # fmt: skip
+    axes = plots.losses(watched)
+    np.testing.assert_array_equal(axes.lines[2].get_ydata(), watched.history.ensemble_val_loss)
+    axes.figure.savefig(tmp_path / "ensemble.png")
+    assert (tmp_path / "ensemble.png").stat().st_size > 10_000
