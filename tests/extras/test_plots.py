@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 import seedbed as sb
 from seedbed import plots
+from seedbed.cli import main
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +54,14 @@ def test_loss_bands_of_one_member_and_of_an_ensemble(tmp_path, population):
     np.testing.assert_array_equal(axes.lines[2].get_ydata(), watched.history.ensemble_val_loss)
     axes.figure.savefig(tmp_path / "ensemble.png")
     assert (tmp_path / "ensemble.png").stat().st_size > 10_000
+
+
+def test_train_draws_its_losses(tmp_path, capsys):
+    csv, picture = tmp_path / "t.csv", tmp_path / "losses.svg"
+    csv.write_text("x,y\n" + "".join(f"{i},{i * i}.5\n" for i in range(40)), encoding="utf-8")
+    words = ["train", str(csv), "--target", "y", "--epochs", "5", "--members", "2"]
+    assert main([*words, "--plot", str(picture)]) == 0
+    assert "<svg" in picture.read_text(encoding="utf-8")
+    for place, message in (("x.txt", "must end in .png, .svg, .pdf"), ("no/x.png", "cannot write")):
+        assert main([*words, "--plot", str(tmp_path / place)]) == 2
+        assert message in capsys.readouterr().err

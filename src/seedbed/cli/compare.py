@@ -11,20 +11,18 @@ from typing import Any, get_args
 
 import numpy as np
 
-from seedbed import plots
 from seedbed.arrays import Array
 from seedbed.cli.options import RECIPE, add_recipe, number, recipe_of, whole
-from seedbed.cli.show import INTERRUPTED, print_json, print_table
+from seedbed.cli.show import INTERRUPTED, check_picture, print_json, print_table, save_picture
 from seedbed.comparing.compare import compare
 from seedbed.comparing.comparison import Comparison
-from seedbed.errors import FileError, SettingError, reason
+from seedbed.errors import SettingError
 from seedbed.metrics import BY_NAME, Metric
 from seedbed.tables.encoding import Encoding, fit
 from seedbed.tables.reading import read
 from seedbed.tables.targets import Task, find_target
 
 _MOST = 1000
-_PICTURES = (".png", ".svg", ".pdf")
 
 
 def add_to(commands: Any) -> None:
@@ -121,7 +119,7 @@ def seeds(text: str) -> str | int:
 def run(options: Namespace) -> int:
     """Compare, print what may be said, draw the picture; return the exit status."""
     if options.plot is not None:
-        _check_picture(options.plot)
+        check_picture(options.plot)
     table = read(options.file)
     target, known = find_target(table, options.target, options.task)
     encoding, notes = fit(table, known, target, options.drop)
@@ -162,10 +160,7 @@ def run(options: Namespace) -> int:
         print_table(*found.table())
         print("\n" + "\n".join(found.sentences) + "\n\n" + found.footer())
     if options.plot is not None:
-        try:
-            found.plot().savefig(options.plot, bbox_inches="tight", dpi=150)
-        except OSError as error:
-            raise FileError(f"cannot write {options.plot}: {reason(error)}") from None
+        save_picture(found.plot(), options.plot)
     return INTERRUPTED if found.interrupted else 0
 
 
@@ -200,12 +195,3 @@ def _in_units(metric: Metric | None, encoding: Encoding) -> Metric | None:
         return score(*(target.restored(each.astype(np.float64)) for each in (t, p)))
 
     return replace(chosen, f=f)
-
-
-def _check_picture(path: Path) -> None:
-    """Refuse, before training, a picture that cannot be drawn or written."""
-    if path.suffix.lower() not in _PICTURES:
-        raise SettingError(f"--plot {path}: the name must end in {', '.join(_PICTURES)}")
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise FileError(f"cannot write {path}: there is no such directory, or it is one")
-    plots.figure(1, 1)

@@ -6,12 +6,14 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from seedbed import plots
 from seedbed.arrays import Array
-from seedbed.errors import MissingDependencyError
+from seedbed.errors import FileError, MissingDependencyError, SettingError, reason
 from seedbed.population import Population
 
 INTERRUPTED = 130
@@ -78,3 +80,26 @@ def exit_status(population: Population) -> int:
 def percent(share: float) -> str:
     """Return a share as a percentage."""
     return f"{100 * share:.1f} %"
+
+
+PICTURES = (".png", ".svg", ".pdf")
+
+
+def check_picture(path: Path) -> None:
+    """Refuse, before training, a picture that cannot be drawn or written."""
+    if path.suffix.lower() not in PICTURES:
+        raise SettingError(f"--plot {path}: the name must end in {', '.join(PICTURES)}")
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise FileError(f"cannot write {path}: there is no such directory, or it is one")
+    plots.figure(1, 1)
+
+
+def save_picture(figure: Any, path: Path) -> None:
+    """Write a figure.
+
+    Raises: FileError.
+    """
+    try:
+        figure.savefig(path, bbox_inches="tight", dpi=150)
+    except OSError as error:
+        raise FileError(f"cannot write {path}: {reason(error)}") from None

@@ -10,10 +10,17 @@ from typing import Any, get_args
 
 import numpy as np
 
-from seedbed import files
+from seedbed import files, plots
 from seedbed.arrays import Array
 from seedbed.cli.options import add_recipe, number, recipe_of, whole
-from seedbed.cli.show import exit_status, percent, print_json, print_table
+from seedbed.cli.show import (
+    check_picture,
+    exit_status,
+    percent,
+    print_json,
+    print_table,
+    save_picture,
+)
 from seedbed.errors import FileError
 from seedbed.population import Population
 from seedbed.tables.encoding import Encoding, fit
@@ -53,6 +60,7 @@ def add_to(commands: Any) -> None:
         help="rows held out to score on (0.2)",
     )
     add("--out", type=Path, metavar="MODEL", help="write a model file, such as model.safetensors")
+    add("--plot", type=Path, metavar="FILE", help="draw the losses by epoch (.png, .svg or .pdf)")
     add("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
 
@@ -61,6 +69,8 @@ def run(options: Namespace) -> int:
     """Train, print the scores, write the model file; return the exit status."""
     if options.out is not None:
         _check_out(options.out)
+    if options.plot is not None:
+        check_picture(options.plot)
     table = read(options.file)
     target, known = find_target(table, options.target, options.task)
     classes = target.encode(table)[known] if target.classes else None
@@ -100,6 +110,8 @@ def run(options: Namespace) -> int:
         _print(options, encoding, told, scores)
     if options.out is not None:
         files.save(options.out, population, encoding.to_words())
+    if options.plot is not None:
+        save_picture(plots.losses(population).figure, options.plot)
     if options.json:
         print_json(told)
     elif options.out is None:
