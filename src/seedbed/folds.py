@@ -8,24 +8,40 @@ from seedbed.arrays import Array, Indices
 
 _MOST = 5_000
 """Rows that weights are turned into, at most; or four for each different row."""
+_REPLICATES, _FEW = 1.2, 30
+"""From how many different targets for the same inputs on, on average, equal rows are replicates;
+and up to how many different rows: too few to hold whole ones out."""
 
 
 def counted(X: Array, T: Array, w: Array | None) -> tuple[Array, Array, Array | None]:
-    """Return X (N, I), T (N,) or (N, O) and w (N,) in an order of their own, weights as rows.
+    """Return X (N, I), T (N,) or (N, O) and w (N,) in an order of their own, equal rows as one.
 
-    Equal rows are taken together; a row that weighs w in all stands there ⌈w⌉ times with an equal
-    share of it each. So a row of weight 2 is, bit for bit, the row given twice, and the order of
-    the rows says nothing. Weights that are all equal come back as None.
+    Equal rows are taken together, their weights added: so a row of weight 2 is, bit for bit, the
+    row given twice, and the order of the rows says nothing. Copies of a row are then all trained
+    on or all held out. But where the same inputs come with several targets, or there are only a few
+    different rows, equal ones are not copies but say how often each is seen: there a row that
+    weighs w in all stands ⌈w⌉ times with an equal share of it each. Weights that are all equal
+    come back as None.
     """
-    columns = [np.ascontiguousarray(part).reshape(len(X), -1) for part in (X, T)]
-    together = np.concatenate([part.view(np.uint8) for part in columns], axis=1)
-    rows = np.ascontiguousarray(together).view([("row", np.void, together.shape[1])])[:, 0]
-    _, first, which = np.unique(rows, return_index=True, return_inverse=True)
+    if w is not None and w.max() > 1e200:  # their sum could overflow
+        w = w / w.max()
+    first, which = _different(X, T)
     total = np.bincount(which, weights=w).astype(np.float64)
-    most = max(_MOST, 4 * len(total))
-    times = np.ceil(total * min(1.0, most / total.sum())).astype(np.intp)
-    first, weights = np.repeat(first, times), np.repeat(total / times, times)
-    return X[first], T[first], None if (weights == weights[0]).all() else weights
+    apart = w is not None or len(first) < len(X)
+    if apart and (len(first) < _FEW or len(first) > _REPLICATES * len(_different(X)[0])):
+        most = max(_MOST, 4 * len(total))
+        times = np.ceil(total * min(1.0, most / total.sum())).astype(np.intp)
+        first, total = np.repeat(first, times), np.repeat(total / times, times)
+    return X[first], T[first], None if (total == total[0]).all() else total
+
+
+def _different(*parts: Array) -> tuple[Indices, Indices]:
+    """Return the first of each different row of the parts side by side, and which each row is."""
+    columns = [np.ascontiguousarray(part).reshape(len(part), -1).view(np.uint8) for part in parts]
+    together = np.ascontiguousarray(np.concatenate(columns, axis=1))
+    rows = together.view([("row", np.void, together.shape[1])])[:, 0]
+    _, first, which = np.unique(rows, return_index=True, return_inverse=True)
+    return first, which
 
 
 def held_out(

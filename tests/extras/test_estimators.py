@@ -140,7 +140,11 @@ def test_one_number_of_a_billion_does_no_harm(where):
     else:
         wild_y[7] = 1e9
     kept = np.arange(300) != 7
-    fitted = NetworkRegressor(**SMALL).fit(wild_X, wild_y)
+    if where == "target":
+        with pytest.warns(sb.SeedbedWarning, match="1 value of y far off all others is held"):
+            fitted = NetworkRegressor(**SMALL).fit(wild_X, wild_y)
+    else:
+        fitted = NetworkRegressor(**SMALL).fit(wild_X, wild_y)
     assert honest > 0.8
     assert fitted.score(X[kept], y[kept]) > honest - 0.1
 
@@ -314,18 +318,70 @@ def test_a_table_of_few_different_rows_is_learned_like_any_other():
     assert np.abs(whole.predict_proba(cells)[:, 1] - true.ravel()).max() < 0.07
 
 
-def test_weights_become_rows():
-    X, T = np.array([[1.0], [2.0], [1.0], [3.0]]), np.array([0, 1, 0, 1])
+def test_equal_rows_are_one_but_where_they_are_replicates():
+    X, T = np.append(np.arange(40.0), 5.0)[:, None], np.append(np.arange(40) % 2, 1)
+    x, t, w = sb.folds.counted(X, T, None)  # the last is a copy: one row of weight 2
+    assert len(x) == 40
+    assert {(value, weight) for value, weight in zip(x.ravel(), w, strict=True) if weight > 1} == {
+        (5.0, 2.0)
+    }
+    np.testing.assert_array_equal(t, x.ravel() % 2)
+    assert sb.folds.counted(X[:40], T[:40], np.full(40, 7.0))[2] is None
+    X, T = np.array([[1.0], [1.0], [1.0], [2.0]]), np.array([0, 1, 0, 1])  # 1 is 0 or 1
     x, t, w = sb.folds.counted(X, T, None)
-    assert sorted(zip(x.ravel(), t, strict=True)) == [(1, 0), (1, 0), (2, 1), (3, 1)]
+    assert sorted(zip(x.ravel(), t, strict=True)) == [(1, 0), (1, 0), (1, 1), (2, 1)]
     assert w is None
     x, t, w = sb.folds.counted(X, T, np.array([0.5, 2.5, 0.25, 1.0]))
     third = pytest.approx(2.5 / 3)
     found = sorted(zip(x.ravel(), t, w, strict=True))
-    assert found == [(1, 0, 0.75), (2, 1, third), (2, 1, third), (2, 1, third), (3, 1, 1)]
+    assert found == [(1, 0, 0.75), (1, 1, third), (1, 1, third), (1, 1, third), (2, 1, 1)]
     x, _, w = sb.folds.counted(X, T, np.array([1e12, 1e12, 1e12, 1.7e12]))
     assert 5000 <= len(x) <= 5003
     assert w.sum() == pytest.approx(4.7e12)
+    assert len(sb.folds.counted(X, T, np.full(4, 1e308))[0]) == 4
+
+
+@pytest.mark.parametrize("times", [2, 10])
+def test_copies_are_trained_on_or_held_out_together(times):
+    random = np.random.default_rng(1)
+    X = random.normal(size=(120, 4))
+    y = X[:, 0] + 2 * random.normal(size=120)
+    plain = NetworkRegressor(**SMALL).fit(X, y)
+    weighted = NetworkRegressor(**SMALL).fit(X, y, sample_weight=np.full(120, times))
+    repeated = NetworkRegressor(**SMALL).fit(X.repeat(times, axis=0), y.repeat(times))
+    np.testing.assert_array_equal(weighted.population_.theta, repeated.population_.theta)
+    np.testing.assert_allclose(weighted.validation_curve_, plain.validation_curve_, rtol=0.05)
+
+
+def test_a_target_that_is_mostly_0_keeps_its_large_values():
+    y = np.zeros(1000)
+    y[:30], y[30:50] = 1, 100
+    X = np.stack([y > 0, y > 50], axis=1) * 1.0
+    longer = NetworkRegressor(**{**SMALL, "max_iter": 100}, learning_rate_init=0.02).fit(X, y)
+    np.testing.assert_allclose(longer.predict([[0, 0], [1, 0], [1, 1]]), [0, 1, 100], atol=8)
+
+
+def test_chunks_of_any_size_go_on():
+    random = np.random.default_rng(0)
+    X = random.normal(size=(10_500, 2))
+    going = NetworkRegressor(members=1, random_state=0)
+    for rows in (slice(0, 10_000), slice(10_000, None)):
+        going.partial_fit(X[rows], X[rows, 0])
+    assert str(going.population_.network).endswith("-128-128-1 (mish, mish, identity)")
+
+
+def test_odd_columns_and_classes_are_refused():
+    X, y = load_iris(return_X_y=True)
+    lists = pd.DataFrame({"x": X[:, 0], "l": [[0.0, 1.0]] * 150})
+    with pytest.raises(sb.DataError, match=r"column 'l' of X holds \[0.0, 1.0\] in row 1"):
+        NetworkClassifier(**SMALL).fit(lists, y)
+    with pytest.raises(sb.DataError, match="y holds values of several kinds"):
+        NetworkClassifier(**SMALL).fit(X, np.array(["a", None, "b"] * 50, dtype=object))
+    constant = NetworkRegressor(**SMALL).fit(X, np.full(150, 7.0))
+    np.testing.assert_allclose(constant.predict(X), 7, rtol=1e-4)
+    texts = pd.DataFrame({"b": np.where(y == 0, "True", "False")})
+    fitted = NetworkClassifier(**SMALL).fit(texts, y == 0)
+    assert fitted.score(pd.DataFrame({"b": y == 0}), y == 0) == 1
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1 / 300, 1, 1e6])

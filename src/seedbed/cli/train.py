@@ -79,6 +79,10 @@ def run(options: Namespace) -> int:
     X, more = encoding.inputs(table, unseen="missing")
     notes += more
     Y = encoding.target.encode(table)
+    if encoding.target.task == "regression":
+        far = encoding.target.far_off(encoding.target.restored(Y[train, None]))
+        if far:
+            notes.append(f"{target.name}: {far} far off all others, held nearer to train on")
     if len(known) < len(table):
         notes.append(f"{target.name}: {len(table) - len(known):,} rows without a value, left out")
     recipe = recipe_of(vars(options), encoding, len(train))

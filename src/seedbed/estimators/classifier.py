@@ -155,8 +155,15 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
     def _checked_targets(self, y: Any) -> Array:
         y = check_array(y, ensure_2d=False, dtype=None, input_name="y", ensure_min_samples=0)
-        check_classification_targets(y)
-        kind = type_of_target(y, input_name="y")
+        try:
+            check_classification_targets(y)
+            kind = type_of_target(y, input_name="y")
+        except TypeError:  # they have no order
+            kinds = sorted({type(value).__name__ for value in y.ravel().tolist()})
+            raise DataError(
+                f"y holds values of several kinds ({', '.join(kinds)}): give one kind, and leave "
+                "out rows whose class is missing"
+            ) from None
         if kind == "multilabel-indicator":
             return np.asarray(y)
         if kind == "multiclass-multioutput":

@@ -71,6 +71,8 @@ class NetworkEstimator(BaseEstimator):
         t = self.encoding_.target.to_train_on(t)
         x, t, w = folds.counted(x, t, w)
         w = self._weighed(t, w, anew=True)
+        if w is not None and not w.all():  # a class that weighs nothing
+            x, t, w = x[w > 0], t[w > 0], w[w > 0]
         classes = t if self.encoding_.target.classes else None
         share = checked_number(
             "validation_fraction", self.validation_fraction, 0, 1, open_low=True, open_high=True
@@ -178,6 +180,15 @@ class NetworkEstimator(BaseEstimator):
                     "give more rows"
                 )
             target = self._scaled(t, w)
+            far = target.far_off(t) if target.task == "regression" else 0
+            if far:
+                warnings.warn(
+                    f"{far} value{'' if far == 1 else 's'} of y far off all others "
+                    f"{'is' if far == 1 else 'are'} held between {min(target.low):.6g} and "
+                    f"{max(target.high):.6g} to train on: mend what is wrong, or leave it out",
+                    SeedbedWarning,
+                    stacklevel=3,
+                )
             self.encoding_, notes = fit(source, counts, target, weights=w, apart=True)
             for note in notes:
                 if "different texts" in note:
@@ -228,7 +239,9 @@ class NetworkEstimator(BaseEstimator):
         """Return how ``rows`` rows are trained on; whether there are rows to watch."""
         target = self.encoding_.target
         hidden = self.hidden_layer_sizes
-        if isinstance(hidden, str) and hidden == "auto":
+        if isinstance(hidden, str) and hidden == "auto" and hasattr(self, "population_"):
+            hidden = [layer.units for layer in self.population_.network.layers[:-1]]
+        elif isinstance(hidden, str) and hidden == "auto":
             hidden = (128,) if rows < _MANY else (128, 128)
         hidden = list(hidden) if isinstance(hidden, Sequence | np.ndarray) else [hidden]
         names = self.activation
@@ -303,6 +316,8 @@ class NetworkEstimator(BaseEstimator):
         """Return how many threads train: all cores for n_jobs None or -1."""
         if self.n_jobs in (None, -1):
             return choice.cores()
+        if isinstance(self.n_jobs, int) and self.n_jobs < -1:
+            return max(1, choice.cores() + 1 + self.n_jobs)
         return checked_count("n_jobs", self.n_jobs)
 
     # ------------------------------------------------------------------ predicting

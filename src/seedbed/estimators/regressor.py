@@ -139,7 +139,10 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
                 f"y holds {t.min():g}: the loss {self._loss().name!r} is for counts, from 0 up"
             )
         one = np.ones(len(target.names))
-        return replace(target, mean=tuple(0 * one), scale=tuple(one))
+        none = tuple(np.inf * one)
+        return replace(
+            target, mean=tuple(0 * one), scale=tuple(one), low=tuple(-np.inf * one), high=none
+        )
 
     def _restore(self, population: Population, encoding: Encoding, words: dict[str, Any]) -> None:
         if encoding.target.task != "regression":

@@ -6,7 +6,7 @@ An ``Encoding`` is fitted on the rows to train on and then serves any table with
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -51,9 +51,14 @@ class CategoryColumn:
         """Write the column's inputs into X, (N, width), and return notes on what was missing."""
         texts = source.texts(self.name)
         missing = is_missing(texts)
-        if set(self.categories) <= {"false", "true"}:  # as files of all kinds write them
+        categories: Sequence[str] = self.categories
+        truths = [_BOOLEANS.get(category) for category in categories]
+        if None not in truths and len(set(truths)) == len(
+            truths
+        ):  # as files of all kinds write them
+            categories = [str(truth) for truth in truths]
             texts = np.array([_BOOLEANS.get(text, text) for text in texts], dtype=object)
-        code = codes(texts, self.categories)
+        code = codes(texts, categories)
         strange = (code < 0) & ~missing
         notes = _missing_note(self.name, missing, "no category")
         if strange.any() and unseen == "error":

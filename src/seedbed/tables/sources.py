@@ -117,8 +117,10 @@ class Frame:
         return self.frame[:, self._places[name]]
 
     def _grid(self, name: str) -> Grid:
-        values = np.array(self._series(name).to_list(), dtype=object)
-        return Grid(values.reshape(-1, 1), [name], self.name)
+        values = np.empty((len(self), 1), dtype=object)
+        for row, value in enumerate(self._series(name).to_list()):
+            values[row, 0] = value  # one by one, as lists of one length would become an axis
+        return Grid(values, [name], self.name)
 
 
 class Grid:

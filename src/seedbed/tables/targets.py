@@ -84,6 +84,10 @@ class Target:
         """Return what the network gives, (…, O), in the quantities' units, float64."""
         return np.asarray(np.array(self.mean) + np.array(self.scale) * outputs)
 
+    def far_off(self, values: Array) -> int:
+        """Return how many quantities, (N, O) in their units, are held nearer to train on."""
+        return int(((values < np.array(self.low)) | (values > np.array(self.high))).sum())
+
     def to_train_on(self, encoded: Array) -> Array:
         """Return encoded targets, (N,) or (N, O), as they are best trained on.
 
@@ -98,8 +102,9 @@ class Target:
 def quantities(names: Sequence[str], values: Array, weights: Array | None, table: str) -> Target:
     """Return the target of quantities, fitted on values (N, O) with row weights (N,) or None.
 
-    A value is held to within ten times the distance from the median that all but 1 in 50 of the
-    values (and all but one) keep. Mean and scale are those of the values so held.
+    Single values far off, one or two or one in a thousand of them, are held to within ten times the
+    distance from the median that all but 1 in 50 keep. Where more values lie further they belong
+    to the rest, and none is held. Mean and scale are those of the values so held.
 
     Raises: TableError if one holds numbers too large.
     """
@@ -114,10 +119,14 @@ def quantities(names: Sequence[str], values: Array, weights: Array | None, table
         (middle,) = quantiles(y, w, [0.5])
         far = np.abs(y - middle)
         reach = reach_of(far, w) or 1.0
+        count = max(float(w.sum()), len(w))
+        if w[far > reach].sum() / w.sum() > max(2.5 / count, 0.001):
+            reach = math.inf
         held = np.clip(y, middle - reach, middle + reach)
         mean = float(np.average(held, weights=w))
         unit = float(np.abs(held - mean).max()) or 1.0  # taken out: no square underflows
-        scale = unit * float(np.sqrt(np.average(((held - mean) / unit) ** 2, weights=w))) or 1.0
+        scale = unit * float(np.sqrt(np.average(((held - mean) / unit) ** 2, weights=w)))
+        scale = scale or 1e-6 * abs(mean) or 1.0  # a constant is predicted as it is
         found.append((mean, scale, float(middle - reach), float(middle + reach)))
     means, scales, lows, highs = zip(*found, strict=True)
     return Target(tuple(names), mean=means, scale=scales, low=lows, high=highs)
