@@ -131,3 +131,23 @@ def test_explain_shows_a_model_files_step(run, csv, tmp_path):
         status, out, err = run("explain", *given)
         assert (status, out) == (2, "")
         assert message in err
+
+
+def test_diagnose_names_what_is_wrong_and_its_remedy(run, csv, tmp_path):
+    model = tmp_path / "m.safetensors"
+    words = ("--hidden", "6", "--members", 2, "--out", model, "--activation", "relu")
+    assert run("train", csv, "--target", "size", "--epochs", 200, "--lr", 0.02, *words)[0] == 0
+    status, out, err = run("diagnose", model, csv)
+    assert (status, err) == (0, "")
+    assert out == "nothing is wrong with the 2 members, as far as was looked\n"
+    population, table = files.load(model)
+    population.network.views(population.theta)[0].b[...] = -99
+    files.save(model, population, table)
+    status, out, _ = run("diagnose", model, csv)
+    assert status == 1
+    assert out.startswith("dead units: 100% of the units of hidden layer 1 are dead")
+    told = json.loads(run("diagnose", model, csv, "--json")[1])
+    assert [finding["kind"] for finding in told["findings"]] == ["dead units"]
+    status, out, err = run("diagnose", model, "nothing.csv")
+    assert (status, out) == (2, "")
+    assert "cannot read nothing.csv" in err
