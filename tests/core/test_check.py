@@ -157,3 +157,16 @@ def test_a_loss_that_is_drawn_anew_is_refused():
         sb.check_gradient(lambda w: ((w**2).sum(), 2 * w), np.ones(2), np.ones(2), np.ones(2))
     with pytest.raises(sb.SettingError, match="a recipe is checked on data"):
         sb.check_gradient(sb.xor.recipe())
+
+
+def test_a_network_of_float32_is_recognised_too():
+    f, theta, X, Y, _ = planted("3-4-1", "bias mean")
+    single = {name: block.astype(np.float32) for name, block in theta.items()}
+
+    def rounded(given):
+        value, slope = f(given)
+        return np.float32(value), {name: block.astype(np.float32) for name, block in slope.items()}
+
+    report = sb.check_gradient(rounded, single, X, Y)
+    assert [mistake.kind for mistake in report.mistakes] == ["bias: mean for sum"]
+    assert report.method == "central differences"

@@ -172,7 +172,7 @@ def _checked(
     wrong = [number for number, block in enumerate(blocks) if not block.agrees]
     found = [(kind, "", tuple(range(len(here)))) for kind in kinds]
     if wrong and not kinds:
-        found = _named(evidence, wrong, x, t, masks, float(loss))
+        found = _named(evidence, wrong, x, t, masks, float(loss), function.eps)
     return GradientReport(
         loss=float(loss),
         blocks=blocks,
@@ -202,6 +202,7 @@ def _named(
     t: Array | None,
     masks: list[Array],
     loss: float,
+    eps: float,
 ) -> list[tuple[str, str, tuple[int, ...]]]:
     """Return the fewest mistakes that explain the wrong blocks: kind, place and blocks of each."""
     rows, outputs = (None, None) if t is None else t.shape
@@ -214,7 +215,7 @@ def _named(
         return [(lacking, "", tuple(wrong))]
     if x is None or t is None:
         return simple
-    model = recognise(evidence.names, evidence.theta, x, t, loss, masks)
+    model = recognise(evidence.names, evidence.theta, x, t, loss, masks, eps)
     known = None if model is None else by_model(evidence, model, wrong)
     if known is None or ("unknown" not in alone and len(simple) < len(known)):
         return simple

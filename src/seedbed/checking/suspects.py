@@ -185,11 +185,13 @@ def recognise(
     T: Array,
     value: float,
     masks: Sequence[Array] = (),
+    eps: float = 2.0**-52,
 ) -> Model | None:
     """Return the network that these blocks make, whose loss on X (N, I), T (N, O) is ``value``.
 
     Weights chain from I to O, each (in, out) or (out, in), a bias behind its weights; activations
-    and loss are those of Seedbed's that give the value, the simplest first. None where none does.
+    and loss are those of Seedbed's that give the value to a few ``eps``, the simplest first. None
+    where none does.
     """
     for shape in _chains(theta, X.shape[1], T.shape[1]):
         hidden_choices = [_HIDDEN] * (len(shape) - 1)
@@ -209,7 +211,7 @@ def recognise(
                     for (w, b, turned), name in zip(shape, chosen, strict=True)
                 ]
                 for loss in _losses(T):
-                    model = _scaled(Model(layers, loss, X, T, masks=masks), value)
+                    model = _scaled(Model(layers, loss, X, T, masks=masks), value, eps)
                     if model is not None:
                         return model
     return None
@@ -238,7 +240,7 @@ def _losses(T: Array) -> Iterator[Loss]:
         yield losses.poisson
 
 
-def _scaled(model: Model, value: float) -> Model | None:
+def _scaled(model: Model, value: float, eps: float) -> Model | None:
     """Return the model with the factor that makes its loss f's, if one of the usual ones does."""
     with np.errstate(all="ignore"):
         own = model.value()
@@ -247,7 +249,7 @@ def _scaled(model: Model, value: float) -> Model | None:
     rows, outputs = model.T.shape
     for factor in (1, 0.5, rows, rows / 2, outputs, outputs / 2, rows * outputs,
                    rows * outputs / 2, 1 / outputs):  # fmt: skip
-        if abs(own * factor - value) <= 1e-9 * max(abs(value), 1e-12):
+        if abs(own * factor - value) <= max(1e-9, 10 * eps) * max(abs(value), 1e-12):
             return Model(model.layers, model.loss, model.X, model.T, factor, model.masks)
     return None
 
