@@ -136,7 +136,7 @@ def explain(
     found = [
         *_forward(one, x, t, before, trace, float(value[0])),
         *_backward(one, trace, whole, float(penalty[0])),
-        *_update(one, before, theta, whole),
+        *_update(one, before, theta),
     ]
     rows = f"row {row}" if row is not None else f"{len(x)} rows"
     title = f"One step of seed {one.seeds[0]}, {network}, on {rows}"
@@ -199,7 +199,7 @@ def _backward(
             yield Number("backward", f"dW{number}'", formula, W[0])
 
 
-def _update(one: Population, before: Array, after: Array, whole: Array) -> Iterator[Number]:
+def _update(one: Population, before: Array, after: Array) -> Iterator[Number]:
     rule = one.recipe.optimizer.rule
     doc = " ".join((inspect.getdoc(rule) or "").split()).split(". ")[0].rstrip(".")
     doc = re.sub(r" \([A-Z].*$", "", doc)

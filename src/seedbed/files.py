@@ -205,7 +205,7 @@ def describe(recipe: Recipe) -> dict[str, Any]:
                 for layer in network.layers
             ],
         },
-        "loss": {**_named(recipe.loss, losses.BY_NAME), "smoothing": recipe.loss.smoothing},
+        "loss": _named(recipe.loss, losses.BY_NAME),
         "optimizer": {"name": type(optimizer).__name__, **asdict(optimizer)},
         "schedule": _named(recipe.schedule, schedules.BY_NAME),
     }
@@ -225,15 +225,12 @@ def understand(description: Mapping[str, Any]) -> Recipe:
         )
         for layer in description["network"]["layers"]
     ]
-    loss = dict(description["loss"])
-    smoothing = loss.pop("smoothing")
-    loss = called(loss, losses.BY_NAME)
     optimizer = dict(description["optimizer"])
     kind = optimizers.BY_NAME[optimizer.pop("name")]
     given = {
         **description,
         "network": Network(description["network"]["inputs"], layers),
-        "loss": loss.smoothed(smoothing) if smoothing else loss,
+        "loss": called(description["loss"], losses.BY_NAME),
         "optimizer": kind(**optimizer),
         "schedule": called(description["schedule"], schedules.BY_NAME),
     }

@@ -27,21 +27,6 @@ N = 120
 
 
 @pytest.fixture
-def run(capsys):
-    """Run the command in this process; return its status, output and errors."""
-
-    def command(*words):
-        try:
-            status = main([str(word) for word in words])
-        except SystemExit as end:
-            status = end.code
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return command
-
-
-@pytest.fixture
 def csv(tmp_path):
     """Write a table of a category, a number with gaps, a class and a quantity; return its path."""
     rng = np.random.default_rng(0)

@@ -8,19 +8,6 @@ import pytest
 
 import seedbed as sb
 from seedbed import files
-from seedbed.cli import main
-
-
-@pytest.fixture
-def run(capsys):
-    def of(*words):
-        try:
-            status = main([str(word) for word in words])
-        except SystemExit as stopped:
-            status = stopped.code
-        return status, *capsys.readouterr()
-
-    return of
 
 
 @pytest.fixture

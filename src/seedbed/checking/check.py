@@ -215,7 +215,7 @@ def _named(
         return [(lacking, "", tuple(wrong))]
     if x is None or t is None:
         return simple
-    model = recognise(evidence.names, evidence.theta, x, t, loss, masks, eps)
+    model = recognise(evidence.theta, x, t, loss, masks, eps)
     known = None if model is None else by_model(evidence, model, wrong)
     if known is None or ("unknown" not in alone and len(simple) < len(known)):
         return simple
@@ -284,18 +284,17 @@ def _of_recipe(
     if theta is None:
         theta = network.init(seed, np.float64)
     whole = np.array(as_array(theta, "theta", ShapeError), dtype=np.float64).reshape(1, -1)
-    blocks = {
-        f"{name}{number}": view[0]
-        for number, layer in enumerate(network.views(whole), 1)
-        for name, view in zip("Wb", layer, strict=True)
-    }
+
+    def named(flat: Array) -> dict[str, Array]:
+        return {
+            f"{name}{number}": view[0]
+            for number, layer in enumerate(network.views(flat), 1)
+            for name, view in zip("Wb", layer, strict=True)
+        }
 
     def f(given: dict[str, Array]) -> tuple[Any, dict[str, Array]]:
-        flat = np.concatenate([given[name].reshape(-1) for name in blocks])[None, :]
+        flat = np.concatenate([block.reshape(-1) for block in given.values()])[None, :]
         value, gradient = recipe.value_and_grad(flat, X, Y)
-        parts = dict(zip(blocks, np.split(
-            gradient[0], np.cumsum([block.size for block in blocks.values()])[:-1]
-        ), strict=True))  # fmt: skip
-        return value[0], {name: parts[name].reshape(blocks[name].shape) for name in blocks}
+        return value[0], named(gradient)
 
-    return f, {name: block.copy() for name, block in blocks.items()}
+    return f, named(whole)

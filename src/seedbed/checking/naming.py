@@ -35,12 +35,11 @@ class Evidence:
 
     def off(self, block: int, candidate: Array | None = None) -> float:
         """Return how far the two are apart, in units of what is tolerated."""
-        found = self.given[block] if candidate is None else candidate
+        given = self.given[block] if candidate is None else candidate
         slope, error = self.slopes[block], self.errors[block]
-        if found.shape != slope.shape:
-            if found.size != slope.size or sorted(_long(found)) != sorted(_long(slope)):
-                return np.inf
-            found = found.reshape(slope.shape)
+        found = _as_shaped(given, slope)
+        if found is None:
+            return np.inf
         known = np.isfinite(slope)
         if not np.isfinite(found[known]).all():
             return np.inf
@@ -50,15 +49,19 @@ class Evidence:
 
     def is_like(self, block: int, candidate: Array) -> bool:
         """Return whether f's gradient of a block is a candidate, to the same tolerance."""
-        found = self.given[block]
-        if found.shape != candidate.shape:
-            if found.size != candidate.size or sorted(_long(found)) != sorted(_long(candidate)):
-                return False
-            found = found.reshape(candidate.shape)
-        if not np.isfinite(candidate).all():
+        found = _as_shaped(self.given[block], candidate)
+        if found is None or not np.isfinite(candidate).all():
             return False
         largest = max(np.abs(candidate).max(initial=0), np.abs(found).max(initial=0), 1e-300)
         return bool(np.abs(found - candidate).max(initial=0) <= 10 * self.tolerance * largest)
+
+
+def _as_shaped(array: Array, like: Array) -> Array | None:
+    """Return the array in the shape of another, from which axes of one may set it apart."""
+    if array.shape == like.shape:
+        return array
+    alike = array.size == like.size and sorted(_long(array)) == sorted(_long(like))
+    return array.reshape(like.shape) if alike else None
 
 
 def _long(array: Array) -> list[int]:

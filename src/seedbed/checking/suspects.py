@@ -179,7 +179,6 @@ def _same(a: Array, b: Array) -> bool:
 
 
 def recognise(
-    names: Sequence[str],
     theta: Sequence[Array],
     X: Array,
     T: Array,

@@ -20,7 +20,10 @@ from seedbed.formulas.losses import Loss
 from seedbed.population import Population
 from seedbed.tables import sources
 from seedbed.tables.encoding import Encoding
-from seedbed.tables.targets import Target
+from seedbed.tables.targets import Kind, Target
+
+_KINDS: dict[str, Kind] = {"i": "integer", "u": "integer", "f": "float", "b": "boolean"}
+"""What classes are, by the kind of their dtype; others are texts."""
 
 
 class NetworkClassifier(ClassifierMixin, NetworkEstimator):
@@ -83,24 +86,26 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         engine: Literal["auto", "compiled", "numpy"] = "auto",
         verbose: bool = False,
     ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.members = members
-        self.loss = loss
-        self.learning_rate_init = learning_rate_init
-        self.weight_decay = weight_decay
-        self.dropout = dropout
-        self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
+        super().__init__(
+            hidden_layer_sizes,
+            activation,
+            members=members,
+            loss=loss,
+            learning_rate_init=learning_rate_init,
+            weight_decay=weight_decay,
+            dropout=dropout,
+            batch_size=batch_size,
+            max_iter=max_iter,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            random_state=random_state,
+            n_jobs=n_jobs,
+            engine=engine,
+            verbose=verbose,
+        )
         self.class_weight = class_weight
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.engine = engine
-        self.verbose = verbose
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Train for one more epoch on X, y; the optimizer goes on from where it stood.
@@ -187,13 +192,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
                 f"y holds one class ({self.classes_.tolist()[0]!r}): a classifier needs rows of at "
                 "least two classes"
             )
-        kind = {"i": "integer", "u": "integer", "f": "float", "b": "boolean"}
+        kind = _KINDS.get(self.classes_.dtype.kind, "text")
         texts = tuple(sources.as_text(value) for value in self.classes_.tolist())
-        self._target = Target(
-            (names[0] if names else "y",),
-            texts,
-            kind.get(self.classes_.dtype.kind, "text"),  # type: ignore[arg-type]
-        )
+        self._target = Target((names[0] if names else "y",), texts, kind)
 
     def _check_use(self, y: Array, use: Use, classes: Any) -> None:
         if (y.ndim > 1) != self._target.labels or (y.ndim > 1 and y.shape[1] != len(self.classes_)):

@@ -47,6 +47,45 @@ class NetworkEstimator(BaseEstimator):
     _continuation: Continuation | None = None
     loss_curve_: list[float]
 
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = "auto",
+        activation: Any = "mish",
+        *,
+        members: int = 8,
+        loss: Any = "auto",
+        learning_rate_init: float = 0.003,
+        weight_decay: float = 0.01,
+        dropout: float = 0.15,
+        batch_size: int | Literal["auto"] = "auto",
+        max_iter: int | None = None,
+        early_stopping: bool = True,
+        validation_fraction: float = 0.25,
+        n_iter_no_change: int | None = None,
+        warm_start: bool = False,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        engine: Literal["auto", "compiled", "numpy"] = "auto",
+        verbose: bool = False,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.members = members
+        self.loss = loss
+        self.learning_rate_init = learning_rate_init
+        self.weight_decay = weight_decay
+        self.dropout = dropout
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.engine = engine
+        self.verbose = verbose
+
     # ------------------------------------------------------------------ fitting
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> Self:
@@ -220,7 +259,7 @@ class NetworkEstimator(BaseEstimator):
                 )
         if reset:
             self._columns = list(source.columns)
-        for name in source.columns:
+        for name in source.columns if reset else ():  # later the encoding looks at those it uses
             kind = source.unsuited(name)
             if kind is not None:
                 dates = kind.lower().startswith(("date", "time", "duration", "period"))
@@ -256,7 +295,7 @@ class NetworkEstimator(BaseEstimator):
             Dense(units, unit("activation", name, activations.BY_NAME))
             for units, name in zip(hidden, names, strict=True)
         ]
-        batch = self.batch_size
+        batch: Any = self.batch_size
         if batch == "auto":
             batch = max(16, min(rows // 8, 128 if rows < _MOST else 256))
         epochs = self.max_iter

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
@@ -36,45 +36,6 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
     ((442,), (442,))
     """
 
-    def __init__(
-        self,
-        hidden_layer_sizes: Any = "auto",
-        activation: Any = "mish",
-        *,
-        members: int = 8,
-        loss: Any = "auto",
-        learning_rate_init: float = 0.003,
-        weight_decay: float = 0.01,
-        dropout: float = 0.15,
-        batch_size: int | Literal["auto"] = "auto",
-        max_iter: int | None = None,
-        early_stopping: bool = True,
-        validation_fraction: float = 0.25,
-        n_iter_no_change: int | None = None,
-        warm_start: bool = False,
-        random_state: Any = None,
-        n_jobs: int | None = None,
-        engine: Literal["auto", "compiled", "numpy"] = "auto",
-        verbose: bool = False,
-    ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.members = members
-        self.loss = loss
-        self.learning_rate_init = learning_rate_init
-        self.weight_decay = weight_decay
-        self.dropout = dropout
-        self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.engine = engine
-        self.verbose = verbose
-
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one more epoch on X, y; the optimizer goes on from where it stood.
 
@@ -98,8 +59,8 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         return each.mean(axis=0), each.std(axis=0)
 
     def _loss(self) -> Loss:
-        auto = isinstance(self.loss, str) and self.loss == "auto"
-        loss: Loss = losses.squared_error if auto else unit("loss", self.loss, losses.BY_NAME)
+        usual = losses.squared_error
+        loss: Loss = usual if self.loss == "auto" else unit("loss", self.loss, losses.BY_NAME)
         if loss.targets not in ("number", "count"):
             raise SettingError(
                 f"loss {loss.name!r} is for classes: a regressor needs one for numbers, such as "

@@ -10,7 +10,6 @@ import numpy as np
 from seedbed.arrays import one_line
 from seedbed.errors import FileError, SettingError
 from seedbed.formulas import activations, losses
-from seedbed.formulas.losses import Loss
 from seedbed.formulas.named import Named, by_name_of, called, described, is_own
 
 
@@ -46,8 +45,7 @@ def to_word(value: Any) -> Any:
                 f"{value.name!r} is not one of Seedbed's own formulas, and a model file holds no "
                 "code: pickle the estimator, or keep population_.theta in a file"
             )
-        words = {"formula": type(value).__name__, **described(value)}
-        return words | {"smoothing": value.smoothing} if isinstance(value, Loss) else words
+        return {"formula": type(value).__name__, **described(value)}
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, tuple | list | np.ndarray):
@@ -71,7 +69,5 @@ def from_word(word: Any) -> Any:
             "Activation": activations.BY_NAME, "Loss": losses.BY_NAME
         }  # fmt: skip
         words = dict(word)
-        found, smoothing = kinds[words.pop("formula")], words.pop("smoothing", 0.0)
-        formula = called(words, found)
-        return formula.smoothed(smoothing) if smoothing else formula
+        return called(words, kinds[words.pop("formula")])
     return word

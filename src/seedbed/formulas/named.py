@@ -17,10 +17,8 @@ class Named:
     name: str
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        words = described(self)
-        smoothing = getattr(self, "smoothing", 0.0)
         if is_own(self, by_name_of(self)):
-            return _found, (type(self).__module__, words, smoothing)
+            return _found, (type(self).__module__, described(self))
         return super().__reduce_ex__(protocol)
 
 
@@ -31,18 +29,21 @@ def by_name_of(unit: Named) -> Mapping[str, Any]:
 
 
 def described(unit: Any) -> dict[str, Any]:
-    """Return the unit's name and numbers."""
-    return {"name": unit.name, **dict(getattr(unit, "options", ()))}
+    """Return the unit's name and numbers, a loss's label smoothing among them."""
+    smoothing = getattr(unit, "smoothing", 0.0)
+    words = {"name": unit.name, **dict(getattr(unit, "options", ()))}
+    return words | {"smoothing": smoothing} if smoothing else words
 
 
 def called(words: Mapping[str, Any], by_name: Mapping[str, Any]) -> Any:
     """Return the unit of that name, made with those numbers.
 
-    Raises: KeyError or TypeError for words that describe none.
+    Raises: KeyError, TypeError or AttributeError for words that describe none; SettingError.
     """
-    unit = by_name[words["name"]]
-    options = {key: value for key, value in words.items() if key != "name"}
-    return unit if hasattr(unit, "name") else unit(**options)
+    options = dict(words)
+    unit, smoothing = by_name[options.pop("name")], options.pop("smoothing", 0.0)
+    unit = unit if hasattr(unit, "name") else unit(**options)
+    return unit.smoothed(smoothing) if smoothing else unit
 
 
 def is_own(unit: Any, by_name: Mapping[str, Any]) -> bool:
@@ -55,9 +56,8 @@ def is_own(unit: Any, by_name: Mapping[str, Any]) -> bool:
         return False
 
 
-def _found(module: str, words: Mapping[str, Any], smoothing: float) -> Any:
-    unit = called(words, sys.modules[module].BY_NAME)
-    return unit.smoothed(smoothing) if smoothing else unit
+def _found(module: str, words: Mapping[str, Any]) -> Any:
+    return called(words, vars(sys.modules[module])["BY_NAME"])
 
 
 def _code(unit: Any) -> Any:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from seedbed.arrays import Array, Indices
 from seedbed.errors import FileError, TableError
 from seedbed.population import Population
-from seedbed.tables.numbers import NumberColumn, Numbers, number_column, steps
+from seedbed.tables.numbers import NumberColumn, Numbers, number_column
 from seedbed.tables.sources import Source, check_column, codes, is_missing, listed
 from seedbed.tables.targets import Kind, Target, quantities
 
@@ -53,9 +54,7 @@ class CategoryColumn:
         missing = is_missing(texts)
         categories: Sequence[str] = self.categories
         truths = [_BOOLEANS.get(category) for category in categories]
-        if None not in truths and len(set(truths)) == len(
-            truths
-        ):  # as files of all kinds write them
+        if None not in truths and len({*truths}) == len(truths):  # however they are written
             categories = [str(truth) for truth in truths]
             texts = np.array([_BOOLEANS.get(text, text) for text in texts], dtype=object)
         code = codes(texts, categories)
@@ -311,7 +310,7 @@ def checked_encoding(words: Any, population: Population, path: object) -> Encodi
 
 def _rising(values: Any) -> tuple[float, ...]:
     numbers = tuple(_finite(value) for value in values)
-    if len(numbers) in (1, 2) or any(b <= a for a, b in steps(numbers)):
+    if len(numbers) in (1, 2) or any(b <= a for a, b in pairwise(numbers)):
         raise ValueError("knots do not rise")
     return numbers
 

@@ -11,7 +11,7 @@ Babenko 2022 (the code).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -56,7 +56,7 @@ class Numbers:
         cut = [(c, column.knots) for c, column in enumerate(columns) if column.knots]
         self.of = np.array([c for c, knots in cut for _ in knots[1:]], dtype=np.intp)
         self.low = np.array([low for _, knots in cut for low in knots[:-1]])
-        self.slope = 1 / np.array([b - a for _, k in cut for a, b in steps(k)] or [1.0])
+        self.slope = 1 / np.array([b - a for _, k in cut for a, b in pairwise(k)] or [1.0])
         self.flagged = np.array([c for c, column in enumerate(columns) if column.flagged], np.intp)
         self.width = len(self.names) + len(self.of) + len(self.flagged)
 
@@ -80,11 +80,6 @@ class Numbers:
                 X[:, count:cut] = np.minimum(np.maximum(along, 0), 1)
         if some and len(self.flagged):
             X[:, cut:] = missing[:, self.flagged]
-
-
-def steps(knots: Sequence[float]) -> Iterator[tuple[float, float]]:
-    """Yield each number with the one behind it."""
-    return pairwise(knots)
 
 
 def number_column(

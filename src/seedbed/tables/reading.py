@@ -19,7 +19,7 @@ import numpy as np
 
 from seedbed.arrays import Array
 from seedbed.errors import MissingDependencyError, TableError, reason
-from seedbed.tables.sources import as_texts, check_column, finite
+from seedbed.tables.sources import as_texts, check_column, finite, stacked
 
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "?")
 """What stands for a missing value in a text."""
@@ -113,7 +113,7 @@ class Table:
 
     def matrix(self, names: Sequence[str]) -> Array:
         """Return columns as numbers, (N, C) float64, NaN where missing."""
-        return np.stack([self.numbers(name) for name in names], axis=1)
+        return stacked(self, names)
 
     def stray(self, name: str) -> str:
         """Return words on the few values that keep a column from being numbers, or none."""

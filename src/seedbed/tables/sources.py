@@ -98,7 +98,7 @@ class Frame:
 
     def matrix(self, names: Sequence[str]) -> Array:
         """Return columns as numbers, (N, C) float64, NaN where missing."""
-        return np.stack([self.numbers(name) for name in names], axis=1)
+        return stacked(self, names)
 
     def texts(self, name: str) -> Array:
         """Return a column as texts, (N,) object, None where missing."""
@@ -194,7 +194,7 @@ class Grid:
     def matrix(self, names: Sequence[str]) -> Array:
         """Return columns as numbers, (N, C) float64, NaN where missing."""
         if self.values.dtype.kind not in "fiub":
-            return np.stack([self.numbers(name) for name in names], axis=1)
+            return stacked(self, names)
         A = self.values[:, [self._places[name] for name in names]].astype(np.float64)
         infinite = np.isinf(A).any(axis=0)
         if infinite.any():
@@ -236,6 +236,11 @@ def as_frame(table: Any) -> Any:
 
 _NUMBERS = (bool, int, float, np.bool_, np.integer, np.floating, decimal.Decimal)
 _VALUES = (*_NUMBERS, str)
+
+
+def stacked(source: Source, names: Sequence[str]) -> Array:
+    """Return columns as numbers, (N, C) float64, NaN where missing, one read after the other."""
+    return np.stack([source.numbers(name) for name in names], axis=1)
 
 
 def check_column(source: Source, name: str, what: str = "column") -> None:
