@@ -140,7 +140,8 @@ def losses(population: Population, axes: Axes | None = None) -> Axes:
     """Draw the members' losses by epoch as bands: median, quartiles and range, on a log scale.
 
     Full bands are the training loss, hatched ones the validation loss, where rows were held out. A
-    member that diverged is in no band: a cross at the upper edge is the epoch in which it did.
+    member that diverged is in no band: a cross at the upper edge is the epoch in which it did. An
+    epoch's bands are of the members that were still trained in it.
     Returns the axes.
     """
     if axes is None:
@@ -177,6 +178,8 @@ def losses(population: Population, axes: Axes | None = None) -> Axes:
     name = population.recipe.loss.name.replace("_", " ")
     axes.set_xlabel("epoch")
     axes.set_ylabel(f"loss ({name})")
-    axes.set_title(f"{len(population)} members: median, quartiles and range", fontsize=10)
+    axes.set_title(
+        f"{len(population)} members: median, quartiles and range of those trained", fontsize=10
+    )
     axes.legend(frameon=False, fontsize=8)
     return axes
