@@ -110,3 +110,13 @@ def checked_count(name: str, value: int, least: int = 1) -> int:
             f"{name} must be a whole number of at least {least}, not {one_line(value)}"
         )
     return int(value)
+
+
+def checked_place(name: str, value: int, count: int) -> int:
+    """Return ``value`` if it is a place among ``count``, from 0.
+
+    Raises: SettingError that names the value otherwise.
+    """
+    if checked_count(name, value, 0) >= count:
+        raise SettingError(f"{name} {value}: there are {count}, from 0 to {count - 1}")
+    return int(value)

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from seedbed.arrays import Array, checked_count
+from seedbed.arrays import Array, checked_place
 from seedbed.data import checked_inputs, checked_targets
 from seedbed.engines import numpy_engine, work
-from seedbed.errors import SettingError
 from seedbed.population import Population
 
 _ROWS, _COLUMNS = 12, 8
@@ -114,12 +113,12 @@ def explain(
     Raises: SettingError for a member or a row that is not there; ShapeError, DataError.
     """
     network, loss = population.network, population.recipe.loss
-    member = _place("member", member, len(population))
+    member = checked_place("member", member, len(population))
     one = population[member]
     x = checked_inputs(X, network.inputs, np.float64)
     t = checked_targets(Y, loss, network.outputs, len(x), np.float64)
     if row is not None:
-        row = _place("row", row, len(x))
+        row = checked_place("row", row, len(x))
         x, t = x[row : row + 1], t[row : row + 1]
     theta = one.theta.astype(np.float64)
     before, numbers = theta.copy(), one.recipe.numbers(1, np.float64)
@@ -227,13 +226,6 @@ def _formula(function: Callable[..., Any], names: dict[str, str]) -> str:
     for name, shown in names.items():
         text = re.sub(rf"(?<![\w.]){name}(?!\w)", f"\0{shown}", text)
     return text.replace("\0", "")
-
-
-def _place(what: str, given: int, count: int) -> int:
-    checked_count(what, given, 0)
-    if given >= count:
-        raise SettingError(f"{what} {given}: there are {count}, from 0 to {count - 1}")
-    return int(given)
 
 
 def _shape(value: Array) -> str:

@@ -6,10 +6,10 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from seedbed import files, xor
+from seedbed import files, plots, xor
 from seedbed.cli.check import model_rows
 from seedbed.cli.options import whole
-from seedbed.cli.show import print_json
+from seedbed.cli.show import check_picture, print_json, save_picture
 from seedbed.errors import SettingError
 from seedbed.explaining import Explanation, explain
 from seedbed.tables.reading import read
@@ -33,12 +33,15 @@ def add_to(commands: Any) -> None:
     add("--row", type=whole(0), metavar="N", help="one row alone, from 0; left out, all shown")
     add("--rows", type=whole(1, 1000), default=4, metavar="N", help="rows of the table (4)")
     add("--format", choices=FORMATS, default="text", help="what to print (text)")
+    add("--plot", type=Path, metavar="FILE", help="draw the network, and the loss along a line")
     add("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
 
 
 def run(options: Namespace) -> int:
     """Explain, print; return the exit status."""
+    if options.plot is not None:
+        check_picture(options.plot)
     if options.model is None:
         population = xor.recipe(epochs=1).train(*xor.data(), seeds=[1], progress=False)
         X, Y = xor.data()
@@ -49,6 +52,13 @@ def run(options: Namespace) -> int:
         least = options.rows if options.row is None else max(options.rows, options.row + 1)
         X, Y = model_rows(read(options.file), words, population, options.model, least)
     found = explain(population, X, Y, member=options.member, row=options.row)
+    if options.plot is not None:
+        page = plots.figure(12.0, 4.6)
+        left, right = page.subplots(1, 2)
+        plots.network(population, left, member=options.member)
+        rows = slice(None) if options.row is None else slice(options.row, options.row + 1)
+        plots.line(population, X[rows], Y[rows], right, member=options.member)
+        save_picture(page, options.plot)
     if options.json:
         print_json(told(found))
     elif options.format == "text":

@@ -60,7 +60,7 @@ def add_to(commands: Any) -> None:
         help="rows held out to score on (0.2)",
     )
     add("--out", type=Path, metavar="MODEL", help="write a model file, such as model.safetensors")
-    add("--plot", type=Path, metavar="FILE", help="draw the losses by epoch (.png, .svg or .pdf)")
+    add("--plot", type=Path, metavar="FILE", help="draw losses and scores (.png, .svg, .pdf)")
     add("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
 
@@ -115,7 +115,7 @@ def run(options: Namespace) -> int:
     if options.out is not None:
         files.save(options.out, population, encoding.to_words())
     if options.plot is not None:
-        save_picture(plots.losses(population).figure, options.plot)
+        save_picture(_picture(population, scores), options.plot)
     if options.json:
         print_json(told)
     elif options.out is None:
@@ -178,6 +178,21 @@ def score(
     return Scores(
         "R²", r2(each[:, :, 0]), float(r2(together[:, 0])), float(r2(np.array([trained_on.mean()])))
     )
+
+
+def _picture(population: Population, scores: Scores) -> Any:
+    """Return the figure: the members' losses by epoch, and their scores."""
+    page = plots.figure(12.0, 4.2)
+    left, right = page.subplots(1, 2)
+    plots.losses(population, left)
+    scale, unit = (100.0, ", %") if scores.name == "accuracy" else (1.0, "")
+    marks = {"ensemble": scores.ensemble * scale, "baseline": scores.baseline * scale}
+    if np.isfinite(scores.members).any():
+        label = f"{scores.name}{unit} on rows held out from all members"
+        plots.scores(scores.members * scale, right, label=label, marks=marks)
+    else:
+        right.set_axis_off()
+    return page
 
 
 def _print(options: Namespace, encoding: Encoding, told: Any, scores: Scores) -> None:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace, RawDescriptionHelpFormatter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from seedbed import xor
+from seedbed import plots, xor
 from seedbed.cli.options import whole
-from seedbed.cli.show import exit_status, histogram, percent, print_json, print_table
+from seedbed.cli.show import (
+    check_picture,
+    exit_status,
+    histogram,
+    percent,
+    print_json,
+    print_table,
+    save_picture,
+)
 from seedbed.population import Population
 
 NUDGE = 2e-16
@@ -44,12 +53,21 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--epochs", type=whole(1), default=8000, metavar="N", help="epochs to train (8000)"
     )
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="draw the network, its loss along a line, all losses, and what 18 seeds have learned, "
+        "up to four that did not solve XOR among them",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
 
 
 def run(options: Namespace) -> int:
     """Print what the description promises; return the exit status."""
+    if options.plot is not None:
+        check_picture(options.plot)
     epochs = _PRINTED_EVERY * (len(xor.PRINTED_LOSSES) - 1) + 1
     rerun = xor.as_published(epochs)[::_PRINTED_EVERY]
     nudged = xor.as_published(epochs, NUDGE)[::_PRINTED_EVERY]
@@ -63,6 +81,8 @@ def run(options: Namespace) -> int:
     seconds = time.perf_counter() - began
     solved = xor.solved(population)
     median = int(np.argsort(population.loss, kind="stable")[(len(population) - 1) // 2])
+    if options.plot is not None:
+        save_picture(_picture(population, median), options.plot)
     if options.json:
         print_json(
             {
@@ -91,6 +111,31 @@ def run(options: Namespace) -> int:
     else:
         _print_population(population, solved, median, seconds)
     return exit_status(population)
+
+
+def _picture(population: Population, median: int) -> Any:
+    """Return the figure: the tutorial's two pictures, and what its author could not see."""
+    X, Y = xor.data()
+    page = plots.figure(15.0, 9.0)
+    places = page.subplot_mosaic([["network", "line", "losses"], ["regions", "regions", "scores"]])
+    names = {"inputs": ["x1", "x2", "1"], "outputs": ["xor"]}
+    plots.network(population, places["network"], member=median, **names)
+    begun = xor.recipe(epochs=0).train(X, Y, seeds=[population.seeds[median]])
+    plots.line(begun, X, Y, places["line"])
+    plots.losses(population, places["losses"])
+    shown = np.flatnonzero(~population.diverged)
+    unsolved = np.flatnonzero(~xor.solved(population))
+    chosen = np.unique(np.r_[unsolved[:4], shown])[:18]
+    chosen = np.unique(np.r_[unsolved[:4], chosen[: 18 - len(unsolved[:4])]])
+    plots.regions(population, X, Y, places["regions"], members=chosen, across=6)
+    among = np.isin(chosen, unsolved).sum()
+    places["regions"].set_title(
+        f"{len(chosen)} of {len(population):,} seeds, {among} of the {len(unsolved):,} unsolved "
+        "among them; above each its training loss",
+        fontsize=10, pad=18,
+    )  # fmt: skip
+    plots.scores(population.loss, places["scores"], label="loss (squared error)", log=True)
+    return page
 
 
 def _print_as_published(rerun: Any, nudged: Any) -> None:

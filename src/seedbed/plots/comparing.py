@@ -1,4 +1,4 @@
-"""Pictures. Matplotlib is loaded by the first of them."""
+"""The picture of a comparison: scores by seed, and gains with their intervals."""
 
 from __future__ import annotations
 
@@ -6,31 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seedbed.errors import MissingDependencyError
+from seedbed.plots.page import COLOURS, MARKERS, figure, plain
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from seedbed.comparing.comparison import Comparison
-    from seedbed.population import Population
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Told apart by the colour-blind, and by their lightness in print (Okabe, Ito 2008)."""
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _MOST_PAIRS = 12
-
-
-def figure(width: float, height: float) -> Any:
-    """Return an empty figure that no window shows.
-
-    Raises: MissingDependencyError without matplotlib.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        raise MissingDependencyError("matplotlib", "plot") from None
-    return Figure(figsize=(width, height), layout="constrained")
 
 
 def comparison(found: Comparison) -> Figure:
@@ -87,7 +70,7 @@ def _draw_scores(axes: Any, found: Comparison, names: list[str]) -> None:
             )  # fmt: skip
         median = np.median(np.where(lost, worst, scores))
         axes.plot([median] * 2, [row - 0.3, row + 0.3], color="black", linewidth=2, zorder=3)
-    axes.set_yticks(range(len(names)), [_plain(name) for name in names])
+    axes.set_yticks(range(len(names)), [plain(name) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
     better = "higher" if metric.higher_is_better else "lower"
     axes.set_xlabel(f"{metric.name}{', %' if metric.percent else ''} ({better} is better)")
@@ -121,65 +104,10 @@ def _draw_gains(axes: Any, found: Comparison, pairs: list[Any]) -> None:
         + (f"{pair.better} is {pair.verdict.value}" if pair.better else pair.verdict.value)
         for pair in pairs
     ]
-    axes.set_yticks(range(len(pairs)), [_plain(label) for label in labels], fontsize=8)
+    axes.set_yticks(range(len(pairs)), [plain(label) for label in labels], fontsize=8)
     axes.set_ylim(len(pairs) - 0.5, -0.5)
     confidence = f"{100 * (1 - found.rules.alpha):g} %"
     axes.set_xlabel(f"gain, {found.metric.unit.strip() or found.metric.name}")
     more = len(found.pairs) - len(pairs)
     rest = f"; {more} more pairs are not shown" if more else ""
     axes.set_title(f"Gains, their middle and its {confidence} interval{rest}", fontsize=9)
-
-
-def _plain(text: str) -> str:
-    """Return the text as matplotlib shows it letter by letter, cut where it is long."""
-    lines = [line if len(line) <= 44 else line[:43] + "…" for line in text.split("\n")]
-    return "\n".join(lines).replace("$", r"\$")
-
-
-def losses(population: Population, axes: Axes | None = None) -> Axes:
-    """Draw the members' losses by epoch as bands: median, quartiles and range, on a log scale.
-
-    Full bands are the training loss, hatched ones the validation loss, where rows were held out. A
-    member that diverged is in no band: a cross at the upper edge is the epoch in which it did. An
-    epoch's bands are of the members that were still trained in it.
-    Returns the axes.
-    """
-    if axes is None:
-        axes = figure(6.4, 4.0).subplots()
-    history = population.history
-    shown = ~population.diverged if not population.diverged.all() else slice(None)
-    kinds = [("training", history.train_loss[shown], COLOURS[0], "", "-")]
-    if history.val_loss is not None:
-        kinds.append(("validation", history.val_loss[shown], COLOURS[1], "////", "--"))
-    epochs = history.epochs + 1
-    for name, curves, colour, hatch, line in kinds:
-        there = np.isfinite(curves).any(axis=0)
-        at, seen = epochs[there], curves[:, there]
-        low, first, middle, third, high = np.nanquantile(seen, [0, 0.25, 0.5, 0.75, 1], axis=0)
-        axes.fill_between(at, low, high, color=colour, alpha=0.15, lw=0)
-        axes.fill_between(
-            at, first, third, facecolor=colour, alpha=0.35, hatch=hatch, edgecolor=colour, lw=0
-        )
-        axes.plot(at, middle, color=colour, ls=line, lw=1.8, label=f"{name}, median")
-    if history.ensemble_val_loss is not None:
-        axes.plot(
-            epochs, history.ensemble_val_loss, color=COLOURS[6], ls=":", lw=1.8,
-            label="ensemble, validation",
-        )  # fmt: skip
-    lost = population.epochs[population.diverged]
-    if len(lost):
-        axes.plot(
-            lost + 1, np.ones(len(lost)), "X", color=COLOURS[6], ms=7, clip_on=False,
-            transform=axes.get_xaxis_transform(), label=f"diverged ({len(lost)})",
-        )  # fmt: skip
-    smallest = min(float(np.nanmin(curves)) for _, curves, *_ in kinds)
-    if smallest > 0:
-        axes.set_yscale("log")
-    name = population.recipe.loss.name.replace("_", " ")
-    axes.set_xlabel("epoch")
-    axes.set_ylabel(f"loss ({name})")
-    axes.set_title(
-        f"{len(population)} members: median, quartiles and range of those trained", fontsize=10
-    )
-    axes.legend(frameon=False, fontsize=8)
-    return axes

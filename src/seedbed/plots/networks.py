@@ -1,0 +1,124 @@
+"""The picture of a network: units as circles, weights as lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seedbed.arrays import Array, checked_place
+from seedbed.errors import ShapeError
+from seedbed.plots.page import COLOURS, on, plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from seedbed.population import Population
+
+_UNITS = 16
+"""Units of a layer that are drawn, at most; the others are counted."""
+_WIDEST, _THINNEST = 5.0, 0.3
+_POSITIVE, _NEGATIVE = COLOURS[0], COLOURS[1]
+
+
+def network(
+    population: Population,
+    axes: Axes | None = None,
+    *,
+    member: int = 0,
+    inputs: Sequence[str] | None = None,
+    outputs: Sequence[str] | None = None,
+) -> Axes:
+    """Draw a member's network: a line a weight, as wide as the weight is large.
+
+    Positive ones are blue and full, negative ones orange and dashed. A ring around a unit is its
+    bias, drawn likewise. Widths are in proportion within the picture: the largest weight or bias
+    has the widest line. Of a layer with more than 16 units the first 15 are drawn.
+
+    inputs, outputs  names to write beside the first and the last layer's units
+
+    Returns the axes. Raises: SettingError for a member that is not there; ShapeError for names that
+    are too few or too many.
+    """
+    shape = population.network
+    member = checked_place("member", member, len(population))
+    for what, names, count in (("inputs", inputs, shape.inputs),
+                               ("outputs", outputs, shape.outputs)):  # fmt: skip
+        if names is not None and len(names) != count:
+            raise ShapeError(f"{what} holds {len(names)} names and the network has {count} {what}")
+    layers = [(W[0], b[0, 0]) for W, b in shape.views(population.theta[member : member + 1])]
+    largest = max(max(np.abs(W).max(), np.abs(b).max()) for W, b in layers) or 1.0
+    places = [_places(width) for width in shape.widths]
+    axes = on(axes, 2.4 + 2.0 * len(layers), 1.6 + 0.45 * max(map(len, places)))
+    for number, (W, b) in enumerate(layers):
+        _draw_lines(axes, number, W, places[number], places[number + 1], largest)
+        _draw_units(axes, number + 1, places[number + 1], b, largest)
+    _draw_units(axes, 0, places[0], None, largest)
+    names_in = inputs or [f"x{number + 1}" for number in range(shape.inputs)]
+    names_out = outputs or [f"y{number + 1}" for number in range(shape.outputs)]
+    for x, names, where, side in ((0, names_in, places[0], -1),
+                                  (len(layers), names_out, places[-1], 1)):  # fmt: skip
+        for y, name in zip(where, names, strict=False):
+            axes.annotate(
+                plain(str(name), 20), (x, y), xytext=(13 * side, 0), textcoords="offset points",
+                ha="right" if side < 0 else "left", va="center", fontsize=9,
+            )  # fmt: skip
+    bottom = max(max(where) for where in places) + 0.9
+    for x, (width, where) in enumerate(zip(shape.widths, places, strict=True)):
+        kind = "inputs" if x == 0 else shape.layers[x - 1].activation.name
+        rest = f"\n{width - len(where):,} more not drawn" if width > len(where) else ""
+        axes.text(x, bottom, f"{width:,} {kind}{rest}", ha="center", va="top", fontsize=9)
+    _draw_key(axes, largest)
+    axes.set_xlim(-0.45, len(layers) + 0.45)
+    axes.set_ylim(bottom + 0.9, min(min(where) for where in places) - 0.7)
+    axes.set_axis_off()
+    axes.set_title(f"Seed {population.seeds[member]}: weights by width and sign", fontsize=10)
+    return axes
+
+
+def _places(width: int) -> Array:
+    """Return the heights at which a layer's units are drawn, (units drawn,), around 0."""
+    drawn = width if width <= _UNITS else _UNITS - 1
+    return np.arange(drawn) - (drawn - 1) / 2
+
+
+def _style(value: float, largest: float) -> dict[str, Any]:
+    """Return how a number is drawn: its width, and its sign as colour and dashes."""
+    wide = max(_THINNEST, _WIDEST * abs(value) / largest)
+    if value >= 0:
+        return {"color": _POSITIVE, "lw": wide, "ls": "-"}
+    return {"color": _NEGATIVE, "lw": wide, "ls": (0, (max(1.2, 4 / wide), max(0.6, 1.5 / wide)))}
+
+
+def _draw_lines(
+    axes: Any, number: int, W: Array, left: Array, right: Array, largest: float
+) -> None:
+    ways = [(i, o) for i in range(len(left)) for o in range(len(right))]
+    for i, o in sorted(ways, key=lambda way: abs(W[way])):  # the widest lie on top
+        style = _style(float(W[i, o]), largest)
+        axes.plot([number, number + 1], [left[i], right[o]], zorder=1, alpha=0.85,
+                  dash_capstyle="butt", **style)  # fmt: skip
+
+
+def _draw_units(axes: Any, x: int, places: Array, b: Array | None, largest: float) -> None:
+    axes.plot(np.full(len(places), x), places, "o", ms=13, mfc="white", mec="0.2", mew=0.8,
+              zorder=2)  # fmt: skip
+    for y, bias in zip(places, b if b is not None else (), strict=False):
+        style = _style(float(bias), largest)
+        angle = np.linspace(0, 2 * np.pi, 60)
+        path = np.column_stack([np.cos(angle), np.sin(angle)])
+        axes.plot([x], [y], marker=path, ms=10, mfc="none", mec=style["color"], mew=style["lw"] / 2,
+                  zorder=3)  # fmt: skip
+        sign = "+" if bias >= 0 else "−"
+        axes.annotate(sign, (x, y), ha="center", va="center", fontsize=7, zorder=4)
+
+
+def _draw_key(axes: Any, largest: float) -> None:
+    for value, word in ((largest, f"+{largest:.3g}"), (-largest, f"−{largest:.3g}"),
+                        (largest / 4, f"+{largest / 4:.3g}")):  # fmt: skip
+        axes.plot([], [], label=word, **_style(value, largest))
+    axes.legend(
+        frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=3,
+        title="weight; a ring is a unit's bias, with its sign", title_fontsize=8, handlelength=3.5,
+    )  # fmt: skip

@@ -1,0 +1,39 @@
+"""What all pictures share: an empty figure, axes to draw on, colours and markers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from seedbed.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Told apart by the colour-blind, and by their lightness in print (Okabe, Ito 2008)."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+VALUES = "cividis"
+"""The map of values to colours: its lightness rises all the way, and it looks the same to all."""
+
+
+def figure(width: float, height: float) -> Any:
+    """Return an empty figure that no window shows.
+
+    Raises: MissingDependencyError without matplotlib.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        raise MissingDependencyError("matplotlib", "plot") from None
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def on(axes: Axes | None, width: float = 6.4, height: float = 4.0) -> Axes:
+    """Return the axes to draw on: those given, or the only ones of a new figure."""
+    return figure(width, height).subplots() if axes is None else axes
+
+
+def plain(text: str, most: int = 44) -> str:
+    """Return the text as matplotlib shows it letter by letter, cut where it is long."""
+    lines = [line if len(line) <= most else line[: most - 1] + "…" for line in text.split("\n")]
+    return "\n".join(lines).replace("$", r"\$")

@@ -1,0 +1,138 @@
+"""Pictures of a training: losses by epoch, and the spread of scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seedbed.errors import DataError
+from seedbed.plots.page import COLOURS, MARKERS, on, plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from seedbed.population import Population
+
+_BINS = 60
+"""Dots of scores that fall into the same of so many stretches are stacked."""
+
+
+def losses(population: Population, axes: Axes | None = None) -> Axes:
+    """Draw the members' losses by epoch as bands: median, quartiles and range, on a log scale.
+
+    Full bands are the training loss, hatched ones the validation loss, where rows were held out. A
+    member that diverged is in no band: a cross at the upper edge is the epoch in which it did. An
+    epoch's bands are of the members that were still trained in it.
+    Returns the axes.
+    """
+    axes = on(axes)
+    history = population.history
+    shown = ~population.diverged if not population.diverged.all() else slice(None)
+    kinds = [("training", history.train_loss[shown], COLOURS[0], "", "-")]
+    if history.val_loss is not None:
+        kinds.append(("validation", history.val_loss[shown], COLOURS[1], "////", "--"))
+    epochs = history.epochs + 1
+    for name, curves, colour, hatch, line in kinds:
+        there = np.isfinite(curves).any(axis=0)
+        at, seen = epochs[there], curves[:, there]
+        low, first, middle, third, high = np.nanquantile(seen, [0, 0.25, 0.5, 0.75, 1], axis=0)
+        axes.fill_between(at, low, high, color=colour, alpha=0.15, lw=0)
+        axes.fill_between(
+            at, first, third, facecolor=colour, alpha=0.35, hatch=hatch, edgecolor=colour, lw=0
+        )
+        axes.plot(at, middle, color=colour, ls=line, lw=1.8, label=f"{name}, median")
+    if history.ensemble_val_loss is not None:
+        axes.plot(
+            epochs, history.ensemble_val_loss, color=COLOURS[6], ls=":", lw=1.8,
+            label="ensemble, validation",
+        )  # fmt: skip
+    lost = population.epochs[population.diverged]
+    if len(lost):
+        axes.plot(
+            lost + 1, np.ones(len(lost)), "X", color=COLOURS[6], ms=7, clip_on=False,
+            transform=axes.get_xaxis_transform(), label=f"diverged ({len(lost)})",
+        )  # fmt: skip
+    smallest = min(float(np.nanmin(curves)) for _, curves, *_ in kinds)
+    if smallest > 0:
+        axes.set_yscale("log")
+    name = population.recipe.loss.name.replace("_", " ")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(f"loss ({name})")
+    axes.set_title(
+        f"{len(population):,} members: median, quartiles and range of those trained", fontsize=10
+    )
+    axes.legend(frameon=False, fontsize=8)
+    return axes
+
+
+def scores(
+    values: Any,
+    axes: Axes | None = None,
+    *,
+    label: str = "score",
+    marks: Mapping[str, float] | None = None,
+    log: bool = False,
+) -> Axes:
+    """Draw how scores spread: a dot a member, stacked where they meet; median, quartiles, range.
+
+    values  (P,) of one group, or such arrays by the groups' names; what is not finite is counted
+            beside its row as failed, and in no quartile
+    label   of the axis, with the unit
+    marks   numbers to compare with, such as {"ensemble": 0.93}, by name
+    log     a logarithmic axis, for losses
+
+    Returns the axes. Raises: DataError if nothing is finite, or a value is not positive under log.
+    """
+    groups = values if isinstance(values, Mapping) else {"": values}
+    rows = {str(name): np.asarray(each, dtype=np.float64).ravel() for name, each in groups.items()}
+    finite = [each[np.isfinite(each)] for each in rows.values()]
+    if not sum(map(len, finite)):
+        raise DataError("scores holds no finite number: give at least one")
+    every = np.concatenate([*finite, np.array(list((marks or {}).values()), dtype=np.float64)])
+    every = every[np.isfinite(every)]
+    if log and every.min() <= 0:
+        raise DataError(f"scores holds {every.min():g}, which a logarithmic axis cannot show")
+    axes = on(axes, 6.4, 1.6 + 0.9 * len(rows))
+    low, high = (np.log10(every) if log else every).min(), (np.log10(every) if log else every).max()
+    width = (high - low or 1.0) / _BINS
+    for row, (shown, each) in enumerate(zip(finite, rows.values(), strict=True)):
+        if not len(shown):
+            axes.annotate(f"all {len(each)} failed", (0.5, row), ha="center", va="center",
+                          xycoords=("axes fraction", "data"), fontsize=8)  # fmt: skip
+            continue
+        places = np.floor(((np.log10(shown) if log else shown) - low) / width)
+        order = np.argsort(places, kind="stable")
+        firsts = np.searchsorted(places[order], places[order])
+        heights = np.empty(len(shown))
+        heights[order] = np.arange(len(shown)) - firsts
+        step = min(0.07, 0.55 / max(heights.max(), 1))
+        axes.plot(
+            shown, row - 0.1 - step * heights, MARKERS[row % len(MARKERS)], ms=4, mew=0, alpha=0.6,
+            color=COLOURS[row % len(COLOURS)],
+        )  # fmt: skip
+        least, first, middle, third, most = np.quantile(shown, [0, 0.25, 0.5, 0.75, 1])
+        under = row + 0.12
+        axes.plot([least, most], [under] * 2, color="0.3", lw=1)
+        axes.plot([first, third], [under] * 2, color="0.3", lw=6, solid_capstyle="butt")
+        axes.plot([middle] * 2, [under - 0.09, under + 0.09], color="black", lw=2.5)
+    for number, (name, value) in enumerate((marks or {}).items()):
+        axes.axvline(value, color=COLOURS[6], ls=("--", ":", "-.")[number % 3], lw=1.5,
+                     label=f"{plain(name)} {value:.4g}")  # fmt: skip
+    if marks:
+        axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    if log:
+        axes.set_xscale("log")
+    names = [
+        plain(name + (f"\n{len(each) - len(shown)} failed" if len(shown) < len(each) else ""))
+        for (name, each), shown in zip(rows.items(), finite, strict=True)
+    ]
+    axes.set_yticks(range(len(rows)) if any(names) else [], names if any(names) else [])
+    axes.set_ylim(len(rows) - 0.65, -0.85)
+    axes.set_xlabel(plain(label, 90))
+    count = sum(len(each) for each in rows.values())
+    axes.set_title(
+        f"{count:,} scores: a dot each, below them median, quartiles and range", fontsize=10
+    )
+    return axes

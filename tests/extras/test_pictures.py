@@ -1,0 +1,206 @@
+"""Pictures of networks and of what they compute: what is drawn is what there is."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.path import Path
+
+import seedbed as sb
+from seedbed import plots, xor
+from seedbed.cli import main
+
+RANDOM = np.random.default_rng(0)
+POINTS = RANDOM.normal(size=(90, 2))
+CLASSES = ((np.arctan2(POINTS[:, 1], POINTS[:, 0]) // 2.2) % 3).astype(int)
+
+
+@pytest.fixture(scope="module")
+def tutorial():
+    return xor.recipe(1500).train(*xor.data(), seeds=range(6))
+
+
+@pytest.fixture(scope="module")
+def thirds():
+    network = sb.Network(2, [sb.Dense(20, sb.tanh), sb.Dense(3)])
+    return sb.train(
+        network, POINTS, CLASSES, loss=sb.cross_entropy, epochs=150, seeds=range(5),
+        optimizer=sb.Adam(0.03), engine="numpy", l2=0.001,
+    )  # fmt: skip
+
+
+def drawn(axes, path):
+    axes.figure.savefig(path, bbox_inches="tight")
+    assert path.stat().st_size > 5_000
+
+
+def test_a_networks_lines_are_its_weights(tutorial, tmp_path):
+    given = Figure().subplots()
+    names = {"inputs": ["left", "right", "one"], "outputs": ["a$b"]}
+    axes = plots.network(tutorial, given, member=2, **names)
+    assert axes is given
+    (W1, b1), (W2, b2) = ((W[2], b[2, 0]) for W, b in tutorial.network.views(tutorial.theta))
+    largest = max(np.abs(each).max() for each in (W1, b1, W2, b2))
+    ways = [line for line in axes.lines if list(np.diff(line.get_xdata())) == [1]]
+    assert len(ways) == 16
+    widths = sorted(line.get_linewidth() for line in ways)
+    expected = sorted(5 * np.abs(np.r_[W1.ravel(), W2.ravel()]) / largest)
+    np.testing.assert_allclose(widths, np.maximum(expected, 0.3))
+    below = [line for line in ways if line.get_linestyle() == "--"]
+    assert len(below) == (W1 < 0).sum() + (W2 < 0).sum() > 0
+    assert {line.get_color() for line in below} == {plots.page.COLOURS[1]}
+    heights = [np.arange(3) - 1.0, np.arange(4) - 1.5, np.zeros(1)]
+    widest = max(ways, key=lambda line: line.get_linewidth())
+    layer = int(widest.get_xdata()[0])
+    W = (W1, W2)[layer]
+    i, o = np.unravel_index(np.abs(W).argmax(), W.shape)
+    assert list(widest.get_ydata()) == [heights[layer][i], heights[layer + 1][o]]
+    words = [text.get_text() for text in axes.texts]
+    assert {"left", "right", "one", r"a\$b", "3 inputs", "4 sigmoid", "1 sigmoid"} <= set(words)
+    signs = [word for word in words if word in "+−"]
+    assert signs == ["−" if bias < 0 else "+" for bias in (*b1, *b2)]
+    drawn(axes, tmp_path / "network.png")
+
+
+def test_of_a_wide_layer_some_units_are_drawn(thirds, tmp_path):
+    axes = plots.network(thirds)
+    assert "20 tanh\n5 more not drawn" in [text.get_text() for text in axes.texts]
+    assert sum(list(np.diff(line.get_xdata())) == [1] for line in axes.lines) == 15 * 2 + 15 * 3
+    drawn(axes, tmp_path / "network.svg")
+    with pytest.raises(sb.SettingError, match="member 5: there are 5, from 0 to 4"):
+        plots.network(thirds, member=5)
+    with pytest.raises(sb.ShapeError, match="inputs holds 1 names and the network has 2 inputs"):
+        plots.network(thirds, inputs=["a"])
+
+
+def test_a_line_is_the_loss_and_touches_its_tangent(tutorial, tmp_path):
+    X, Y = xor.data()
+    begun = xor.recipe(0).train(X, Y, seeds=[4])
+    axes = plots.line(begun, X, Y, reach=0.5)
+    curve, tangent, here = axes.lines
+    g = begun.recipe.value_and_grad(begun.theta, X, Y)[1][0]
+    for place in (0, 30, 120):
+        moved = begun.theta - curve.get_xdata()[place] * g / np.linalg.norm(g)
+        z = begun.recipe.value_and_grad(moved, X, Y)[0]
+        assert curve.get_ydata()[place] == pytest.approx(z[0], rel=1e-12)
+    assert curve.get_xdata()[[0, -1]].tolist() == [-0.5, 0.5]
+    assert here.get_ydata()[0] == pytest.approx(((begun.predict(X)[0] - Y) ** 2).mean())
+    slope = np.polyfit(tangent.get_xdata(), tangent.get_ydata(), 1)[0]
+    r, value = curve.get_xdata()[59:62], curve.get_ydata()[59:62]
+    assert slope == pytest.approx((value[2] - value[0]) / (r[2] - r[0]), rel=1e-3)
+    assert slope == pytest.approx(-np.linalg.norm(g))
+    assert "down the gradient" in axes.get_xlabel()
+    assert axes.get_ylabel() == "loss (squared error)"
+    drawn(plots.line(tutorial, X, Y, member=3), tmp_path / "line.png")
+
+
+def test_a_line_in_a_direction_of_ones_own(thirds):
+    u = np.zeros(thirds.network.size)
+    u[3] = 2.0
+    axes = plots.line(thirds, POINTS, CLASSES, direction=u, member=1)
+    curve = axes.lines[0]
+    moved = thirds.theta[1:2].astype(float)
+    moved[0, 3] += curve.get_xdata()[-1]
+    value = thirds[1].recipe.value_and_grad(moved, POINTS, CLASSES)[0]
+    assert curve.get_ydata()[-1] == pytest.approx(value[0])
+    assert axes.get_ylabel() == "loss and penalty (cross entropy)"
+    for given, message in ((np.zeros(len(u)), "all zeros"), (u[:4], r"shape \(4,\)")):
+        with pytest.raises(sb.SeedbedError, match=message):
+            plots.line(thirds, POINTS, CLASSES, direction=given)
+    with pytest.raises(sb.SettingError, match="invalid reach: -1"):
+        plots.line(thirds, POINTS, CLASSES, reach=-1)
+
+
+def test_regions_boundaries_lie_where_members_are_undecided(tutorial, tmp_path):
+    X, Y = xor.data()
+    axes = plots.regions(tutorial, X, Y, members=[5, 0, 1], resolution=60)
+    assert len(axes.child_axes) == 3
+    for member, panel in zip((5, 0, 1), axes.child_axes, strict=True):
+        assert panel.get_title() == f"seed {member}: {tutorial.loss[member]:.2g}"
+        boundary = panel.collections[-1]
+        assert boundary.levels.tolist() == [0.5]
+        places = np.concatenate([path.vertices for path in boundary.get_paths()])
+        rows = np.column_stack([places, np.ones(len(places))])
+        np.testing.assert_allclose(tutorial[member].predict(rows), 0.5, atol=0.05)
+        ones, zeros = (line for line in panel.lines if line.get_marker() in "so")
+        assert {ones.get_marker(), zeros.get_marker()} == {"s", "o"}
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("input 0", "input 1")
+    drawn(axes, tmp_path / "regions.png")
+
+
+def test_regions_of_classes_hold_what_is_predicted(thirds, tmp_path):
+    axes = plots.regions(thirds, POINTS, CLASSES, resolution=120)
+    assert len(axes.child_axes) == 5
+    words = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert words == ["class 0", "class 1", "class 2"]
+    probes = RANDOM.uniform(-2, 2, size=(200, 2))
+    for member, panel in enumerate(axes.child_axes):
+        y = np.sort(thirds[member].predict(probes)[0], axis=1)
+        likeliest = thirds[member].predict(probes)[0].argmax(axis=1)
+        clear = y[:, 2] - y[:, 1] > 0.2
+        assert clear.sum() > 100
+        filled = [each for each in panel.collections if each.filled]
+        for number, region in enumerate(filled):
+            (path,) = region.get_paths()
+            pieces = [Path(each) for each in path.to_polygons()]
+            inside = np.sum([piece.contains_points(probes) for piece in pieces], axis=0) % 2
+            np.testing.assert_array_equal(inside[clear] == 1, likeliest[clear] == number)
+    drawn(axes, tmp_path / "regions.svg")
+
+
+def test_regions_of_quantities_and_of_who_diverged(tmp_path):
+    with pytest.warns(sb.DivergenceWarning):
+        population = sb.train(
+            sb.Network(2, [sb.Dense(4, sb.tanh), sb.Dense(1)]), POINTS, POINTS[:, 0],
+            loss=sb.squared_error, optimizer=sb.SGD([0.1, 1e30]), epochs=9, seeds=[3, 4],
+            engine="numpy",
+        )  # fmt: skip
+    axes = plots.regions(population, POINTS, POINTS[:, 0], across=2)
+    first, lost = axes.child_axes
+    assert lost.get_title() == "seed 4: diverged"
+    assert not lost.collections
+    assert first.collections
+    drawn(axes, tmp_path / "quantity.png")
+    for options, message in (
+        ({"columns": (0, 0)}, "columns are both 0"),
+        ({"columns": (0, 7)}, "columns 7: there are 2"),
+        ({"output": 1}, "output 1: there are 1"),
+        ({"resolution": 1}, "resolution must be"),
+    ):
+        with pytest.raises(sb.SettingError, match=message):
+            plots.regions(population, POINTS, **options)
+
+
+def test_scores_are_dots_and_quartiles(tmp_path):
+    values = np.arange(1.0, 102.0)
+    axes = plots.scores({"all": values, "some": [5.0, np.nan]}, label="error, %",
+                        marks={"ensemble": 4})  # fmt: skip
+    dots, span, box, middle = axes.lines[:4]
+    np.testing.assert_array_equal(dots.get_xdata(), values)
+    assert list(span.get_xdata()) == [1, 101]
+    assert list(box.get_xdata()) == [26, 76]
+    assert list(middle.get_xdata()) == [51, 51]
+    places = np.column_stack([np.floor((values - 1) / (100 / 60)), dots.get_ydata()])
+    assert len(np.unique(places, axis=0)) == 101  # no dot covers another of its stretch
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["all", "some\n1 failed"]
+    assert axes.get_xlabel() == "error, %"
+    assert axes.get_legend().get_texts()[0].get_text() == "ensemble 4"
+    drawn(axes, tmp_path / "scores.png")
+    assert plots.scores([1e-3, 1e-1], log=True).get_xscale() == "log"
+    for given, options, message in (
+        ([np.nan], {}, "no finite number"), ([0.0, 1.0], {"log": True}, "logarithmic axis"),
+    ):  # fmt: skip
+        with pytest.raises(sb.DataError, match=message):
+            plots.scores(given, **options)
+
+
+def test_commands_draw(tmp_path, capsys):
+    for words in (
+        ["xor", "--seeds", "20", "--epochs", "50"],
+        ["explain"],
+        ["explain", "--row", "1"],
+    ):
+        picture = tmp_path / f"{len(words)}.svg"
+        assert main([*words, "--plot", str(picture)]) == 0
+        assert "<svg" in picture.read_text(encoding="utf-8")
+        assert main([*words, "--plot", str(tmp_path / "x.doc")]) == 2
+        assert "must end in .png, .svg, .pdf" in capsys.readouterr().err
