@@ -77,6 +77,8 @@ from seedbed.training import train
 
 if _typing.TYPE_CHECKING:
     from seedbed.checking.check import GradientReport, check_gradient
+    from seedbed.diagnosis.diagnose import diagnose
+    from seedbed.diagnosis.finding import Finding
     from seedbed.explaining import Explanation, explain
 
 __version__ = "0.1.0"
@@ -92,6 +94,7 @@ __all__ = [
     "DivergenceWarning",
     "Explanation",
     "FileError",
+    "Finding",
     "FormulaError",
     "GradientReport",
     "History",
@@ -124,6 +127,7 @@ __all__ = [
     "cosine",
     "coslog4",
     "cross_entropy",
+    "diagnose",
     "elu",
     "explain",
     "gelu",
@@ -162,8 +166,10 @@ __all__ = [
 
 _LATE = {
     "Explanation": "seedbed.explaining",
+    "Finding": "seedbed.diagnosis.finding",
     "GradientReport": "seedbed.checking.check",
     "check_gradient": "seedbed.checking.check",
+    "diagnose": "seedbed.diagnosis.diagnose",
     "explain": "seedbed.explaining",
 }
 

@@ -4,23 +4,24 @@ import numpy as np
 import pytest
 
 import seedbed as sb
-from seedbed.diagnosis import diagnose
+from seedbed import xor
 
 X = np.random.default_rng(0).normal(size=(60, 3))
 Y = X[:, :1] - X[:, 1:2]
 
 
-def trained(activation, epochs=60, **options):
-    network = sb.Network(3, [sb.Dense(8, activation), sb.Dense(1)])
+def trained(activation, epochs=60, hidden=1, T=Y, init=None, seeds=range(3), **options):
+    layers = [sb.Dense(8, activation, init)] * hidden
+    network = sb.Network(3, [*layers, sb.Dense(1)])
     options = {"optimizer": sb.Adam(0.02), "schedule": sb.cosine(), **options}
     return sb.train(
-        network, X, Y, loss=sb.squared_error, epochs=epochs, seeds=range(3), engine="numpy",
+        network, X, T, loss=sb.squared_error, epochs=epochs, seeds=seeds, engine="numpy",
         **options,
     )  # fmt: skip
 
 
-def kinds(population, T=Y):
-    return [finding.kind for finding in diagnose(population, X, T)]
+def kinds(population, T=Y, inputs=X):
+    return [finding.kind for finding in sb.diagnose(population, inputs, T)]
 
 
 @pytest.mark.parametrize("activation", [sb.relu, sb.tanh, sb.sigmoid, sb.mish, sb.identity])
@@ -31,7 +32,7 @@ def test_nothing_is_found_where_nothing_is_wrong(activation):
 def test_units_that_never_fire_are_dead():
     population = trained(sb.relu, epochs=300)
     population.recipe.network.views(population.theta)[0].b[...] = -50
-    (finding,) = diagnose(population, X, Y)
+    (finding,) = sb.diagnose(population, X, Y)
     assert finding.kind == "dead units"
     assert "100% of the units of hidden layer 1 are dead" in finding.message
     assert "leaky_relu" in finding.message
@@ -43,21 +44,34 @@ def test_units_that_never_fire_are_dead():
 def test_units_on_the_flat_are_saturated(activation):
     population = trained(activation, epochs=300)
     population.recipe.network.views(population.theta)[0].b[...] = 40
-    (finding,) = diagnose(population, X, Y)
+    (finding,) = sb.diagnose(population, X, Y)
     assert finding.kind == "saturated units"
     assert "lower the learning rate, scale the inputs" in finding.message
 
 
 def test_a_target_of_other_size_is_unscaled():
-    population = trained(sb.tanh, epochs=300)
     for T in (Y + 1000, Y * 1000, Y * 1e-5):
-        assert kinds(population, T) == ["unscaled target"]
-    assert kinds(population, Y * 3 + 1) == []
+        assert kinds(trained(sb.tanh, epochs=3, T=T), T) == ["unscaled target"]
+    assert kinds(trained(sb.tanh, epochs=300, T=Y * 3 + 1), Y * 3 + 1) == []
+
+
+@pytest.mark.parametrize("change", [lambda x: x * 50, lambda x: x + 40, lambda x: x * 1e-4])
+def test_inputs_of_other_size_are_unscaled(change):
+    population = trained(sb.identity, epochs=3)
+    other = X.copy()
+    other[:, 2] = change(X[:, 2])
+    (finding,) = sb.diagnose(population, other, Y)
+    assert finding.kind == "unscaled inputs"
+    assert finding.message.startswith("1 of 3 inputs are far from mean 0")
+    assert f"input 2: {other[:, 2].mean():.3g} and {other[:, 2].std():.3g}" in finding.message
+    assert finding.members == ()
+    other[:, 2] = 40  # the same everywhere: a bias
+    assert kinds(population, inputs=other) == []
 
 
 def test_a_loss_on_its_way_is_still_falling():
     population = trained(sb.tanh, optimizer=sb.Adam(1e-4), schedule=sb.constant)
-    (finding,) = diagnose(population, X, Y)
+    (finding,) = sb.diagnose(population, X, Y)
     assert finding.kind == "still falling"
     assert "still falling after 60 epochs" in finding.message
 
@@ -65,7 +79,7 @@ def test_a_loss_on_its_way_is_still_falling():
 def test_members_that_diverged_are_counted():
     with pytest.warns(sb.DivergenceWarning):
         population = trained(sb.tanh, optimizer=sb.SGD([0.01, 0.01, 1e30]), epochs=300)
-    findings = diagnose(population, X, Y)
+    findings = sb.diagnose(population, X, Y)
     assert findings[0].kind == "diverged"
     assert findings[0].message.startswith("1 of 3 members diverged")
 
@@ -77,3 +91,132 @@ def test_a_loss_that_rose_again_is_not_still_falling():
     assert kinds(population) == ["still falling"]
     population.history.train_loss[:, 230:] = 2
     assert kinds(population) == []
+
+
+def test_gradients_that_vanish_are_told_layer_by_layer():
+    population = trained(sb.sigmoid, epochs=1, hidden=8)
+    (finding,) = sb.diagnose(population, X, Y)
+    assert finding.kind == "vanishing gradients"
+    assert finding.members == (0, 1, 2)
+    way = [float(part) for part in finding.message.split("first: ")[1].split(";")[0].split(", ")]
+    assert len(way) == 9
+    assert way[-1] < 0.01 * way[0]
+    d = flows(population)
+    np.testing.assert_allclose(way, np.median(d, axis=0)[::-1], rtol=0.05)
+    for activation in (sb.tanh, sb.relu, sb.mish):
+        assert kinds(trained(activation, epochs=1, hidden=8)) == []
+
+
+def flows(population):
+    """The derivative by each layer's pre-activations, from that by its biases on one row each."""
+    result = []
+    for member in range(len(population)):
+        rows = []
+        for x, t in zip(X, Y, strict=True):
+            theta = population.theta[member : member + 1].astype(float)
+            g = population.recipe.value_and_grad(theta, x[None], t[None])[1]
+            rows.append([np.square(b).sum() for _, b in population.network.views(g)])
+        result.append(np.sqrt(np.mean(rows, axis=0)) / len(X))
+    return np.array(result)
+
+
+def test_gradients_that_explode():
+    begun = trained(sb.relu, 1, hidden=10, init=sb.standard_normal, optimizer=sb.SGD(1e-30))
+    findings = sb.diagnose(begun, X, Y)
+    assert findings[0].kind == "exploding gradients"
+    assert "all 3 members explodes" in findings[0].message
+    with pytest.warns(sb.DivergenceWarning):
+        lost = trained(sb.relu, hidden=10, init=sb.standard_normal, optimizer=sb.SGD(0.1))
+    assert kinds(lost) == ["diverged", "exploding gradients"]
+
+
+def test_a_loss_that_zigzags_has_too_high_a_rate():
+    rates = sb.Adam([0.01, 0.02, 2.0, 3.0])
+    options = {"optimizer": rates, "schedule": sb.constant, "batch_size": 12}
+    population = trained(sb.tanh, 300, seeds=range(4), **options)
+    (finding,) = sb.diagnose(population, X, Y)
+    assert finding.kind == "rate too high"
+    assert finding.members == (2, 3)
+    assert "which are those with lr of 2 or more" in finding.message
+    population.history.train_loss[2:, 100:] = 0.1  # calm again
+    population.history.train_loss[2:, :100] = np.linspace(3, 0.1, 100)
+    assert kinds(population) == []
+
+
+def test_a_loss_that_rises_or_is_worse_than_a_constant_has_too_high_a_rate():
+    population = trained(sb.tanh, 300)
+    curves = population.history.train_loss
+    kept = curves.copy()
+    curves[:] = np.r_[1.0, np.full(299, 1.2)]
+    assert kinds(population) == ["rate too high"]
+    assert "ends above where it began" in sb.diagnose(population, X, Y)[0].message
+    constant = float(Y.var())
+    curves[:] = np.r_[9 * constant, np.full(299, 1.5 * constant)]
+    (finding,) = sb.diagnose(population, X, Y)
+    assert f"stays above {constant:.3g}, that of predicting the mean" in finding.message
+    curves[:] = kept
+    assert kinds(population) == []
+
+
+def test_who_is_still_falling_is_told_from_the_rest():
+    rates = [1e-4, 1e-4, 0.02, 0.03]
+    population = trained(
+        sb.tanh, 300, seeds=range(4), optimizer=sb.Adam(rates), schedule=sb.constant
+    )
+    (finding,) = sb.diagnose(population, X, Y)
+    assert (finding.kind, finding.members) == ("still falling", (0, 1))
+    assert "which are those with lr of 0.0001 or less" in finding.message
+
+
+def test_members_of_xor_that_are_stuck_and_why():
+    population = xor.recipe(4000).train(*xor.data(), seeds=[40, 41, 42, 43, 44, 45, 191, 448])
+    (finding,) = sb.diagnose(population, *xor.data())
+    assert finding.kind == "stuck members"
+    stuck = np.flatnonzero(~xor.solved(population))
+    assert finding.members == tuple(stuck.tolist()) == (4, 6, 7)
+    assert finding.message.startswith("3 of 8 members are stuck at a loss of 0.12")
+    y = population.predict(xor.data()[0])[stuck, :, 0]
+    halves = np.abs(y - 0.5) < 0.03
+    assert (halves.sum(axis=1) == 2).all()  # each of them answers one half twice
+    seed = int(finding.message.split("seed ")[1].split(",")[0])
+    rows = np.flatnonzero(halves[list(population.seeds[stuck]).index(seed)])
+    assert (
+        f"gives rows {rows[0]} and {rows[1]} the same in its last hidden layer" in finding.message
+    )
+
+
+def test_members_stuck_by_a_setting_are_told_by_it():
+    weights = [0.0] * 5 + [2.0, 2.0]
+    population = trained(sb.tanh, 400, seeds=range(7), l2=weights)
+    (finding,) = sb.diagnose(population, X, Y)
+    assert (finding.kind, finding.members) == ("stuck members", (5, 6))
+    assert "they are those with l2 of 2 or more" in finding.message
+
+
+def test_a_member_stuck_with_dead_units_is_told_so():
+    population = trained(sb.relu, 400, seeds=range(6))
+    population.network.views(population.theta)[0].b[2] = -50
+    population.loss[2] = population.history.train_loss[2, 100:] = 1.5
+    (finding,) = sb.diagnose(population, X, Y)
+    assert finding.members == (2,)
+    assert "1 of 6 members is stuck at a loss of 1.5" in finding.message
+    assert "seed 2, for one, has 100% of the units of hidden layer 1 idle" in finding.message
+
+
+def test_many_members_are_looked_at_in_parts(monkeypatch):
+    from seedbed.diagnosis import passes
+
+    population = xor.recipe(300).train(*xor.data(), seeds=range(30))
+    X, Y = xor.data()
+    whole = passes.look(population, X, Y)
+    monkeypatch.setattr(passes, "_NUMBERS", 1)
+    for name, part in zip(whole._fields, passes.look(population, X, Y), strict=True):
+        np.testing.assert_allclose(part, getattr(whole, name), rtol=1e-12, err_msg=name)
+
+
+def test_data_that_do_not_fit_are_refused():
+    population = trained(sb.tanh, 2)
+    with pytest.raises(sb.ShapeError, match="3 inputs"):
+        sb.diagnose(population, X[:, :2], Y)
+    with pytest.raises(sb.DataError, match="nan"):
+        sb.diagnose(population, X, Y * np.nan)

@@ -135,6 +135,11 @@ def test_diagnose_names_what_is_wrong_and_its_remedy(run, csv, tmp_path):
     assert out.startswith("dead units: 100% of the units of hidden layer 1 are dead")
     told = json.loads(run("diagnose", model, csv, "--json")[1])
     assert [finding["kind"] for finding in told["findings"]] == ["dead units"]
+    assert told["findings"][0]["seeds"] == [0, 1]
+    picture = tmp_path / "d.svg"
+    assert run("diagnose", model, csv, "--plot", picture)[0] == 1
+    assert "seed 0" in picture.read_text(encoding="utf-8").replace("<!-- ", "")
+    assert run("diagnose", model, csv, "--plot", tmp_path / "d.txt")[0] == 2
     status, out, err = run("diagnose", model, "nothing.csv")
     assert (status, out) == (2, "")
     assert "cannot read nothing.csv" in err

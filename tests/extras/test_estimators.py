@@ -874,8 +874,12 @@ def test_units_that_die_are_told_of_where_fit_was_called():
     killed = NetworkClassifier(
         **{**SMALL, "dropout": 0.0}, activation="relu", learning_rate_init=300, weight_decay=0.0
     )
-    with pytest.warns(sb.SeedbedWarning, match="units of hidden layer 1 are dead") as caught:
+    with (
+        pytest.warns(sb.SeedbedWarning, match="zigzags .* the learning rate is too high"),
+        pytest.warns(sb.SeedbedWarning, match="units of hidden layer 1 are dead") as caught,
+    ):
         killed.fit(X, y)
+    assert len(caught) == 2
     assert {warning.filename for warning in caught} == {__file__}
 
 

@@ -14,8 +14,9 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, validate_data
 
-from seedbed import diagnosis, files, folds
+from seedbed import files, folds
 from seedbed.arrays import Array, checked_count, checked_number
+from seedbed.diagnosis.diagnose import diagnose
 from seedbed.engines import choice
 from seedbed.errors import DataError, SeedbedWarning, SettingError
 from seedbed.estimators.words import to_word, unit
@@ -328,7 +329,7 @@ class NetworkEstimator(BaseEstimator):
                 f"({self.learning_rate_init:g})"
             )
         self._keep(population)
-        for finding in diagnosis.diagnose(population, x, t.reshape(len(t), -1)):
+        for finding in diagnose(population, x, t):
             if finding.kind == "still falling":
                 warnings.warn(finding.message, ConvergenceWarning, stacklevel=level)
             elif finding.kind != "diverged":  # training has warned of it

@@ -19,12 +19,13 @@ _BINS = 60
 """Dots of scores that fall into the same of so many stretches are stacked."""
 
 
-def losses(population: Population, axes: Axes | None = None) -> Axes:
+def losses(population: Population, axes: Axes | None = None, *, members: Any = ()) -> Axes:
     """Draw the members' losses by epoch as bands: median, quartiles and range, on a log scale.
 
     Full bands are the training loss, hatched ones the validation loss, where rows were held out. A
     member that diverged is in no band: a cross at the upper edge is the epoch in which it did. An
-    epoch's bands are of the members that were still trained in it.
+    epoch's bands are of the members that were still trained in it. Of ``members`` each one's
+    training loss is a line of its own.
     Returns the axes.
     """
     axes = on(axes)
@@ -47,6 +48,11 @@ def losses(population: Population, axes: Axes | None = None) -> Axes:
         axes.plot(
             epochs, history.ensemble_val_loss, color=COLOURS[6], ls=":", lw=1.8,
             label="ensemble, validation",
+        )  # fmt: skip
+    for number, member in enumerate(members):
+        axes.plot(
+            epochs, history.train_loss[member], color=COLOURS[6], lw=0.8,
+            ls=("-", "--", "-.", ":")[number % 4], label=f"seed {population.seeds[member]}",
         )  # fmt: skip
     lost = population.epochs[population.diverged]
     if len(lost):

@@ -1,0 +1,1 @@
+"""What is wrong with a trained population, and what mends it."""

@@ -1,0 +1,131 @@
+"""Members stuck apart from the rest, and why the first of them is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+
+import numpy as np
+
+from seedbed.arrays import Array
+from seedbed.diagnosis.curves import apart_by
+from seedbed.diagnosis.finding import Finding, of_all
+from seedbed.diagnosis.passes import Seen
+from seedbed.population import Population
+
+_LEAST = 4
+"""Members among which some can be apart."""
+_GAP = 0.15
+"""Who is stuck stands apart by this share of all that the best members gained."""
+_SAME = 0.02
+"""Two rows are the same to a layer where they are this much nearer than its rows are apart."""
+
+
+def members(population: Population, seen: Seen, explained: set[int]) -> Iterator[Finding]:
+    """Look for members whose loss came to rest well above that of the others.
+
+    ``explained`` are those of whom something else has been found.
+    """
+    stuck = _apart(population)
+    stuck[list(explained)] = False
+    count = int(stuck.sum())
+    if not count:
+        return
+    losses, fitted = population.loss, ~population.diverged
+    order = np.flatnonzero(stuck)[np.argsort(losses[stuck], kind="stable")]
+    example = int(order[(count - 1) // 2])
+    others = fitted & ~stuck
+    apart = apart_by(population, stuck)
+    reason = _reason(population, seen, example, others)
+    because = f"they are those with {apart}" if apart else (
+        f"seed {population.seeds[example]}, for one, {reason}")  # fmt: skip
+    remedy = "leave those values out" if apart else (
+        "more hidden units, another activation or a smaller initial scale make it rarer; the "
+        "ensemble is better without them")  # fmt: skip
+    yield Finding(
+        "stuck members",
+        f"{of_all(count, len(population))} {'is' if count == 1 else 'are'} stuck at a loss of "
+        f"{np.median(losses[stuck]):.3g}, "
+        f"where the others reach {np.median(losses[others]):.3g}: {because}; {remedy}",
+        tuple(np.flatnonzero(stuck).tolist()),
+    )
+
+
+def _apart(population: Population) -> Array:
+    """Return which members are stuck, (P,).
+
+    All that was gained is from the members' first losses to that which the best tenth reach. Stuck
+    are those above the widest gap between two members' losses, if it is wide, wider than the others
+    are apart, and their own losses have come to rest.
+    """
+    losses, curves = population.loss, population.history.train_loss
+    none, there = np.zeros(len(losses), dtype=np.bool_), np.isfinite(losses)
+    if there.sum() < _LEAST or curves.shape[1] < _LEAST:
+        return none
+    good, begun = float(np.quantile(losses[there], 0.1)), float(np.median(curves[there, 0]))
+    gained = begun - good
+    ordered = np.sort(losses[there])
+    gaps = np.diff(ordered)
+    place = int(np.argmax(gaps))
+    wide = max(_GAP * gained, _GAP * abs(good), ordered[place] - ordered[0])
+    if gained < 0.1 * abs(begun) or gaps[place] < wide:
+        return none
+    above = there & (losses > ordered[place])
+    late = curves[:, -max(2, curves.shape[1] // 4)]
+    with np.errstate(invalid="ignore"):
+        rests = np.abs(late - losses) < 0.1 * (losses - good)
+    stuck = above & (rests | ~np.isfinite(late))
+    return stuck if stuck.sum() < 0.9 * there.sum() else none
+
+
+def _reason(population: Population, seen: Seen, member: int, others: Array) -> str:
+    """Return why a member is stuck, as far as one pass shows it."""
+    for number, layer in enumerate(population.network.layers[:-1], 1):
+        share, usual = seen.idle[member, number - 1], np.median(seen.idle[others, number - 1])
+        if share > max(0.5, 2 * usual):
+            return (
+                f"has {share:.0%} of the units of hidden layer {number} idle, where "
+                f"{layer.activation.name} gives them no slope; the others have {usual:.0%}"
+            )
+    alike = _alike(seen, member, others)
+    if alike is not None:
+        first, second, told = alike
+        return (
+            f"gives rows {first} and {second} the same in its last hidden layer, so it cannot tell "
+            f"them apart, though their targets differ ({told})"
+        )
+    mine, theirs = _rank(seen.last[member]), [_rank(seen.last[each]) for each in
+                                             np.flatnonzero(others)[:64]]  # fmt: skip
+    if mine < np.median(theirs):
+        return (
+            f"uses {mine} directions of its last hidden layer where the others use "
+            f"{np.median(theirs):g}: its units repeat each other"
+        )
+    return (
+        f"stands on a flat place: its gradient's length is {seen.length[member]:.2g}, and more "
+        "epochs hardly move it"
+    )
+
+
+def _alike(seen: Seen, member: int, others: Array) -> tuple[int, int, str] | None:
+    """Return two rows of different targets that are the same to a member and not to the others."""
+    if len(seen.t) > 32:
+        return None
+    for first, second in combinations(range(len(seen.t)), 2):
+        if np.allclose(seen.t[first], seen.t[second]):
+            continue
+        distances = np.linalg.norm(seen.last[:, first] - seen.last[:, second], axis=1)
+        usual = np.median(distances[others])
+        if distances[member] < _SAME * usual:
+            told = " and ".join(f"{float(t.argmax() if len(t) > 1 else t[0]):g}" for t in
+                                (seen.t[first], seen.t[second]))  # fmt: skip
+            return first, second, told
+    return None
+
+
+def _rank(a: Array) -> int:
+    """Return how many directions a layer's activations (B, units) take up, bar a hundredth."""
+    if not np.isfinite(a).all():
+        return 0
+    lengths = np.linalg.svd(a - a.mean(axis=0), compute_uv=False)
+    return int((lengths > 0.01 * lengths[0]).sum()) if lengths[0] > 0 else 0
