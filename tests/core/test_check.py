@@ -170,3 +170,11 @@ def test_a_network_of_float32_is_recognised_too():
     report = sb.check_gradient(rounded, single, X, Y)
     assert [mistake.kind for mistake in report.mistakes] == ["bias: mean for sum"]
     assert report.method == "central differences"
+
+
+def test_a_function_of_more_than_theta_is_told_how_to_be_wrapped():
+    def f(theta, X, Y):
+        return 0.0, theta
+
+    with pytest.raises(sb.SettingError, match=r"takes \(theta, X, Y\): wrap it, such as lambda"):
+        sb.check_gradient(f, np.ones(3))

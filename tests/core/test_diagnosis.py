@@ -103,6 +103,7 @@ def test_gradients_that_vanish_are_told_layer_by_layer():
     assert way[-1] < 0.01 * way[0]
     d = flows(population)
     np.testing.assert_allclose(way, np.median(d, axis=0)[::-1], rtol=0.05)
+    assert "use relu, mish or selu, or fewer layers" in finding.message
     for activation in (sb.tanh, sb.relu, sb.mish):
         assert kinds(trained(activation, epochs=1, hidden=8)) == []
 
@@ -116,8 +117,20 @@ def flows(population):
             theta = population.theta[member : member + 1].astype(float)
             g = population.recipe.value_and_grad(theta, x[None], t[None])[1]
             rows.append([np.square(b).sum() for _, b in population.network.views(g)])
-        result.append(np.sqrt(np.mean(rows, axis=0)) / len(X))
+        result.append(np.sqrt(np.mean(rows, axis=0)))
     return np.array(result)
+
+
+def test_gradients_that_have_nothing_to_say_do_not_explode():
+    layers = [sb.Dense(8, sb.relu, sb.standard_normal)] * 10
+    network = sb.Network(3, [*layers, sb.Dense(2)])
+    T = (X[:, 0] > 0).astype(int)
+    population = sb.train(network, X, T, loss=sb.cross_entropy, epochs=0, seeds=range(3))
+    assert "exploding gradients" in kinds(population, T)
+    views = population.network.views(population.theta)
+    views[0].W[...] *= 1e-4
+    views[-1].b[:, 0, 1] = 60  # sure of class 1, which is right: all but nothing goes back
+    assert kinds(population, np.ones(60, dtype=int)) == []
 
 
 def test_gradients_that_explode():
@@ -220,3 +233,23 @@ def test_data_that_do_not_fit_are_refused():
         sb.diagnose(population, X[:, :2], Y)
     with pytest.raises(sb.DataError, match="nan"):
         sb.diagnose(population, X, Y * np.nan)
+
+
+@pytest.mark.parametrize(
+    ("loss", "T", "expected"),
+    [
+        (sb.squared_error, Y, Y.var()),
+        (sb.cross_entropy, np.arange(60) % 3 // 2, np.log(3) - 2 / 3 * np.log(2)),
+        (sb.cross_entropy.smoothed(0.2), np.arange(60) % 2, np.log(2)),
+        (sb.binary_cross_entropy, (np.arange(60) % 4 == 0) * 1.0, 0.5623351446188083),
+        (sb.poisson, np.arange(60) % 5 * 1.0, 2 - 2 * np.log(2)),
+    ],
+)
+def test_the_loss_of_a_constant_is_that_of_the_mean(loss, T, expected):
+    from seedbed.diagnosis import passes
+
+    outputs = 2 if loss.targets == "classes" else 1
+    network = sb.Network(3, [sb.Dense(outputs)])
+    population = sb.train(network, X, T, loss=loss, epochs=0, seeds=range(2), engine="numpy")
+    t = np.eye(2)[T] if outputs == 2 else np.reshape(T, (-1, 1))
+    assert passes.look(population, X, t).constant == pytest.approx(expected)

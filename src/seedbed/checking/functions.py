@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ class Function:
     def __init__(self, f: Callable[..., Any], theta: Any) -> None:
         if not callable(f):
             raise SettingError(f"f must be a function of theta, not {one_line(f)}")
+        _check_arguments(f)
         self.f, self.given = f, theta
         if isinstance(theta, Mapping):
             self.names, blocks = [str(name) for name in theta], list(theta.values())
@@ -84,6 +86,25 @@ class Function:
     def loss(self, theta: Sequence[Array]) -> Any:
         """Return the loss alone."""
         return self(theta)[0]
+
+
+def _check_arguments(f: Callable[..., Any]) -> None:
+    """Refuse a function that cannot be called with theta alone.
+
+    Raises: SettingError.
+    """
+    try:
+        signature = inspect.signature(f)
+    except (TypeError, ValueError):  # built in: whether it can, the first call shows
+        return
+    try:
+        signature.bind(None)
+    except TypeError:
+        names = ", ".join(signature.parameters)
+        raise SettingError(
+            f"f is called with theta alone, and takes ({names}): wrap it, such as "
+            "lambda theta: f(theta, X, Y)"
+        ) from None
 
 
 def _plain(value: Any) -> Any:

@@ -91,14 +91,12 @@ def by_numbers(evidence: Evidence, block: int, rows: int | None, outputs: int | 
 
 def _factor(evidence: Evidence, block: int) -> float | None:
     """Return c where f's gradient is c times the derivative; None where there is none."""
-    given = evidence.given[block].reshape(-1).astype(np.float64)
-    slope = evidence.slopes[block].reshape(-1)
-    if given.size != slope.size or not np.isfinite(given).all() or not (slope @ slope > 0):
+    slope = evidence.slopes[block]
+    given = _as_shaped(evidence.given[block].astype(np.float64), slope)
+    if given is None or not np.isfinite(given).all() or not (np.vdot(slope, slope) > 0):
         return None
-    factor = float(given @ slope / (slope @ slope))
-    if factor == 0 or not evidence.agrees(block, given.reshape(slope.shape) / factor):
-        return None
-    return factor
+    factor = float(np.vdot(given, slope) / np.vdot(slope, slope))
+    return factor if factor and evidence.agrees(block, given / factor) else None
 
 
 def _of_factor(factor: float, rows: int | None, outputs: int | None) -> str | None:
@@ -210,12 +208,25 @@ def _explained(
 ) -> list[tuple[str, str, tuple[int, ...]]] | None:
     """Return what else must be wrong for these δ to give f's gradient; None if nothing usual."""
     n, o = deltas[-1].shape
-    for kind, factor in (("", 1.0), *_factors(n, o)):  # one factor for all comes first
-        if all(
-            evidence.is_like(block, factor * candidate)
-            for block, candidate in _right(model, inputs, deltas)
-        ):
-            return [(kind, "", tuple(range(len(evidence.names))))] if kind else []
+    best: list[tuple[str, str, tuple[int, ...]]] | None = None
+    for kind, factor in (("", 1.0), *_factors(n, o)):  # one factor for all, and what is left
+        whole = [(kind, "", tuple(range(len(evidence.names))))] if kind else []
+        if best is not None and len(whole) >= len(best):
+            break
+        found = _block_by_block(evidence, model, inputs, deltas, factor)
+        if found is not None and (best is None or len(whole) + len(found) < len(best)):
+            best = whole + [(each, "", tuple(blocks)) for each, blocks in found.items()]
+    return best
+
+
+def _block_by_block(
+    evidence: Evidence,
+    model: Model,
+    inputs: Sequence[Array],
+    deltas: Sequence[Array],
+    factor: float,
+) -> dict[str, list[int]] | None:
+    """Return what is wrong with which block, beside a factor for all; None if nothing usual."""
     found: dict[str, list[int]] = {}
     for layer, x, delta in zip(model.layers, inputs, deltas, strict=True):
         for block, candidates in (
@@ -226,10 +237,10 @@ def _explained(
                 continue
             for kind, candidate in candidates:
                 turned = layer.turned and block == layer.W_block
-                if evidence.is_like(block, candidate.T if turned else candidate):
+                if evidence.is_like(block, factor * (candidate.T if turned else candidate)):
                     if kind:
                         found.setdefault(kind, []).append(block)
                     break
             else:
                 return None
-    return [(kind, "", tuple(blocks)) for kind, blocks in found.items()]
+    return found

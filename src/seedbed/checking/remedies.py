@@ -21,7 +21,8 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "twice": (
         "the gradient is twice what it should be",
-        "a loss of ½ d² has the derivative d, not 2 d; or something is added twice",
+        "a loss of ½ d² has the derivative d, not 2 d; or something is added twice; or, of two "
+        "outputs or rows, a mean over them was forgotten",
     ),
     "half": (
         "the gradient is half of what it should be",

@@ -16,6 +16,8 @@ _FLIPS, _AMPLITUDE, _DROPPED = 0.4, 0.05, 0.25
 """The loss zigzags where more than the first share of its changes turn around, and the typical one
 is more than the second of what was gained and of where the loss stands; more than the third where
 dropout is on, which makes the loss jump at any rate."""
+_WORSE = 0.2
+"""A loss is worse than a constant's where it is above it by more than this share."""
 _FEW = 0.1
 """Fewer of the members than this do not make a finding of their curves."""
 
@@ -96,7 +98,7 @@ def _troubles(curve: Array, constant: float, share: float) -> tuple[bool, bool, 
     return (
         bool(turned and np.abs(change).mean() > share * max(gained, abs(stands))),
         bool(stands > curve[0] + _AMPLITUDE * abs(curve[0])),
-        bool(stands > (1 + _AMPLITUDE) * known),
+        bool(stands > (1 + _WORSE) * known),
     )
 
 

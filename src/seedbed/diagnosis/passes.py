@@ -24,6 +24,8 @@ _FLAT = 0.01
 _LOST = 0.01
 """A gradient that has shrunk to less than this by the first layer vanishes; one that has grown by
 its inverse explodes. With he or glorot it is from 0.03 to 5 in 20 layers of relu, tanh or mish."""
+_SOME = 1e-6
+"""A row whose derivative by the outputs is shorter than this has nothing to send back."""
 
 
 class Seen(NamedTuple):
@@ -83,11 +85,11 @@ def look(population: Population, x: Array, t: Array) -> Seen:
 
 
 def _constant(loss: Loss, t: Array, raw: Array) -> float:
+    """Return the loss against t (1, B, O) of predicting the mean of raw (B, O) for each row."""
     if loss.link is None:
         return np.inf
     with np.errstate(all="ignore"):
-        seen = loss.link(np.broadcast_to(raw.mean(axis=0), raw.shape))
-        each = loss.f(seen, t)
+        each = loss.f(loss.link(np.broadcast_to(raw.mean(axis=0), raw.shape)), t[0])
     return float(each.sum(axis=1).mean() if loss.targets == "classes" else each.mean())
 
 
@@ -134,23 +136,26 @@ def units(population: Population, seen: Seen) -> Iterator[Finding]:
 
 def gradients(population: Population, seen: Seen) -> Iterator[Finding]:
     """Look at how long the derivative is at each layer, on its way from the last to the first."""
-    flow = seen.flow
-    if flow.shape[1] < 2:
-        return
+    flow = seen.flow * len(seen.t)  # of a row's own loss, not of its share of the mean
+    layers = population.network.layers
     with np.errstate(all="ignore"):
         ratio = flow[:, 0] / flow[:, -1]
-    there = np.isfinite(ratio) & (flow[:, -1] > 0)
+    vanishes = (ratio < _LOST) & (flow[:, -1] > _SOME) & (len(layers) > 2)
+    explodes = (ratio > 1 / _LOST) & (flow[:, 0] > 1)
+    saturating = any(layer.activation.name in _SATURATING for layer in layers[:-1])
     faults: tuple[tuple[Kind, str, Array, str], ...] = (
         (
             "vanishing gradients",
             "vanishes",
-            there & (ratio < _LOST),
-            "the first layers hardly learn; use relu, mish or selu, or fewer layers",
+            vanishes,
+            "the first layers hardly learn; use "
+            + ("relu, mish or selu, or " if saturating else "larger initial weights (he), or ")
+            + "fewer layers",
         ),
         (
             "exploding gradients",
             "explodes",
-            (there & (ratio > 1 / _LOST)) | ~np.isfinite(flow).all(axis=1),
+            explodes | ~np.isfinite(flow).all(axis=1),
             "begin with smaller weights (he or glorot), set clip_norm, or use fewer layers",
         ),
     )

@@ -21,7 +21,8 @@ def inputs(X: Array) -> Iterator[Finding]:
     small = varies & (largest < _NEAR)
     wrong = np.flatnonzero(large | small)
     if len(wrong):
-        worst = wrong[np.argmax(np.where(large, np.maximum(spread, middle), 1 / largest)[wrong])]
+        off = np.where(large, np.maximum(spread, middle), 1 / np.where(small, largest, 1))
+        worst = wrong[np.argmax(off[wrong])]
         yield Finding(
             "unscaled inputs",
             f"{len(wrong)} of {X.shape[1]} inputs are far from mean 0 and standard deviation 1 "

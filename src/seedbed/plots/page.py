@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from seedbed.errors import MissingDependencyError
@@ -25,12 +26,23 @@ def figure(width: float, height: float) -> Any:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
         raise MissingDependencyError("matplotlib", "plot") from None
+    if "ipykernel" in sys.modules:
+        import matplotlib.pyplot  # noqa: F401  # with it, notebooks know how to show a Figure
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def on(axes: Axes | None, width: float = 6.4, height: float = 4.0) -> Axes:
-    """Return the axes to draw on: those given, or the only ones of a new figure."""
-    return figure(width, height).subplots() if axes is None else axes
+    """Return the axes to draw on: those given, or the only ones of a new figure.
+
+    Where pyplot is in use, or in a notebook, the figure is one of pyplot's, so that it is shown.
+    """
+    if axes is not None:
+        return axes
+    if "matplotlib.pyplot" in sys.modules or "ipykernel" in sys.modules:
+        from matplotlib import pyplot
+
+        return pyplot.figure(figsize=(width, height), layout="constrained").subplots()
+    return figure(width, height).subplots()
 
 
 def plain(text: str, most: int = 44) -> str:
