@@ -1,4 +1,4 @@
-"""How the pages are built:  sphinx-build -W docs docs/_build
+"""How the pages are built:  sphinx-build -WE docs docs/_build
 
 Every example is run while they are, lines of the library are taken from its files, and a warning is
 an error: an example that fails, a line that is not there any more, a public name without a place.

@@ -53,6 +53,22 @@ KINDS = {
 }
 """What is planted, and the name that it should be given."""
 
+PAIRS = [
+    ("1/outputs missing", "bias mean"),
+    ("half", "slope missing hidden"),
+    ("sign", "bias mean"),
+    ("sign", "slope of activation"),
+    ("1/n missing", "slope missing hidden"),
+    ("twice", "weights transposed"),
+    ("bias mean", "slope missing hidden"),
+    ("bias mean", "weights transposed"),
+    ("bias axis", "slope of activation"),
+    ("mask", "bias mean"),
+    ("another loss", "bias mean"),
+    ("slope missing", "weights transposed"),
+]
+"""Two at once."""
+
 
 def can_be_planted(network, fault):
     """Return whether a fault can be told in a network at all, and its shapes let it run."""
@@ -66,11 +82,11 @@ def can_be_planted(network, fault):
     return True
 
 
-def planted(network, fault, seed=0):
-    """Return f, theta, X, Y and the masks: a loss and a gradient by hand, with the fault in it."""
+def planted(network, *faults, seed=0):
+    """Return f, theta, X, Y and the masks: a loss and a gradient by hand, with the faults in it."""
     widths, units, kind, rows = NETWORKS[network]
     random = np.random.default_rng(seed)
-    if fault == "bias axis":
+    if "bias axis" in faults:
         rows = widths[1]
     X = random.normal(size=(rows, widths[0]))
     outputs = widths[-1]
@@ -84,7 +100,7 @@ def planted(network, fault, seed=0):
         theta[f"W{k}"] = random.normal(size=(widths[k - 1], widths[k])) * 0.8
         theta[f"b{k}"] = random.normal(size=widths[k]) * 0.5
     masks = []
-    if fault == "mask":
+    if "mask" in faults:
         masks = [(random.random((rows, width)) < 0.6) / 0.6 for width in widths[1:-1]]
     last, decay, kept = len(widths) - 1, 0.1, {"sum": {}, "a": None}
 
@@ -104,53 +120,54 @@ def planted(network, fault, seed=0):
         else:
             loss = ((a - Y) ** 2).sum() / (rows * outputs)
             dy = 2 * (a - Y) / (rows * outputs)
-        if fault == "another loss":
+        if "another loss" in faults:
             dy = dy * rows * (np.sign(a - Y) / (rows * outputs) / np.where(dy == 0, 1, dy) / rows)
             if kind == "classes":
                 dy = 2 * (a - Y) / (rows * outputs)
-        if fault == "decay in loss":
+        if "decay in loss" in faults:
             loss = loss + 0.5 * decay * sum((p[f"W{k}"] ** 2).sum() for k in layers)
-        seen = activations if kept["a"] is None or fault != "stale" else kept["a"]
+        seen = activations if kept["a"] is None or "stale" not in faults else kept["a"]
         kept["a"] = activations
         slope = SLOPES[units[-1]]
         delta = dy * slope(zs[last])
-        if fault == "slope of activation":
+        if "slope of activation" in faults:
             delta = dy * slope(activations[last])
-        if fault == "slope missing":
+        if "slope missing" in faults:
             delta = dy
         g = {}
         for k in reversed(layers):
             g[f"W{k}"] = seen[k - 1].T @ delta
             g[f"b{k}"] = delta.sum(axis=0)
-            if fault == "bias mean":
+            if "bias mean" in faults:
                 g[f"b{k}"] = delta.mean(axis=0)
-            if fault == "bias sum":
+            if "bias sum" in faults:
                 g[f"b{k}"] = delta.sum(axis=0) * rows
-            if fault == "bias axis" and k == 1:
+            if "bias axis" in faults and k == 1:
                 g[f"b{k}"] = delta.sum(axis=1)
-            if fault == "bias grown":
+            if "bias grown" in faults:
                 g[f"b{k}"] = delta
-            if fault == "decay in gradient":
+            if "decay in gradient" in faults:
                 g[f"W{k}"] = g[f"W{k}"] + decay * p[f"W{k}"]
-            if fault == "gradient transposed":
+            if "gradient transposed" in faults:
                 g[f"W{k}"] = g[f"W{k}"].T
             if k == 1:
                 break
             W = p[f"W{k}"]
             square = W.shape[0] == W.shape[1]
-            da = delta @ (W if fault == "weights transposed" and square else W.T)
-            if masks and fault != "mask":
+            da = delta @ (W if "weights transposed" in faults and square else W.T)
+            if masks and "mask" not in faults:
                 da = da * masks[k - 2]
             slope = SLOPES[units[k - 2]]
             delta = da * slope(zs[k - 1])
-            if fault == "slope of activation":
+            if "slope of activation" in faults:
                 delta = da * slope(activations[k - 1])
-            if fault == "slope missing hidden":
+            if "slope missing hidden" in faults:
                 delta = da
-        factor = {"1/n missing": rows, "1/n twice": 1 / rows, "1/outputs missing": outputs,
-                  "twice": 2, "half": 0.5, "sign": -1}.get(fault, 1)  # fmt: skip
+        factors = {"1/n missing": rows, "1/n twice": 1 / rows, "1/outputs missing": outputs,
+                   "twice": 2, "half": 0.5, "sign": -1}  # fmt: skip
+        factor = np.prod([factors.get(fault, 1) for fault in faults])
         g = {name: block * factor for name, block in g.items()}
-        if fault == "accumulated":
+        if "accumulated" in faults:
             for name, block in g.items():
                 kept["sum"][name] = kept["sum"].get(name, 0) + block
             g = {name: block.copy() for name, block in kept["sum"].items()}

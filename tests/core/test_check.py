@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
-from planted import KINDS, NETWORKS, can_be_planted, planted
+from planted import KINDS, NETWORKS, PAIRS, can_be_planted, planted
 
 import seedbed as sb
 from seedbed.formulas import activations, losses
 
+TWICE = [
+    (n, pair) for n in NETWORKS for pair in PAIRS if all(can_be_planted(n, each) for each in pair)
+]
 PLANTED = [(n, fault) for n in NETWORKS for fault in KINDS if can_be_planted(n, fault)]
 
 
@@ -19,6 +22,23 @@ def test_a_planted_mistake_is_found_and_named(network, fault):
         KINDS[fault].split(": ")[0]
     ]
     assert report.mistakes[0].kind.startswith(KINDS[fault])
+
+
+@pytest.mark.parametrize(("network", "pair"), TWICE)
+def test_two_mistakes_at_once_are_told_apart(network, pair):
+    f, theta, X, Y, masks = planted(network, *pair)
+    report = sb.check_gradient(f, theta, X, Y, masks=masks)
+    kinds = [mistake.kind for mistake in report.mistakes]
+    kinds = ["another loss" if kind.startswith("another loss") else kind for kind in kinds]
+    assert sorted(kinds) == sorted(KINDS[fault] for fault in pair)
+
+
+def test_a_matrix_that_is_a_multiple_is_named_without_data():
+    def f(W):
+        return float((W**2).sum()), 6 * W
+
+    (mistake,) = sb.check_gradient(f, np.arange(6.0).reshape(2, 3)).mistakes
+    assert mistake.kind == "factor"
 
 
 @pytest.mark.parametrize("network", NETWORKS)

@@ -1,5 +1,7 @@
 """Pictures of networks and of what they compute: what is drawn is what there is."""
 
+import sys
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -191,6 +193,24 @@ def test_scores_are_dots_and_quartiles(tmp_path):
     ):  # fmt: skip
         with pytest.raises(sb.DataError, match=message):
             plots.scores(given, **options)
+
+
+def test_where_pyplot_is_in_use_it_shows_the_picture(tutorial, monkeypatch):
+    assert "matplotlib.pyplot" not in sys.modules
+    alone = plots.losses(tutorial)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    from matplotlib import pyplot
+
+    try:
+        shown = plots.losses(tutorial)
+        assert [pyplot.figure(number) for number in pyplot.get_fignums()] == [shown.figure]
+        assert alone.figure is not shown.figure
+        given = Figure().subplots()
+        assert plots.losses(tutorial, given) is given
+        assert len(pyplot.get_fignums()) == 1
+    finally:
+        pyplot.close("all")
+        sys.modules.pop("matplotlib.pyplot")
 
 
 def test_commands_draw(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,8 @@ def figure(width: float, height: float) -> Any:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
         raise MissingDependencyError("matplotlib", "plot") from None
-    if "ipykernel" in sys.modules:
-        import matplotlib.pyplot  # noqa: F401  # with it, notebooks know how to show a Figure
+    if "ipykernel" in sys.modules:  # a notebook shows a Figure once this is loaded
+        importlib.import_module("matplotlib_inline.backend_inline")
     return Figure(figsize=(width, height), layout="constrained")
 
 
