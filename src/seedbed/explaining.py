@@ -75,18 +75,21 @@ class Explanation:
 
     def html(self) -> str:
         """Return the explanation as HTML, for a notebook or a page."""
-        pieces = [f"<h3>{html.escape(self.title)}</h3>"]
+        left, lines = "style='text-align: left'", "style='white-space: pre; margin: 0'"
+        pieces = [f"<table><caption {left}><b>{html.escape(self.title)}</b></caption>"]
         for part, numbers in self._parts():
-            pieces.append(f"<h4>{part.capitalize()}</h4><table>")
+            head = f"<th scope='rowgroup' colspan='4' {left}>{part.capitalize()}</th>"
+            pieces.append(f"<tbody><tr>{head}</tr>")
             for number in numbers:
                 cells = html.escape("\n".join(_cells(number.value)))
                 pieces.append(
-                    f"<tr><th scope='row'>{html.escape(number.symbol)}</th>"
-                    f"<td><code>{html.escape(number.formula)}</code></td>"
-                    f"<td>{_shape(number.value)}</td><td><pre>{cells}</pre></td></tr>"
+                    f"<tr><th scope='row' {left}>{html.escape(number.symbol)}</th>"
+                    f"<td {left}><code>{html.escape(number.formula)}</code></td>"
+                    f"<td {left}>{_shape(number.value)}</td>"
+                    f"<td {left}><pre {lines}>{cells}</pre></td></tr>"
                 )
-            pieces.append("</table>")
-        return "\n".join(pieces)
+            pieces.append("</tbody>")
+        return "\n".join([*pieces, "</table>"])
 
     def _repr_html_(self) -> str:
         return self.html()
