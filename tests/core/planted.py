@@ -121,7 +121,7 @@ def planted(network, *faults, seed=0):
             loss = ((a - Y) ** 2).sum() / (rows * outputs)
             dy = 2 * (a - Y) / (rows * outputs)
         if "another loss" in faults:
-            dy = dy * rows * (np.sign(a - Y) / (rows * outputs) / np.where(dy == 0, 1, dy) / rows)
+            dy = np.sign(a - Y) / (rows * outputs)
             if kind == "classes":
                 dy = 2 * (a - Y) / (rows * outputs)
         if "decay in loss" in faults:
@@ -174,3 +174,73 @@ def planted(network, *faults, seed=0):
         return loss, g
 
     return f, theta, X, Y, masks
+
+
+COLUMN_KINDS = {
+    (): [],
+    ("1/n missing",): ["1/n missing"],
+    ("sign",): ["sign"],
+    ("bias mean",): ["bias: mean for sum"],
+    ("bias sum",): ["bias: sum for mean"],
+    ("bias over all",): ["bias: over all"],
+    ("bias grown",): ["grown by broadcasting"],
+    ("slope of activation",): ["slope of the activation"],
+    ("slope missing",): ["slope missing"],
+    ("weights transposed",): ["weights transposed"],
+    ("gradient transposed",): ["transposed"],
+    ("squares",): ["another loss: squared_error"],
+    ("decay missing",): ["decay missing in the gradient"],
+    ("decay twice",): ["decay of another strength"],
+    ("decay missing", "slope missing"): ["decay missing in the gradient", "slope missing"],
+    ("bias mean", "slope of activation"): ["bias: mean for sum", "slope of the activation"],
+    ("weights transposed", "sign"): ["sign", "weights transposed"],
+}
+"""What is planted in the other hand's networks, and the names it should be given."""
+
+
+def columns(*faults, seed=0, flat_biases=False, decay=0.05):
+    """Return f, theta, X, Y: examples are columns, W (out, in), b (out, 1); with a penalty.
+
+    It is the other textbooks' way of writing it: z = W a + b, and sums over axis 1.
+    """
+    random, m, widths = np.random.default_rng(seed), 9, (3, 4, 4, 1)
+    data, labels = random.normal(size=(3, m)), (random.random((1, m)) < 0.5) * 1.0
+    theta = {}
+    for k, (inputs, units) in enumerate(pairwise(widths), 1):
+        theta[f"W{k}"] = random.normal(size=(units, inputs))
+        theta[f"b{k}"] = random.normal(size=units if flat_biases else (units, 1))
+
+    def f(p):
+        bs = {k: p[f"b{k}"].reshape(-1, 1) for k in (1, 2, 3)}
+        z1 = p["W1"] @ data + bs[1]
+        a1 = np.tanh(z1)
+        z2 = p["W2"] @ a1 + bs[2]
+        a2 = sigmoid(z2)
+        a3 = sigmoid(p["W3"] @ a2 + bs[3])
+        cost = -(labels * np.log(a3) + (1 - labels) * np.log(1 - a3)).sum() / m
+        cost = cost + 0.5 * decay * sum((p[f"W{k}"] ** 2).sum() for k in (1, 2, 3))
+        slopes = SLOPES["sigmoid"](a2 if "slope of activation" in faults else z2)
+        deltas = {3: (a3 - labels) * (a3 * (1 - a3) if "squares" in faults else 1)}
+        deltas[2] = (p["W3"].T @ deltas[3]) * (1 if "slope missing" in faults else slopes)
+        back = p["W2"] if "weights transposed" in faults else p["W2"].T
+        deltas[1] = (back @ deltas[2]) * SLOPES["tanh"](z1)
+        g, before = {}, {1: data, 2: a1, 3: a2}
+        for k, delta in deltas.items():
+            dW = delta @ before[k].T / m * (m if "1/n missing" in faults else 1)
+            db = delta.sum(axis=1, keepdims=True) / m * (m if "1/n missing" in faults else 1)
+            db = db / m if "bias mean" in faults else db * m if "bias sum" in faults else db
+            if "bias over all" in faults and k == 1:
+                db = np.sum(delta) / m
+            if "bias grown" in faults:
+                db = delta / m
+            sign = -1 if "sign" in faults else 1
+            strength = 0 if "decay missing" in faults else 2 if "decay twice" in faults else 1
+            g[f"W{k}"] = sign * dW + strength * decay * p[f"W{k}"]
+            if "gradient transposed" in faults:
+                g[f"W{k}"] = g[f"W{k}"].T
+            g[f"b{k}"] = sign * db
+            if flat_biases and np.size(db) == np.size(p[f"b{k}"]):
+                g[f"b{k}"] = np.reshape(g[f"b{k}"], p[f"b{k}"].shape)
+        return cost, g
+
+    return f, theta, data.T, labels.T

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from planted import KINDS, NETWORKS, PAIRS, can_be_planted, planted
+from planted import COLUMN_KINDS, KINDS, NETWORKS, PAIRS, can_be_planted, columns, planted
 
 import seedbed as sb
 from seedbed.formulas import activations, losses
@@ -198,3 +198,147 @@ def test_a_function_of_more_than_theta_is_told_how_to_be_wrapped():
 
     with pytest.raises(sb.SettingError, match=r"takes \(theta, X, Y\): wrap it, such as lambda"):
         sb.check_gradient(f, np.ones(3))
+
+
+@pytest.mark.parametrize("flat_biases", [False, True])
+@pytest.mark.parametrize("faults", COLUMN_KINDS, ids=" and ".join)
+def test_networks_of_another_hand(faults, flat_biases):
+    f, theta, X, Y = columns(*faults, flat_biases=flat_biases)
+    report = sb.check_gradient(f, theta, X, Y)
+    assert sorted(mistake.kind for mistake in report.mistakes) == COLUMN_KINDS[faults]
+    assert report.agrees == (not faults)
+
+
+def test_a_faults_blocks_are_those_that_it_reaches():
+    for fault, place, blocks in (
+        ("slope of activation", "hidden layer 2", ("W1", "b1", "W2", "b2")),
+        ("weights transposed", "hidden layer 1", ("W1", "b1")),
+        ("bias over all", "", ("b1",)),
+        ("decay missing", "", ("W1", "W2", "W3")),
+    ):
+        f, theta, X, Y = columns(fault)
+        (mistake,) = sb.check_gradient(f, theta, X, Y).mistakes
+        assert mistake.blocks == blocks
+        assert place in mistake.message
+    f, theta, X, Y = columns("decay twice")
+    (mistake,) = sb.check_gradient(f, theta, X, Y).mistakes
+    assert "λ 0.05 in the loss, 0.1 in the gradient" in mistake.message
+
+
+def test_what_is_drawn_anew_is_not_what_adds_up():
+    random = np.random.default_rng(0)
+    sums = np.zeros(3)
+
+    def dropped(w):
+        return (w**2).sum(), 2 * w * (random.random(3) < 0.5) * 2
+
+    def momentum(w):
+        nonlocal sums
+        sums = 0.9 * sums + 2 * np.real(w)
+        return (w**2).sum(), sums.copy()
+
+    def first_only(w, kept=[]):  # noqa: B006  # that it is kept is the fault
+        kept.append(2 * np.real(w))
+        return (w**2).sum(), kept[0]
+
+    for f, kind in ((dropped, "drawn anew"), (momentum, "accumulated"), (first_only, "stale")):
+        (mistake,) = sb.check_gradient(f, np.arange(1.0, 4)).mistakes
+        assert mistake.kind == kind
+
+
+def test_factors_that_coincide_are_all_told():
+    random = np.random.default_rng(0)
+    X, T, W = (random.normal(size=shape) for shape in ((4, 3), (4, 4), (3, 4)))
+
+    def f(factor):
+        return lambda p: (((X @ p["W"] - T) ** 2).mean(), {"W": factor * X.T @ (X @ p["W"] - T)})
+
+    (mistake,) = sb.check_gradient(f(2 / 4), {"W": W}, X, T).mistakes
+    assert "4 times; with 4 rows and 4 outputs it may as well be 1/outputs missing" in (
+        mistake.message
+    )
+    (mistake,) = sb.check_gradient(f(2), {"W": W}, X, T).mistakes
+    assert (mistake.kind, "16 times" in mistake.message) == ("1/(n outputs) missing", True)
+
+
+def test_a_single_number_is_no_multiple_of_another():
+    def f(p):
+        return (p["w"] ** 2).sum() + 3 * p["b"][0], {"w": 2 * p["w"], "b": np.array([17.0])}
+
+    (mistake,) = sb.check_gradient(f, {"w": np.ones(3), "b": np.ones(1)}).mistakes
+    assert (mistake.kind, mistake.blocks) == ("unknown", ("b",))
+
+
+def test_of_large_blocks_a_part_is_looked_at_and_told():
+    def f(w):
+        return (w**2).sum(), -2 * w
+
+    report = sb.check_gradient(f, np.ones((60, 50)), most=40)
+    assert "in 40 of 3,000 places" in str(report)
+    assert (report.blocks[0].looked_at, report.mistakes[0].kind) == (40, "sign")
+    right = sb.check_gradient(lambda w: ((w**2).sum(), 2 * w), np.ones(3000), most=40)
+    assert "agrees in 40 of 3,000 places" in str(right)
+
+
+def test_where_the_loss_is_too_coarse_nothing_is_said():
+    w = np.full(4, 1e-3, dtype=np.float32)
+
+    class Coarse:  # computes in float32 whatever it is given
+        def __call__(self, theta):
+            theta = np.float32(theta)
+            return np.float32(1000) + (theta**2).sum(), 2 * theta
+
+    report = sb.check_gradient(Coarse(), w)
+    assert report.agrees
+    assert not report.blocks[0].is_told
+    assert "can't be told" in str(report)
+    fine = sb.check_gradient(lambda v: ((v**2).sum() + 1000, 6 * v), w)
+    assert fine.mistakes[0].kind == "factor"  # f computes in float64 what it is given so
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1e-8, 1e12])
+def test_losses_of_any_size_are_checked(scale):
+    w = np.arange(1.0, 6)
+    right = sb.check_gradient(lambda v: (scale * (v**3).sum(), scale * 3 * v**2), w)
+    wrong = sb.check_gradient(lambda v: (scale * (v**3).sum(), scale * 2 * v**2), w)
+    assert right.agrees
+    assert not wrong.agrees
+
+
+def test_at_a_kink_anything_between_the_slopes_is_right_and_nothing_else():
+    for slope, agrees in ((0.0, True), (0.5, True), (1.0, True), (-2.0, False), (3.0, False)):
+        f = lambda w, slope=slope: (np.maximum(w, 0).sum(), np.where(w == 0, slope, w > 0))  # noqa: E731
+        assert sb.check_gradient(f, np.array([0.0, 1.0, -1.0])).agrees == agrees
+
+
+def test_parameters_of_a_tiny_scale_are_no_mistake():
+    f = lambda w: (np.tanh(w / 1e-8).sum(), (1 - np.tanh(w / 1e-8) ** 2) / 1e-8)  # noqa: E731
+    assert sb.check_gradient(f, np.array([1e-8, -2e-9, 5e-9])).agrees
+
+
+def test_a_gradient_of_another_shape_is_told_its_shape():
+    report = sb.check_gradient(lambda w: ((w**2).sum(), (2 * w).ravel()), np.ones((4, 5)))
+    assert "has shape (20,) and should have (4, 5)" in str(report)
+    assert report.mistakes[0].kind == "shape"
+    assert report.to_dict()["blocks"][0]["error"] is None
+
+
+@pytest.mark.parametrize(
+    ("f", "options", "message"),
+    [
+        (lambda w: (np.nan, w), {}, "loss is nan at theta: check at a point where it is finite"),
+        (lambda w: (w.sum(), None), {}, "gradient of theta is None: f's loss does not reach it"),
+        (lambda w: (w.sum(), "x"), {}, "must be an array of real numbers, not 'x'"),
+        (lambda w: (w.sum() + 3j, w), {}, "loss is complex"),
+        (lambda w: (w.sum(), w), {"masks": None}, "masks must be a list"),
+        (lambda w: (w.sum(), w), {"masks": [np.ones(3)]}, r"a mask has shape \(3,\)"),
+        (lambda w: (w.sum(), w), {"seed": -1}, "seed must be a whole number of at least 0"),
+        (lambda w: (w.sum(), w), {"X": [[np.nan]], "Y": [[1.0]]}, "X or Y holds numbers"),
+    ],
+)
+def test_what_cannot_be_checked_is_refused_in_one_line(f, options, message):
+    with pytest.raises(sb.SeedbedError, match=message) as caught:
+        sb.check_gradient(f, np.ones(3), **options)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(sb.SettingError, match="a recipe's theta is one array of 21 numbers"):
+        sb.check_gradient(sb.xor.recipe(), sb.xor.published_start(), *sb.xor.data())

@@ -143,3 +143,15 @@ def test_diagnose_names_what_is_wrong_and_its_remedy(run, csv, tmp_path):
     status, out, err = run("diagnose", model, "nothing.csv")
     assert (status, out) == (2, "")
     assert "cannot read nothing.csv" in err
+
+
+def test_options_without_effect_are_refused(run, csv, tmp_path):
+    for words, option in (
+        (("--as-published", "--target", "y"), "--target"),
+        (("--as-published", "--lr", 0.5), "--lr"),
+        (("--as-published", "--rows", 3), "--rows"),
+        ((csv, "--model", tmp_path / "m.safetensors", "--hidden", "5"), "--hidden"),
+    ):
+        status, out, err = run("check", *words)
+        assert (status, out) == (2, "")
+        assert f"{option} has no effect beside" in err

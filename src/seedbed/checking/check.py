@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from seedbed.arrays import Array, as_array, checked_count
+from seedbed.arrays import Array, as_array, checked_count, one_line
 from seedbed.checking.functions import Function, slope
-from seedbed.checking.naming import Evidence, by_model, by_numbers, decay
+from seedbed.checking.naming import Evidence, Fault, as_shaped, by_model, by_numbers, decay
+from seedbed.checking.recognising import recognise
 from seedbed.checking.remedies import WORDS
-from seedbed.checking.suspects import recognise
 from seedbed.errors import DataError, SettingError, ShapeError
 from seedbed.recipe import Recipe
 
@@ -25,8 +25,12 @@ _SAME = 1e-6
 class Block:
     """One block of parameters: whether f's gradient agrees there with the loss's derivative.
 
-    error     the largest difference over the largest number of either
+    error     the largest difference over the largest number of either; inf for another shape
     index     where it is, and what stands there: ``given`` by f, and ``expected``
+    looked_at how many of its parameters were looked at
+    is_told   False where the derivative is known too coarsely to tell; ``agrees`` says then that
+              nothing speaks against it
+    returned  the shape of f's gradient
     """
 
     name: str
@@ -36,6 +40,24 @@ class Block:
     index: tuple[int, ...]
     given: float
     expected: float
+    looked_at: int
+    is_told: bool
+    returned: tuple[int, ...]
+
+    def __str__(self) -> str:
+        size = int(np.prod(self.shape))
+        part = f" in {self.looked_at:,} of {size:,} places" if self.looked_at < size else ""
+        if not self.is_told:
+            return f"can't be told{part}: the loss is too coarse there; give theta in float64"
+        if self.agrees:
+            return f"agrees{part}, to {self.error:.1e}"
+        if not np.isfinite(self.error):
+            return f"has shape {self.returned} and should have {self.shape}"
+        place = ", ".join(map(str, self.index))
+        return (
+            f"differs{part} by {self.error:.1e}; at [{place}] it is {self.given:.6g} and should "
+            f"be {self.expected:.6g}"
+        )
 
 
 @dataclass(frozen=True)
@@ -76,15 +98,7 @@ class GradientReport:
         width = max(len(block.name) for block in self.blocks)
         for block in self.blocks:
             size = "×".join(map(str, block.shape)) or "1"
-            line = f"  {block.name:{width}}  {size:>9}  "
-            if block.agrees:
-                lines.append(f"{line}agrees, to {block.error:.1e}")
-            else:
-                place = ", ".join(map(str, block.index))
-                lines.append(
-                    f"{line}differs by {block.error:.1e}; at [{place}] it is {block.given:.6g} "
-                    f"and should be {block.expected:.6g}"
-                )
+            lines.append(f"  {block.name:{width}}  {size:>9}  {block}")
         lines += [f"{number}. {mistake}" for number, mistake in enumerate(self.mistakes, 1)]
         return "\n".join(lines)
 
@@ -95,7 +109,14 @@ class GradientReport:
             "loss": self.loss,
             "method": self.method,
             "blocks": [
-                {**vars(block), "shape": list(block.shape), "index": list(block.index)}
+                {
+                    key: list(value)
+                    if isinstance(value, tuple)
+                    else None
+                    if isinstance(value, float) and not np.isfinite(value)
+                    else value
+                    for key, value in vars(block).items()
+                }
                 for block in self.blocks
             ],
             "mistakes": [{**vars(each), "blocks": list(each.blocks)} for each in self.mistakes],
@@ -117,11 +138,12 @@ def check_gradient(
     f      a function of theta that returns (loss, gradient); or a Recipe, whose own network is
            then checked on X, Y
     theta  where: an array, or a dict or a sequence of arrays, which f's gradient is then too, of
-           NumPy, PyTorch or JAX. A Recipe draws it from ``seed`` where it is None
+           NumPy, PyTorch or JAX; one array for each weight and bias lets more be named. A Recipe
+           takes theta (D,), and draws it from ``seed`` where it is None
     X, Y   (N, I) and (N, O) the data that f uses, if it is a network: with them more mistakes can
            be told apart
     masks  (N, units) each: what f multiplies its hidden activations with, where dropout is on
-    most   parameters of a block to look at, at most
+    most   parameters of a block to look at, at most; of more, so many drawn from ``seed``
 
     Raises: SettingError, ShapeError or DataError for what cannot be checked.
     >>> import numpy as np, seedbed as sb
@@ -131,6 +153,7 @@ def check_gradient(
     factor
     """
     checked_count("most", most)
+    checked_count("seed", seed, 0)
     if isinstance(f, Recipe):
         f, theta = _of_recipe(f, theta, X, Y, seed)
         X = Y = None
@@ -138,9 +161,9 @@ def check_gradient(
         raise SettingError("theta is missing: give the parameters at which to check")
     function = Function(f, theta)
     x, t = _data(X, Y)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
-        return _checked(function, x, t, [np.asarray(mask, float) for mask in masks], most, seed)
+        return _checked(function, x, t, _masks(masks, x), most, seed)
 
 
 def _checked(
@@ -149,17 +172,19 @@ def _checked(
     here = function.theta
     random = np.random.default_rng(seed)
     elsewhere = [block + 0.1 * random.standard_normal(block.shape) for block in here]
-    function.loss(elsewhere)
+    before = function(elsewhere)[1]
     loss, given = function(here)  # the call before was at another point
     again, second = function(here)
     _, third = function(here)
-    if abs(loss - again) > _SAME * max(abs(loss), abs(again), 1e-12):
+    if isinstance(loss, complex):
+        raise DataError(f"f's loss is complex, {loss:.6g}, at real parameters: return a real one")
+    if abs(loss - again) > _SAME * max(abs(loss), abs(again), 1e-300):
         raise DataError(
             f"f gives another loss each time at the same theta, {loss:.6g} and then {again:.6g}: "
             "fix what it draws (its seed, its batch), so that it is a function"
         )
-    kinds = _history(given, second, third)
-    slopes, errors, method = slope(function, most)
+    slopes, errors, method = slope(function.in_double(), most, random)
+    largest = max(np.abs(each[np.isfinite(each)]).max(initial=0) for each in slopes)
     evidence = Evidence(
         names=function.names,
         theta=here,
@@ -167,11 +192,16 @@ def _checked(
         slopes=slopes,
         errors=errors,
         tolerance=max(1e-6, 30 * function.eps ** (2 / 3)),
+        floor=max(1e-12 * max(abs(float(loss)), largest), 1e-300),
     )
     blocks = tuple(_block(evidence, number) for number in range(len(here)))
     wrong = [number for number, block in enumerate(blocks) if not block.agrees]
-    found = [(kind, "", tuple(range(len(here)))) for kind in kinds]
-    if wrong and not kinds:
+    everywhere = tuple(range(len(here)))
+    found = [Fault(kind, everywhere) for kind in _history(given, second, third)]
+    alike = all(x.shape == y.shape for x, y in zip(given, here, strict=True))
+    if wrong and not found and alike and any(map(np.any, given)) and not _apart(before, given):
+        found = [Fault("stale", everywhere)]
+    if wrong and not found:
         found = _named(evidence, wrong, x, t, masks, float(loss), function.eps)
     return GradientReport(
         loss=float(loss),
@@ -181,18 +211,47 @@ def _checked(
     )
 
 
+def _masks(given: Any, x: Array | None) -> list[Array]:
+    """Return the masks as arrays (N, units).
+
+    Raises: SettingError, ShapeError.
+    """
+    if not isinstance(given, list | tuple):
+        raise SettingError(f"masks must be a list, one (N, units) each, not {one_line(given)}")
+    masks = [as_array(mask, "masks", ShapeError) for mask in given]
+    for mask in masks:
+        if (
+            mask.dtype.kind not in "fiub"
+            or mask.ndim != 2
+            or (x is not None and len(mask) not in (1, len(x)))
+        ):
+            rows = "N" if x is None else len(x)
+            raise ShapeError(f"a mask has shape {mask.shape}: ({rows}, units) is needed")
+    return [mask.astype(np.float64) for mask in masks]
+
+
+def _apart(first: Sequence[Array], second: Sequence[Array]) -> bool:
+    return any(
+        x.shape != y.shape or np.abs(x - y).max() > _SAME * max(np.abs(x).max(), 1e-300)
+        for x, y in zip(first, second, strict=True)
+    )
+
+
 def _history(first: list[Array], second: list[Array], third: list[Array]) -> list[str]:
     """Return what is wrong if the same theta gives other gradients from call to call."""
-
-    def apart(a: list[Array], b: list[Array]) -> bool:
-        return any(
-            x.shape != y.shape or np.abs(x - y).max() > _SAME * max(np.abs(x).max(), 1e-300)
-            for x, y in zip(a, b, strict=True)
-        )
-
-    if not apart(first, second):
-        return []
-    return ["accumulated"] if apart(second, third) else ["stale"]
+    if not _apart(second, third):
+        return ["stale"] if _apart(first, second) else []
+    if any(x.shape != y.shape for x, y in zip(first, third, strict=True)):
+        return ["drawn anew"]
+    before, after = (
+        np.concatenate([(b - a).ravel() for a, b in zip(*pair, strict=True)])
+        for pair in ((first, second), (second, third))
+    )  # each call adds the same, or, with momentum, a share of what the one before added
+    share = float(before @ after) / max(float(before @ before), 1e-300)
+    grows = (
+        share > 0 and not _apart([share * before], [after]) and (before.size > 1 or share > 0.99)
+    )
+    return ["accumulated" if grows else "drawn anew"]
 
 
 def _named(
@@ -203,59 +262,56 @@ def _named(
     masks: list[Array],
     loss: float,
     eps: float,
-) -> list[tuple[str, str, tuple[int, ...]]]:
-    """Return the fewest mistakes that explain the wrong blocks: kind, place and blocks of each."""
+) -> list[Fault]:
+    """Return the fewest mistakes that explain the wrong blocks."""
     rows, outputs = (None, None) if t is None else t.shape
-    alone: dict[str, list[int]] = {}
-    for block in wrong:
-        alone.setdefault(by_numbers(evidence, block, rows, outputs) or "unknown", []).append(block)
-    simple = [(kind, "", tuple(blocks)) for kind, blocks in alone.items()]
+    simple = by_numbers(evidence, wrong, rows, outputs)
+    lost = any(fault.kind in ("unknown", "shape") for fault in simple)
+    vague = lost or any(fault.kind == "factor" for fault in simple)
+    if x is not None and t is not None:
+        model = recognise(evidence, x, t, loss, masks, eps)
+        known = None if model is None else by_model(evidence, model, wrong)
+        if known is not None and (vague or len(known) <= len(simple)):
+            return known
     lacking = decay(evidence, wrong)
-    if lacking is not None and (len(simple) > 1 or "unknown" in alone):
-        return [(lacking, "", tuple(wrong))]
-    if x is None or t is None:
-        return simple
-    model = recognise(evidence.theta, x, t, loss, masks, eps)
-    known = None if model is None else by_model(evidence, model, wrong)
-    if known is None or ("unknown" not in alone and len(simple) < len(known)):
-        return simple
-    return known
+    return [lacking] if lacking is not None and (len(simple) > 1 or lost) else simple
 
 
-def _mistakes(
-    names: Sequence[str], found: Sequence[tuple[str, str, tuple[int, ...]]]
-) -> Iterator[Mistake]:
+def _mistakes(names: Sequence[str], found: Sequence[Fault]) -> Iterator[Mistake]:
     """Yield each kind of mistake once, with all of its places and blocks."""
-    for kind in dict.fromkeys(kind for kind, _, _ in found):
-        alike = [(place, blocks) for each, place, blocks in found if each == kind]
-        places = [place for place, _ in alike if place]
-        blocks = sorted({block for _, blocks in alike for block in blocks})
-        words, _, detail = kind.partition(": ") if kind.startswith("another") else (kind, "", "")
+    for kind in dict.fromkeys(fault.kind for fault in found):
+        alike = [fault for fault in found if fault.kind == kind]
+        places = [fault.place for fault in alike if fault.place]
+        blocks = sorted({block for fault in alike for block in fault.blocks})
+        words, _, other = kind.partition(": ") if kind.startswith("another") else (kind, "", "")
         message, remedy = WORDS[words]
         if places:
             message += f", at {' and '.join(places)}"
-        if detail:
-            message += f": it is {detail}'s"
+        if other:
+            message += f": it is {other}'s"
+        details = [fault.detail for fault in alike if fault.detail]
+        if details:
+            message += f" ({'; '.join(dict.fromkeys(details))})"
         yield Mistake(kind, tuple(names[block] for block in blocks), message, remedy)
 
 
 def _block(evidence: Evidence, number: int) -> Block:
-    given, expected = evidence.given[number], evidence.slopes[number]
-    agrees = evidence.agrees(number)
-    if given.size != expected.size:
-        place = (0,) * expected.ndim
-        return Block(
-            evidence.names[number], expected.shape, False, float("inf"), place,
-            float(given.flat[0]) if given.size else float("nan"), float(expected[place]),
-        )  # fmt: skip
-    given = given.reshape(expected.shape)
+    expected, returned = evidence.slopes[number], evidence.given[number].shape
     known = np.isfinite(expected)
-    apart = np.where(known, np.abs(given - expected), -1.0)
+    found = as_shaped(evidence.given[number], expected)
+    if found is None:
+        return Block(
+            evidence.names[number], expected.shape, False, np.inf, (), np.nan, np.nan,
+            int(known.sum()), True, returned,
+        )  # fmt: skip
+    apart = np.where(known, np.nan_to_num(np.abs(found - expected), nan=np.inf), -1.0)
     index = tuple(int(i) for i in np.unravel_index(int(apart.argmax()), apart.shape))
-    largest = max(np.abs(given[known]).max(), np.abs(expected[known]).max(), 1e-300)
+    largest = max(np.abs(found[known]).max(), np.abs(expected[known]).max(), 1e-300)
+    agrees = evidence.agrees(number)
     return Block(
         evidence.names[number], expected.shape, agrees, float(apart.max() / largest), index,
-        float(given[index]), float(expected[index]),
+        float(found[index]), float(expected[index]), int(known.sum()),
+        not agrees or evidence.can_tell(number), returned,
     )  # fmt: skip
 
 
@@ -269,6 +325,8 @@ def _data(X: Any, Y: Any) -> tuple[Array | None, Array | None]:
         raise DataError("X and Y must be arrays of numbers; give classes as rows of 0 and 1")
     x, t = x.astype(np.float64), t.astype(np.float64)
     t = t[:, None] if t.ndim == 1 else t
+    if not (np.isfinite(x).all() and np.isfinite(t).all()):
+        raise DataError("X or Y holds numbers that are not finite: leave those rows out")
     if x.ndim != 2 or t.ndim != 2 or len(x) != len(t):
         raise ShapeError(f"X has shape {x.shape} and Y {t.shape}: (N, I) and (N, O) are needed")
     return x, t
@@ -283,6 +341,11 @@ def _of_recipe(
     network = recipe.network
     if theta is None:
         theta = network.init(seed, np.float64)
+    if isinstance(theta, Mapping | list | tuple):
+        raise SettingError(
+            f"a recipe's theta is one array of {network.size} numbers, such as "
+            f"population.theta[0], not {one_line(theta)}"
+        )
     whole = np.array(as_array(theta, "theta", ShapeError), dtype=np.float64).reshape(1, -1)
 
     def named(flat: Array) -> dict[str, Array]:

@@ -40,28 +40,55 @@ class Function:
             raise DataError("theta is empty: give the arrays that f takes")
         self.blocks = blocks
         self.theta = [_numbers(block, name) for block, name in zip(blocks, self.names, strict=True)]
-        kinds = {np.asarray(_plain(block)).dtype for block in blocks}
-        self.eps = max(
-            float(np.finfo(kind).eps) if kind.kind == "f" else float(np.finfo(float).eps)
-            for kind in kinds
-        )
-        self.is_numpy = all(isinstance(block, np.ndarray) for block in blocks)
+        self.eps = max(_rounding(np.asarray(_plain(block)).dtype) for block in blocks)
+        self.is_numpy = all(isinstance(block, np.ndarray | np.generic) for block in blocks)
 
-    def __call__(self, theta: Sequence[Array]) -> tuple[Any, list[Array]]:
-        """Return the loss, a number, and the gradient's blocks, each of the shape f gave it."""
+    def in_double(self) -> Function:
+        """Return the function with its parameters in float64, if they are NumPy's and f takes it.
+
+        A loss in float32 is too coarse for differences.
+        """
+        if not self.is_numpy or self.eps < 1e-10:
+            return self
+        made: Any = [block.astype(np.float64) for block in self.blocks]
+        if isinstance(self.given, Mapping):
+            made = dict(zip(self.given, made, strict=True))
+        elif not isinstance(self.given, list | tuple):
+            made = made[0]
+        finer = Function(self.f, made)
+        try:
+            answer = finer.answer(finer.theta)
+        except Exception:  # whatever f raises when it meets another dtype than its own
+            return self
+        return finer if np.asarray(answer[0]).dtype.itemsize >= 8 else self
+
+    def answer(self, theta: Sequence[Array]) -> Any:
+        """Return what f returns, a pair."""
         made = [_like(block, values) for block, values in zip(self.blocks, theta, strict=True)]
         if isinstance(self.given, Mapping):
             answer = self.f(dict(zip(self.given, made, strict=True)))
         elif isinstance(self.given, list | tuple):
-            answer = self.f(type(self.given)(made))
+            kind = type(self.given)
+            answer = self.f(kind(*made) if hasattr(kind, "_fields") else kind(made))
         else:
             answer = self.f(made[0])
         if not isinstance(answer, list | tuple) or len(answer) != 2:
             raise DataError(f"f must return (loss, gradient), not {one_line(answer)}")
-        loss = np.asarray(_plain(answer[0]))
+        return answer
+
+    def __call__(self, theta: Sequence[Array]) -> tuple[Any, list[Array]]:
+        """Return the loss, a number, and the gradient's blocks, each of the shape f gave it."""
+        answer = self.answer(theta)
+        return self._loss(answer), self._gradient(answer[1])
+
+    def _loss(self, answer: Any) -> Any:
+        try:
+            loss = np.asarray(_plain(answer[0]))
+        except (TypeError, ValueError):
+            loss = np.empty(0)
         if loss.size != 1 or loss.dtype.kind not in "fiuc":
             raise DataError(f"f's loss must be one number, not {one_line(answer[0])}")
-        return loss.reshape(()).item(), self._gradient(answer[1])
+        return loss.reshape(()).item()
 
     def _gradient(self, given: Any) -> list[Array]:
         if isinstance(self.given, Mapping):
@@ -81,11 +108,11 @@ class Function:
             blocks = list(given)
         else:
             blocks = [given]
-        return [np.array(_plain(block)) for block in blocks]
+        return [_block(block, name) for block, name in zip(blocks, self.names, strict=True)]
 
     def loss(self, theta: Sequence[Array]) -> Any:
         """Return the loss alone."""
-        return self(theta)[0]
+        return self._loss(self.answer(theta))
 
 
 def _check_arguments(f: Callable[..., Any]) -> None:
@@ -107,9 +134,37 @@ def _check_arguments(f: Callable[..., Any]) -> None:
         ) from None
 
 
+def _rounding(dtype: Any) -> float:
+    """Return the rounding error of what is computed with numbers of a dtype."""
+    return float(np.finfo(dtype).eps) if dtype.kind == "f" else float(np.finfo(float).eps)
+
+
 def _plain(value: Any) -> Any:
     """Return the value as something that NumPy takes: without PyTorch's gradient and device."""
-    return value.detach().cpu().numpy() if hasattr(value, "detach") else value
+    if not hasattr(value, "detach"):
+        return value
+    value = value.detach().cpu()
+    return (value if "bfloat16" not in str(value.dtype) else value.float()).numpy()
+
+
+def _block(block: Any, name: str) -> Array:
+    """Return a block of the gradient as f gave it.
+
+    Raises: DataError if it is no array of numbers.
+    """
+    if block is None:
+        raise DataError(f"f's gradient of {name} is None: f's loss does not reach it")
+    try:
+        array = np.array(_plain(block))
+    except (TypeError, ValueError):
+        array = np.empty(0, dtype=object)
+    if array.dtype.kind == "c" and np.abs(array.imag).max(initial=0) < 1e-20:
+        array = array.real  # a trace of complex steps, in what f keeps from call to call
+    if array.dtype.kind not in "fiu" or array.size == 0:
+        raise DataError(
+            f"f's gradient of {name} must be an array of real numbers, not {one_line(block)}"
+        )
+    return array
 
 
 def _numbers(block: Any, name: str) -> Array:
@@ -118,7 +173,8 @@ def _numbers(block: Any, name: str) -> Array:
     except (TypeError, ValueError):
         array = np.empty(0, dtype=object)
     if array.dtype.kind not in "fiu" or array.size == 0:
-        raise DataError(f"{name} must be an array of numbers, not {one_line(block)}")
+        hint = "; name each array: a dict with one level" if isinstance(block, Mapping) else ""
+        raise DataError(f"{name} must be an array of numbers, not {one_line(block)}{hint}")
     if not np.isfinite(array).all():
         raise DataError(f"{name} holds numbers that are not finite: check at another point")
     return array.astype(np.float64)
@@ -142,43 +198,80 @@ def _like(block: Any, values: Array) -> Any:
     return float(made) if isinstance(block, float | int) else made
 
 
-def slope(function: Function, most: int) -> tuple[list[Array], list[Array], str]:
+def slope(
+    function: Function, most: int, random: np.random.Generator
+) -> tuple[list[Array], list[Array], str]:
     """Return the loss's derivative by each block, how far off it may be, and how it was found.
 
     By complex steps where they work (as they do for analytic functions of NumPy's), and by central
     differences elsewhere. At a kink, such as relu's, the derivative may be anything between the
-    slopes of either side. Where a block has more than ``most`` parameters, it is looked at in so
-    many places, spread evenly, and NaN elsewhere.
+    slopes of either side. Where a block has more than ``most`` parameters, so many of them, drawn
+    at random, are looked at, and the rest are NaN.
 
     Sources: Squire, Trapp 1998 (complex steps); central differences of h = ε^(1/3) and h/2, whose
     difference says how far they may be off.
+    Raises: DataError if the loss is not finite there.
     """
     theta = [block.copy() for block in function.theta]
     centre = float(np.real(function.loss(theta)))
+    if not np.isfinite(centre):
+        raise DataError(f"f's loss is {centre} at theta: check at a point where it is finite")
     slopes = [np.full(block.shape, np.nan) for block in theta]
     errors = [np.full(block.shape, np.nan) for block in theta]
     analytic = function.is_numpy and function.eps < 1e-10
     for number, block in enumerate(theta):
-        places = np.unique(np.linspace(0, block.size - 1, min(most, block.size)).astype(np.intp))
+        places = np.arange(block.size)
+        if block.size > most:
+            places = np.sort(random.choice(block.size, most, replace=False))
         for place in places:
             index = np.unravel_index(place, block.shape)
-            value, error, is_smooth = _central(function, theta, number, index, centre)
-            if analytic:
-                exact = _complex(function, theta, number, index)
-                if exact is None:
-                    analytic = False
-                elif is_smooth and abs(exact - value) <= 10 * error + 1e-6 * abs(value):
-                    value, error = exact, 1e-10 * abs(exact) + 1e-14 * max(1.0, abs(centre))
+            exact = _complex(function, theta, number, index) if analytic else None
+            analytic = analytic and exact is not None
+            value, error = _settled(function, theta, number, index, centre, exact)
             slopes[number][index], errors[number][index] = value, error
     return slopes, errors, "complex steps" if analytic else "central differences"
 
 
+def _settled(
+    function: Function,
+    theta: list[Array],
+    number: int,
+    index: Any,
+    centre: float,
+    exact: float | None,
+) -> tuple[float, float]:
+    """Return the derivative by one parameter, and about how far off it is.
+
+    A complex step (``exact``) is taken if differences come to it: it is wrong, and without a sign
+    of it, where f takes a real part or an absolute. Else it is the difference that is the most
+    sure of itself, of steps that grow shorter where the first is too long for f.
+    """
+    first = best = _central(function, theta, number, index, centre)
+    for shrink in (1.0, 1e-2, 1e-4):
+        if shrink < 1:
+            found = _central(function, theta, number, index, centre, shrink)
+            if found[2] and (not best[2] or found[1] < best[1]):
+                best = found
+        value, error, is_smooth = best
+        if exact is not None and is_smooth and abs(exact - value) <= 10 * error + 1e-6 * abs(value):
+            return exact, 1e-10 * abs(exact) + 1e-14 * abs(centre)
+        if exact is None and is_smooth and error <= 1e-3 * abs(value):
+            break
+    value, error, is_smooth = best
+    return (value, error) if is_smooth else first[:2]
+
+
 def _central(
-    function: Function, theta: list[Array], number: int, index: Any, centre: float
+    function: Function,
+    theta: list[Array],
+    number: int,
+    index: Any,
+    centre: float,
+    shrink: float = 1.0,
 ) -> tuple[float, float, bool]:
     """Return the derivative by one parameter, about how far off it is, and whether it is smooth."""
     here = theta[number][index]
-    width = function.eps ** (1 / 3) * max(1.0, abs(here))
+    width = shrink * function.eps ** (1 / 3) * max(1.0, abs(here))
     slopes, gaps = [], []
     for h in (width, width / 2):
         ends = []
@@ -191,7 +284,7 @@ def _central(
     wide, narrow = slopes
     rounding = function.eps * max(abs(centre), 1e-300) / width
     if gaps[1] > 0.75 * gaps[0] and gaps[1] > 100 * rounding:  # a smooth one's halves with h
-        return narrow, gaps[1], False
+        return narrow, 0.055 * gaps[1], False  # ten times that is from the one slope to the other
     return (4 * narrow - wide) / 3, abs(narrow - wide) + 4 * rounding, True
 
 

@@ -19,10 +19,17 @@ WORDS: dict[str, tuple[str, str]] = {
         "the gradient is as many times too small as there are outputs",
         "leave out the division by the number of outputs, which the loss does not have",
     ),
+    "1/(n outputs) missing": (
+        "the gradient is as many times too large as there are rows times outputs",
+        "divide by both, as the loss, a mean over rows and outputs, does",
+    ),
+    "1/(n outputs) twice": (
+        "the gradient is as many times too small as there are rows times outputs",
+        "leave out the division by both, which the loss does not have",
+    ),
     "twice": (
         "the gradient is twice what it should be",
-        "a loss of ½ d² has the derivative d, not 2 d; or something is added twice; or, of two "
-        "outputs or rows, a mean over them was forgotten",
+        "a loss of ½ d² has the derivative d, not 2 d; or something is added twice",
     ),
     "half": (
         "the gradient is half of what it should be",
@@ -50,11 +57,19 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "bias: wrong axis": (
         "the bias's gradient is taken over the units (axis 1), not over the rows (axis 0)",
-        "sum δ over axis 0; the shape fits only because there are as many units as rows",
+        "sum δ over axis 0 (the shape fits where there are as many units as rows)",
     ),
-    "bias: mean over all": (
-        "the bias's gradient is one mean over rows and units",
-        "sum δ over axis 0 alone, so that each unit keeps its own",
+    "bias: over all": (
+        "the bias's gradient is one number, taken over rows and units",
+        "sum δ over the rows alone (axis 0), so that each unit keeps its own",
+    ),
+    "shape": (
+        "the gradient has another shape than its parameters",
+        "return an array of the parameter's own shape",
+    ),
+    "drawn anew": (
+        "the gradient is another one each time at the same theta",
+        "fix what it draws (its seed, its mask, its batch), so that it is a function",
     ),
     "grown by broadcasting": (
         "the gradient holds a row for each row of the data: it was not summed over them",
@@ -89,12 +104,16 @@ WORDS: dict[str, tuple[str, str]] = {
         "compute all activations anew in each forward pass, and use those backward",
     ),
     "decay missing in the gradient": (
-        "the loss has a penalty on the weights that the gradient lacks",
-        "add λ W to the weights' gradient for a penalty of ½ λ ΣW²",
+        "the loss has a penalty on the weights that the gradient lacks, or has too little of",
+        "add λ W to the weights' gradient for a penalty of ½ λ ΣW² (2 λ W for λ ΣW²)",
     ),
     "decay missing in the loss": (
-        "the gradient has a penalty on the weights that the loss lacks",
-        "add ½ λ ΣW² to the loss, or decay the weights apart from the gradient",
+        "the gradient has a penalty on the weights that the loss lacks, or has too little of",
+        "add ½ λ ΣW² to the loss for λ W in the gradient, or decay the weights apart from both",
+    ),
+    "decay of another strength": (
+        "the penalty on the weights is of one strength in the loss and of another in the gradient",
+        "a penalty of ½ λ ΣW² has the derivative λ W, one of λ ΣW² has 2 λ W",
     ),
     "unknown": (
         "the gradient is not the loss's derivative, and no usual mistake explains it",

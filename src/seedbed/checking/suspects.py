@@ -14,7 +14,7 @@ from itertools import product
 import numpy as np
 
 from seedbed.arrays import Array
-from seedbed.formulas import activations, losses
+from seedbed.formulas import losses
 from seedbed.formulas.activations import Activation
 from seedbed.formulas.losses import Loss
 
@@ -45,6 +45,7 @@ class Model:
 
     factor  what the mean loss (see ``formulas.losses``) is multiplied with to be f's
     masks   (N, units) each, that hidden activations are multiplied with, if dropout is on
+    decay   λ of a penalty ½ λ ΣW² in f's loss
     """
 
     layers: Sequence[Layer]
@@ -53,6 +54,7 @@ class Model:
     T: Array
     factor: float = 1.0
     masks: Sequence[Array] = ()
+    decay: float = 0.0
 
     def forward(self) -> tuple[list[Array], list[Array], list[Array]]:
         """Return each layer's inputs (N, I), pre-activations and activations (N, O)."""
@@ -88,9 +90,18 @@ class Model:
 class Suspicion:
     """A backward pass: what is wrong with it, in words, and the δ that it gives each layer."""
 
-    faults: tuple[tuple[str, str], ...]
-    """each a kind and where it is"""
+    faults: tuple[tuple[str, str, int], ...]
+    """each a kind, where it is in words, and the last layer whose gradient it changes"""
     deltas: Sequence[Array]
+
+
+def right(model: Model) -> list[Array]:
+    """Return the δ (N, O) of each layer, the first one's first, as they should be."""
+    _, zs, outputs = model.forward()
+    deltas = [model.dy(model.loss) * model.layers[-1].activation.df(zs[-1], outputs[-1])]
+    for number in reversed(range(len(model.layers) - 1)):
+        deltas.insert(0, _carry(model, number, deltas[0], zs[number], outputs[number], ""))
+    return deltas
 
 
 def passes(model: Model) -> Iterator[Suspicion]:
@@ -101,11 +112,11 @@ def passes(model: Model) -> Iterator[Suspicion]:
     found = []
     for fault, first in _output_deltas(model, zs, outputs):
         for kinds in product(*hidden_kinds):
-            deltas, faults = [first], [] if fault is None else [fault]
+            deltas, faults = [first], [] if fault is None else [(*fault, last)]
             for number, kind in zip(reversed(range(last)), kinds, strict=True):
                 delta = _carry(model, number, deltas[0], zs[number], outputs[number], kind)
                 deltas.insert(0, delta)
-                faults += [(kind, f"hidden layer {number + 1}")] if kind else []
+                faults += [(kind, f"hidden layer {number + 1}", number)] if kind else []
             found.append(Suspicion(tuple(faults), deltas))
     yield from sorted(found, key=lambda each: len(each.faults))
 
@@ -138,6 +149,17 @@ def _output_deltas(
             candidates.append(((f"another loss: {name}", "the output"), share * (a - model.T)))
             continue
         candidates.append(((f"another loss: {name}", "the output"), slope * act.df(z, a)))
+    if act.name == "identity" and model.loss.predict is not losses.squared_error.predict:
+        # the error of the probabilities, or σ' where the derivative by z has it in already
+        p = model.loss.predict(model.loss.seen(z))
+        error = (p - model.T) * p * (1 - p) * model.factor
+        n, o = model.T.shape
+        shares, found = (1 / n, 2 / n, 1 / (n * o), 2 / (n * o)), [error]
+        if model.loss.targets == "classes":
+            g = (p - model.T) * model.factor
+            found.append(p * (g - (g * p).sum(axis=1, keepdims=True)))
+        squares = ("another loss: squared_error", "the output")
+        candidates += [(squares, share * each) for each in found for share in shares]
     for fault, delta in candidates:
         if np.isfinite(delta).all() and not any(_same(delta, other) for other in seen):
             seen.append(delta)
@@ -173,113 +195,3 @@ def _same(a: Array, b: Array) -> bool:
     return a.shape == b.shape and bool(
         np.abs(a - b).max() <= _CLOSE * max(np.abs(a).max(), np.abs(b).max(), 1e-300)
     )
-
-
-# ---------------------------------------------------------------- what f computes
-
-
-def recognise(
-    theta: Sequence[Array],
-    X: Array,
-    T: Array,
-    value: float,
-    masks: Sequence[Array] = (),
-    eps: float = 2.0**-52,
-) -> Model | None:
-    """Return the network that these blocks make, whose loss on X (N, I), T (N, O) is ``value``.
-
-    Weights chain from I to O, each (in, out) or (out, in), a bias behind its weights; activations
-    and loss are those of Seedbed's that give the value to a few ``eps``, the simplest first. None
-    where none does.
-    """
-    for shape in _chains(theta, X.shape[1], T.shape[1]):
-        hidden_choices = [_HIDDEN] * (len(shape) - 1)
-        uniform = [[name] * len(hidden_choices) for name in _HIDDEN]
-        mixed = [] if len(shape) > 3 else [list(each) for each in product(*hidden_choices)]
-        tried: set[tuple[str, ...]] = set()
-        for hidden in [*uniform, *mixed]:
-            for last in _OUTPUT:
-                chosen = (*hidden, last)
-                if chosen in tried:
-                    continue
-                tried.add(chosen)
-                layers = [
-                    Layer(
-                        theta[w], None if b is None else theta[b], w, b, _activation(name), turned
-                    )
-                    for (w, b, turned), name in zip(shape, chosen, strict=True)
-                ]
-                for loss in _losses(T):
-                    model = _scaled(Model(layers, loss, X, T, masks=masks), value, eps)
-                    if model is not None:
-                        return model
-    return None
-
-
-_HIDDEN = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish",
-           "softplus", "softsign", "identity")  # fmt: skip
-_OUTPUT = ("identity", "sigmoid", "tanh", "relu", "softplus")
-
-
-def _activation(name: str) -> Activation:
-    unit = activations.BY_NAME[name]
-    return unit if isinstance(unit, Activation) else unit()
-
-
-def _losses(T: Array) -> Iterator[Loss]:
-    yield losses.squared_error
-    distribution = T.shape[1] > 1 and np.allclose(T.sum(axis=1), 1) and (T >= 0).all()
-    if distribution:
-        yield losses.cross_entropy
-    if ((T >= 0) & (T <= 1)).all():
-        yield losses.binary_cross_entropy
-    yield losses.absolute_error
-    yield losses.huber()
-    if (T >= 0).all():
-        yield losses.poisson
-
-
-def _scaled(model: Model, value: float, eps: float) -> Model | None:
-    """Return the model with the factor that makes its loss f's, if one of the usual ones does."""
-    with np.errstate(all="ignore"):
-        own = model.value()
-    if not np.isfinite(own) or own == 0:
-        return None
-    rows, outputs = model.T.shape
-    for factor in (1, 0.5, rows, rows / 2, outputs, outputs / 2, rows * outputs,
-                   rows * outputs / 2, 1 / outputs):  # fmt: skip
-        if abs(own * factor - value) <= max(1e-9, 10 * eps) * max(abs(value), 1e-12):
-            return Model(model.layers, model.loss, model.X, model.T, factor, model.masks)
-    return None
-
-
-Place = tuple[int, int | None, bool]
-
-
-def _chains(theta: Sequence[Array], inputs: int, outputs: int) -> Iterator[list[Place]]:
-    """Yield ways in which blocks make layers: each W's place, its b's and whether W is turned."""
-    weights = [i for i, block in enumerate(theta) if block.ndim == 2 and min(block.shape) >= 1]
-    vectors = [i for i, block in enumerate(theta) if block.ndim <= 1 or 1 in block.shape[:1]]
-
-    def walk(
-        width: int,
-        left: tuple[int, ...],
-        free: tuple[int, ...],
-        done: list[tuple[int, int | None, bool]],
-    ) -> Iterator[list[tuple[int, int | None, bool]]]:
-        if width == outputs and done and not free and not left:
-            yield done
-        for w in left:
-            for turned in (False, True):
-                shape = theta[w].shape[::-1] if turned else theta[w].shape
-                if shape[0] != width or (turned and shape[0] == shape[1]):
-                    continue
-                rest = tuple(i for i in left if i != w)
-                fitting = [i for i in free if i != w and theta[i].size == shape[1]]
-                for b in [*fitting[:1], None]:
-                    others = tuple(i for i in free if i not in (w, b))
-                    left_over = tuple(i for i in rest if i != b)
-                    yield from walk(shape[1], left_over, others, [*done, (w, b, turned)])
-                break
-
-    yield from walk(inputs, tuple(weights), tuple(vectors), [])

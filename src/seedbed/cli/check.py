@@ -13,7 +13,7 @@ import numpy as np
 from seedbed import files, xor
 from seedbed.arrays import Array
 from seedbed.checking.check import GradientReport, check_gradient
-from seedbed.cli.options import add_recipe, recipe_of, whole
+from seedbed.cli.options import RECIPE, add_recipe, recipe_of, whole
 from seedbed.cli.show import print_json
 from seedbed.errors import FileError, SettingError
 from seedbed.population import Population
@@ -22,6 +22,8 @@ from seedbed.tables.encoding import Encoding, checked_encoding, fit
 from seedbed.tables.reading import Table, read
 from seedbed.tables.targets import Task, find_target
 
+_USUAL: dict[str, Any] = {"target": None, "model": None, "task": None, "drop": [], "rows": 64}
+"""What the options are that are left out, but for a recipe's."""
 WRONG = 1
 """The exit status where a gradient is not the loss's derivative."""
 
@@ -42,7 +44,13 @@ def add_to(commands: Any) -> None:
     add("--task", choices=get_args(Task), help="inferred from the target if left out")
     add("--drop", action="append", default=[], metavar="COLUMN", help="leave a column out")
     add("--model", type=Path, metavar="MODEL", help="check a model file's first fitted member")
-    add("--rows", type=whole(1, 10**5), default=64, metavar="N", help="rows to check on (64)")
+    add(
+        "--rows",
+        type=whole(1, 10**5),
+        default=_USUAL["rows"],
+        metavar="N",
+        help="rows to check on (64)",
+    )
     add("--seed", type=whole(0, 2**62), default=0, metavar="S", help="draws the parameters (0)")
     add_recipe(parser)
     add("--json", action="store_true", help="print one JSON object")
@@ -54,6 +62,7 @@ def run(options: Namespace) -> int:
     if options.as_published:
         if options.file is not None:
             raise SettingError("--as-published checks the tutorial on its own data: leave FILE out")
+        _refuse(options, "--as-published", "target", "model", "task", "drop", "rows", *RECIPE)
         what = "the tutorial's backward pass, as published"
         report = check_gradient(xor.published_gradient, xor.published_start(), *xor.data())
     elif options.file is None:
@@ -64,11 +73,33 @@ def run(options: Namespace) -> int:
         print_json({"checked": what, **report.to_dict()})
     else:
         print(f"{what}\n{report}")
-        print("the gradient is the loss's derivative" if report.agrees else _closing(report))
+        print(_closing(report))
     return 0 if report.agrees else WRONG
 
 
+def _refuse(options: Namespace, beside: str, *names: str) -> None:
+    """Refuse options that would be without effect.
+
+    Raises: SettingError that names the first of them.
+    """
+    for name in names:
+        value = getattr(options, name)
+        usual = RECIPE[name].read(RECIPE[name].default) if name in RECIPE else _USUAL[name]
+        if value != usual:
+            option = f"--{name.replace('_', '-')}"
+            raise SettingError(f"{option} has no effect beside {beside}: leave it out")
+
+
 def _closing(report: GradientReport) -> str:
+    if report.agrees:
+        looked, all_ = (
+            sum(count)
+            for count in zip(
+                *((b.looked_at, int(np.prod(b.shape))) for b in report.blocks), strict=True
+            )
+        )
+        part = f", as far as {looked:,} of {all_:,} parameters tell" if looked < all_ else ""
+        return f"the gradient is the loss's derivative{part}"
     count = len(report.mistakes)
     return f"{count} mistake{'' if count == 1 else 's'} named"
 
@@ -84,6 +115,7 @@ def _of_table(options: Namespace) -> tuple[str, GradientReport]:
         what, theta = f"a {recipe.network} network's gradient", None
         X, Y = _rows(table, encoding, options.rows)
     else:
+        _refuse(options, "--model", "target", "task", "drop", *RECIPE)
         population, words = files.load(options.model)
         recipe, member = population.recipe, int(np.argmin(population.diverged))
         recipe = recipe.take(np.array([member]), len(population))

@@ -50,10 +50,12 @@ def rates(population: Population, constant: float) -> Iterator[Finding]:
         for each in (numbers.l1 + numbers.l2, numbers.dropout)
     )
     troubles = np.zeros((3, len(population)), dtype=np.bool_)
-    for member in np.flatnonzero(~population.diverged):
-        curve = population.history.train_loss[member]
-        swing = _DROPPED if drops[member] else _AMPLITUDE
-        troubles[:, member] = _troubles(curve[np.isfinite(curve)], constant, swing)
+    curves, swing = population.history.train_loss, np.where(drops, _DROPPED, _AMPLITUDE)
+    lengths = np.isfinite(curves).sum(axis=1)
+    lengths[population.diverged] = 0
+    for length in np.unique(lengths[lengths >= 8]):  # members that stopped together
+        these = np.flatnonzero(lengths == length)
+        troubles[:, these] = _troubles(curves[these, :length], constant, swing[these])
     troubles[1:, penalized | drops] = False  # which may hold the loss up
     troubles[2, falling] = False
     zigzags, rises, worse = troubles
@@ -86,20 +88,20 @@ def rates(population: Population, constant: float) -> Iterator[Finding]:
         )
 
 
-def _troubles(curve: Array, constant: float, share: float) -> tuple[bool, bool, bool]:
-    """Return whether a training loss (E,) zigzags, ends above its beginning, or a constant's."""
-    if len(curve) < 8:
-        return False, False, False
-    known = constant if constant > 1e-9 * abs(curve[0]) else np.inf  # else nothing is to learn
-    late = curve[len(curve) // 2 :]
-    change, stands = np.diff(late), float(np.median(late))
-    turned = (change[1:] * change[:-1] < 0).mean() > _FLIPS
-    gained = min(curve[0], known) - curve.min()
-    return (
-        bool(turned and np.abs(change).mean() > share * max(gained, abs(stands))),
-        bool(stands > curve[0] + _AMPLITUDE * abs(curve[0])),
-        bool(stands > (1 + _WORSE) * known),
-    )
+def _troubles(curves: Array, constant: float, share: Array) -> Array:
+    """Return whether training losses (M, E) zigzag, end above their beginning, or a constant's.
+
+    ``share`` (M,) is how much a zigzag must be of what was gained; returns (3, M).
+    """
+    begun, least = curves[:, 0], curves.min(axis=1)
+    known = np.where(constant > 1e-9 * np.abs(begun), constant, np.inf)  # else nothing is to learn
+    late = curves[:, curves.shape[1] // 2 :]
+    change, stands = np.diff(late), np.median(late, axis=1)
+    turned = (change[:, 1:] * change[:, :-1] < 0).mean(axis=1) > _FLIPS
+    gained = np.minimum(begun, known) - least
+    wide = np.abs(change).mean(axis=1) > share * np.maximum(gained, np.abs(stands))
+    rises = stands > begun + _AMPLITUDE * np.abs(begun)
+    return np.array([turned & wide, rises, stands > (1 + _WORSE) * known])
 
 
 def _late_shares(population: Population) -> tuple[Array, str]:
@@ -111,20 +113,23 @@ def _late_shares(population: Population) -> tuple[Array, str]:
     if history.ensemble_val_loss is not None:
         curves = np.broadcast_to(history.ensemble_val_loss, curves.shape)
     whole = (population.status == "finished") & (population.epochs == population.recipe.epochs)
-    return np.array([
-        _late_share(curve) if ended else 0.0 for curve, ended in zip(curves, whole, strict=True)
-    ]), what  # fmt: skip
+    whole &= np.isfinite(curves).all(axis=1)
+    shares = np.zeros(len(population))
+    if curves.shape[1] >= 4:
+        shares[whole] = _late_share(curves[whole])
+    return shares, what
 
 
-def _late_share(curve: Array) -> float:
-    """Return how much of all that a loss lost it lost in its last half; 0 where it rose again."""
-    if len(curve) < 4 or not np.isfinite(curve).all():
-        return 0.0
-    least, begun = curve.min(), curve[: len(curve) // 2].min()
-    gained = curve[0] - least
-    if gained <= 0.01 * abs(curve[0]) or curve.argmin() < 0.9 * (len(curve) - 1):
-        return 0.0
-    return float((begun - least) / gained)
+def _late_share(curves: Array) -> Array:
+    """Return how much of all that losses (M, E) lost they lost in their last half, (M,).
+
+    It is 0 where a loss rose again, or hardly fell.
+    """
+    least, half = curves.min(axis=1), curves.shape[1] // 2
+    begun, gained = curves[:, :half].min(axis=1), curves[:, 0] - least
+    falls = gained > 0.01 * np.abs(curves[:, 0])
+    falls &= curves.argmin(axis=1) >= 0.9 * (curves.shape[1] - 1)
+    return np.where(falls, (begun - least) / np.where(falls, gained, 1), 0.0)
 
 
 def _settings(population: Population, wrong: Array) -> str:

@@ -15,8 +15,9 @@ from seedbed.population import Population
 
 _LEAST = 4
 """Members among which some can be apart."""
-_GAP = 0.15
-"""Who is stuck stands apart by this share of all that the best members gained."""
+_MISSED, _NEAR = 0.15, 0.05
+"""Who is stuck has missed more than the first share of all that the best members gained; nine in
+ten of the others less than the second."""
 _SAME = 0.02
 """Two rows are the same to a layer where they are this much nearer than its rows are apart."""
 
@@ -39,9 +40,11 @@ def members(population: Population, seen: Seen, explained: set[int]) -> Iterator
     reason = _reason(population, seen, example, others)
     because = f"they are those with {apart}" if apart else (
         f"seed {population.seeds[example]}, for one, {reason}")  # fmt: skip
-    remedy = "leave those values out" if apart else (
-        "more hidden units, another activation or a smaller initial scale make it rarer; the "
-        "ensemble is better without them")  # fmt: skip
+    remedy = "leave those values out"
+    if not apart:
+        remedy = (
+            "more hidden units, or weights drawn to the layer's size (glorot, he), make it rarer"
+        )
     yield Finding(
         "stuck members",
         f"{of_all(count, len(population))} {'is' if count == 1 else 'are'} stuck at a loss of "
@@ -55,8 +58,7 @@ def _apart(population: Population) -> Array:
     """Return which members are stuck, (P,).
 
     All that was gained is from the members' first losses to that which the best tenth reach. Stuck
-    are those above the widest gap between two members' losses, if it is wide, wider than the others
-    are apart, and their own losses have come to rest.
+    are those that missed much of it and have come to rest, where nearly all others have it all.
     """
     losses, curves = population.loss, population.history.train_loss
     none, there = np.zeros(len(losses), dtype=np.bool_), np.isfinite(losses)
@@ -64,13 +66,13 @@ def _apart(population: Population) -> Array:
         return none
     good, begun = float(np.quantile(losses[there], 0.1)), float(np.median(curves[there, 0]))
     gained = begun - good
-    ordered = np.sort(losses[there])
-    gaps = np.diff(ordered)
-    place = int(np.argmax(gaps))
-    wide = max(_GAP * gained, _GAP * abs(good), ordered[place] - ordered[0])
-    if gained < 0.1 * abs(begun) or gaps[place] < wide:
+    if gained < 0.1 * abs(begun):
         return none
-    above = there & (losses > ordered[place])
+    missed = losses - good
+    above = there & (missed > _MISSED * max(gained, abs(good)))
+    others = missed[there & ~above]
+    if not len(others) or np.quantile(others, 0.9) > _NEAR * gained:
+        return none
     late = curves[:, -max(2, curves.shape[1] // 4)]
     with np.errstate(invalid="ignore"):
         rests = np.abs(late - losses) < 0.1 * (losses - good)

@@ -122,13 +122,18 @@ def clip_factor(g: Array, norm: Array) -> Array:
 
     Source: Pascanu, Mikolov, Bengio 2013, algorithm 1.
     """
-    length = np.sqrt(np.vecdot(g, g))
-    large = np.isinf(length)
+    return np.asarray(norm / np.maximum(length(g), norm))
+
+
+def length(g: Array) -> Array:
+    """Return ‖g‖, (P, 1), over all of a member's parameters."""
+    result = np.sqrt(np.vecdot(g, g))
+    large = np.isinf(result)
     if large.any():  # the squares overflowed: take the longest part out first
         longest = np.abs(g[large]).max(axis=1)
         scaled = g[large] / longest[:, None]
-        length[large] = longest * np.sqrt(np.vecdot(scaled, scaled))
-    return np.asarray(norm / np.maximum(length[:, None], norm))
+        result[large] = longest * np.sqrt(np.vecdot(scaled, scaled))
+    return np.asarray(result[:, None])
 
 
 def dropout_masks(

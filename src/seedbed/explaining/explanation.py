@@ -1,0 +1,112 @@
+"""What is shown of a step: numbers in order, as text, Markdown or HTML."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from seedbed.arrays import Array
+
+_ROWS, _COLUMNS = 12, 8
+"""How many rows and columns of an array are shown; the others are counted."""
+
+
+@dataclass(frozen=True, eq=False)
+class Number:
+    """One array on the way: what it is called, how it comes about, and what it is.
+
+    part     "forward", "backward" or "update"
+    symbol   such as z1, dW2
+    formula  how it is computed: Python, of ``np`` and the symbols before it; words, where it is
+             given or its source says nothing
+    value    a number, or an array of up to two axes
+    """
+
+    part: str
+    symbol: str
+    formula: str
+    value: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """All numbers in order; ``str`` gives text, a notebook HTML, ``markdown`` Markdown.
+
+    title    what is explained
+    numbers  in the order in which they are computed
+    """
+
+    title: str
+    numbers: tuple[Number, ...]
+
+    def __getitem__(self, symbol: str) -> Array:
+        """Return the array of a symbol."""
+        for number in self.numbers:
+            if number.symbol == symbol:
+                return number.value
+        raise KeyError(f"{symbol!r} is none of {', '.join(n.symbol for n in self.numbers)}")
+
+    def __str__(self) -> str:
+        lines = [self.title]
+        for part, numbers in self._parts():
+            lines += ["", part.upper(), ""]
+            for number in numbers:
+                lines.append(f"{number.symbol} = {number.formula}    {_shape(number.value)}")
+                lines += [f"    {line}" for line in _cells(number.value)]
+        return "\n".join(lines)
+
+    def markdown(self) -> str:
+        """Return the explanation as Markdown."""
+        lines = [f"# {self.title}"]
+        for part, numbers in self._parts():
+            lines += ["", f"## {part.capitalize()}"]
+            for number in numbers:
+                lines += ["", f"**{number.symbol}** = `{number.formula}`, {_shape(number.value)}"]
+                lines += ["", "```", *_cells(number.value), "```"]
+        return "\n".join(lines) + "\n"
+
+    def html(self) -> str:
+        """Return the explanation as HTML, for a notebook or a page."""
+        left, lines = "style='text-align: left'", "style='white-space: pre; margin: 0'"
+        pieces = [f"<table><caption {left}><b>{html.escape(self.title)}</b></caption>"]
+        for part, numbers in self._parts():
+            head = f"<th scope='rowgroup' colspan='4' {left}>{part.capitalize()}</th>"
+            pieces.append(f"<tbody><tr>{head}</tr>")
+            for number in numbers:
+                cells = html.escape("\n".join(_cells(number.value)))
+                pieces.append(
+                    f"<tr><th scope='row' {left}>{html.escape(number.symbol)}</th>"
+                    f"<td {left}><code>{html.escape(number.formula)}</code></td>"
+                    f"<td {left}>{_shape(number.value)}</td>"
+                    f"<td {left}><pre {lines}>{cells}</pre></td></tr>"
+                )
+            pieces.append("</tbody>")
+        return "\n".join([*pieces, "</table>"])
+
+    def _repr_html_(self) -> str:
+        return self.html()
+
+    def _parts(self) -> Iterator[tuple[str, list[Number]]]:
+        for part in dict.fromkeys(number.part for number in self.numbers):
+            yield part, [number for number in self.numbers if number.part == part]
+
+
+def _shape(value: Array) -> str:
+    return "a number" if value.ndim == 0 else "×".join(map(str, value.shape))
+
+
+def _cells(value: Array) -> list[str]:
+    """Return an array's numbers in lines, the columns aligned; the first of them if many."""
+    if value.ndim == 0:
+        return [f"{float(value):.8g}"]
+    rows = np.atleast_2d(value)
+    shown = [[f"{number:.6g}" for number in row[:_COLUMNS]] for row in rows[:_ROWS]]
+    width = max(len(cell) for row in shown for cell in row)
+    more = f"  … {rows.shape[1] - _COLUMNS} more" if rows.shape[1] > _COLUMNS else ""
+    lines = ["  ".join(cell.rjust(width) for cell in row) + more for row in shown]
+    if len(rows) > _ROWS:
+        lines.append(f"… {len(rows) - _ROWS} rows more")
+    return lines
