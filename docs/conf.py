@@ -7,6 +7,7 @@ an error: an example that fails, a line that is not there any more, a public nam
 import os
 import re
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -60,6 +61,10 @@ def refuse_what_is_not_run(app, name, source):
     """Refuse Python in a page that is shown without being run."""
     if re.search(r"^[`:]{3,} *(?:python|py|\{code-block\} *python)\s*$", source[0], re.MULTILINE):
         raise ValueError(f"{name} shows Python that is not run: make it a {{code-cell}}")
+    cells = re.findall(r"^```\{code-cell\}\n(.*?)^```", source[0], re.MULTILINE | re.DOTALL)
+    for cell, after in pairwise([*cells, ""]):
+        if re.search("^!", cell, re.MULTILINE) and "assert _exit_code" not in after:
+            raise ValueError(f"{name}: no cell after {cell.strip()!r} looks at its exit status")
 
 
 def every_public_name_has_a_place(app, env):

@@ -264,3 +264,87 @@ def test_the_loss_of_a_constant_is_that_of_the_mean(loss, T, expected):
     population = sb.train(network, X, T, loss=loss, epochs=0, seeds=range(2), engine="numpy")
     t = np.eye(2)[T] if outputs == 2 else np.reshape(T, (-1, 1))
     assert passes.look(population, X, t).constant == pytest.approx(expected)
+
+
+def test_a_rate_far_too_low_is_not_called_too_high():
+    for lr in (1e-8, 1e-6):
+        found = sb.diagnose(trained(sb.relu, 100, optimizer=sb.Adam(lr), batch_size=12), X, Y)
+        assert {each.kind for each in found} <= {"rate too low", "still falling"}
+        assert found
+    message = sb.diagnose(trained(sb.relu, 100, optimizer=sb.Adam(1e-8)), X, Y)[0].message
+    assert "hardly moved" in message
+    assert "raise the learning rate" in message
+
+
+@pytest.mark.parametrize("epochs", [8, 12, 20])
+def test_short_sound_trainings_are_not_called_too_fast(epochs):
+    random = np.random.default_rng(1)
+    for T in (Y, random.normal(size=(60, 1)), np.sin(3 * X[:, :1])):
+        population = trained(sb.relu, epochs, T=T, optimizer=sb.Adam(0.005), batch_size=12)
+        assert "rate too high" not in kinds(population, T)
+
+
+def test_a_rate_that_blows_up_in_the_first_epoch_is_too_high():
+    network = sb.Network(3, [*[sb.Dense(64, sb.relu)] * 2, sb.Dense(1)])
+    population = sb.train(
+        network, X, Y, loss=sb.squared_error, optimizer=sb.Adam(10.0), epochs=60, batch_size=12,
+        seeds=range(6), engine="numpy",
+    )  # fmt: skip
+    assert np.median(population.history.train_loss[:, 0]) > 1e6
+    assert "rate too high" in kinds(population)
+
+
+def test_weights_count_in_the_loss_of_a_constant():
+    random = np.random.default_rng(0)
+    T, w = random.normal(size=(60, 1)), np.where(X[:, 0] > 0.5, 20.0, 0.01)
+    T[w > 1] *= 3
+    population = trained(sb.tanh, 30, T=T, sample_weight=w, optimizer=sb.SGD(1e-3))
+    population.history.train_loss[:, 10] *= 2  # a jump
+    found = [each.kind for each in sb.diagnose(population, X, T, sample_weight=w)]
+    assert "rate too high" not in found
+    with pytest.raises(sb.ShapeError, match="sample_weight"):
+        sb.diagnose(population, X, T, sample_weight=w[:3])
+
+
+@pytest.mark.parametrize("value", [40.1, 0.001, 1e-5, 2024.3])
+def test_a_column_that_is_the_same_everywhere_is_let_be(value):
+    other = X.copy()
+    other[:, 2] = value
+    assert kinds(trained(sb.identity, 3), inputs=other) == []
+
+
+def test_of_several_quantities_the_one_out_of_scale_is_named():
+    network = sb.Network(3, [sb.Dense(3)])
+    for factors, worst in (((1, 1e4, 1), 1), ((1e-5, 1, 1), 0), ((1, 1, -1e3), 2)):
+        T = np.tile(Y, 3) * factors
+        population = sb.train(network, X, T, loss=sb.squared_error, epochs=3, engine="numpy")
+        (finding,) = sb.diagnose(population, X, T)
+        assert f"the target of output {worst} has mean {T[:, worst].mean():.3g}" in finding.message
+
+
+def test_weights_that_a_penalty_took_are_told_as_such():
+    T = np.random.default_rng(0).normal(size=(60, 1))
+    population = trained(sb.tanh, 300, hidden=2, T=T, l2=1.0)
+    (finding,) = [each for each in sb.diagnose(population, X, T) if "vanish" in each.kind]
+    assert "the penalty has taken the weights; lower l1, l2 or weight_decay" in finding.message
+
+
+def test_a_divergence_is_not_laid_to_the_weights_that_it_left():
+    with pytest.warns(sb.DivergenceWarning):
+        lost = trained(sb.tanh, 300, optimizer=sb.SGD(5.0), schedule=sb.constant)
+    assert lost.diverged.all()
+    assert kinds(lost) == ["diverged"]
+
+
+def test_targets_of_several_numbers_are_told_whole():
+    X2, Y2 = xor.data()[0], np.column_stack([xor.data()[1], 1 - xor.data()[1]])
+    network = sb.Network(3, [sb.Dense(4, sb.sigmoid, *[sb.standard_normal] * 2),
+                             sb.Dense(2, sb.sigmoid, *[sb.standard_normal] * 2)])  # fmt: skip
+    population = sb.train(
+        network, X2, Y2, loss=sb.squared_error, optimizer=sb.SGD(1.0), epochs=6000,
+        seeds=[360, 361, 362, 363, 364, 365, 367, 433], record_every=50, dtype="float64",
+    )  # fmt: skip
+    (finding,) = [each for each in sb.diagnose(population, X2, Y2) if each.kind == "stuck members"]
+    assert "targets differ ((1, 0) and (0, 1))" in finding.message or (
+        "targets differ ((0, 1) and (1, 0))" in finding.message
+    )

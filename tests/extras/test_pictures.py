@@ -125,7 +125,9 @@ def test_regions_boundaries_lie_where_members_are_undecided(tutorial, tmp_path):
         np.testing.assert_allclose(tutorial[member].predict(rows), 0.5, atol=0.05)
         ones, zeros = (line for line in panel.lines if line.get_marker() in "so")
         assert {ones.get_marker(), zeros.get_marker()} == {"s", "o"}
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("input 0", "input 1")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("x1", "x2")
+    words = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert words == ["target 0", "target 1"]
     drawn(axes, tmp_path / "regions.png")
 
 
@@ -133,7 +135,8 @@ def test_regions_of_classes_hold_what_is_predicted(thirds, tmp_path):
     axes = plots.regions(thirds, POINTS, CLASSES, resolution=120)
     assert len(axes.child_axes) == 5
     words = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert words == ["class 0", "class 1", "class 2"]
+    assert words[:3] == ["class 0", "class 1", "class 2"]
+    assert words[3:] == ["target 0", "target 1", "target 2"]
     probes = RANDOM.uniform(-2, 2, size=(200, 2))
     for member, panel in enumerate(axes.child_axes):
         y = np.sort(thirds[member].predict(probes)[0], axis=1)
@@ -167,6 +170,9 @@ def test_regions_of_quantities_and_of_who_diverged(tmp_path):
         ({"columns": (0, 7)}, "columns 7: there are 2"),
         ({"output": 1}, "output 1: there are 1"),
         ({"resolution": 1}, "resolution must be"),
+        ({"columns": (0,)}, "over two of the inputs, of which there are 2; columns is"),
+        ({"members": [9]}, r"members \[9\]: expected places from 0 to 1"),
+        ({"members": []}, "expected places from 0 to 1"),
     ):
         with pytest.raises(sb.SettingError, match=message):
             plots.regions(population, POINTS, **options)
@@ -188,8 +194,10 @@ def test_scores_are_dots_and_quartiles(tmp_path):
     assert axes.get_legend().get_texts()[0].get_text() == "ensemble 4"
     drawn(axes, tmp_path / "scores.png")
     assert plots.scores([1e-3, 1e-1], log=True).get_xscale() == "log"
+    assert plots.scores([1e-3, 2e-3], log=True).get_xscale() == "linear"
     for given, options, message in (
         ([np.nan], {}, "no finite number"), ([0.0, 1.0], {"log": True}, "logarithmic axis"),
+        (["a"], {}, "give numbers"),
     ):  # fmt: skip
         with pytest.raises(sb.DataError, match=message):
             plots.scores(given, **options)
@@ -224,3 +232,20 @@ def test_commands_draw(tmp_path, capsys):
         assert "<svg" in picture.read_text(encoding="utf-8")
         assert main([*words, "--plot", str(tmp_path / "x.doc")]) == 2
         assert "must end in .png, .svg, .pdf" in capsys.readouterr().err
+
+
+def test_ten_classes_have_markers_of_their_own():
+    random = np.random.default_rng(3)
+    T = np.arange(90) % 10
+    population = sb.train(
+        sb.Network(2, [sb.Dense(5, sb.tanh), sb.Dense(10)]), POINTS, T, loss=sb.cross_entropy,
+        epochs=2, seeds=[0], engine="numpy",
+    )  # fmt: skip
+    axes = plots.regions(population, POINTS + random.normal(size=(90, 2)), T, across=6)
+    (panel,) = axes.child_axes
+    looks = {(line.get_marker(), line.get_markerfacecolor()) for line in panel.lines}
+    assert len(looks) == 10
+    assert panel.get_position().width > 0.3  # one panel is not drawn a sixth as wide
+    one = sb.train(sb.Network(1, [sb.Dense(1)]), [[1.0]], [[1.0]], loss=sb.squared_error)
+    with pytest.raises(sb.SettingError, match="over two of the inputs, of which there are 1"):
+        plots.regions(one, [[1.0]])

@@ -65,3 +65,46 @@ def test_train_draws_its_losses(tmp_path, capsys):
     for place, message in (("x.txt", "must end in .png, .svg, .pdf"), ("no/x.png", "cannot write")):
         assert main([*words, "--plot", str(tmp_path / place)]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_losses_of_few_epochs_and_of_none(population, tmp_path):
+    network, X = population.network, np.random.default_rng(0).normal(size=(30, 3))
+
+    def trained(epochs, lr=0.1, **options):
+        return sb.train(
+            network, X, X[:, 0], loss=sb.squared_error, epochs=epochs, seeds=range(4),
+            optimizer=sb.SGD(lr), engine="numpy", **options,
+        )  # fmt: skip
+
+    axes = plots.losses(trained(0))
+    assert "no epoch was recorded" in [text.get_text() for text in axes.texts]
+    axes = plots.losses(trained(1))
+    assert [line.get_marker() for line in axes.lines if len(line.get_xdata()) == 1][-1] == "o"
+    axes.figure.savefig(tmp_path / "one.png")
+    with pytest.warns(sb.DivergenceWarning):
+        lost = trained(9, lr=1e30, validation=0.2)
+    axes = plots.losses(lost)
+    assert axes.get_legend().get_texts()[-1].get_text() == "diverged (4)"
+    axes.figure.savefig(tmp_path / "lost.png")
+
+
+def test_who_stopped_keeps_its_last_loss_in_the_bands():
+    random = np.random.default_rng(0)
+    X = random.normal(size=(40, 3))
+    stopped = sb.train(
+        sb.Network(3, [sb.Dense(8, sb.tanh), sb.Dense(1)]), X, random.normal(size=40),
+        loss=sb.squared_error, optimizer=sb.Adam(0.03), epochs=80, patience=5, validation=0.3,
+        seeds=range(6), engine="numpy",
+    )  # fmt: skip
+    assert len(set(stopped.epochs)) > 2
+    axes = plots.losses(stopped, members=[1])
+    curves = stopped.history.train_loss.copy()
+    for curve, epochs in zip(curves, stopped.epochs, strict=True):
+        curve[epochs:] = curve[epochs - 1]
+    there = np.isfinite(stopped.history.train_loss).any(axis=0)
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), np.median(curves[:, there], axis=0))
+    assert "who stopped keeps its last" in axes.get_title()
+    (own,) = [line for line in axes.lines if line.get_label() == "seed 1"]
+    np.testing.assert_array_equal(own.get_ydata(), stopped.history.train_loss[1])
+    with pytest.raises(sb.SettingError, match=r"members \[9\]: expected places from 0 to 5"):
+        plots.losses(stopped, members=[9])

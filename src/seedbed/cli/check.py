@@ -129,23 +129,28 @@ def _of_table(options: Namespace) -> tuple[str, GradientReport]:
 
 
 def model_rows(
-    table: Table, words: Any, population: Population, path: Path, most: int
+    table: Table, words: Any, population: Population, path: Path, most: int, *, spread: bool = False
 ) -> tuple[Array, Array]:
-    """Return the first rows of a table whose target is known, as a model file's network sees them.
+    """Return rows of a table whose target is known, as a model file's network sees them.
+
+    They are the first, or, if ``spread``, some from all over the table.
 
     Raises: FileError for a file without a table's encoding; TableError; SettingError.
     """
     if words is None:
         raise FileError(f"{path} holds no table encoding: load it in Python with seedbed.load")
-    return _rows(table, checked_encoding(words, population, path), most)
+    return _rows(table, checked_encoding(words, population, path), most, spread)
 
 
-def _rows(table: Table, encoding: Encoding, most: int) -> tuple[Array, Array]:
-    """Return the first rows whose target is known, as the network is given them."""
+def _rows(table: Table, encoding: Encoding, most: int, spread: bool = False) -> tuple[Array, Array]:
+    """Return rows whose target is known, as the network is given them."""
     if len(encoding.target.names) > 1:
         raise SettingError("the model predicts several columns: check it in Python")
     Y = encoding.target.encode(table)
-    chosen = np.flatnonzero(~np.isnan(Y))[:most]
+    chosen = np.flatnonzero(~np.isnan(Y))
+    if spread and len(chosen) > most:
+        chosen = chosen[np.linspace(0, len(chosen) - 1, most).astype(np.intp)]
+    chosen = chosen[:most]
     if not len(chosen):
         raise SettingError(f"no row of {table.name} has a value in {encoding.target.name!r}")
     return encoding.inputs(table, unseen="missing")[0][chosen], Y[chosen]

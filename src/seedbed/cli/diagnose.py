@@ -43,7 +43,9 @@ def run(options: Namespace) -> int:
     if options.plot is not None:
         check_picture(options.plot)
     population, words = files.load(options.model)
-    X, Y = model_rows(read(options.file), words, population, options.model, options.rows)
+    X, Y = model_rows(
+        read(options.file), words, population, options.model, options.rows, spread=True
+    )
     found = diagnose(population, X, Y)
     if options.json:
         print_json({
@@ -58,7 +60,10 @@ def run(options: Namespace) -> int:
             ],
         })  # fmt: skip
     elif not found:
-        print(f"nothing is wrong with the {len(population)} members, as far as was looked")
+        print(
+            f"nothing is wrong with the {len(population)} members, as far as {len(X):,} "
+            f"row{'' if len(X) == 1 else 's'} tell"
+        )
     else:
         for each in found:
             print(f"{each.kind}: {each.message}")

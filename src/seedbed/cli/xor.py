@@ -127,7 +127,8 @@ def _picture(population: Population, median: int) -> Any:
     unsolved = np.flatnonzero(~xor.solved(population))
     chosen = np.unique(np.r_[unsolved[:4], shown])[:18]
     chosen = np.unique(np.r_[unsolved[:4], chosen[: 18 - len(unsolved[:4])]])
-    plots.regions(population, X, Y, places["regions"], members=chosen, across=6)
+    plots.regions(population, X, Y, places["regions"], members=chosen, across=6,
+                  inputs=names["inputs"])  # fmt: skip
     among = np.isin(chosen, unsolved).sum()
     places["regions"].set_title(
         f"{len(chosen)} of {len(population):,} seeds, {among} of the {len(unsolved):,} unsolved "

@@ -14,6 +14,7 @@ Kind = Literal[
     "unscaled inputs",
     "unscaled target",
     "rate too high",
+    "rate too low",
     "still falling",
     "stuck members",
 ]
@@ -23,7 +24,9 @@ Kind = Literal[
 class Finding:
     """One fault of a population.
 
-    kind     which it is
+    kind     "diverged", "dead units", "saturated units", "vanishing gradients", "exploding
+             gradients", "unscaled inputs", "unscaled target", "rate too high", "rate too low",
+             "still falling" or "stuck members"
     message  one line that names it and its remedy
     members  the places in the population of the members that have it, from 0; none where it is the
              data's

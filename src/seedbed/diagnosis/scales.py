@@ -16,7 +16,7 @@ _FAR, _NEAR = 10.0, 0.01
 def inputs(X: Array) -> Iterator[Finding]:
     """Look at each column of X, (N, I); one that is the same everywhere is let be."""
     middle, spread, largest = np.abs(X.mean(axis=0)), X.std(axis=0), np.abs(X).max(axis=0)
-    varies = spread > 0
+    varies = X.max(axis=0) > X.min(axis=0)
     large = varies & ((spread > _FAR) | (middle > _FAR))
     small = varies & (largest < _NEAR)
     wrong = np.flatnonzero(large | small)
@@ -32,12 +32,18 @@ def inputs(X: Array) -> Iterator[Finding]:
 
 
 def targets(T: Array) -> Iterator[Finding]:
-    """Look at quantities that the network is to give, (N, O)."""
-    middle, spread = np.abs(T.mean(axis=0)).max(), T.std(axis=0)
-    if middle > _FAR or spread.max() > _FAR or 0 < spread.max() < _NEAR:
-        yield Finding(
-            "unscaled target",
-            f"the target's mean is {T.mean():.3g} and its standard deviation {T.std():.3g} in the "
-            "units that the network is trained in, and about 0 and 1 suit it: standardise the "
-            "target, or fit on more of it at first",
-        )
+    """Look at each quantity that the network is to give, (N, O)."""
+    middle, spread = np.abs(T.mean(axis=0)), T.std(axis=0)
+    small = (spread < _NEAR) & (T.max(axis=0) > T.min(axis=0))
+    large = (middle > _FAR) | (spread > _FAR)
+    if not (small | large).any():
+        return
+    off = np.where(large, np.maximum(middle, spread), np.where(small, 1 / (spread + 1e-300), 0))
+    worst = int(np.argmax(off))
+    which = "the target" if T.shape[1] == 1 else f"the target of output {worst}"
+    yield Finding(
+        "unscaled target",
+        f"{which} has mean {T[:, worst].mean():.3g} and standard deviation {spread[worst]:.3g} in "
+        "the units that the network is trained in, and about 0 and 1 suit it: standardise the "
+        "target",
+    )

@@ -10,7 +10,7 @@ import numpy as np
 from seedbed.arrays import Array
 from seedbed.diagnosis.curves import apart_by
 from seedbed.diagnosis.finding import Finding, of_all
-from seedbed.diagnosis.passes import Seen
+from seedbed.diagnosis.passes import Seen, last
 from seedbed.population import Population
 
 _LEAST = 4
@@ -18,6 +18,8 @@ _LEAST = 4
 _MISSED, _NEAR = 0.15, 0.05
 """Who is stuck has missed more than the first share of all that the best members gained; nine in
 ten of the others less than the second."""
+_OTHERS = 64
+"""Members that one is compared with, at most."""
 _SAME = 0.02
 """Two rows are the same to a layer where they are this much nearer than its rows are apart."""
 
@@ -89,39 +91,48 @@ def _reason(population: Population, seen: Seen, member: int, others: Array) -> s
                 f"has {share:.0%} of the units of hidden layer {number} idle, where "
                 f"{layer.activation.name} gives them no slope; the others have {usual:.0%}"
             )
-    alike = _alike(seen, member, others)
+    chosen = np.r_[member, np.flatnonzero(others)[:_OTHERS]]
+    a = last(population, seen, chosen)
+    alike = _alike(seen.t, a, population.recipe.loss.targets == "classes")
     if alike is not None:
         first, second, told = alike
         return (
             f"gives rows {first} and {second} the same in its last hidden layer, so it cannot tell "
             f"them apart, though their targets differ ({told})"
         )
-    mine, theirs = _rank(seen.last[member]), [_rank(seen.last[each]) for each in
-                                             np.flatnonzero(others)[:64]]  # fmt: skip
-    if mine < np.median(theirs):
+    mine, theirs = _rank(a[0]), float(np.median([_rank(each) for each in a[1:]]))
+    if mine <= 0.5 * theirs:
         return (
-            f"uses {mine} directions of its last hidden layer where the others use "
-            f"{np.median(theirs):g}: its units repeat each other"
+            f"uses {mine} direction{'' if mine == 1 else 's'} of its last hidden layer where the "
+            f"others use {theirs:.0f}: its units repeat each other"
         )
-    return (
-        f"stands on a flat place: its gradient's length is {seen.length[member]:.2g}, and more "
-        "epochs hardly move it"
-    )
+    missed = population.loss[member] - np.median(population.loss[others])
+    theta = population.theta[member].astype(np.float64)
+    if 0.1 * np.linalg.norm(theta) * seen.length[member] < _NEAR * missed:
+        return (
+            f"stands on a flat place: its gradient's length is {seen.length[member]:.2g}, too "
+            "little to lead it away"
+        )
+    return "shows no reason in one pass"
 
 
-def _alike(seen: Seen, member: int, others: Array) -> tuple[int, int, str] | None:
-    """Return two rows of different targets that are the same to a member and not to the others."""
-    if len(seen.t) > 32:
+def _alike(t: Array, a: Array, classes: bool) -> tuple[int, int, str] | None:
+    """Return two rows of different targets that are the same to a member and not to the others.
+
+    Shapes: t (B, O); a (M, B, units), the member's activations first.
+    """
+    if len(t) > 32:
         return None
-    for first, second in combinations(range(len(seen.t)), 2):
-        if np.allclose(seen.t[first], seen.t[second]):
+    for first, second in combinations(range(len(t)), 2):
+        if np.allclose(t[first], t[second]):
             continue
-        distances = np.linalg.norm(seen.last[:, first] - seen.last[:, second], axis=1)
-        usual = np.median(distances[others])
-        if distances[member] < _SAME * usual:
-            told = " and ".join(f"{float(t.argmax() if len(t) > 1 else t[0]):g}" for t in
-                                (seen.t[first], seen.t[second]))  # fmt: skip
-            return first, second, told
+        distances = np.linalg.norm(a[:, first] - a[:, second], axis=1)
+        if distances[0] < _SAME * np.median(distances[1:]):
+            told = [
+                f"{row.argmax()}" if classes else ", ".join(f"{value:g}" for value in row)
+                for row in (t[first], t[second])
+            ]
+            return first, second, " and ".join(f"({x})" if "," in x else x for x in told)
     return None
 
 

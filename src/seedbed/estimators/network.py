@@ -34,6 +34,14 @@ _MANY, _LONG, _MOST = 10_000, 30_000, 50_000
 """From how many rows on there is a second layer, are there fewer epochs, and larger steps."""
 
 
+_HINTS = {
+    "still falling": " (max_iter, learning_rate_init)",
+    "rate too low": " (learning_rate_init)",
+    "rate too high": " (learning_rate_init)",
+    "unscaled target": ", or fit on more of it at first",
+}
+"""What the parameters are called here that a finding's remedy speaks of."""
+
 Use = Literal["first", "going on", "part", "validation"]
 """What rows are for: a first fit, one that goes on, a partial fit, or to validate with."""
 
@@ -142,7 +150,7 @@ class NetworkEstimator(BaseEstimator):
             progress=bool(self.verbose),
             threads=self._threads(),
         )
-        self._finish(population, x, t, level=3)
+        self._finish(population, x, t, w, level=3)
         return self
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Self:
@@ -168,7 +176,7 @@ class NetworkEstimator(BaseEstimator):
             progress=bool(self.verbose), threads=self._threads(),
         )  # fmt: skip
         done_before = [] if first else self.loss_curve_
-        self._finish(population, x, t, level=4)
+        self._finish(population, x, t, w, level=4)
         self._continuation = continuation  # as it was, where this has failed
         self.loss_curve_ = [*done_before, float(np.nanmean(population.loss))]
         return self
@@ -321,7 +329,9 @@ class NetworkEstimator(BaseEstimator):
             engine=self.engine,
         )
 
-    def _finish(self, population: Population, x: Array, t: Array, level: int) -> None:
+    def _finish(
+        self, population: Population, x: Array, t: Array, w: Array | None, level: int
+    ) -> None:
         """Keep what came of training, and warn of what is wrong with it, ``level`` calls above."""
         if population.diverged.all():
             raise SettingError(
@@ -329,11 +339,12 @@ class NetworkEstimator(BaseEstimator):
                 f"({self.learning_rate_init:g})"
             )
         self._keep(population)
-        for finding in diagnose(population, x, t):
+        for finding in diagnose(population, x, t, sample_weight=w):
+            hint = _HINTS.get(finding.kind, "")
             if finding.kind == "still falling":
-                warnings.warn(finding.message, ConvergenceWarning, stacklevel=level)
+                warnings.warn(finding.message + hint, ConvergenceWarning, stacklevel=level)
             elif finding.kind != "diverged":  # training has warned of it
-                warnings.warn(finding.message, SeedbedWarning, stacklevel=level)
+                warnings.warn(finding.message + hint, SeedbedWarning, stacklevel=level)
 
     def _keep(self, population: Population) -> None:
         """Set what scikit-learn's users look for."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seedbed.arrays import Array, as_array, checked_count, checked_number, checked_place
+from seedbed.arrays import Array, as_array, checked_count, checked_number, checked_place, one_line
 from seedbed.data import checked_inputs, checked_targets
 from seedbed.errors import DataError, SettingError, ShapeError
-from seedbed.plots.page import COLOURS, MARKERS, VALUES, on
+from seedbed.plots.page import COLOURS, MARKERS, VALUES, chosen, on, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -130,6 +131,7 @@ def regions(
     *,
     members: Any = None,
     columns: tuple[int, int] = (0, 1),
+    inputs: Sequence[str] | None = None,
     output: int = 0,
     resolution: int = 80,
     across: int | None = None,
@@ -143,6 +145,7 @@ def regions(
 
     members     which ones; None takes the first sixteen
     columns     the two inputs; any others stand at their medians
+    inputs      (I,) names of the inputs
     output      which output is drawn, where each is a quantity of its own
     resolution  points a side
     across      panels beside each other; None makes as many as below each other
@@ -154,17 +157,25 @@ def regions(
     network, loss = population.network, population.recipe.loss
     x = checked_inputs(X, network.inputs, np.float64)
     t = None if Y is None else checked_targets(Y, loss, network.outputs, len(x), np.float64)
+    if network.inputs < 2 or np.size(columns) != 2:
+        raise SettingError(
+            f"regions are drawn over two of the inputs, of which there are {network.inputs}; "
+            f"columns is {one_line(columns)}"
+        )
     first, second = (checked_place("columns", each, network.inputs) for each in columns)
     if first == second:
         raise SettingError(f"columns are both {first}: give two different inputs")
+    names = inputs or [f"x{number + 1}" for number in range(network.inputs)]
+    if len(names) != network.inputs:
+        raise ShapeError(f"inputs holds {len(names)} names and the network has {network.inputs}")
     output = checked_place("output", output, network.outputs)
     resolution = checked_count("resolution", resolution, 2)
-    chosen = population[:16] if members is None else population[members]
+    shown = population[:16] if members is None else population[chosen(population, members)]
     wide, tall = (_span(x[:, each]) for each in (first, second))
     grid = np.tile(np.median(x, axis=0), (resolution * resolution, 1))
     sides = [np.linspace(*span, resolution) for span in (wide, tall)]
     grid[:, first], grid[:, second] = (each.ravel() for each in np.meshgrid(*sides))
-    y = chosen.predict(grid).reshape(len(chosen), resolution, resolution, network.outputs)
+    y = shown.predict(grid).reshape(len(shown), resolution, resolution, network.outputs)
     classes = network.outputs if loss.targets == "classes" else 0
     if classes > 2:
         field, label, levels, halved = y, "class", np.empty(0), False
@@ -180,32 +191,38 @@ def regions(
         ends = (0.0, 1.0) if halved else _ends(field)
         levels = np.linspace(*ends, 21)
     axes = on(axes, 8.0, 8.0)
-    shown = None
-    for panel, place in zip(_panels(axes, len(chosen), across), range(len(chosen)), strict=True):
-        lost = bool(chosen.diverged[place])
+    key = None
+    for panel, place in zip(_panels(axes, len(shown), across), range(len(shown)), strict=True):
+        lost = bool(shown.diverged[place])
         if not lost:
             drawn = (_fill_classes(panel, sides, field[place]) if classes > 2
                      else _fill(panel, sides, field[place], levels, halved))  # fmt: skip
-            shown = drawn if shown is None else shown
+            key = drawn if key is None else key
         _draw_rows(panel, x[:, [first, second]], marks)
         panel.set(xlim=wide, ylim=tall)
-        what = "diverged" if lost else f"{chosen.loss[place]:.2g}"
-        panel.set_title(f"seed {chosen.seeds[place]}: {what}", fontsize=8, pad=2)
-    axes.set_xlabel(f"input {first}", labelpad=16)
-    axes.set_ylabel(f"input {second}", labelpad=22)
-    axes.set_title(f"{len(chosen)} seeds: {label}; above each its training loss", fontsize=10,
+        what = "diverged" if lost else f"{shown.loss[place]:.2g}"
+        panel.set_title(f"seed {shown.seeds[place]}: {what}", fontsize=8, pad=2)
+    axes.set_xlabel(plain(str(names[first])), labelpad=16)
+    axes.set_ylabel(plain(str(names[second])), labelpad=22)
+    axes.set_title(f"{len(shown)} seeds: {label}; above each its training loss", fontsize=10,
                    pad=18)  # fmt: skip
-    if classes > 2 and shown is not None:
-        axes.legend(handles=shown, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False,
-                    fontsize=8)  # fmt: skip
-    elif shown is not None:
-        axes.figure.colorbar(shown, ax=axes, label=label, shrink=0.6)
+    if classes > 2 and key is not None:
+        axes.legend(
+            handles=_marked(key, marks), loc="upper left", bbox_to_anchor=(1.0, 1.0),
+            frameon=False, fontsize=8,
+        )  # fmt: skip
+    elif key is not None:
+        axes.figure.colorbar(key, ax=axes, label=label, shrink=0.6)
+        if marks is not None:
+            axes.legend(handles=_marked([], marks), loc="upper right", bbox_to_anchor=(1.0, 0.0),
+                        frameon=False, fontsize=8, ncols=2)  # fmt: skip
     return axes
 
 
 def _panels(axes: Any, count: int, across: int | None) -> list[Any]:
     """Return ``count`` small axes inside the given ones, of which only the labels stay."""
     across = int(np.ceil(np.sqrt(count))) if across is None else checked_count("across", across)
+    across = min(across, count)
     down = -(-count // across)
     axes.set(xticks=[], yticks=[], frame_on=False)
     panels = []
@@ -251,15 +268,30 @@ def _fill(panel: Any, sides: list[Array], field: Array, levels: Array, halved: b
     return drawn
 
 
+def _marker(kind: float) -> dict[str, Any]:
+    """Return how the rows of a class are marked: by form, and by filling where forms run out."""
+    place = int(kind)
+    dark = (place % len(MARKERS) + place // len(MARKERS)) % 2 == 0
+    return {
+        "marker": MARKERS[place % len(MARKERS)], "mew": 0.7, "ls": "none",
+        "mfc": "black" if dark else "white", "mec": "white" if dark else "black",
+    }  # fmt: skip
+
+
 def _draw_rows(panel: Any, points: Array, marks: Array | None) -> None:
     kinds = np.zeros(len(points)) if marks is None else marks
     size = 5.0 if len(points) <= 50 else 2.5
     for kind in np.unique(kinds):
-        place = int(kind) % len(MARKERS)
-        panel.plot(
-            *points[kinds == kind].T, MARKERS[place], ms=size, mew=0.7, ls="none",
-            mfc="black" if place == 0 else "white", mec="white" if place == 0 else "black",
-        )  # fmt: skip
+        panel.plot(*points[kinds == kind].T, ms=size, **_marker(kind))
+
+
+def _marked(patches: Any, marks: Array | None) -> list[Any]:
+    """Return a legend's handles: the regions' patches, and the rows' markers."""
+    from matplotlib.lines import Line2D
+
+    kinds: Any = () if marks is None else np.unique(marks)
+    lines = [Line2D([], [], ms=5, label=f"target {kind:g}", **_marker(kind)) for kind in kinds]
+    return [*patches, *lines]
 
 
 def _span(values: Array) -> tuple[float, float]:

@@ -33,8 +33,9 @@ def network(
     """Draw a member's network: a line a weight, as wide as the weight is large.
 
     Positive ones are blue and full, negative ones orange and dashed. A ring around a unit is its
-    bias, drawn likewise. Widths are in proportion within the picture: the largest weight or bias
-    has the widest line. Of a layer with more than 16 units the first 15 are drawn.
+    bias: half as wide as a line, in the sign's colour, with the sign in its middle. The largest
+    weight or bias of the network has the widest line. Of a layer with more than 16 units the first
+    15 are drawn.
 
     inputs, outputs  names to write beside the first and the last layer's units
 
@@ -69,7 +70,8 @@ def network(
         kind = "inputs" if x == 0 else shape.layers[x - 1].activation.name
         rest = f"\n{width - len(where):,} more not drawn" if width > len(where) else ""
         axes.text(x, bottom, f"{width:,} {kind}{rest}", ha="center", va="top", fontsize=9)
-    _draw_key(axes, largest)
+    wide = any(width > _UNITS for width in shape.widths)
+    _draw_key(axes, largest, -0.04 if wide else 0.02)
     axes.set_xlim(-0.45, len(layers) + 0.45)
     axes.set_ylim(bottom + 0.9, min(min(where) for where in places) - 0.7)
     axes.set_axis_off()
@@ -114,11 +116,11 @@ def _draw_units(axes: Any, x: int, places: Array, b: Array | None, largest: floa
         axes.annotate(sign, (x, y), ha="center", va="center", fontsize=7, zorder=4)
 
 
-def _draw_key(axes: Any, largest: float) -> None:
+def _draw_key(axes: Any, largest: float, below: float) -> None:
     for value, word in ((largest, f"+{largest:.3g}"), (-largest, f"−{largest:.3g}"),
                         (largest / 4, f"+{largest / 4:.3g}")):  # fmt: skip
         axes.plot([], [], label=word, **_style(value, largest))
     axes.legend(
-        frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=3,
+        frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, below), ncols=3,
         title="weight; a ring is a unit's bias, with its sign", title_fontsize=8, handlelength=3.5,
     )  # fmt: skip

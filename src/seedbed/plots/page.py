@@ -6,10 +6,15 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from seedbed.errors import MissingDependencyError
+import numpy as np
+
+from seedbed.arrays import one_line
+from seedbed.errors import MissingDependencyError, SettingError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from seedbed.population import Population
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Told apart by the colour-blind, and by their lightness in print (Okabe, Ito 2008)."""
@@ -44,6 +49,23 @@ def on(axes: Axes | None, width: float = 6.4, height: float = 4.0) -> Axes:
 
         return pyplot.figure(figsize=(width, height), layout="constrained").subplots()
     return figure(width, height).subplots()
+
+
+def chosen(population: Population, members: Any) -> list[int]:
+    """Return the places of members that are to be drawn: given as one, several, or booleans.
+
+    Raises: SettingError.
+    """
+    try:
+        places = np.atleast_1d(np.arange(len(population))[members])
+    except (IndexError, TypeError):
+        places = np.empty(0)
+    if places.ndim != 1 or not len(places):
+        raise SettingError(
+            f"members {one_line(members)}: expected places from 0 to {len(population) - 1}, such "
+            "as [0, 3], or booleans"
+        )
+    return [int(place) for place in places]
 
 
 def plain(text: str, most: int = 44) -> str:

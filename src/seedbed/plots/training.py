@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seedbed.arrays import Array, as_array, one_line
 from seedbed.errors import DataError
-from seedbed.plots.page import COLOURS, MARKERS, on, plain
+from seedbed.plots.page import COLOURS, MARKERS, chosen, on, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,11 +24,12 @@ def losses(population: Population, axes: Axes | None = None, *, members: Any = (
     """Draw the members' losses by epoch as bands: median, quartiles and range, on a log scale.
 
     Full bands are the training loss, hatched ones the validation loss, where rows were held out. A
-    member that diverged is in no band: a cross at the upper edge is the epoch in which it did. An
-    epoch's bands are of the members that were still trained in it. Of ``members`` each one's
-    training loss is a line of its own.
-    Returns the axes.
+    member that stopped keeps its last loss in the bands from then on. One that diverged is in no
+    band: a cross at the upper edge is the epoch in which it did. Of ``members`` each one's training
+    loss is a line of its own.
+    Returns the axes. Raises: SettingError for members that are not there.
     """
+    own = chosen(population, members) if np.size(members) else []
     axes = on(axes)
     history = population.history
     shown = ~population.diverged if not population.diverged.all() else slice(None)
@@ -35,21 +37,31 @@ def losses(population: Population, axes: Axes | None = None, *, members: Any = (
     if history.val_loss is not None:
         kinds.append(("validation", history.val_loss[shown], COLOURS[1], "////", "--"))
     epochs = history.epochs + 1
+    smallest = []
     for name, curves, colour, hatch, line in kinds:
         there = np.isfinite(curves).any(axis=0)
-        at, seen = epochs[there], curves[:, there]
+        if not there.any():
+            continue
+        at, seen = epochs[there], _carried(curves[:, there])
         low, first, middle, third, high = np.nanquantile(seen, [0, 0.25, 0.5, 0.75, 1], axis=0)
+        smallest.append(float(np.nanmin(seen)))
+        if len(at) == 1:  # bands of one epoch would not be seen
+            axes.errorbar(at, middle, [middle - low, high - middle], color=colour, lw=1, capsize=6)
+            axes.errorbar(at, middle, [middle - first, third - middle], color=colour, lw=5)
         axes.fill_between(at, low, high, color=colour, alpha=0.15, lw=0)
         axes.fill_between(
             at, first, third, facecolor=colour, alpha=0.35, hatch=hatch, edgecolor=colour, lw=0
         )
-        axes.plot(at, middle, color=colour, ls=line, lw=1.8, label=f"{name}, median")
+        axes.plot(
+            at, middle, color=colour, ls=line, lw=1.8, marker="o" if len(at) == 1 else "",
+            label=f"{name}, median",
+        )  # fmt: skip
     if history.ensemble_val_loss is not None:
         axes.plot(
             epochs, history.ensemble_val_loss, color=COLOURS[6], ls=":", lw=1.8,
             label="ensemble, validation",
         )  # fmt: skip
-    for number, member in enumerate(members):
+    for number, member in enumerate(own):
         axes.plot(
             epochs, history.train_loss[member], color=COLOURS[6], lw=0.8,
             ls=("-", "--", "-.", ":")[number % 4], label=f"seed {population.seeds[member]}",
@@ -60,17 +72,37 @@ def losses(population: Population, axes: Axes | None = None, *, members: Any = (
             lost + 1, np.ones(len(lost)), "X", color=COLOURS[6], ms=7, clip_on=False,
             transform=axes.get_xaxis_transform(), label=f"diverged ({len(lost)})",
         )  # fmt: skip
-    smallest = min(float(np.nanmin(curves)) for _, curves, *_ in kinds)
-    if smallest > 0:
+    if not smallest:
+        axes.annotate("no epoch was recorded", (0.5, 0.5), xycoords="axes fraction", ha="center")
+    elif min(smallest) > 0:
         axes.set_yscale("log")
+    _count_on_x(axes)
     name = population.recipe.loss.name.replace("_", " ")
     axes.set_xlabel("epoch")
     axes.set_ylabel(f"loss ({name})")
+    count = len(population)
+    stopped = "; who stopped keeps its last" if (population.status == "stopped").any() else ""
     axes.set_title(
-        f"{len(population):,} members: median, quartiles and range of those trained", fontsize=10
+        f"{count:,} member{'' if count == 1 else 's'}: median, quartiles and range{stopped}",
+        fontsize=10,
     )
-    axes.legend(frameon=False, fontsize=8)
+    if smallest or len(lost):
+        axes.legend(frameon=False, fontsize=8)
     return axes
+
+
+def _carried(curves: Array) -> Array:
+    """Return losses (M, E) with a member's last one in the place of what is missing after it."""
+    places = np.where(np.isfinite(curves), np.arange(curves.shape[1]), -1)
+    lasts = np.maximum.accumulate(places, axis=1)
+    carried = np.take_along_axis(curves, np.maximum(lasts, 0), axis=1)
+    return np.asarray(np.where(lasts < 0, np.nan, carried))
+
+
+def _count_on_x(axes: Any) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def scores(
@@ -87,12 +119,17 @@ def scores(
             beside its row as failed, and in no quartile
     label   of the axis, with the unit
     marks   numbers to compare with, such as {"ensemble": 0.93}, by name
-    log     a logarithmic axis, for losses
+    log     a logarithmic axis, for losses, where they span a decade
 
     Returns the axes. Raises: DataError if nothing is finite, or a value is not positive under log.
     """
     groups = values if isinstance(values, Mapping) else {"": values}
-    rows = {str(name): np.asarray(each, dtype=np.float64).ravel() for name, each in groups.items()}
+    rows = {}
+    for name, each in groups.items():
+        array = as_array(each, "scores", DataError)
+        if array.dtype.kind not in "fiub":
+            raise DataError(f"scores holds {one_line(each)}: give numbers")
+        rows[str(name)] = array.astype(np.float64).ravel()
     finite = [each[np.isfinite(each)] for each in rows.values()]
     if not sum(map(len, finite)):
         raise DataError("scores holds no finite number: give at least one")
@@ -101,6 +138,7 @@ def scores(
     if log and every.min() <= 0:
         raise DataError(f"scores holds {every.min():g}, which a logarithmic axis cannot show")
     axes = on(axes, 6.4, 1.6 + 0.9 * len(rows))
+    log = log and every.max() > 10 * every.min()  # less than a decade needs no logarithm
     low, high = (np.log10(every) if log else every).min(), (np.log10(every) if log else every).max()
     width = (high - low or 1.0) / _BINS
     for row, (shown, each) in enumerate(zip(finite, rows.values(), strict=True)):
@@ -129,7 +167,10 @@ def scores(
     if marks:
         axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     if log:
+        from matplotlib.ticker import NullFormatter
+
         axes.set_xscale("log")
+        axes.xaxis.set_minor_formatter(NullFormatter())
     names = [
         plain(name + (f"\n{len(each) - len(shown)} failed" if len(shown) < len(each) else ""))
         for (name, each), shown in zip(rows.items(), finite, strict=True)
