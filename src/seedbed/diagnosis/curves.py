@@ -102,9 +102,10 @@ def _still_falling(population: Population, others: Array) -> Iterator[Finding]:
     whole &= np.isfinite(curves).all(axis=1) & others
     shares = np.zeros(len(population))
     if curves.shape[1] >= 4:
-        shares[whole] = _late_share(curves[whole])
+        shares[whole] = late_share(curves[whole])
     falling = shares > least
-    if falling.sum() > (0 if history.ensemble_val_loss is not None else _SOME * len(population)):
+    some = 1 if history.ensemble_val_loss is not None else max(1, _SOME * len(population))
+    if falling.sum() >= some:
         of = "" if falling.all() else f" of {of_all(int(falling.sum()), len(population))}"
         yield Finding(
             "still falling",
@@ -135,7 +136,7 @@ def _troubles(curves: Array, constant: float, begun: Array, share: Array) -> Arr
     return np.array([turned & wide, rises, above & jumped, above & unmoved])
 
 
-def _late_share(curves: Array) -> Array:
+def late_share(curves: Array) -> Array:
     """Return how much of all that losses (M, E) lost they lost in their last half, (M,).
 
     It is 0 where a loss rose again, or hardly fell.

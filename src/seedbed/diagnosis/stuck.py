@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 
 from seedbed.arrays import Array
-from seedbed.diagnosis.curves import apart_by
+from seedbed.diagnosis.curves import apart_by, late_share
 from seedbed.diagnosis.finding import Finding, of_all
 from seedbed.diagnosis.passes import Seen, last
 from seedbed.population import Population
@@ -78,6 +78,8 @@ def _apart(population: Population) -> Array:
     late = curves[:, -max(2, curves.shape[1] // 4)]
     with np.errstate(invalid="ignore"):
         rests = np.abs(late - losses) < 0.1 * (losses - good)
+        whole = np.isfinite(curves).all(axis=1)
+        rests[whole] &= late_share(curves[whole]) < 0.1
     stuck = above & (rests | ~np.isfinite(late))
     return stuck if stuck.sum() < 0.9 * there.sum() else none
 

@@ -214,7 +214,7 @@ def regions(
     elif key is not None:
         axes.figure.colorbar(key, ax=axes, label=label, shrink=0.6)
         if marks is not None:
-            axes.legend(handles=_marked([], marks), loc="upper right", bbox_to_anchor=(1.0, 0.0),
+            axes.legend(handles=_marked([], marks), loc="upper right", bbox_to_anchor=(1.0, -0.05),
                         frameon=False, fontsize=8, ncols=2)  # fmt: skip
     return axes
 
