@@ -25,12 +25,12 @@ _SAME = 1e-6
 class Block:
     """One block of parameters: whether f's gradient agrees there with the loss's derivative.
 
-    error     the largest difference over the largest number of either; inf for another shape
-    index     where it is, and what stands there: ``given`` by f, and ``expected``
-    looked_at how many of its parameters were looked at
-    is_told   False where the derivative is known too coarsely to tell; ``agrees`` says then that
-              nothing speaks against it
-    returned  the shape of f's gradient
+    error      the largest difference over the largest number of either; inf for another shape
+    index      where it is, and what stands there: ``given`` by f, and ``expected``
+    looked_at  how many of its parameters were looked at
+    is_told    False where the derivative is known too coarsely to tell; ``agrees`` says then that
+               nothing speaks against it
+    returned   the shape of f's gradient
     """
 
     name: str
