@@ -20,7 +20,7 @@ import seedbed as sb
 from seedbed.formulas import activations, losses
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "core"))
-from planted import KINDS, NETWORKS, PAIRS, can_be_planted, planted
+from planted import COLUMN_KINDS, KINDS, NETWORKS, PAIRS, can_be_planted, columns, planted
 
 PAGE = Path(__file__).with_name("mistakes.md")
 DRAWS, RIGHT = 10, 500
@@ -58,6 +58,23 @@ def table(planned):
     """Return the table of what was planted."""
     heads = [f"| planted | {' | '.join(NETWORKS)} |", "|---" * (len(NETWORKS) + 1) + "|"]
     return "\n".join([*heads, *suite(planned)])
+
+
+def another_hand():
+    """Return the table of networks written the other way: examples as columns."""
+    lines, named, tried = ["| planted | b (o, 1) | b (o,) |", "|---|---|---|"], 0, 0
+    for faults, kinds in COLUMN_KINDS.items():
+        cells = []
+        for flat in (False, True):
+            right = 0
+            for seed in range(DRAWS):
+                f, theta, X, Y = columns(*faults, seed=seed, flat_biases=flat)
+                found = sb.check_gradient(f, theta, X, Y).mistakes
+                right += sorted(mistake.kind for mistake in found) == kinds
+            cells.append(f"{right}")
+            named, tried = named + right, tried + DRAWS
+        lines.append(f"| {' and '.join(faults) or 'nothing'} | {' | '.join(cells)} |")
+    return "\n".join([*lines, f"\nGiven the right names, and no others: {named} of {tried}."])
 
 
 def alarms():
@@ -111,6 +128,9 @@ if __name__ == "__main__":
         table([(fault,) for fault in KINDS]),
         "## Two at once",
         table(PAIRS),
+        "## In another hand",
+        f"A 3-4-4-1 network with cross-entropy and a penalty, z = W a + b, of {DRAWS} draws each.",
+        another_hand(),
         "## False alarms",
         f"{alarms()} of {RIGHT} networks whose gradient is right are said to be wrong (half of "
         "them by complex steps, half by central differences).",
