@@ -183,7 +183,7 @@ def _checked(
             f"f gives another loss each time at the same theta, {loss:.6g} and then {again:.6g}: "
             "fix what it draws (its seed, its batch), so that it is a function"
         )
-    slopes, errors, method = slope(function.in_double(), most, random)
+    slopes, errors, method = slope(function.in_double(), given, most, random)
     largest = max(np.abs(each[np.isfinite(each)]).max(initial=0) for each in slopes)
     evidence = Evidence(
         names=function.names,

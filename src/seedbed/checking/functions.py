@@ -11,6 +11,9 @@ import numpy as np
 from seedbed.arrays import Array, one_line
 from seedbed.errors import DataError, SettingError
 
+_CONFIRMED = 100
+"""Complex steps in a row that differences must come to before the others of a block are believed
+without them."""
 _COMPLEX_STEP = 1e-30
 """So small that a complex step has no truncation error: it takes no difference of near numbers."""
 
@@ -199,14 +202,16 @@ def _like(block: Any, values: Array) -> Any:
 
 
 def slope(
-    function: Function, most: int, random: np.random.Generator
+    function: Function, given: Sequence[Array], most: int, random: np.random.Generator
 ) -> tuple[list[Array], list[Array], str]:
     """Return the loss's derivative by each block, how far off it may be, and how it was found.
 
     By complex steps where they work (as they do for analytic functions of NumPy's), and by central
-    differences elsewhere. At a kink, such as relu's, the derivative may be anything between the
-    slopes of either side. Where a block has more than ``most`` parameters, so many of them, drawn
-    at random, are looked at, and the rest are NaN.
+    differences elsewhere. A complex step is wrong, and without a sign of it, where f takes a real
+    part or an absolute: so differences look at some of a block's parameters too, and at those
+    where f's gradient, ``given``, is not what the complex step says. At a kink, such as relu's, the
+    derivative may be anything between the slopes of either side. Where a block has more than
+    ``most`` parameters, so many of them, drawn at random, are looked at, and the rest are NaN.
 
     Sources: Squire, Trapp 1998 (complex steps); central differences of h = ε^(1/3) and h/2, whose
     difference says how far they may be off.
@@ -219,15 +224,20 @@ def slope(
     slopes = [np.full(block.shape, np.nan) for block in theta]
     errors = [np.full(block.shape, np.nan) for block in theta]
     analytic = function.is_numpy and function.eps < 1e-10
-    for number, block in enumerate(theta):
-        places = np.arange(block.size)
-        if block.size > most:
-            places = np.sort(random.choice(block.size, most, replace=False))
-        for place in places:
+    for number, (block, claimed) in enumerate(zip(theta, given, strict=True)):
+        places = random.permutation(block.size)[:most]
+        left = _CONFIRMED
+        for taken, place in enumerate(places):
             index = np.unravel_index(place, block.shape)
             exact = _complex(function, theta, number, index) if analytic else None
             analytic = analytic and exact is not None
-            value, error = _settled(function, theta, number, index, centre, exact)
+            claim = claimed.flat[place] if claimed.size == block.size else np.nan
+            agrees = exact is not None and abs(claim - exact) <= 1e-6 * abs(exact)
+            if exact is not None and (left <= 0 or (agrees and taken >= _CONFIRMED)):
+                value, error = exact, 1e-10 * abs(exact) + 1e-14 * abs(centre)
+            else:
+                value, error = _settled(function, theta, number, index, centre, exact)
+                left = left - 1 if value == exact else _CONFIRMED  # one that is not, and all are
             slopes[number][index], errors[number][index] = value, error
     return slopes, errors, "complex steps" if analytic else "central differences"
 
@@ -242,9 +252,8 @@ def _settled(
 ) -> tuple[float, float]:
     """Return the derivative by one parameter, and about how far off it is.
 
-    A complex step (``exact``) is taken if differences come to it: it is wrong, and without a sign
-    of it, where f takes a real part or an absolute. Else it is the difference that is the most
-    sure of itself, of steps that grow shorter where the first is too long for f.
+    A complex step (``exact``) is taken if differences come to it. Else it is the difference that is
+    the most sure of itself, of steps that grow shorter where the first is too long for f.
     """
     first = best = _central(function, theta, number, index, centre)
     for shrink in (1.0, 1e-2, 1e-4):
