@@ -342,3 +342,89 @@ def test_what_cannot_be_checked_is_refused_in_one_line(f, options, message):
     assert "\n" not in str(caught.value)
     with pytest.raises(sb.SettingError, match="a recipe's theta is one array of 21 numbers"):
         sb.check_gradient(sb.xor.recipe(), sb.xor.published_start(), *sb.xor.data())
+
+
+def test_at_a_minimum_a_right_gradient_is_let_alone():
+    random = np.random.default_rng(1)
+    X = random.normal(size=(30, 4))
+    Y = X @ [1.0, 2.0, 3.0, 4.0]
+
+    def f(v):
+        d = X @ v - Y
+        return (d * d).mean(), 2 * X.T @ d / 30
+
+    assert sb.check_gradient(f, np.linalg.lstsq(X, Y, rcond=None)[0]).agrees
+    Xs = np.concatenate([X, -X])
+    classes = (Xs[:, 0] > 0).astype(int)
+    population = sb.train(
+        sb.Network(4, [sb.Dense(8, sb.tanh), sb.Dense(2)]), Xs, classes, loss=sb.cross_entropy,
+        optimizer=sb.Adam(lr=0.3), epochs=1500, seeds=range(4), engine="numpy",
+    )  # fmt: skip
+    assert population.loss.max() < 1e-4
+    for theta in population.theta:
+        assert sb.check_gradient(population.recipe, theta, Xs, classes).agrees
+    solved = sb.xor.recipe(3000).train(*sb.xor.data(), seeds=range(6))
+    for theta in solved.theta:
+        assert sb.check_gradient(solved.recipe, theta, *sb.xor.data()).agrees
+
+
+@pytest.mark.parametrize("scale", [1e-16, 1e-20, 1e-150])
+def test_parameters_next_to_nothing(scale):
+    w = scale * np.array([1.0, -2.0, 3.0])
+    assert sb.check_gradient(lambda x: ((x**2).sum(), 2 * x), w).agrees
+    wrong = sb.check_gradient(lambda x: ((x**2).sum(), 3 * x), w)
+    assert not (wrong.agrees and wrong.blocks[0].is_told)  # beside numbers of about 1, nothing
+
+
+def test_a_gradient_that_is_not_finite_is_named_so():
+    w = np.array([1.0, -2.0, 3.0])
+    for bad, shown in ((np.nan, "is nan at"), (np.inf, "is inf at")):
+        report = sb.check_gradient(
+            lambda x, bad=bad: ((x**2).sum(), np.where(x > 2, bad, 2 * x)), w
+        )
+        assert [mistake.kind for mistake in report.mistakes] == ["not finite"]
+        assert f"{shown} [2] and should be 6" in str(report)
+
+
+@pytest.mark.parametrize("plain", [float, np.float32])
+def test_a_function_that_computes_in_float32_within(plain):
+    def f(x):
+        x = np.real(x).astype(np.float32)
+        return plain((x**2).sum()), factor * x
+
+    factor = 2
+    assert sb.check_gradient(f, np.array([1.0, -2.0, 3.0])).agrees
+    factor = 3
+    assert not sb.check_gradient(f, np.array([1.0, -2.0, 3.0])).agrees
+
+
+def test_a_function_may_be_undefined_elsewhere():
+    def f(p):
+        if (np.real(p) <= 0).any():
+            raise ValueError("p must be positive")
+        return -np.log(p).sum(), -1 / p
+
+    assert sb.check_gradient(f, np.array([0.5, 0.01, 0.49])).agrees
+
+
+def test_one_factor_is_not_told_as_two():
+    random = np.random.default_rng(0)
+    X, T, W = (random.normal(size=shape) for shape in ((5, 3), (5, 4), (3, 4)))
+
+    def f(p):  # 2 n times too large
+        return ((X @ p["W"] - T) ** 2).mean(), {"W": X.T @ (X @ p["W"] - T) * 2 / 20 * 10}
+
+    (mistake,) = sb.check_gradient(f, {"W": W}, X, T).mistakes
+    assert (mistake.kind, "10 times" in mistake.message) == ("factor", True)
+    with pytest.raises(sb.DataError, match="give at least one row"):
+        sb.check_gradient(f, {"W": W}, X[:0], T[:0])
+
+
+def test_where_complex_steps_are_blind_differences_are_taken():
+    w = np.array([1e-4, -3.0, 0.02, 50.0, -1e-3])
+    for value, slope in (
+        (lambda x: (x.real * x).sum(), lambda x: 2 * x),  # half of the derivative is lost
+        (lambda x: (np.abs(x) ** 3).sum(), lambda x: 3 * x * np.abs(x)),
+    ):
+        assert sb.check_gradient(lambda x, v=value, d=slope: (v(x), d(x.real)), w).agrees
+        assert not sb.check_gradient(lambda x, v=value, d=slope: (v(x), d(x.real) / 2), w).agrees

@@ -348,3 +348,10 @@ def test_targets_of_several_numbers_are_told_whole():
     assert "targets differ ((1, 0) and (0, 1))" in finding.message or (
         "targets differ ((0, 1) and (1, 0))" in finding.message
     )
+
+
+def test_a_loss_held_up_by_weight_decay_is_not_laid_to_the_rate():
+    T = np.sin(X[:, :1]) + 0.5 * X[:, 1:2] * X[:, 2:]
+    options = {"optimizer": sb.AdamW(0.01, weight_decay=30.0), "batch_size": 12}
+    population = trained(sb.tanh, 200, T=T, seeds=range(12), schedule=sb.constant, **options)
+    assert "rate too high" not in kinds(population, T)

@@ -11,7 +11,7 @@ import numpy as np
 
 from seedbed.arrays import Array, as_array, checked_count, one_line
 from seedbed.checking.functions import Function, slope
-from seedbed.checking.naming import Evidence, Fault, as_shaped, by_model, by_numbers, decay
+from seedbed.checking.naming import FACTORS, Evidence, Fault, as_shaped, by_model, by_numbers, decay
 from seedbed.checking.recognising import recognise
 from seedbed.checking.remedies import WORDS
 from seedbed.errors import DataError, SettingError, ShapeError
@@ -48,12 +48,18 @@ class Block:
         size = int(np.prod(self.shape))
         part = f" in {self.looked_at:,} of {size:,} places" if self.looked_at < size else ""
         if not self.is_told:
-            return f"can't be told{part}: the loss is too coarse there; give theta in float64"
+            return (
+                f"can't be told{part}: the loss is too coarse or has a kink there; check at "
+                "another point, or in float64"
+            )
         if self.agrees:
             return f"agrees{part}, to {self.error:.1e}"
-        if not np.isfinite(self.error):
+        long, returned = ([n for n in each if n > 1] for each in (self.shape, self.returned))
+        if long != returned:
             return f"has shape {self.returned} and should have {self.shape}"
         place = ", ".join(map(str, self.index))
+        if not np.isfinite(self.given):
+            return f"is {self.given} at [{place}] and should be {self.expected:.6g}"
         return (
             f"differs{part} by {self.error:.1e}; at [{place}] it is {self.given:.6g} and should "
             f"be {self.expected:.6g}"
@@ -172,7 +178,10 @@ def _checked(
     here = function.theta
     random = np.random.default_rng(seed)
     elsewhere = [block + 0.1 * random.standard_normal(block.shape) for block in here]
-    before = function(elsewhere)[1]
+    try:
+        before = function(elsewhere)[1]
+    except Exception:  # f may not be defined there: that is no mistake
+        before = None
     loss, given = function(here)  # the call before was at another point
     again, second = function(here)
     _, third = function(here)
@@ -183,7 +192,8 @@ def _checked(
             f"f gives another loss each time at the same theta, {loss:.6g} and then {again:.6g}: "
             "fix what it draws (its seed, its batch), so that it is a function"
         )
-    slopes, errors, method = slope(function.in_double(), given, most, random)
+    finer = function.in_double()
+    slopes, errors, method = slope(finer, elsewhere, given, most, random)
     largest = max(np.abs(each[np.isfinite(each)]).max(initial=0) for each in slopes)
     evidence = Evidence(
         names=function.names,
@@ -191,15 +201,18 @@ def _checked(
         given=[np.asarray(block, dtype=np.float64) for block in given],
         slopes=slopes,
         errors=errors,
-        tolerance=max(1e-6, 30 * function.eps ** (2 / 3)),
+        tolerance=max(1e-6, 30 * max(function.eps, finer.eps) ** (2 / 3)),
         floor=max(1e-12 * max(abs(float(loss)), largest), 1e-300),
     )
     blocks = tuple(_block(evidence, number) for number in range(len(here)))
     wrong = [number for number, block in enumerate(blocks) if not block.agrees]
     everywhere = tuple(range(len(here)))
-    found = [Fault(kind, everywhere) for kind in _history(given, second, third)]
+    lost = tuple(number for number in wrong if not np.isfinite(given[number]).all())
+    found = [Fault("not finite", lost)] if lost else []
+    found = found or [Fault(kind, everywhere) for kind in _history(given, second, third)]
     alike = all(x.shape == y.shape for x, y in zip(given, here, strict=True))
-    if wrong and not found and alike and any(map(np.any, given)) and not _apart(before, given):
+    same = before is not None and alike and any(map(np.any, given)) and not _apart(before, given)
+    if wrong and not found and same:
         found = [Fault("stale", everywhere)]
     if wrong and not found:
         found = _named(evidence, wrong, x, t, masks, float(loss), function.eps)
@@ -271,7 +284,9 @@ def _named(
     if x is not None and t is not None:
         model = recognise(evidence, x, t, loss, masks, eps)
         known = None if model is None else by_model(evidence, model, wrong)
-        if known is not None and (vague or len(known) <= len(simple)):
+        factors = known is not None and all(fault.kind in FACTORS for fault in known)
+        fewer = known is not None and len(known) <= len(simple)
+        if known is not None and (fewer or (vague and not factors) or lost):
             return known
     lacking = decay(evidence, wrong)
     return [lacking] if lacking is not None and (len(simple) > 1 or lost) else simple
@@ -329,6 +344,8 @@ def _data(X: Any, Y: Any) -> tuple[Array | None, Array | None]:
         raise DataError("X or Y holds numbers that are not finite: leave those rows out")
     if x.ndim != 2 or t.ndim != 2 or len(x) != len(t):
         raise ShapeError(f"X has shape {x.shape} and Y {t.shape}: (N, I) and (N, O) are needed")
+    if not x.size or not t.size:
+        raise DataError(f"X has shape {x.shape} and Y {t.shape}: give at least one row")
     return x, t
 
 

@@ -202,7 +202,11 @@ def _like(block: Any, values: Array) -> Any:
 
 
 def slope(
-    function: Function, given: Sequence[Array], most: int, random: np.random.Generator
+    function: Function,
+    elsewhere: Sequence[Array],
+    given: Sequence[Array],
+    most: int,
+    random: np.random.Generator,
 ) -> tuple[list[Array], list[Array], str]:
     """Return the loss's derivative by each block, how far off it may be, and how it was found.
 
@@ -213,6 +217,10 @@ def slope(
     derivative may be anything between the slopes of either side. Where a block has more than
     ``most`` parameters, so many of them, drawn at random, are looked at, and the rest are NaN.
 
+    How large the numbers are that f computes with is seen from its loss ``elsewhere`` too: at a
+    minimum the loss itself may be next to nothing. Where both losses are numbers of float32, f is
+    taken to compute in it (``function.eps``).
+
     Sources: Squire, Trapp 1998 (complex steps); central differences of h = ε^(1/3) and h/2, whose
     difference says how far they may be off.
     Raises: DataError if the loss is not finite there.
@@ -221,12 +229,21 @@ def slope(
     centre = float(np.real(function.loss(theta)))
     if not np.isfinite(centre):
         raise DataError(f"f's loss is {centre} at theta: check at a point where it is finite")
+    try:
+        other = float(np.real(function.loss(elsewhere)))
+    except Exception:  # whatever f raises where it is not defined
+        other = np.nan
+    scale = max(abs(centre), abs(other) if np.isfinite(other) else 0.0)
+    if np.isfinite(other) and all(float(np.float32(loss)) == loss for loss in (centre, other)):
+        function.eps = max(function.eps, float(np.finfo(np.float32).eps))
     slopes = [np.full(block.shape, np.nan) for block in theta]
     errors = [np.full(block.shape, np.nan) for block in theta]
     analytic = function.is_numpy and function.eps < 1e-10
     for number, (block, claimed) in enumerate(zip(theta, given, strict=True)):
         places = random.permutation(block.size)[:most]
-        left = _CONFIRMED
+        if claimed.size == block.size:  # the large ones first: what f hides shows on them
+            places = places[np.argsort(-np.abs(claimed.ravel()[places]), kind="stable")]
+        left, near = _CONFIRMED, 1e-3 * float(np.abs(claimed).max())
         for taken, place in enumerate(places):
             index = np.unravel_index(place, block.shape)
             exact = _complex(function, theta, number, index) if analytic else None
@@ -234,10 +251,12 @@ def slope(
             claim = claimed.flat[place] if claimed.size == block.size else np.nan
             agrees = exact is not None and abs(claim - exact) <= 1e-6 * abs(exact)
             if exact is not None and (left <= 0 or (agrees and taken >= _CONFIRMED)):
-                value, error = exact, 1e-10 * abs(exact) + 1e-14 * abs(centre)
+                value, error = exact, 1e-10 * abs(exact) + 1e-14 * scale
             else:
-                value, error = _settled(function, theta, number, index, centre, exact)
+                value, error = _settled(function, theta, number, index, centre, scale, exact, near)
                 left = left - 1 if value == exact else _CONFIRMED  # one that is not, and all are
+                if exact is not None and abs(exact - value) > 0.1 * abs(value):
+                    near = 0.0
             slopes[number][index], errors[number][index] = value, error
     return slopes, errors, "complex steps" if analytic else "central differences"
 
@@ -248,22 +267,32 @@ def _settled(
     number: int,
     index: Any,
     centre: float,
+    scale: float,
     exact: float | None,
+    near: float,
 ) -> tuple[float, float]:
     """Return the derivative by one parameter, and about how far off it is.
 
-    A complex step (``exact``) is taken if differences come to it. Else it is the difference that is
-    the most sure of itself, of steps that grow shorter where the first is too long for f.
+    A complex step (``exact``) is taken if differences come to it, or within ``near``: their own
+    noise may be large beside a loss next to nothing. Else it is the difference that is the most
+    sure of itself, of steps that grow shorter where the first is too long for f.
     """
-    first = best = _central(function, theta, number, index, centre)
+    first = best = _central(function, theta, number, index, centre, scale)
+    noisy = False
     for shrink in (1.0, 1e-2, 1e-4):
         if shrink < 1:
-            found = _central(function, theta, number, index, centre, shrink)
-            if found[2] and (not best[2] or found[1] < best[1]):
+            found = _central(function, theta, number, index, centre, scale, shrink)
+            # what looks like a kink, and the more so the closer one looks, is noise
+            noisy = noisy or (not first[2] and not found[2] and found[1] > 10 * first[1])
+            # a loss that does not move at all says nothing of a step so short
+            if found[0] and found[2] and (not best[2] or found[1] < best[1]):
                 best = found
         value, error, is_smooth = best
-        if exact is not None and is_smooth and abs(exact - value) <= 10 * error + 1e-6 * abs(value):
-            return exact, 1e-10 * abs(exact) + 1e-14 * abs(centre)
+        off = np.inf if exact is None else abs(exact - value)
+        if exact is not None and (
+            (off <= near and (is_smooth or noisy)) or (is_smooth and off <= 10 * error)
+        ):
+            return exact, 1e-10 * abs(exact) + 1e-14 * scale
         if exact is None and is_smooth and error <= 1e-3 * abs(value):
             break
     value, error, is_smooth = best
@@ -276,6 +305,7 @@ def _central(
     number: int,
     index: Any,
     centre: float,
+    scale: float,
     shrink: float = 1.0,
 ) -> tuple[float, float, bool]:
     """Return the derivative by one parameter, about how far off it is, and whether it is smooth."""
@@ -291,7 +321,7 @@ def _central(
         gaps.append(abs(ends[0] - 2 * centre + ends[1]) / h)  # between the slopes of either side
     theta[number][index] = here
     wide, narrow = slopes
-    rounding = function.eps * max(abs(centre), 1e-300) / width
+    rounding = function.eps * max(scale, 1e-300) / width
     if gaps[1] > 0.75 * gaps[0] and gaps[1] > 100 * rounding:  # a smooth one's halves with h
         return narrow, 0.055 * gaps[1], False  # ten times that is from the one slope to the other
     return (4 * narrow - wide) / 3, abs(narrow - wide) + 4 * rounding, True

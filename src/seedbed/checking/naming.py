@@ -99,6 +99,13 @@ def _long(array: Array) -> list[int]:
     return [length for length in array.shape if length > 1]
 
 
+FACTORS = (
+    "factor", "sign", "twice", "half", "1/n missing", "1/n twice", "1/outputs missing",
+    "1/outputs twice", "1/(n outputs) missing", "1/(n outputs) twice",
+)  # fmt: skip
+"""Kinds that are a factor, known or not."""
+
+
 def _factors(n: int, o: int) -> list[tuple[str, float]]:
     """Return what a gradient of n rows and o outputs may be multiplied with by mistake."""
     given = [

@@ -67,6 +67,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "the gradient has another shape than its parameters",
         "return an array of the parameter's own shape",
     ),
+    "not finite": (
+        "the gradient holds numbers that are not finite",
+        "look for 0/0, log 0 and what overflows, and write the formula so that it does not",
+    ),
     "drawn anew": (
         "the gradient is another one each time at the same theta",
         "fix what it draws (its seed, its mask, its batch), so that it is a function",

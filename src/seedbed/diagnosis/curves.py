@@ -19,6 +19,8 @@ is more than the second of what was gained and of where the loss stands; more th
 dropout is on, which makes the loss jump at any rate."""
 _WORSE = 0.2
 """A loss is worse than a constant's where it is above it by more than this share."""
+_DECAY = 0.1
+"""Decoupled weight decay of more than this may hold the loss up, as penalties do."""
 _FEW, _SOME = 0.1, 0.25
 """Fewer of the members than the first share do not make a finding of their curves; than the second,
 none of being still on their way."""
@@ -50,7 +52,7 @@ def rates(population: Population, constant: float, begun: Array) -> Iterator[Fin
     numbers = population.recipe.numbers(len(population), np.float64)
     penalized, drops = (
         np.broadcast_to(each[:, 0] > 0, len(population))
-        for each in (numbers.l1 + numbers.l2, numbers.dropout)
+        for each in (numbers.l1 + numbers.l2 + (numbers.weight_decay > _DECAY), numbers.dropout)
     )
     troubles = np.zeros((4, len(population)), dtype=np.bool_)
     curves, swing = population.history.train_loss, np.where(drops, _DROPPED, _AMPLITUDE)

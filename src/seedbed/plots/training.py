@@ -37,12 +37,15 @@ def losses(population: Population, axes: Axes | None = None, *, members: Any = (
     if history.val_loss is not None:
         kinds.append(("validation", history.val_loss[shown], COLOURS[1], "////", "--"))
     epochs = history.epochs + 1
-    smallest = []
+    smallest: list[float] = []
     for name, curves, colour, hatch, line in kinds:
         there = np.isfinite(curves).any(axis=0)
         if not there.any():
             continue
-        at, seen = epochs[there], _carried(curves[:, there])
+        at, seen = epochs[there].astype(np.float64), _carried(curves[:, there])
+        if len(epochs) == 1:
+            axes.set_xlim(at[0] - 1, at[0] + 1)
+            at = at + 0.1 * len(smallest)  # beside each other
         low, first, middle, third, high = np.nanquantile(seen, [0, 0.25, 0.5, 0.75, 1], axis=0)
         smallest.append(float(np.nanmin(seen)))
         if len(at) == 1:  # bands of one epoch would not be seen
