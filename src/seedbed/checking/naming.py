@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -99,13 +99,6 @@ def _long(array: Array) -> list[int]:
     return [length for length in array.shape if length > 1]
 
 
-FACTORS = (
-    "factor", "sign", "twice", "half", "1/n missing", "1/n twice", "1/outputs missing",
-    "1/outputs twice", "1/(n outputs) missing", "1/(n outputs) twice",
-)  # fmt: skip
-"""Kinds that are a factor, known or not."""
-
-
 def _factors(n: int, o: int) -> list[tuple[str, float]]:
     """Return what a gradient of n rows and o outputs may be multiplied with by mistake."""
     given = [
@@ -114,6 +107,10 @@ def _factors(n: int, o: int) -> list[tuple[str, float]]:
         ("1/(n outputs) twice", 1 / (n * o)),
     ]  # fmt: skip
     return [(kind, float(factor)) for kind, factor in given if factor != 1]
+
+
+FACTORS = ("factor", *dict(_factors(3, 5)))
+"""Kinds that are a factor, known or not."""
 
 
 def _of_factor(factor: float, n: int | None, o: int | None) -> tuple[str, str]:
@@ -234,22 +231,15 @@ def decay(evidence: Evidence, wrong: Sequence[int]) -> Fault | None:
         found.append(strength)
     if not found or max(found) - min(found) > 1e-3 * max(map(abs, found)):
         return None
-    return _of_strength(found[0], tuple(wrong))
-
-
-def _of_strength(strength: float, blocks: tuple[int, ...]) -> Fault:
-    where = "in the loss" if strength > 0 else "in the gradient"
-    return Fault(f"decay missing {where}", blocks, detail=f"λ {abs(strength):.3g}")
+    where = "in the loss" if found[0] > 0 else "in the gradient"
+    return Fault(f"decay missing {where}", tuple(wrong), detail=f"λ {abs(found[0]):.3g}")
 
 
 # ---------------------------------------------------------------- knowing what f computes
 
 
-def _weights(
-    inputs: Array, delta: Array, factors: Sequence[tuple[str, float]]
-) -> Iterator[tuple[str, Array]]:
+def _weights(right: Array, factors: Sequence[tuple[str, float]]) -> Iterator[tuple[str, Array]]:
     """Yield what an author may have taken for a weight's gradient: the right one first."""
-    right = inputs.T @ delta
     yield "", right
     for kind, factor in factors:
         yield kind, right * factor
@@ -280,10 +270,10 @@ def by_model(evidence: Evidence, model: Model, wrong: Sequence[int]) -> list[Fau
 
     None if no passes with usual faults give it.
     """
-    inputs = model.forward()[0]
+    inputs, suspicions = model.forward()[0], list(passes(model))
     best: list[Fault] | None = None
     for bare, penalty in _penalties(evidence, model):
-        for suspicion in passes(model):
+        for suspicion in suspicions:
             if best is not None and len(suspicion.faults) + len(penalty) >= len(best):
                 break  # they come with more and more faults
             faults = _explained(bare, model, inputs, suspicion.deltas)
@@ -334,10 +324,7 @@ def _less(evidence: Evidence, model: Model, strength: float) -> Evidence:
         if shaped is not None:
             given[layer.W_block] = shaped - strength * theta
         slopes[layer.W_block] = slopes[layer.W_block] - model.decay * theta
-    return Evidence(
-        evidence.names, evidence.theta, given, slopes, evidence.errors, evidence.tolerance,
-        evidence.floor,
-    )  # fmt: skip
+    return replace(evidence, given=given, slopes=slopes)
 
 
 def _explained(
@@ -345,8 +332,8 @@ def _explained(
 ) -> list[Fault] | None:
     """Return what else must be wrong for these δ to give f's gradient; None if nothing usual."""
     for layer, x, delta in zip(model.layers, inputs, deltas, strict=True):
-        right = x.T @ delta  # whatever else is wrong, a weight's gradient is a multiple of this
-        if not _is_multiple(evidence, layer.W_block, right.T if layer.turned else right):
+        # whatever else is wrong, a weight's gradient is a multiple of the right one
+        if not _is_multiple(evidence, layer.W_block, layer.dW(x, delta)):
             return None
     n, o = deltas[-1].shape
     factors = dict(_factors(n, o))
@@ -384,18 +371,17 @@ def _block_by_block(
     factors = _factors(*deltas[-1].shape)
     for layer, x, delta in zip(model.layers, inputs, deltas, strict=True):
         for block, candidates in (
-            (layer.W_block, _weights(x, delta, factors)),
+            (layer.W_block, _weights(layer.dW(x, delta), factors)),
             (layer.b_block, _biases(delta, factors)),
         ):
             if block is None:
                 continue
-            is_weight = block == layer.W_block
             for kind, candidate in candidates:
-                right = candidate.T if layer.turned and is_weight else candidate
-                if is_weight and not kind and _is_turned(evidence, block, factor * right):
+                right = factor * candidate
+                if block == layer.W_block and not kind and _is_turned(evidence, block, right):
                     found.setdefault("transposed", []).append(block)
                     break
-                if evidence.is_like(block, factor * right):
+                if evidence.is_like(block, right):
                     if kind:
                         found.setdefault(kind, []).append(block)
                     break

@@ -10,7 +10,7 @@ import numpy as np
 
 from seedbed.arrays import Array
 from seedbed.checking.naming import Evidence
-from seedbed.checking.suspects import Layer, Model, right
+from seedbed.checking.suspects import SOFTMAX_SQUARES, Layer, Model, right
 from seedbed.formulas import activations, losses
 from seedbed.formulas.activations import Activation
 from seedbed.formulas.losses import Loss
@@ -78,8 +78,7 @@ def _gradient(model: Model) -> list[tuple[int, Array]]:
     """Return each block and the model's gradient by it."""
     found = []
     for layer, x, delta in zip(model.layers, model.forward()[0], right(model), strict=True):
-        dW = x.T @ delta
-        found.append((layer.W_block, dW.T if layer.turned else dW))
+        found.append((layer.W_block, layer.dW(x, delta)))
         if layer.b_block is not None:
             found.append((layer.b_block, delta.sum(axis=0)))
     return found
@@ -152,23 +151,6 @@ def _matrix(block: Array) -> Array:
 def _activation(name: str) -> Activation:
     unit = activations.BY_NAME[name]
     return unit if isinstance(unit, Activation) else unit()
-
-
-def _of_softmax(y: Array, t: Array) -> Array:
-    p = np.exp(y)
-    return (p - t) * (p - t)
-
-
-def _of_softmax_d(y: Array, t: Array) -> Array:
-    p = np.exp(y)
-    g = 2 * (p - t)
-    return p * (g - (g * p).sum(axis=-1, keepdims=True))
-
-
-SOFTMAX_SQUARES = Loss(
-    "squared_error of softmax", _of_softmax, _of_softmax_d, np.exp, targets="classes"
-)
-"""l = (softmax y - t)²; y as log-probabilities, the derivative by the network's own output."""
 
 
 def _losses(T: Array, last: str) -> Iterator[Loss]:

@@ -21,6 +21,23 @@ from seedbed.formulas.losses import Loss
 _CLOSE = 1e-7
 
 
+def _of_softmax(y: Array, t: Array) -> Array:
+    p = np.exp(y)
+    return (p - t) * (p - t)
+
+
+def _of_softmax_d(y: Array, t: Array) -> Array:
+    p = np.exp(y)
+    g = 2 * (p - t)
+    return p * (g - (g * p).sum(axis=-1, keepdims=True))
+
+
+SOFTMAX_SQUARES = Loss(
+    "squared_error of softmax", _of_softmax, _of_softmax_d, np.exp, targets="classes"
+)
+"""l = (softmax y - t)²; y as log-probabilities, the derivative by the network's own output."""
+
+
 @dataclass(frozen=True)
 class Layer:
     """One layer as f has it.
@@ -37,6 +54,11 @@ class Layer:
     b_block: int | None
     activation: Activation
     turned: bool = False
+
+    def dW(self, inputs: Array, delta: Array) -> Array:
+        """Return the derivative by W, in its shape, for inputs (N, I) and δ (N, O)."""
+        dW = inputs.T @ delta
+        return np.asarray(dW.T if self.turned else dW)
 
 
 @dataclass(frozen=True)
@@ -156,8 +178,7 @@ def _output_deltas(
         n, o = model.T.shape
         shares, found = (1 / n, 2 / n, 1 / (n * o), 2 / (n * o)), [error]
         if model.loss.targets == "classes":
-            g = (p - model.T) * model.factor
-            found.append(p * (g - (g * p).sum(axis=1, keepdims=True)))
+            found.append(0.5 * model.factor * SOFTMAX_SQUARES.df(model.loss.seen(z), model.T))
         squares = ("another loss: squared_error", "the output")
         candidates += [(squares, share * each) for each in found for share in shares]
     for fault, delta in candidates:
