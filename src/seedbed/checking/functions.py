@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -246,14 +247,15 @@ def slope(
         left, near = _CONFIRMED, 1e-3 * float(np.abs(claimed).max())
         for taken, place in enumerate(places):
             index = np.unravel_index(place, block.shape)
-            exact = _complex(function, theta, number, index) if analytic else None
+            one = _Parameter(function, theta, number, index, centre, scale)
+            exact = one.complex_step() if analytic else None
             analytic = analytic and exact is not None
             claim = claimed.flat[place] if claimed.size == block.size else np.nan
             agrees = exact is not None and abs(claim - exact) <= 1e-6 * abs(exact)
             if exact is not None and (left <= 0 or (agrees and taken >= _CONFIRMED)):
-                value, error = exact, 1e-10 * abs(exact) + 1e-14 * scale
+                value, error = exact, one.error_of(exact)
             else:
-                value, error = _settled(function, theta, number, index, centre, scale, exact, near)
+                value, error = one.settled(exact, near)
                 left = left - 1 if value == exact else _CONFIRMED  # one that is not, and all are
                 if exact is not None and abs(exact - value) > 0.1 * abs(value):
                     near = 0.0
@@ -261,79 +263,82 @@ def slope(
     return slopes, errors, "complex steps" if analytic else "central differences"
 
 
-def _settled(
-    function: Function,
-    theta: list[Array],
-    number: int,
-    index: Any,
-    centre: float,
-    scale: float,
-    exact: float | None,
-    near: float,
-) -> tuple[float, float]:
-    """Return the derivative by one parameter, and about how far off it is.
+@dataclass(frozen=True)
+class _Parameter:
+    """One parameter, by which the loss's derivative is looked for.
 
-    A complex step (``exact``) is taken if differences come to it, or within ``near``: their own
-    noise may be large beside a loss next to nothing. Else it is the difference that is the most
-    sure of itself, of steps that grow shorter where the first is too long for f.
+    theta          of all blocks; it is moved, and put back
+    number, index  the parameter's block, and its place there
+    centre, scale  the loss at theta, and how large the numbers are that f computes with
     """
-    first = best = _central(function, theta, number, index, centre, scale)
-    noisy = False
-    for shrink in (1.0, 1e-2, 1e-4):
-        if shrink < 1:
-            found = _central(function, theta, number, index, centre, scale, shrink)
-            # what looks like a kink, and the more so the closer one looks, is noise
-            noisy = noisy or (not first[2] and not found[2] and found[1] > 10 * first[1])
-            # a loss that does not move at all says nothing of a step so short
-            if found[0] and found[2] and (not best[2] or found[1] < best[1]):
-                best = found
+
+    function: Function
+    theta: list[Array]
+    number: int
+    index: Any
+    centre: float
+    scale: float
+
+    def settled(self, exact: float | None, near: float) -> tuple[float, float]:
+        """Return the derivative, and about how far off it is.
+
+        A complex step (``exact``) is taken if differences come to it, or within ``near``: their own
+        noise may be large beside a loss next to nothing. Else it is the difference that is the most
+        sure of itself, of steps that grow shorter where the first is too long for f.
+        """
+        first = best = self.difference()
+        noisy = False
+        for shrink in (1.0, 1e-2, 1e-4):
+            if shrink < 1:
+                found = self.difference(shrink)
+                # what looks like a kink, and the more so the closer one looks, is noise
+                noisy = noisy or (not first[2] and not found[2] and found[1] > 10 * first[1])
+                # a loss that does not move at all says nothing of a step so short
+                if found[0] and found[2] and (not best[2] or found[1] < best[1]):
+                    best = found
+            value, error, is_smooth = best
+            off = np.inf if exact is None else abs(exact - value)
+            if exact is not None and (
+                (off <= near and (is_smooth or noisy)) or (is_smooth and off <= 10 * error)
+            ):
+                return exact, self.error_of(exact)
+            if exact is None and is_smooth and error <= 1e-3 * abs(value):
+                break
         value, error, is_smooth = best
-        off = np.inf if exact is None else abs(exact - value)
-        if exact is not None and (
-            (off <= near and (is_smooth or noisy)) or (is_smooth and off <= 10 * error)
-        ):
-            return exact, 1e-10 * abs(exact) + 1e-14 * scale
-        if exact is None and is_smooth and error <= 1e-3 * abs(value):
-            break
-    value, error, is_smooth = best
-    return (value, error) if is_smooth else first[:2]
+        return (value, error) if is_smooth else first[:2]
 
+    def error_of(self, exact: float) -> float:
+        """Return about how far off a complex step is."""
+        return 1e-10 * abs(exact) + 1e-14 * self.scale
 
-def _central(
-    function: Function,
-    theta: list[Array],
-    number: int,
-    index: Any,
-    centre: float,
-    scale: float,
-    shrink: float = 1.0,
-) -> tuple[float, float, bool]:
-    """Return the derivative by one parameter, about how far off it is, and whether it is smooth."""
-    here = theta[number][index]
-    width = shrink * function.eps ** (1 / 3) * max(1.0, abs(here))
-    slopes, gaps = [], []
-    for h in (width, width / 2):
-        ends = []
-        for value in (here + h, here - h):
-            theta[number][index] = value
-            ends.append(float(np.real(function.loss(theta))))
-        slopes.append((ends[0] - ends[1]) / (2 * h))
-        gaps.append(abs(ends[0] - 2 * centre + ends[1]) / h)  # between the slopes of either side
-    theta[number][index] = here
-    wide, narrow = slopes
-    rounding = function.eps * max(scale, 1e-300) / width
-    if gaps[1] > 0.75 * gaps[0] and gaps[1] > 100 * rounding:  # a smooth one's halves with h
-        return narrow, 0.055 * gaps[1], False  # ten times that is from the one slope to the other
-    return (4 * narrow - wide) / 3, abs(narrow - wide) + 4 * rounding, True
+    def difference(self, shrink: float = 1.0) -> tuple[float, float, bool]:
+        """Return the central difference, about how far off it is, and whether f is smooth there."""
+        block = self.theta[self.number]
+        here, eps = block[self.index], self.function.eps
+        width = shrink * eps ** (1 / 3) * max(1.0, abs(here))
+        slopes, gaps = [], []
+        for h in (width, width / 2):
+            ends = []
+            for value in (here + h, here - h):
+                block[self.index] = value
+                ends.append(float(np.real(self.function.loss(self.theta))))
+            slopes.append((ends[0] - ends[1]) / (2 * h))
+            gaps.append(abs(ends[0] - 2 * self.centre + ends[1]) / h)  # of the slopes of each side
+        block[self.index] = here
+        wide, narrow = slopes
+        rounding = eps * max(self.scale, 1e-300) / width
+        if gaps[1] > 0.75 * gaps[0] and gaps[1] > 100 * rounding:  # a smooth one's halves with h
+            return narrow, 0.055 * gaps[1], False  # ten times that is from one slope to the other
+        return (4 * narrow - wide) / 3, abs(narrow - wide) + 4 * rounding, True
 
-
-def _complex(function: Function, theta: list[Array], number: int, index: Any) -> float | None:
-    """Return the derivative by a complex step; None where f does not take complex numbers."""
-    moved = [block.astype(np.complex128) if i == number else block for i, block in enumerate(theta)]
-    moved[number][index] += 1j * _COMPLEX_STEP
-    try:
-        with np.errstate(all="ignore"):
-            loss = function.loss(moved)
-    except Exception:  # whatever f raises when it meets complex numbers
-        return None
-    return loss.imag / _COMPLEX_STEP if isinstance(loss, complex) else None
+    def complex_step(self) -> float | None:
+        """Return the derivative by a complex step; None where f takes no complex numbers."""
+        moved = list(self.theta)
+        moved[self.number] = moved[self.number].astype(np.complex128)
+        moved[self.number][self.index] += 1j * _COMPLEX_STEP
+        try:
+            with np.errstate(all="ignore"):
+                loss = self.function.loss(moved)
+        except Exception:  # whatever f raises when it meets complex numbers
+            return None
+        return loss.imag / _COMPLEX_STEP if isinstance(loss, complex) else None

@@ -12,7 +12,6 @@ from seedbed.arrays import Array
 from seedbed.checking.naming import Evidence
 from seedbed.checking.suspects import SOFTMAX_SQUARES, Layer, Model, right
 from seedbed.formulas import activations, losses
-from seedbed.formulas.activations import Activation
 from seedbed.formulas.losses import Loss
 
 Place = tuple[int, int | None, bool]
@@ -131,8 +130,8 @@ def _models(
         for last in _OUTPUT:
             layers = [
                 Layer(
-                    _matrix(theta[w]), None if b is None else theta[b], w, b, _activation(name),
-                    turned,
+                    _matrix(theta[w]), None if b is None else theta[b], w, b,
+                    activations.by_name(name), turned,
                 )
                 for (w, b, turned), name in zip(places, (*kinds, last), strict=True)
             ]  # fmt: skip
@@ -146,11 +145,6 @@ def _width(block: Array, turned: bool) -> int:
 
 def _matrix(block: Array) -> Array:
     return block if block.ndim == 2 else block.reshape(-1, 1)
-
-
-def _activation(name: str) -> Activation:
-    unit = activations.BY_NAME[name]
-    return unit if isinstance(unit, Activation) else unit()
 
 
 def _losses(T: Array, last: str) -> Iterator[Loss]:

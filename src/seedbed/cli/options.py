@@ -65,11 +65,10 @@ def widths(text: str) -> list[int]:
 
 def activation(text: str) -> Activation:
     """Read an activation's name; those that take a number take their default."""
-    unit = activations.BY_NAME.get(text)
-    if unit is None:
+    if text not in activations.BY_NAME:
         names = ", ".join(activations.BY_NAME)
         raise ArgumentTypeError(f"expected one of {names}, not {text!r}")
-    return unit if isinstance(unit, Activation) else unit()
+    return activations.by_name(text)
 
 
 def optimizer(text: str) -> type[Optimizer]:

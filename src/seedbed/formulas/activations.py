@@ -217,3 +217,12 @@ BY_NAME: dict[str, Activation | Callable[..., Activation]] = {
     "softsign": softsign,
     "tanh": tanh,
 }
+
+
+def by_name(name: str) -> Activation:
+    """Return the activation of a name in ``BY_NAME``; those that take a number take their default.
+
+    Raises: KeyError.
+    """
+    unit = BY_NAME[name]
+    return unit if isinstance(unit, Activation) else unit()
