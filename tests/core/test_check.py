@@ -237,7 +237,9 @@ def test_what_is_drawn_anew_is_not_what_adds_up():
         sums = 0.9 * sums + 2 * np.real(w)
         return (w**2).sum(), sums.copy()
 
-    def first_only(w, kept=[]):  # noqa: B006  # that it is kept is the fault
+    kept = []
+
+    def first_only(w):
         kept.append(2 * np.real(w))
         return (w**2).sum(), kept[0]
 
@@ -307,12 +309,17 @@ def test_losses_of_any_size_are_checked(scale):
 
 def test_at_a_kink_anything_between_the_slopes_is_right_and_nothing_else():
     for slope, agrees in ((0.0, True), (0.5, True), (1.0, True), (-2.0, False), (3.0, False)):
-        f = lambda w, slope=slope: (np.maximum(w, 0).sum(), np.where(w == 0, slope, w > 0))  # noqa: E731
+
+        def f(w, slope=slope):
+            return np.maximum(w, 0).sum(), np.where(w == 0, slope, w > 0)
+
         assert sb.check_gradient(f, np.array([0.0, 1.0, -1.0])).agrees == agrees
 
 
 def test_parameters_of_a_tiny_scale_are_no_mistake():
-    f = lambda w: (np.tanh(w / 1e-8).sum(), (1 - np.tanh(w / 1e-8) ** 2) / 1e-8)  # noqa: E731
+    def f(w):
+        return np.tanh(w / 1e-8).sum(), (1 - np.tanh(w / 1e-8) ** 2) / 1e-8
+
     assert sb.check_gradient(f, np.array([1e-8, -2e-9, 5e-9])).agrees
 
 

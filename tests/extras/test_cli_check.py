@@ -155,3 +155,6 @@ def test_options_without_effect_are_refused(run, csv, tmp_path):
         status, out, err = run("check", *words)
         assert (status, out) == (2, "")
         assert f"{option} has no effect beside" in err
+    status, out, err = run("explain", "--rows", 2)
+    assert (status, out) == (2, "")
+    assert "--rows has no effect on the tutorial's four rows" in err

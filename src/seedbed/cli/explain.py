@@ -43,6 +43,8 @@ def run(options: Namespace) -> int:
     if options.plot is not None:
         check_picture(options.plot)
     if options.model is None:
+        if options.rows != 4:
+            raise SettingError("--rows has no effect on the tutorial's four rows: leave it out")
         population = xor.recipe(epochs=1).train(*xor.data(), seeds=[1], progress=False)
         X, Y = xor.data()
     elif options.file is None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from seedbed.arrays import Array
 from seedbed.diagnosis.finding import Finding, of_all
+from seedbed.diagnosis.passes import LEAST_EPOCHS
 from seedbed.population import Population
 
 _STILL, _STILL_TRAINING = 0.1, 0.15
@@ -58,7 +59,7 @@ def rates(population: Population, constant: float, begun: Array) -> Iterator[Fin
     curves, swing = population.history.train_loss, np.where(drops, _DROPPED, _AMPLITUDE)
     lengths = np.isfinite(curves).sum(axis=1)
     lengths[population.diverged] = 0
-    for length in np.unique(lengths[lengths >= 8]):  # members that stopped together
+    for length in np.unique(lengths[lengths >= LEAST_EPOCHS]):  # members that stopped together
         these = np.flatnonzero(lengths == length)
         troubles[:, these] = _troubles(curves[these, :length], constant, begun[these], swing[these])
     troubles[1:, penalized | drops] = False  # which may hold the loss up

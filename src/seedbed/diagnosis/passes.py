@@ -18,6 +18,8 @@ _ROWS = 256
 """Rows that are looked at, at most."""
 _NUMBERS, _LARGEST = 2**22, 2**28
 """Numbers that members looked at together make in a pass, about, and all of them."""
+LEAST_EPOCHS = 8
+"""Losses of fewer epochs are no curve."""
 _SATURATING = ("sigmoid", "tanh", "softsign")
 _FLAT = 0.01
 """A unit is saturated on a row where the activation's slope is below this share of its greatest."""
@@ -38,7 +40,7 @@ class Seen(NamedTuple):
     x: Array
     """(B, I): the inputs"""
     begun: Array
-    """(P,): the loss of what the seeds draw, before training"""
+    """(P,): the loss of what the seeds draw, before training; NaN where no curve is judged by it"""
     idle: Array
     """(P, L - 1): the share of a layer's units that are dead, or saturated"""
     flow: Array
@@ -62,12 +64,18 @@ def look(population: Population, x: Array, t: Array, w: Array | None = None) -> 
     x, t, w = x[chosen], t[chosen], None if w is None else w[chosen]
     data = work.Data(x, loss.smooth(t), w)
     (batch,) = work.Batches(data, np.arange(1), loss, None).epoch()
+    judged = population.history.train_loss.shape[1] >= LEAST_EPOCHS
     together = max(1, _NUMBERS // (4 * len(x) * sum(network.widths) + network.size))
     parts = []
     for start in range(0, len(population), together):
         part = slice(start, start + together)
-        drawn = network.init(population.seeds[part], np.float64)
-        theta = np.where(population.diverged[part, None], drawn, population.theta[part])
+        theta = population.theta[part].astype(np.float64)
+        begun = np.full(len(theta), np.nan)
+        if judged or population.diverged[part].any():
+            drawn = network.init(population.seeds[part], np.float64)
+            theta = np.where(population.diverged[part, None], drawn, theta)
+            with np.errstate(all="ignore"):
+                begun = numpy_engine.evaluate(network, loss, network.views(drawn), [batch])
         numbers = population.recipe.take(
             np.arange(start, start + len(theta)), len(population)
         ).numbers(len(theta), np.float64)
@@ -75,7 +83,6 @@ def look(population: Population, x: Array, t: Array, w: Array | None = None) -> 
         with np.errstate(all="ignore"):
             gradient.at(batch, [], trace)
             flow = [np.sqrt((dz * dz).sum(axis=2).mean(axis=1)) for _, dz in trace.slopes[::-1]]
-            begun = numpy_engine.evaluate(network, loss, network.views(drawn), [batch])
         idle = [
             _idle(layer.activation, one)
             for layer, one in zip(network.layers[:-1], trace.passes[:-1], strict=True)
