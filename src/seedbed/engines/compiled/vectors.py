@@ -20,11 +20,34 @@ from llvmlite import ir
 from numba import njit
 from numba.core import cgutils, types
 from numba.core.imputils import lower_builtin
+from numba.core.registry import cpu_target
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, models, register_model
 
-_FEATURES = llvmlite.binding.get_host_cpu_features()
-_BYTES = 64 if _FEATURES.get("avx512f") else 32 if _FEATURES.get("avx2") else 16
+_PROBE = """
+declare <16 x float> @llvm.fma.v16f32(<16 x float>, <16 x float>, <16 x float>)
+define <16 x float> @probe(<16 x float> %x) {
+  %y = call <16 x float> @llvm.fma.v16f32(<16 x float> %x, <16 x float> %x, <16 x float> %x)
+  ret <16 x float> %y
+}
+"""
+
+
+def _bytes() -> int:
+    """Return how wide the registers are that LLVM multiplies and adds in.
+
+    Asked of the very target that Numba compiles for, so that NUMBA_CPU_NAME and
+    NUMBA_CPU_FEATURES decide here too: what a name stands for, LLVM alone knows.
+    """
+    _, name, features = cpu_target.target_context.codegen().magic_tuple()
+    target = llvmlite.binding.Target.from_default_triple()
+    machine = target.create_target_machine(cpu=name, features=features)
+    lines = machine.emit_assembly(llvmlite.binding.parse_assembly(_PROBE)).splitlines()
+    fused = " ".join(line for line in lines if "vfmadd" in line)
+    return 64 if "zmm" in fused else 32 if "ymm" in fused else 16
+
+
+_BYTES = _bytes()
 WIDTH = {types.float32: _BYTES // 4, types.float64: _BYTES // 8}
 """How many numbers one register holds."""
 TILE = (4, 3) if _BYTES == 32 else (8, 3)
