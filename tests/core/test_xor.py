@@ -6,18 +6,21 @@ import pytest
 import seedbed as sb
 from seedbed import xor
 
+pytestmark = pytest.mark.kernels
+
 
 def test_the_run_as_published_is_the_one_that_was_printed():
     losses = xor.as_published(1001)
-    assert losses[0] == 0.5013730688788007
+    assert abs(losses[0] - 0.5013730688788007) <= 2e-16  # a C library's exp may be off by one bit
     assert abs(losses[1000] - 0.4664830127093482) <= 1e-14
     assert len(xor.PRINTED_LOSSES) == 8
 
 
 def test_rounding_decides_the_curve():
-    one, other = xor.as_published(2001), xor.as_published(2001, nudge=2e-16)
+    """When it does, between epochs 1,000 and 7,000, is a matter of the machine's rounding."""
+    one, other = xor.as_published(7001), xor.as_published(7001, nudge=2e-16)
     assert abs(one[1000] - other[1000]) < 1e-12
-    assert abs(one[2000] - other[2000]) > 0.1
+    assert np.abs(one - other).max() > 0.01
 
 
 def published_step(theta):

@@ -19,6 +19,7 @@ from seedbed import files
 from seedbed.cli import main
 from seedbed.cli.show import histogram, print_json
 from seedbed.cli.train import score
+from seedbed.cli.xor import rounding_says
 from seedbed.tables.encoding import STRETCHES, Encoding
 from seedbed.tables.reading import read
 from seedbed.tables.targets import split_rows
@@ -59,7 +60,7 @@ def test_xor_tells_the_tutorials_story(run):
     status, out, err = run("xor", "--seeds", 200, "--epochs", 1000)
     assert status == 0
     assert err == ""
-    assert "0.5013730688788007     0.5013730688788007" in out
+    assert "0.5013730688788007     0.50137306887880" in out
     assert "solved XOR" in out
     assert "of 200 (" in out
     assert "quartiles" in out
@@ -68,11 +69,18 @@ def test_xor_tells_the_tutorials_story(run):
     assert "1 0 1" in out
 
 
+def test_xor_says_of_rounding_what_its_own_run_shows():
+    printed = np.array(sb.xor.PRINTED_LOSSES)
+    later = printed + 0.1 * (np.arange(8) >= 3)
+    assert "changes the loss from epoch 3,000 on" in rounding_says(printed, later)
+    assert "did not change these losses on this machine" in rounding_says(printed, printed + 1e-9)
+
+
 def test_xor_as_json(run):
     status, out, _ = run("xor", "--seeds", 40, "--epochs", 300, "--json")
     assert status == 0
     told = json.loads(out)
-    assert told["as_published"]["rerun"][0] == 0.5013730688788007
+    np.testing.assert_array_equal(told["as_published"]["rerun"], sb.xor.as_published(7001)[::1000])
     assert told["as_published"]["printed"] == list(sb.xor.PRINTED_LOSSES)
     nudged = sb.xor.as_published(7001, nudge=2e-16)[::1000]
     np.testing.assert_array_equal(told["as_published"]["nudged"], nudged)

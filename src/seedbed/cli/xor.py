@@ -148,13 +148,22 @@ def _print_as_published(rerun: Any, nudged: Any) -> None:
             for number, losses in enumerate(zip(xor.PRINTED_LOSSES, rerun, nudged, strict=True))
         ],
     )
+    print(f"\n{rounding_says(rerun, nudged)}\n")
+
+
+def rounding_says(rerun: Any, nudged: Any) -> str:
+    """Return what the two runs, (8,) losses each, show of rounding on this machine."""
+    changed = f"A change of {NUDGE:g} in one of 21 numbers"
     apart = np.abs(nudged - rerun) > 0.001
-    since = (
-        f"from epoch {_PRINTED_EVERY * int(np.argmax(apart)):,} on" if apart.any() else "nowhere"
-    )
-    print(
-        f"\nA change of {NUDGE:g} in one of 21 numbers decides the curve {since}: what was printed "
-        "is rounding\nerror, grown by a backward pass with three faults (see seedbed.xor).\n"
+    if not apart.any():
+        return (
+            f"{changed} did not change these losses on this machine. On others it does: the\n"
+            "backward pass has three faults, which grow rounding errors (see seedbed.xor)."
+        )
+    first = _PRINTED_EVERY * int(np.argmax(apart))
+    return (
+        f"{changed} changes the loss from epoch {first:,} on: what was printed there is\n"
+        "rounding error, grown by a backward pass with three faults (see seedbed.xor)."
     )
 
 
