@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seedbed import streams
+from seedbed import reproducible, streams
 from seedbed.arrays import Array, Indices, as_array, one_line
 from seedbed.engines.work import Data, Rows
 from seedbed.errors import DataError, SettingError, ShapeError
@@ -69,7 +69,7 @@ def checked_targets(
         wrong = t[(t < 0) | (t > 1)][0]
         raise DataError(f"{name} holds {wrong:g}; {loss.name} needs targets from 0 to 1")
     if loss.targets == "classes":
-        sums = t.sum(axis=1, dtype=np.float64)
+        sums = reproducible.total(t.astype(np.float64))
         if (np.abs(sums - 1) > 1e-4).any():
             row = int(np.argmax(np.abs(sums - 1) > 1e-4))
             raise DataError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from seedbed import reproducible
 from seedbed.arrays import Array, Indices
 
 _MOST = 5_000
@@ -30,7 +31,7 @@ def counted(X: Array, T: Array, w: Array | None) -> tuple[Array, Array, Array | 
     apart = w is not None or len(first) < len(X)
     if apart and (len(first) < _FEW or len(first) > _REPLICATES * len(_different(X)[0])):
         most = max(_MOST, 4 * len(total))
-        times = np.ceil(total * min(1.0, most / total.sum())).astype(np.intp)
+        times = np.ceil(total * min(1.0, float(most / reproducible.total(total)))).astype(np.intp)
         first, total = np.repeat(first, times), np.repeat(total / times, times)
     return X[first], T[first], None if (total == total[0]).all() else total
 
@@ -58,7 +59,8 @@ def held_out(
         place = np.empty(rows)
         for each, count in enumerate(counts):
             place[which == each] = (np.arange(count) + random.random_sample()) / count
-        order, which = order[np.argsort(place)], which[np.argsort(place)]
+        sorted_ = np.argsort(place, kind="stable")
+        order, which = order[sorted_], which[sorted_]
         order = order[counts[which] > 1]
     count = min(max(1, round(share * len(order))), rows - 2)
     if count < 1 or not len(order):

@@ -13,12 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from seedbed.arrays import Array, checked_number, one_line
 from seedbed.errors import DataError, SettingError
+from seedbed.reproducible import log, mean, total
 
 Task = Literal["classes", "labels", "numbers"]
 
@@ -70,6 +71,10 @@ class Metric:
         return " points" if self.percent else ""
 
 
+def _mean(values: Any) -> float:
+    return float(mean(np.ravel(values)))
+
+
 def _accuracy(t: Array, p: Array) -> float:
     if p.shape == t.shape:
         return float(((p > 0.5) == (t > 0.5)).mean())
@@ -82,9 +87,9 @@ _NEAR = 2.0**-23
 def _log_loss(t: Array, p: Array) -> float:
     p = np.clip(p.astype(np.float64), _NEAR, 1 - _NEAR)
     if p.shape == t.shape:
-        return float(-(t * np.log(p) + (1 - t) * np.log(1 - p)).mean())
+        return -_mean(t * log(p) + (1 - t) * log(1 - p))
     chosen = p[np.arange(len(t)), t]
-    return float(-np.log(chosen / p.sum(axis=1)).mean())
+    return -_mean(log(chosen / total(p)))
 
 
 def _auc(t: Array, p: Array) -> float:
@@ -97,7 +102,7 @@ def _auc(t: Array, p: Array) -> float:
     known = [value for value in each if not math.isnan(value)]
     if not known:
         raise DataError("AUC needs rows of at least two classes to score on, and there is one")
-    return float(np.mean(known))
+    return _mean(known)
 
 
 def _auc_of(positive: Array, p: Array) -> float:
@@ -113,22 +118,22 @@ def _auc_of(positive: Array, p: Array) -> float:
     below = np.searchsorted(ordered, p, side="left")
     upto = np.searchsorted(ordered, p, side="right")
     ranks = (below + upto + 1) / 2
-    return float((ranks[positive].sum() - ups * (ups + 1) / 2) / (ups * downs))
+    return float((total(ranks[positive]) - ups * (ups + 1) / 2) / (ups * downs))
 
 
 def _rmse(t: Array, p: Array) -> float:
-    return float(np.sqrt(((p.astype(np.float64) - t) ** 2).mean(axis=0)).mean())
+    return _mean(np.sqrt(mean((p.astype(np.float64) - t) ** 2, 0)))
 
 
 def _mae(t: Array, p: Array) -> float:
-    return float(np.abs(p.astype(np.float64) - t).mean())
+    return _mean(np.abs(p.astype(np.float64) - t))
 
 
 def _r2(t: Array, p: Array) -> float:
-    total = ((t - t.mean(axis=0)) ** 2).sum(axis=0)
+    around = total((t - mean(t, 0)) ** 2, 0)
     if (t.max(axis=0) == t.min(axis=0)).any():
         raise DataError("R² needs targets that differ, and the rows to score on have one value")
-    return float((1 - ((p.astype(np.float64) - t) ** 2).sum(axis=0) / total).mean())
+    return _mean(1 - total((p.astype(np.float64) - t) ** 2, 0) / around)
 
 
 accuracy = Metric("accuracy", _accuracy, True, ("classes", "labels"), percent=True)
@@ -158,7 +163,7 @@ def pinball(q: float = 0.5) -> Metric:
 
     def f(t: Array, p: Array) -> float:
         d = t - p.astype(np.float64)
-        return float(np.maximum(q * d, (q - 1) * d).mean())
+        return _mean(np.maximum(q * d, (q - 1) * d))
 
     return Metric(f"pinball loss at {q:g}", f, False, ("numbers",))
 

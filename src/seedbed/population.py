@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from seedbed.engines.work import Status
 from seedbed.errors import DataError
 from seedbed.network import Network
 from seedbed.recipe import Recipe
+from seedbed.reproducible import mean
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -126,7 +127,7 @@ class Population:
         Shapes: X (N, I).
         Raises: ShapeError if X's last axis is not I; DataError if X is not all finite.
         """
-        return self._outputs(X, seen=False)
+        return self._outputs(X, "outputs")
 
     def predict(self, X: Any) -> Array:
         """Return each member's predictions, (P, N, O): means, rates or probabilities by the loss.
@@ -134,8 +135,7 @@ class Population:
         Shapes: X (N, I).
         Raises: ShapeError if X's last axis is not I; DataError if X is not all finite.
         """
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self.recipe.loss.predict(self._outputs(X, seen=True))
+        return self._outputs(X, "predictions")
 
     def predict_mean(self, X: Any) -> Array:
         """Return the ensemble's prediction, (N, O): the mean over the members that did not diverge.
@@ -153,13 +153,13 @@ class Population:
         members = self if fitted is None else self[fitted]
         if len(members) * len(x) <= choice.FEW_ROWS:
             y = members.predict(x)
-            return y[0] if len(y) == 1 else y.mean(axis=0, dtype=np.float64).astype(y.dtype)
-        total = np.empty((len(x), self.network.outputs))
+            return y[0] if len(y) == 1 else mean(y, axis=0).astype(y.dtype)
+        together = np.empty((len(x), self.network.outputs), self.theta.dtype)
         step = max(1, _AT_ONCE // (len(members) * self.network.outputs))
         for start in range(0, len(x), step):
             y = members.predict(x[start : start + step])
-            total[start : start + step] = y.sum(axis=0, dtype=np.float64)
-        return (total / len(members)).astype(self.theta.dtype)
+            together[start : start + step] = mean(y, axis=0)
+        return together
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the population to one file that ``seedbed.load`` reads; see ``seedbed.files``."""
@@ -167,20 +167,23 @@ class Population:
 
         files.save(path, self)
 
-    def _outputs(self, X: Any, seen: bool) -> Array:
-        """Return the outputs, as the loss sees them if ``seen``."""
+    def _outputs(self, X: Any, stage: choice.Stage) -> Array:
+        """Return the outputs, (P, N, O), up to ``stage``; NaN where diverged."""
         x = checked_inputs(X, self.network.inputs, self.theta.dtype)
         recipe = self.recipe
         if len(x) * len(self.theta) <= choice.FEW_ROWS and self._is_quick:
-            y = self._few(x, seen)
+            y = self._few(x, stage)
         else:
-            y = choice.outputs(recipe.engine, recipe.network, recipe.loss, self.theta, x, seen)
+            engine: Literal["numpy", "compiled"] = (
+                "compiled" if recipe.engine == "compiled" else "numpy"
+            )
+            y = choice.outputs(engine, recipe.network, recipe.loss, self.theta, x, stage)
         if self._any_diverged:
             y[self.diverged] = np.nan
         return y
 
     @cached_property
-    def _few(self) -> Callable[[Array, bool], Array]:
+    def _few(self) -> Callable[[Array, choice.Stage], Array]:
         return choice.few(self.network, self.recipe.loss, self.theta)
 
     @cached_property

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
+from seedbed import reproducible
 from seedbed.arrays import Array
 from seedbed.engines import choice
+from seedbed.engines.choice import elementwise
 from seedbed.engines.work import Plan, State, Status
 
 
@@ -18,7 +22,7 @@ class Ensemble:
     curve  (E,) the losses, NaN where not looked at
     """
 
-    def __init__(self, plan: Plan, engine: str) -> None:
+    def __init__(self, plan: Plan, engine: Literal["numpy", "compiled"]) -> None:
         data = plan.validation
         assert data is not None  # as there is a patience
         assert plan.loss.link is not None  # as the recipe has seen to
@@ -45,8 +49,9 @@ class Ensemble:
         running = state.running
         if not running.size:
             return True
-        each = self.plan.loss.f(self.link(mean[held]), self.t[held])
-        loss = float(np.average(self._over_outputs(each), weights=self.w[held]))
+        seen = elementwise(self.engine, self.link, mean[held])
+        each = elementwise(self.engine, self.plan.loss.f, seen, self.t[held])
+        loss = float(reproducible.average(self._over_outputs(each), self.w[held]))
         self.curve[epoch - 1] = loss
         if state.best is None:  # watched, and no more
             return False
@@ -72,10 +77,9 @@ class Ensemble:
                 assert self.x is not None
                 rows = self.rows[member]
                 (y,) = self._outputs(state.theta[member : member + 1], self.x[member])
-            with np.errstate(all="ignore"):
-                predicted = self.plan.loss.predict(y)
-                each = self._over_outputs(self.plan.loss.f(y, self.data.t[rows]))
-                loss = np.average(each, weights=self.w[rows])
+            predicted = elementwise(self.engine, self.plan.loss.predict, y)
+            each = elementwise(self.engine, self.plan.loss.f, y, self.data.t[rows])
+            loss = reproducible.average(self._over_outputs(each), self.w[rows])
             if not np.isfinite(loss):  # as the engines do: back to how the epoch began
                 state.status[member] = Status.DIVERGED
                 state.theta[member] = state.before[member]
@@ -90,8 +94,8 @@ class Ensemble:
 
     def _outputs(self, theta: Array, x: Array) -> Array:
         plan = self.plan
-        return choice.outputs(self.engine, plan.network, plan.loss, theta, x, True)
+        return choice.outputs(self.engine, plan.network, plan.loss, theta, x, "seen")
 
     def _over_outputs(self, each: Array) -> Array:
         classes = self.plan.loss.targets == "classes"
-        return np.asarray(each.sum(axis=1) if classes else each.mean(axis=1))
+        return reproducible.total(each) if classes else reproducible.mean(each)

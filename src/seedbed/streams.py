@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from seedbed import reproducible
 from seedbed.arrays import Array, as_array, one_line
 from seedbed.errors import SettingError
 
@@ -125,8 +126,9 @@ def normal(key: Words, count: int, start: int = 0) -> Array:
     """
     pairs = (count + 1) // 2
     u = uniform(key, 2 * pairs, start).reshape(len(key), pairs, 2)
-    r, phi = np.sqrt(-2 * np.log(u[..., 0])), 2 * np.pi * u[..., 1]
-    both = np.stack([r * np.cos(phi), r * np.sin(phi)], axis=-1)
+    r = np.sqrt(-2 * reproducible.log(u[..., 0]))
+    cos, sin = reproducible.circle(u[..., 1])
+    both = np.stack([r * cos, r * sin], axis=-1)
     return both.reshape(len(key), 2 * pairs)[:, :count]
 
 

@@ -53,7 +53,7 @@ def test_public_names_are_listed_sorted_and_there():
     modules = {"arrays", "data", "engines", "errors", "formulas", "network", "population"}
     modules |= {"progress", "recipe", "streams", "training", "files", "tables", "cli"}
     modules |= {"comparing", "plots", "stopping", "estimators", "diagnosis", "folds"}
-    modules |= {"checking", "explaining", "interrupts"}
+    modules |= {"checking", "explaining", "interrupts", "reproducible"}
     visible = {name for name in vars(sb) if not name.startswith("_")} - modules
     assert visible == set(sb.__all__)
 

@@ -422,14 +422,17 @@ def test_outputs_are_numpys(shape, dtype, monkeypatch):
     monkeypatch.setattr(compiled, "piece_rows", lambda *_: 48)
     result = np.empty((members, rows, 3), dtype)
     loss = sb.cross_entropy
-    compiled.outputs(net, loss, theta, x, False, result, threads=2)
-    by_numpy = choice.outputs("numpy", net, loss, theta, x, False)
+    compiled.outputs(net, loss, theta, x, True, result, threads=2)
+    by_numpy = choice.outputs("numpy", net, loss, theta, x, "outputs")
     np.testing.assert_allclose(result, by_numpy, rtol=1e-5, atol=1e-6)
     few = compiled.Few(net, loss, theta[:1])
-    np.testing.assert_array_equal(few(x[:16], False), result[:1, :16])
+    np.testing.assert_array_equal(few(x[:16], "outputs"), result[:1, :16])
     seen = np.empty_like(result)
-    compiled.outputs(net, loss, theta, x, True, seen, threads=1)
-    np.testing.assert_array_equal(few(x[:16], True), seen[:1, :16])
+    compiled.outputs(net, loss, theta, x, False, seen, threads=1)
+    np.testing.assert_array_equal(few(x[:16], "seen"), seen[:1, :16])
+    p = choice.outputs("compiled", net, loss, theta, x, "predictions")
+    np.testing.assert_array_equal(few(x[:16], "predictions"), p[:1, :16])
+    np.testing.assert_allclose(p, loss.predict(seen), rtol=1e-6)
     np.testing.assert_allclose(seen, loss.seen(result), rtol=1e-5, atol=1e-6)
 
 
@@ -622,7 +625,7 @@ def seen(f, *engines):
     net = sb.Network(1, [sb.Dense(1, sb.Activation("mine", f, lambda z, a: np.ones_like(z)))])
     x = np.array([[-2.0], [-0.5], [1 / 3], [0.9], [3.0]])
     theta = np.array([[1.0, 0.0]])
-    return [choice.outputs(e, net, sb.squared_error, theta, x, False)[0, :, 0] for e in engines]
+    return [choice.outputs(e, net, sb.squared_error, theta, x, "outputs")[0, :, 0] for e in engines]
 
 
 def _single(z):
@@ -756,7 +759,7 @@ import seedbed as sb, numpy as np
 from seedbed.engines.compiled import engine
 network = sb.Network(2, [sb.Dense(3, sb.tanh), sb.Dense(2)])
 few = engine.Few(network, sb.squared_error, network.init([5], "float32"))
-print(few(np.ones((1, 2), "float32"), False))
+print(few(np.ones((1, 2), "float32"), "outputs"))
 """
 
 
@@ -785,26 +788,26 @@ def test_threads_must_be_a_count():
 
 
 def test_ctrl_c_is_heard_within_an_epoch():
-    """An epoch here takes minutes: the members go back to its start."""
-    x = np.tile(X, (60_000, 1)).astype("float32")
-    y = np.tile(TARGETS["number"], (60_000, 1)).astype("float32")
-    pressed = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+    """An epoch here takes several seconds: the members go back to its start."""
+    x = np.tile(X, (20_000, 1)).astype("float32")
+    y = np.tile(TARGETS["number"], (20_000, 1)).astype("float32")
     net = network(sb.tanh, (5, 128, 128, 3))
-    pressed.start()
+    sb.train(net, x[:2], y[:2], loss=sb.squared_error, epochs=1, engine="compiled")  # loads it
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.warns(sb.InterruptWarning):
         population = sb.train(
             net,
             x,
             y,
             loss=sb.squared_error,
-            batch_size=8,
-            seeds=range(64),
+            batch_size=1,
+            seeds=range(2),
             epochs=1,
             engine="compiled",
         )
     assert (population.status == "interrupted").all()
     assert (population.epochs == 0).all()
-    np.testing.assert_array_equal(population.theta, net.init(range(64), "float32"))
+    np.testing.assert_array_equal(population.theta, net.init(range(2), "float32"))
 
 
 SCRIPT = """

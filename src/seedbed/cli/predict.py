@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from seedbed import files
+from seedbed import files, reproducible
 from seedbed.arrays import Array
 from seedbed.cli.show import print_json
 from seedbed.errors import FileError
@@ -101,10 +101,11 @@ def predictions(population: Population, encoding: Encoding, X: Array) -> dict[st
     each = population.predict(X)[~population.diverged].astype(np.float64)
     if target.task == "regression":
         values = target.restored(each)
+        centre, spread = reproducible.mean(values, 0), reproducible.deviation(values, 0)
         return {
             f"{what}_{name}": found[:, place]
             for place, name in enumerate(target.names)
-            for what, found in (("predicted", values.mean(axis=0)), ("spread", values.std(axis=0)))
+            for what, found in (("predicted", centre), ("spread", spread))
         }
     mean = population.predict_mean(X).astype(np.float64)
     if target.labels:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from seedbed import streams
+from seedbed import reproducible, streams
 from seedbed.arrays import Array, checked_count, checked_number, one_line
 from seedbed.comparing.compare import compare
 from seedbed.comparing.comparison import Comparison, frame_of
@@ -38,7 +38,8 @@ class Uniform:
     def at(self, u: float) -> float:
         """Return the number at the share u of the way, 0 < u < 1."""
         if self.log:
-            return math.exp(math.log(self.low) + u * (math.log(self.high) - math.log(self.low)))
+            low = reproducible.log(self.low)
+            return float(reproducible.exp(low + u * (reproducible.log(self.high) - low)))
         return self.low + u * (self.high - self.low)
 
 

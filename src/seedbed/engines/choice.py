@@ -6,6 +6,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal, Protocol
 
 import numpy as np
@@ -14,13 +15,13 @@ from seedbed.arrays import Array, Indices
 from seedbed.engines import numpy_engine
 from seedbed.engines.work import Plan, State, Stop
 from seedbed.errors import FormulaError, MissingDependencyError
+from seedbed.formulas.activations import identity
 from seedbed.formulas.losses import Loss
 from seedbed.network import Network
 
 START_UP_SECONDS = 1.0
 """What it takes to load the compiled engine, at most: less work than that is left to NumPy."""
 _MEMBER_SECONDS, _PRODUCT_SECONDS, _STEP_SECONDS = 0.4e-6, 0.25e-9, 30e-6
-_OUTPUT_SECONDS = 0.05e-6
 
 
 class Engine(Protocol):
@@ -85,46 +86,65 @@ def member_seconds(network: Network, batch: int) -> float:
     return _MEMBER_SECONDS + _PRODUCT_SECONDS * batch * network.size
 
 
-def outputs(name: str, network: Network, loss: Loss, theta: Array, x: Array, seen: bool) -> Array:
-    """Return the networks' outputs (P, N, O) by the engine called ``name``, as the loss sees them
-    if ``seen``.
+Stage = Literal["outputs", "seen", "predictions"]
+"""How far outputs are taken: as the network gives them, as the loss sees them (``Loss.seen``), or
+as predictions (``Loss.predict``)."""
+
+
+def outputs(
+    name: Literal["numpy", "compiled"], network: Network, loss: Loss, theta: Array, x: Array,
+    stage: Stage,
+) -> Array:  # fmt: skip
+    """Return the networks' outputs (P, N, O), up to ``stage``, by the engine called ``name``.
+
+    A row's outputs are the same, bit for bit, whatever rows stand beside it.
 
     Shapes: theta (P, D); x (N, I). Beside the result, memory stays within a few megabytes.
-    Raises: as ``engine_for``, but for "compiled" where Numba is missing: that is done by NumPy.
+    Raises: FormulaError for an activation that the compiled engine cannot compile. Where Numba is
+    missing, NumPy does it.
     """
-    work = len(theta) * len(x)
-    seconds = work * (_OUTPUT_SECONDS + network.size * _PRODUCT_SECONDS)
-    wanted = name == "compiled" or (name == "auto" and seconds > START_UP_SECONDS)
-    if wanted and numba_is_there():
+    result = np.empty((len(theta), len(x), network.outputs), dtype=theta.dtype)
+    if name == "compiled" and numba_is_there():
         from seedbed.engines.compiled import engine
 
-        result = np.empty((len(theta), len(x), network.outputs), dtype=theta.dtype)
-        try:
-            engine.outputs(network, loss, theta, x, seen, result, cores())
-        except FormulaError:
-            if name != "auto":
-                raise
-        else:
-            return result
-    if work * sum(network.widths) <= numpy_engine.PIECE:
-        with np.errstate(all="ignore"):
-            result = numpy_engine.forward(network, network.views(theta), x[None])[0]
+        engine.outputs(network, loss, theta, x, stage == "outputs", result, cores())
     else:
-        result = np.empty((len(theta), len(x), network.outputs), dtype=theta.dtype)
         for members, rows, y in numpy_engine.outputs(network, theta, x):
-            result[members, rows] = y
-    return loss.seen(result) if seen else result
+            result[members, rows] = y if stage == "outputs" else loss.seen(y)
+    return elementwise(name, loss.predict, result) if stage == "predictions" else result
+
+
+def elementwise(
+    name: Literal["numpy", "compiled"], formula: Callable[..., Array], *arrays: Array
+) -> Array:
+    """Return an elementwise formula of one or two arrays by the engine called ``name``.
+
+    The arrays have one shape and dtype. NumPy computes what the compiled engine cannot compile.
+    """
+    if is_identity(formula):
+        return arrays[0]
+    if name == "compiled" and numba_is_there():
+        from seedbed.engines.compiled import engine
+
+        with suppress(FormulaError):
+            return engine.compute(formula, *arrays)
+    with np.errstate(all="ignore"):
+        return formula(*arrays)
+
+
+def is_identity(formula: Callable[..., Array]) -> bool:
+    """Return whether the formula gives its argument back."""
+    return formula is identity.f
 
 
 FEW_ROWS = 16
 """Up to how many rows, times members, are predicted without setting out the work."""
 
 
-def few(network: Network, loss: Loss, theta: Array) -> Callable[[Array, bool], Array]:
-    """Return what computes the outputs (P, B, O) for a few rows (B, I), compiled.
+def few(network: Network, loss: Loss, theta: Array) -> Callable[[Array, Stage], Array]:
+    """Return what computes the outputs (P, B, O) for a few rows (B, I), up to a stage, compiled.
 
-    Its second argument asks for the outputs as the loss sees them. theta (P, D) is looked at anew
-    in every call.
+    theta (P, D) is read in every call.
 
     Raises: FormulaError for a formula that cannot be compiled.
     """

@@ -402,17 +402,30 @@ class _Watch:
             self.state.theta[members] = theta
 
 
+BLOCK_ROWS = 8
+"""How many rows of a prediction make one product. A row's place in a large product decides which of
+BLAS's kernels computes it, and so its last bits. In products of this height every row comes out the
+same, on all kernels of OpenBLAS that ``tests/kernels`` runs."""
+
+
 def outputs(network: Network, theta: Array, x: Array) -> Iterator[tuple[slice, slice, Array]]:
     """Yield the network's outputs piece by piece: (members, rows, (p, b, O)).
 
+    Every product is one of ``BLOCK_ROWS`` rows, the last of them filled up with zeros: so a row's
+    outputs do not depend on the rows beside it.
+
     Shapes: theta (P, D); x (N, I). Memory stays within a few megabytes whatever P and N are.
     """
-    rows = evaluation_rows(network)
+    rows = max(1, evaluation_rows(network) // BLOCK_ROWS) * BLOCK_ROWS
     together = max(1, 2**18 // (network.size + min(rows, len(x)) * sum(network.widths)))
     with np.errstate(all="ignore"):
         for first in range(0, len(theta), together):
             members = slice(first, first + together)
-            layers = network.views(theta[members])
+            layers = [Parameters(W[:, None], b[:, None]) for W, b in network.views(theta[members])]
             for start in range(0, len(x), rows):
-                piece = slice(start, start + rows)
-                yield members, piece, forward(network, layers, x[None, piece])[0]
+                piece = x[start : start + rows]
+                blocks = np.zeros((1, -(-len(piece) // BLOCK_ROWS), BLOCK_ROWS, len(x[0])), x.dtype)
+                blocks.reshape(-1, len(x[0]))[: len(piece)] = piece
+                y, _ = forward(network, layers, blocks)
+                whole = y.reshape(len(y), -1, network.outputs)
+                yield members, slice(start, start + rows), whole[:, : len(piece)]

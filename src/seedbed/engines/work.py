@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from seedbed import streams
+from seedbed import reproducible, streams
 from seedbed.arrays import Array, Indices
 from seedbed.errors import SettingError
 from seedbed.formulas.losses import Loss
@@ -131,7 +131,7 @@ class Batches:
         self.mean_weight = None
         if data.w is not None:
             weights = data.w[None] if self.rows is None else data.w[self.rows]
-            self.mean_weight = weights.mean(axis=1, keepdims=True)
+            self.mean_weight = reproducible.mean(weights, keepdims=True).astype(data.w.dtype)
         self._equal_shares: dict[int, Array] = {}
         self._whole = self._batch(self.rows, 0, self.n) if self.batch_size == self.n else None
 

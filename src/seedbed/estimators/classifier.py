@@ -11,6 +11,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_array, column_or_1d
 
+from seedbed import reproducible
 from seedbed.arrays import Array, one_line
 from seedbed.errors import DataError, SettingError
 from seedbed.estimators.network import NetworkEstimator, Use
@@ -139,9 +140,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         """
         if not return_std:
             p = self._together(X).astype(np.float64)
-            return p if self.encoding_.target.labels else p / p.sum(axis=1, keepdims=True)
+            return p if self.encoding_.target.labels else p / reproducible.total(p, keepdims=True)
         each = self._each(self._inputs(X))
-        return each.mean(axis=0), each.std(axis=0)
+        return reproducible.mean(each, 0), reproducible.deviation(each, 0)
 
     def _together(self, X: Any) -> Array:
         x = self._inputs(X)
@@ -254,7 +255,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
                 f"{one_line(self.class_weight)}"
             )
         total = np.bincount(t, w, minlength=len(self.classes_))
-        return np.asarray(total.sum() / (len(total) * np.maximum(total, 1e-300)))
+        return np.asarray(reproducible.total(total) / (len(total) * np.maximum(total, 1e-300)))
 
     def _restore(self, population: Population, encoding: Encoding, words: dict[str, Any]) -> None:
         target = encoding.target

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_array
 
+from seedbed import reproducible
 from seedbed.arrays import Array
 from seedbed.errors import DataError, SettingError
 from seedbed.estimators.network import NetworkEstimator, Use
@@ -56,7 +57,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
             return mean[:, 0] if self._flat else mean
         each = target.restored(self._each(x))
         each = each[:, :, 0] if self._flat else each
-        return each.mean(axis=0), each.std(axis=0)
+        return reproducible.mean(each, 0), reproducible.deviation(each, 0)
 
     def _loss(self) -> Loss:
         usual = losses.squared_error

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
+from seedbed import reproducible
 from seedbed.arrays import Array
 from seedbed.formulas.activations import Activation
 from seedbed.formulas.named import Named
@@ -81,14 +82,21 @@ lecun = Initializer("lecun", _lecun)
 
 def _orthogonal(draws: Draws, inputs: int, outputs: int) -> Array:
     tall, wide = max(inputs, outputs), min(inputs, outputs)
-    q, r = np.linalg.qr(draws.normal(tall, wide))
-    # QR's signs are the algorithm's choice: with R's diagonal positive, Q is uniform
-    q = q * np.sign(np.diagonal(r, axis1=1, axis2=2))[:, None, :]
-    return q if inputs >= outputs else q.transpose(0, 2, 1)
+    q = draws.normal(tall, wide).transpose(0, 2, 1).copy()  # its columns, as rows (P, wide, tall)
+    total = reproducible.total
+    for j in range(wide):
+        column, before = q[:, j], q[:, :j]
+        for _ in range(2):  # once leaves rounding errors as large as the columns were alike
+            along = total(before * column[:, None], 2, keepdims=True)
+            column -= total(along * before, 1)
+        column /= np.sqrt(total(column * column, 1, keepdims=True))
+    return q.transpose(0, 2, 1) if inputs >= outputs else q
 
 
 orthogonal = Initializer("orthogonal", _orthogonal)
-"""Uniform over matrices whose shorter side's vectors are orthonormal (Saxe et al. 2014)."""
+"""Uniform over matrices whose shorter side's vectors are orthonormal (Saxe et al. 2014): normal
+draws made orthonormal by Gram and Schmidt's method, each column twice (Giraud et al. 2005), and so
+without LAPACK, whose last bits differ between machines."""
 
 
 def default_for(activation: Activation) -> Initializer:

@@ -153,12 +153,16 @@ def _poisson_d(y: Array, t: Array) -> Array:
     return np.exp(y) - t
 
 
+_TINY = float(np.finfo(np.float32).tiny)
+"""The least probability or rate whose logarithm is taken, in either dtype."""
+
+
 def _exp(y: Array) -> Array:
     return np.exp(y)
 
 
 def _log(p: Array) -> Array:
-    return np.log(np.maximum(p, np.finfo(p.dtype).tiny))
+    return np.log(np.maximum(p, _TINY))
 
 
 def _logit(p: Array) -> Array:

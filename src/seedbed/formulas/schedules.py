@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from seedbed.arrays import checked_number, checked_numbers
 from seedbed.formulas.named import Named
+from seedbed.reproducible import cos_turns, log2
 
 Options = tuple[tuple[str, float | tuple[float, ...]], ...]
 
@@ -51,7 +52,7 @@ def step_decay(at: Sequence[float] = (0.5, 0.75), factor: float = 0.1) -> Schedu
     factor = checked_number("factor", factor, 0.0, open_low=True)
 
     def f(t: float) -> float:
-        return factor ** sum(t >= drop for drop in drops)
+        return math.prod([factor] * sum(t >= drop for drop in drops))
 
     return Schedule("step_decay", f, (("at", drops), ("factor", factor)))
 
@@ -71,7 +72,7 @@ def cosine(warmup: float = 0.0, floor: float = 0.0) -> Schedule:
         if t < warmup:
             return t / warmup
         u = (t - warmup) / (1 - warmup)
-        return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * u))
+        return floor + (1 - floor) * 0.5 * (1 + float(cos_turns(u / 2)))
 
     return Schedule("cosine", f, (("warmup", warmup), ("floor", floor)))
 
@@ -91,13 +92,13 @@ def one_cycle(peak: float = 0.3, start: float = 0.04, end: float = 4e-6) -> Sche
             low, u = start, 1 - t / peak
         else:
             low, u = end, (t - peak) / (1 - peak)
-        return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * u))
+        return low + (1 - low) * 0.5 * (1 + float(cos_turns(u / 2)))
 
     return Schedule("one_cycle", f, (("peak", peak), ("start", start), ("end", end)))
 
 
 def _coslog4(t: float) -> float:
-    return 0.5 * (1 - math.cos(2 * math.pi * math.log2(1 + 15 * t)))
+    return 0.5 * (1 - float(cos_turns(log2(1 + 15 * t))))
 
 
 coslog4 = Schedule("coslog4", _coslog4)

@@ -17,6 +17,7 @@ import numpy as np
 from seedbed.arrays import Array, Indices
 from seedbed.errors import FileError, TableError
 from seedbed.population import Population
+from seedbed.reproducible import total
 from seedbed.tables.numbers import NumberColumn, Numbers, number_column
 from seedbed.tables.sources import Source, check_column, codes, is_missing, listed
 from seedbed.tables.targets import Kind, Target, quantities
@@ -250,7 +251,7 @@ def _fitted(
         )
     if numeric:
         return number_column(name, present, weights, flagged, stretches), ""
-    count = max(float(weights.sum()), len(present))
+    count = max(float(total(weights)), len(present))
     if len(different) > MOST_CATEGORIES or len(different) > max(20, count / 2):
         note = f"{len(different):,} different texts in {len(present):,} rows make no categories"
         return None, note + source.stray(name)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from seedbed.arrays import Array
+from seedbed.reproducible import total
 
 FAR, _FARTHEST = 1e150, 4e307
 """Up to where squares and differences are finite: larger numbers are taken as these."""
@@ -99,7 +100,7 @@ def number_column(
     if stretches > 1:
         reach = reach_of(far[others], weights[others])
         held = np.clip(values[others], center - reach, center + reach)
-        shares = np.linspace(0, 1, stretches + 1)
+        shares = np.arange(stretches + 1) / stretches
         knots = np.unique([center, *quantiles(held, weights[others], shares)])
         apart = np.diff(knots) > scale * 1e-9  # nearer ones would be one jump
         knots = knots[np.concatenate([[True], apart])]
@@ -112,7 +113,7 @@ def reach_of(far: Array, weights: Array) -> float:
 
     Where that is 0, the greatest distance.
     """
-    count = max(float(weights.sum()), len(weights))
+    count = max(float(total(weights)), len(weights))
     (usual,) = quantiles(far, weights, [1 - max(0.02, 1.5 / count)])
     return 10 * float(usual) or float(far.max())
 
@@ -123,7 +124,7 @@ def quantiles(values: Array, weights: Array, shares: Any) -> Array:
     if (weights == weights[0]).all():
         place = np.ceil(shares * len(values)).astype(np.intp) - 1
         return np.asarray(np.sort(values)[np.maximum(place, 0)])
-    order = np.argsort(values)
+    order = np.argsort(values, kind="stable")  # equal values in one order on every machine
     reached = np.cumsum(weights[order])
     place = np.searchsorted(reached, shares * reached[-1])
     return np.asarray(values[order][np.minimum(place, len(values) - 1)])

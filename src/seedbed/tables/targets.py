@@ -12,6 +12,7 @@ import numpy as np
 from seedbed import streams
 from seedbed.arrays import Array, Indices
 from seedbed.errors import SettingError, TableError
+from seedbed.reproducible import average, total
 from seedbed.tables.numbers import FAR, quantiles, reach_of
 from seedbed.tables.sources import Source, as_texts, check_column, codes, is_missing, listed
 
@@ -119,13 +120,13 @@ def quantities(names: Sequence[str], values: Array, weights: Array | None, table
         (middle,) = quantiles(y, w, [0.5])
         far = np.abs(y - middle)
         reach = reach_of(far, w) or 1.0
-        count = max(float(w.sum()), len(w))
-        if w[far > reach].sum() / w.sum() > max(2.5 / count, 0.001):
+        count = max(float(total(w)), len(w))
+        if total(w[far > reach]) / total(w) > max(2.5 / count, 0.001):
             reach = math.inf
         held = np.clip(y, middle - reach, middle + reach)
-        mean = float(np.average(held, weights=w))
+        mean = float(average(held, w))
         unit = float(np.abs(held - mean).max()) or 1.0  # taken out: no square underflows
-        scale = unit * float(np.sqrt(np.average(((held - mean) / unit) ** 2, weights=w)))
+        scale = unit * float(np.sqrt(average(((held - mean) / unit) ** 2, w)))
         scale = scale or 1e-6 * abs(mean) or 1.0  # a constant is predicted as it is
         found.append((mean, scale, float(middle - reach), float(middle + reach)))
     means, scales, lows, highs = zip(*found, strict=True)

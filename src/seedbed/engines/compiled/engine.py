@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from seedbed import streams
+from seedbed import reproducible, streams
 from seedbed.arrays import Array, Indices
-from seedbed.engines.choice import FEW_ROWS
+from seedbed.engines.choice import FEW_ROWS, Stage, is_identity
 from seedbed.engines.compiled import cache, groups, records, units
 from seedbed.engines.compiled.layout import (
     Groups,
@@ -39,7 +39,7 @@ def _kernel(name: str, dtype: np.dtype[Any]) -> Any:
     """Return one of ``groups``' kernels for ``dtype``, kept on disk once it is compiled."""
     function = getattr(groups, name).py_func
     drawn = (streams.enter, streams.word, streams.unit)
-    compiled = (at_once if name == "few_outputs" else kernel)(function)
+    compiled = (at_once if name in ("few_outputs", "compute") else kernel)(function)
     compiled._cache = cache.Kept(function, cache.digest(name, dtype.name, *drawn))
     return compiled
 
@@ -242,9 +242,9 @@ class Engine:
             own = np.ascontiguousarray(data.rows.of(members), dtype=np.int64).reshape(-1)
         if data.w is not None:
             weights, mean = self._flat(data.w), np.empty(len(self.plan.seeds), dtype=self.dtype)
-            mean[:] = data.w.mean()
+            mean[:] = reproducible.mean(data.w)
             if data.rows is not None:
-                mean[members] = data.w[own.reshape(len(members), -1)].mean(axis=1)
+                mean[members] = reproducible.mean(data.w[own.reshape(len(members), -1)])
         batch = min(batch_size or count, count)
         return records.Rows(
             x=self._flat(data.x),
@@ -312,9 +312,9 @@ def _in_threads(threads: int, do: Callable[[Any], None], tasks: list[Any]) -> No
 
 
 def outputs(
-    network: Network, loss: Loss, theta: Array, x: Array, seen: bool, result: Array, threads: int
+    network: Network, loss: Loss, theta: Array, x: Array, raw: bool, result: Array, threads: int
 ) -> None:
-    """Write the networks' outputs to ``result`` (P, N, O), as the loss sees them if ``seen``.
+    """Write the networks' outputs to ``result`` (P, N, O): ``raw``, or as the loss sees them.
 
     Shapes: theta (P, D); x (N, I). Beside the result, memory stays within a few megabytes.
 
@@ -323,7 +323,7 @@ def outputs(
     dtype: np.dtype[Any] = theta.dtype
     W = lanes_of(dtype)
     shape, addresses = shape_of(network), _addresses(network, loss, dtype)
-    addresses = addresses._replace(classes=addresses.classes and seen)
+    addresses = addresses._replace(classes=addresses.classes and not raw)
     pieces = tuple(piece_rows(network, dtype, len(x), lanes) for lanes in (W, 1))
     chosen = in_groups(np.arange(len(theta)), W, fewest_for_lanes(network, dtype))
     write = _kernel("outputs", dtype)
@@ -342,6 +342,21 @@ def outputs(
     _in_threads(threads, do, list(range(0, len(chosen.counts), step)))
 
 
+def compute(function: Callable[..., Array], *arrays: Array) -> Array:
+    """Return an elementwise formula of one or two arrays, all of one shape and dtype.
+
+    Raises: FormulaError if it cannot be compiled.
+    """
+    dtype: np.dtype[Any] = arrays[0].dtype
+    address = units.formula(function, len(arrays), dtype)
+    if not address:
+        raise FormulaError(f"the compiled engine cannot compile {function!r}")
+    result = np.empty(arrays[0].shape, dtype)
+    given = [flat(array) for array in arrays]
+    _kernel("compute", dtype)(address, given[0], given[-1], result.reshape(-1))
+    return result
+
+
 class Few:
     """The outputs of P members for a few rows, as soon as they can be had.
 
@@ -349,6 +364,7 @@ class Few:
     """
 
     def __init__(self, network: Network, loss: Loss, theta: Array) -> None:
+        self.loss = loss
         dtype: np.dtype[Any] = theta.dtype
         self.theta, self.dtype, self.outputs = flat(theta), dtype, network.outputs
         self.layers, self.members = len(network.layers), len(theta)
@@ -363,12 +379,15 @@ class Few:
             ]
         )  # fmt: skip
         self.kernel = _kernel("few_outputs", dtype)
+        self.predict = 0 if is_identity(loss.predict) else units.formula(loss.predict, 1, dtype)
+        self.complete = bool(self.predict) or is_identity(loss.predict)
 
-    def __call__(self, x: Array, seen: bool) -> Array:
-        """Return the outputs (P, B, O) for x (B, I), as the loss sees them if ``seen``."""
+    def __call__(self, x: Array, stage: Stage) -> Array:
+        """Return the outputs (P, B, O) for x (B, I), up to ``stage``."""
         y = np.empty((self.members, len(x), self.outputs), self.dtype)
+        predicts = stage == "predictions"
         self.kernel(
-            self.program, self.layers, seen and self.classes, self.theta, flat(x),
-            self.space, y.reshape(-1),
+            self.program, self.layers, self.classes and stage != "outputs",
+            self.predict if predicts else 0, self.theta, flat(x), self.space, y.reshape(-1),
         )  # fmt: skip
-        return y
+        return self.loss.predict(y) if predicts and not self.complete else y

@@ -17,9 +17,9 @@ from seedbed.engines.compiled.records import (
     Shape,
     Standing,
 )
+from seedbed.engines.compiled.rounding import restore, standard_arithmetic
 from seedbed.engines.compiled.rows import choose_rows, draw_masks, fetch
 from seedbed.engines.compiled.steps import add_up, backward, forward, seen, total, update
-from seedbed.engines.compiled.subnormals import flush_subnormals, restore
 from seedbed.engines.compiled.units import apply, turn
 from seedbed.engines.compiled.vectors import (
     any_nonzero,
@@ -108,7 +108,7 @@ def train(
     chosen, held_chosen  room for row numbers; tagged, sorted_, starts for drawing orders
     stop    stop[0] is not 0 when training is to end: members go back to their epoch's start
     """
-    control = flush_subnormals()
+    control = standard_arithmetic()
     shape, units, room, members = bare(shape), bare(units), bare(room), bare(members)
     standing, rows, held = bare(standing), bare(rows), bare(held)
     space, chosen, held_chosen = pointer(space, 0), pointer(chosen, 0), pointer(held_chosen, 0)
@@ -366,7 +366,7 @@ def losses(
     starts: Ints, froms: Ints, tos: Ints, result: Floats,
 ) -> None:  # fmt: skip
     """Write the mean loss over all rows of each group's members to ``result``, (P,)."""
-    control = flush_subnormals()
+    control = standard_arithmetic()
     shape, units, room = bare(shape), bare(units), bare(room)
     members, rows = bare(members), bare(rows)
     space, chosen, tagged = pointer(space, 0), pointer(chosen, 0), pointer(tagged, 0)
@@ -398,7 +398,7 @@ def outputs(
     result: Floats,
 ) -> None:  # fmt: skip
     """Write the networks' outputs for all rows of x (N · I,) to ``result``, (P · N · O,)."""
-    control = flush_subnormals()
+    control = standard_arithmetic()
     shape, units, room = bare(shape), bare(units), bare(room)
     space, froms, tos = pointer(space, 0), pointer(froms, 0), pointer(tos, 0)
     W, size = width(space), shape.size
@@ -425,16 +425,26 @@ def outputs(
 
 
 @kernel
+def compute(address: int, p: Floats, q: Floats, out: Floats) -> None:
+    """Write a formula of p, or of p and q, elementwise, to ``out``; see ``units.formula``."""
+    control = standard_arithmetic()
+    first, second, to = pointer(p, 0), pointer(q, 0), pointer(out, 0)
+    apply(address, first, second, second, second, to, len(out))
+    restore(control)
+
+
+@kernel
 def few_outputs(
-    program: Ints, L: int, normalised: bool, theta: Floats, x: Floats, space: Floats,
-    result: Floats,
+    program: Ints, L: int, normalised: bool, predict: int, theta: Floats, x: Floats,
+    space: Floats, result: Floats,
 ) -> None:  # fmt: skip
     """Write each member's outputs for a few rows, x (B · I,), to ``result``, (P · B · O,).
 
     Like ``outputs``, with as few arguments as can be: for one row, taking them is most of the
-    work. ``program`` is what ``engine.Few`` writes; ``normalised`` asks for log-probabilities.
+    work. ``program`` is what ``engine.Few`` writes; ``normalised`` asks for log-probabilities,
+    and ``predict`` is the address of what turns outputs into predictions, or 0.
     """
-    control = flush_subnormals()
+    control = standard_arithmetic()
     size, rows, space = program[7 * L + 3], len(x), pointer(space, 0)
     widths, weights = pointer(program, 0), pointer(program, L + 1)
     biases, forwards = pointer(program, 2 * L + 1), pointer(program, 3 * L + 1)
@@ -451,6 +461,8 @@ def few_outputs(
             shape, units, room, space, 1, pointer(theta, p * size), pointer(x, 0), False, B, False
         )
         y = seen(units, room, space, 1, L - 1, B, O)
+        if predict != 0:
+            apply(predict, y, y, y, y, y, B * O)
         for e in range(B * O):
             result[p * B * O + e] = y[e]
     restore(control)

@@ -26,6 +26,7 @@ from numba.extending import intrinsic
 from seedbed.engines.compiled import cache, mathematics, products
 from seedbed.engines.compiled.vectors import (
     WIDTH,
+    flush,
     load,
     load_first,
     part,
@@ -255,6 +256,27 @@ def _loop_of_loss(f: Any, df: Any, W: int) -> tuple[Any, Any]:
     return value, slope
 
 
+def _loop_of_formula(formula: Any, arguments: int, W: int) -> Any:
+    f = for_vectors(formula)
+
+    def compute(p: Any, q: Any, r: Any, s: Any, out: Any, count: int) -> None:
+        whole = count - count % W
+        for e in range(0, whole, W):
+            if arguments == 1:
+                store(out, e, f(load(p, e)))
+            else:
+                store(out, e, f(load(p, e), load(q, e)))
+        if whole < count:
+            rest = count - whole
+            x = load_first(p, whole, rest)
+            if arguments == 1:
+                store_first(out, whole, f(x), rest)
+            else:
+                store_first(out, whole, f(x, load_first(q, whole, rest)), rest)
+
+    return compute
+
+
 def _loop_of_penalty(W: int) -> Any:
     penalty_d = for_vectors(penalties.penalty_d)
 
@@ -287,6 +309,9 @@ def _loop_of_rule(rule: Any, slots: int, others: int, W: int, first: int) -> Any
     step_of, shrink = for_vectors(rule), for_vectors(penalties.shrink)
     numbers_of = _vectors_of(others, W)
     after = first * W
+    # What training goes on with is never subnormal: a dead unit's running means, or a weight that
+    # decays, would shrink until rounding holds them there, and arithmetic on such numbers takes a
+    # hundred times as long.
 
     def advance(
         old: Any, new: Any, g: Any, slot_0: Any, slot_1: Any, numbers: Any, decay: Any,
@@ -302,13 +327,13 @@ def _loop_of_rule(rule: Any, slots: int, others: int, W: int, first: int) -> Any
                 changed = step_of(w, load(g, e), step, lr, *others)
             elif slots == 1:
                 changed = step_of(w, load(g, e), step, lr, load(slot_0, e), *others)
-                store(slot_0, e, changed[1])
+                store(slot_0, e, flush(changed[1]))
             else:
                 state = (load(slot_0, e), load(slot_1, e))
                 changed = step_of(w, load(g, e), step, lr, *(state + others))
-                store(slot_0, e, changed[1])
-                store(slot_1, e, changed[2])
-            store(new, e, changed[0])
+                store(slot_0, e, flush(changed[1]))
+                store(slot_1, e, flush(changed[2]))
+            store(new, e, flush(changed[0]))
             found = found + (changed[0] - changed[0])
         if whole < count:
             e, rest = whole, count - whole
@@ -317,13 +342,13 @@ def _loop_of_rule(rule: Any, slots: int, others: int, W: int, first: int) -> Any
                 changed = step_of(w, slope, step, lr, *others)
             elif slots == 1:
                 changed = step_of(w, slope, step, lr, load_first(slot_0, e, rest), *others)
-                store_first(slot_0, e, changed[1], rest)
+                store_first(slot_0, e, flush(changed[1]), rest)
             else:
                 state = (load_first(slot_0, e, rest), load_first(slot_1, e, rest))
                 changed = step_of(w, slope, step, lr, *(state + others))
-                store_first(slot_0, e, changed[1], rest)
-                store_first(slot_1, e, changed[2], rest)
-            store_first(new, e, changed[0], rest)
+                store_first(slot_0, e, flush(changed[1]), rest)
+                store_first(slot_1, e, flush(changed[2]), rest)
+            store_first(new, e, flush(changed[0]), rest)
             found = found + (load_first(new, e, rest) - load_first(new, e, rest))
         store(apart, 0, found)
 
@@ -412,6 +437,24 @@ def loss(unit: Loss, dtype: np.dtype[Any]) -> tuple[int, ...]:
         ("loss", unit.f, unit.df),
         lambda W: _loop_of_loss(unit.f, unit.df, W),
     )
+
+
+@lru_cache(maxsize=64)
+def formula(function: Any, arguments: int, dtype: np.dtype[Any]) -> int:
+    """Return the address of ``compute(p, q, r, s, out)``, out = function(p) or function(p, q).
+
+    It is 0 where the function cannot be compiled.
+    """
+    try:
+        (address,) = _addresses(
+            f"the function {getattr(function, '__name__', function)}",
+            dtype,
+            ("formula", function, arguments),
+            lambda W: (_loop_of_formula(function, arguments, W),),
+        )
+    except FormulaError:
+        return 0
+    return address
 
 
 def rule(function: Any, slots: int, others: int, dtype: np.dtype[Any]) -> int:

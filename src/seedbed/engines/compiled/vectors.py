@@ -366,6 +366,19 @@ def is_single(context: Any, x: Vector) -> Any:
 
 
 @intrinsic
+def flush(context: Any, x: Vector) -> Any:
+    """Return 0 for numbers below the smallest normal one, and x elsewhere."""
+    smallest = 2.0**-126 if x.dtype is types.float32 else 2.0**-1022
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        size = _llvm_function(builder, "llvm.fabs", args[0].type, [args[0]])
+        small = builder.fcmp_ordered("<", size, _constant(size.type, smallest))
+        return builder.select(small, _constant(size.type, 0.0), args[0])
+
+    return x(x), lower
+
+
+@intrinsic
 def any_nonzero(context: Any, x: Vector) -> Any:
     """Return whether any of the numbers is not 0, or not a number."""
 

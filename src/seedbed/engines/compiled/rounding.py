@@ -1,9 +1,10 @@
-"""Numbers too small for a full mantissa are taken for 0 while a kernel runs.
+"""The processor's arithmetic while a kernel runs: IEEE 754's, whatever the process has set.
 
-A dead unit's running means shrink at every step until they are subnormal and stay there: rounding
-takes 0.9 times the smallest of them back to itself. Arithmetic on such numbers takes a hundred
-times as long. A bit of the processor's control register makes them 0; it is set for the kernel's
-own thread, and set back at its end. On processors whose register is not known here nothing changes.
+A bit of the processor's control register takes subnormal numbers for 0. Processors do not agree on
+which numbers those are (x86 rounds before it looks, Arm after), and any library compiled with
+-ffast-math may set it for the thread that loads it. So the register is set to its default for the
+kernel's own thread, and set back at its end. On processors whose register is not known here it is
+left alone.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from numba.extending import intrinsic
 
 _X86 = platform.machine().lower() in ("x86_64", "amd64", "i686")
 _ARM = platform.machine().lower() in ("aarch64", "arm64")
-_FLUSH = 0x8040 if _X86 else 1 << 24  # results and operands to 0 (FTZ, DAZ); FPCR's FZ
 _WORD = ir.IntType(32 if _X86 else 64)
+_STANDARD = ir.Constant(_WORD, 0x1F80 if _X86 else 0)
+"""Round to nearest, keep subnormals, raise no signal."""
 _NOTHING, _BYTE = ir.VoidType(), ir.IntType(8).as_pointer()
 
 
@@ -50,12 +52,12 @@ def _write(builder: Any, control: Any) -> None:
 
 
 @intrinsic
-def flush_subnormals(context: Any) -> Any:
-    """Take subnormal numbers for 0 from here on; return the control register as it was."""
+def standard_arithmetic(context: Any) -> Any:
+    """Set the control register to its default; return it as it was."""
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         before = _read(builder)
-        _write(builder, builder.or_(before, ir.Constant(_WORD, _FLUSH)))
+        _write(builder, _STANDARD)
         return builder.zext(before, ir.IntType(64)) if _WORD.width < 64 else before
 
     return types.int64(), lower
@@ -63,7 +65,7 @@ def flush_subnormals(context: Any) -> Any:
 
 @intrinsic
 def restore(context: Any, control: Any) -> Any:
-    """Set the control register to what ``flush_subnormals`` returned."""
+    """Set the control register to what ``standard_arithmetic`` returned."""
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         _write(builder, builder.trunc(args[0], _WORD) if _WORD.width < 64 else args[0])
