@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 import seedbed as sb
@@ -12,7 +12,7 @@ from seedbed import training
 from seedbed.engines import work
 
 SIZES = (1, 2, 17, 256)
-CASES = 240
+CASES, PARTS = 240, 4
 
 OPTIMIZERS = (
     lambda lr: sb.SGD(lr),
@@ -113,39 +113,47 @@ def assert_same(alone, member):
         np.testing.assert_array_equal(alone.history.val_loss, member.history.val_loss)
 
 
-@settings(
-    max_examples=CASES,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-    database=None,
-)
-@given(methods())
-def check_member_in_company(seen, method):
-    seen.append(method["size"])
-    members = [(seed, 0.01) for seed in range(method["size"])]
-    if method["own_rates"]:
-        members = [(seed, 0.01 * (1 + seed % 3)) for seed, _ in members]
-    if method["diverging"]:  # every other neighbour blows up
-        members = [(s, 1e30 if s % 2 else rate) for s, rate in members]
-    method["order"].shuffle(members)
-    place = method["watched"] % len(members)
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        warnings.catch_warnings(),
-    ):
-        warnings.simplefilter("ignore", sb.DivergenceWarning)
-        alone = train(method, [members[place]])
-        patch.setattr(work, "BLOCK_BYTES", method["block_bytes"])
-        patch.setattr(training, "STRETCH_SECONDS", method["stretch"])
-        population = train(method, members)
-    assert_same(alone, population[place])
-
-
-def test_a_member_alone_and_in_company_bit_for_bit():
+def check_members_in_company(part):
+    """Check a part of the cases; return the sizes of their populations."""
     seen = []
-    check_member_in_company(seen)
-    assert len(seen) >= 200
+
+    @seed(part)
+    @settings(
+        max_examples=CASES // PARTS,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        database=None,
+    )
+    @given(methods())
+    def check(method):
+        seen.append(method["size"])
+        members = [(number, 0.01) for number in range(method["size"])]
+        if method["own_rates"]:
+            members = [(number, 0.01 * (1 + number % 3)) for number, _ in members]
+        if method["diverging"]:  # every other neighbour blows up
+            members = [(s, 1e30 if s % 2 else rate) for s, rate in members]
+        method["order"].shuffle(members)
+        place = method["watched"] % len(members)
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore", sb.DivergenceWarning)
+            alone = train(method, [members[place]])
+            patch.setattr(work, "BLOCK_BYTES", method["block_bytes"])
+            patch.setattr(training, "STRETCH_SECONDS", method["stretch"])
+            population = train(method, members)
+        assert_same(alone, population[place])
+
+    check()
+    return seen
+
+
+@pytest.mark.kernels
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_member_alone_and_in_company_bit_for_bit(part):
+    seen = check_members_in_company(part)
+    assert len(seen) >= CASES // PARTS
     assert set(seen) == set(SIZES)
 
 

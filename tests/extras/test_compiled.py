@@ -22,7 +22,6 @@ import seedbed as sb
 from seedbed import training
 from seedbed.engines import choice
 from seedbed.engines.compiled import engine as compiled
-from seedbed.engines.compiled import vectors
 from seedbed.engines.work import State, Status, Stop
 
 ACTIVATIONS = [
@@ -841,38 +840,3 @@ def test_what_was_compiled_is_kept_and_said_once(tmp_path):
     assert warm.stdout == cold.stdout
     after = {path: path.stat().st_mtime_ns for path in Path(tmp_path).rglob("*") if path.is_file()}
     assert after == kept
-
-
-WIDTH_SCRIPT = """
-import json
-import numpy as np
-import seedbed as sb
-from seedbed.engines.compiled.vectors import WIDTH
-rng = np.random.default_rng(3)
-X, Y = rng.normal(size=(23, 9)), rng.integers(0, 3, 23)
-network = sb.Network(9, [sb.Dense(37, sb.tanh), sb.Dense(18, sb.relu), sb.Dense(3)])
-runs = [
-    sb.train(network, X, Y, loss=sb.cross_entropy, epochs=3, seeds=range(members), batch_size=9,
-             clip_norm=1.0, engine="compiled")
-    for members in (1, 21)
-]
-print(json.dumps([max(WIDTH.values()), *(run.theta.tolist() for run in runs)]))
-"""
-
-
-def test_results_do_not_depend_on_the_width_of_vectors():
-    def process(**variables):
-        done = subprocess.run(
-            [sys.executable, "-c", WIDTH_SCRIPT],
-            capture_output=True,
-            text=True,
-            check=True,
-            env={**os.environ, **variables},
-        )
-        return json.loads(done.stdout)
-
-    narrow, *expected = process(NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES="")
-    assert narrow == 4
-    widest, *found = process()
-    assert widest == max(vectors.WIDTH.values())
-    assert found == expected

@@ -61,6 +61,7 @@ def polar(table):
     return pl.DataFrame({name: values.tolist() for name, values in columns.items()})
 
 
+@pytest.mark.kernels
 @pytest.mark.parametrize("kind", [NetworkClassifier, NetworkRegressor])
 def test_scikit_learns_checks_pass_whole(kind):
     estimator = kind(hidden_layer_sizes=(32,), members=2, max_iter=40, engine="numpy")
@@ -72,6 +73,28 @@ def test_scikit_learns_checks_pass_whole(kind):
         if check["status"] != "passed":
             assert check["status"] == "skipped"
             assert RARE[check["check_name"]] in str(check["exception"])
+
+
+@pytest.mark.kernels
+@pytest.mark.parametrize("engine", ["numpy", "compiled"])
+@pytest.mark.parametrize("kind", [NetworkClassifier, NetworkRegressor])
+def test_a_row_is_predicted_the_same_whatever_rows_are_beside_it(kind, engine):
+    table, y, quantity = frame()
+    given = {**SMALL, "max_iter": 3, "engine": engine}
+    fitted = kind(**given).fit(table, y if kind is NetworkClassifier else quantity)
+    table = pd.concat([table] * 3, ignore_index=True)
+    order = np.random.default_rng(0).permutation(len(table))
+    predict = fitted.predict if kind is NetworkRegressor else fitted.predict_proba
+    for options in ({}, {"return_std": True}):
+        whole = np.stack(predict(table, **options)) if options else predict(table)[None]
+
+        def rows(places, options=options):
+            part = predict(table.iloc[places], **options)
+            return np.stack(part) if options else part[None]
+
+        np.testing.assert_array_equal(rows(order), whole[:, order])
+        for start, stop in ((0, 1), (9, 10), (14, 15), (3, 20), (1, 300), (359, 360)):
+            np.testing.assert_array_equal(rows(range(start, stop)), whole[:, start:stop])
 
 
 @pytest.mark.parametrize("module", ["classifier", "regressor"])

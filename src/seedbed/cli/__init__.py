@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import seedbed
-from seedbed.cli import check, compare, diagnose, explain, predict, train, xor
+from seedbed.cli import check, compare, diagnose, explain, predict, train, verify, xor
 from seedbed.cli.show import INTERRUPTED
 from seedbed.errors import SeedbedError, SeedbedWarning, reason
 
@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         title="commands", dest="command", metavar="COMMAND", required=True
     )
-    for module in (xor, train, predict, diagnose, explain, check, compare):
+    for module in (xor, train, predict, diagnose, explain, check, compare, verify):
         module.add_to(commands)
     return parser
 

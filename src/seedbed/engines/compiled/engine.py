@@ -23,7 +23,7 @@ from seedbed.engines.compiled.layout import (
     piece_rows,
     shape_of,
 )
-from seedbed.engines.compiled.vectors import at_once, kernel
+from seedbed.engines.compiled.vectors import HAS_FMA, at_once, kernel
 from seedbed.engines.work import Data, Plan, State, Stop
 from seedbed.errors import FormulaError
 from seedbed.formulas.losses import Loss
@@ -45,8 +45,17 @@ def _kernel(name: str, dtype: np.dtype[Any]) -> Any:
 
 
 def _tell_of_compiling(dtype: np.dtype[Any]) -> None:
-    """Say once that the engine is being compiled, where it is not on disk."""
-    if _told or _kernel("train", dtype)._cache.is_there():
+    """Say once that the engine is being compiled, where it is not on disk, or that it is slow."""
+    if _told or sys.stderr is None:
+        return
+    if not HAS_FMA:
+        _told.append(True)
+        print(
+            "seedbed: this processor has no fused multiply-add, so the compiled engine computes it "
+            "in software: the same numbers, many times slower; engine='numpy' may be faster",
+            file=sys.stderr,
+        )
+    if _kernel("train", dtype)._cache.is_there():
         return
     _told.append(True)
     kept = f"it is kept in {cache.directory()}"
@@ -55,11 +64,10 @@ def _tell_of_compiling(dtype: np.dtype[Any]) -> None:
             f"it cannot be kept, as {cache.directory()} cannot be written (NUMBA_CACHE_DIR names "
             "another place)"
         )
-    if sys.stderr is not None:
-        print(
-            f"seedbed: compiling the engine for this machine, about ten seconds; {kept}",
-            file=sys.stderr,
-        )
+    print(
+        f"seedbed: compiling the engine for this machine, about ten seconds; {kept}",
+        file=sys.stderr,
+    )
 
 
 def _addresses(network: Network, loss: Loss, dtype: np.dtype[Any], **rules: int) -> Any:

@@ -33,8 +33,9 @@ define <16 x float> @probe(<16 x float> %x) {
 """
 
 
-def _bytes() -> int:
-    """Return how wide the registers are that LLVM multiplies and adds in.
+def _registers() -> tuple[int, bool]:
+    """Return how wide the registers are that LLVM multiplies and adds in, in bytes, and whether
+    the processor has an instruction for both at once.
 
     Asked of the very target that Numba compiles for, so that NUMBA_CPU_NAME and
     NUMBA_CPU_FEATURES decide here too: what a name stands for, LLVM alone knows.
@@ -43,14 +44,14 @@ def _bytes() -> int:
     target = llvmlite.binding.Target.from_default_triple()
     machine = target.create_target_machine(cpu=name, features=features)
     lines = machine.emit_assembly(llvmlite.binding.parse_assembly(_PROBE)).splitlines()
-    fused = " ".join(line for line in lines if "vfmadd" in line)
-    return 64 if "zmm" in fused else 32 if "ymm" in fused else 16
+    fused = " ".join(line for line in lines if "vfmadd" in line or "fmla" in line)
+    return 64 if "zmm" in fused else 32 if "ymm" in fused else 16, bool(fused)
 
 
-_BYTES = _bytes()
-WIDTH = {types.float32: _BYTES // 4, types.float64: _BYTES // 8}
+BYTES, HAS_FMA = _registers()
+WIDTH = {types.float32: BYTES // 4, types.float64: BYTES // 8}
 """How many numbers one register holds."""
-TILE = (4, 3) if _BYTES == 32 else (8, 3)
+TILE = (4, 3) if BYTES == 32 else (8, 3)
 """Rows and columns of a product that are summed at once: as many as there are registers for."""
 
 INNER: dict[str, Any] = {

@@ -1,0 +1,86 @@
+"""``seedbed verify``: does this machine compute the bits that every other one does?"""
+
+from __future__ import annotations
+
+import platform
+import time
+from argparse import Namespace
+from typing import Any
+
+import numpy as np
+
+from seedbed import verification
+from seedbed.cli.show import print_json
+from seedbed.engines import choice
+from seedbed.errors import MissingDependencyError, SettingError
+
+DIFFERENT = 1
+"""The exit status where a digest is not the known one."""
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "verify",
+        help="check that this machine computes the same bits as every other one",
+        description="Train small populations and estimators with the compiled engine on data made "
+        "by rule, and compare the SHA-256 of their parameters, losses and predictions with the "
+        "known ones. The exit status is 1 where one differs.",
+    )
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="the trainings whose names begin so; all if left out",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace) -> int:
+    """Print a line for each training; return the exit status."""
+    if not choice.numba_is_there():
+        raise MissingDependencyError("numba", "fast")
+    names = _chosen(options.names)
+    known, found, machine = verification.known(), {}, _machine()
+    if not options.json:
+        print(", ".join(f"{what} {value}" for what, value in machine.items()) + "\n")
+    began = time.perf_counter()
+    for name in names:
+        found[name] = verification.digest(name)
+        if not options.json:
+            same = "same" if found[name] == known.get(name) else "DIFFERENT"
+            print(f"{found[name][:16]}  {same:9}  {name}", flush=True)
+    wrong = [name for name in names if found[name] != known.get(name)]
+    seconds = time.perf_counter() - began
+    if options.json:
+        print_json({"machine": machine, "found": found, "different": wrong, "seconds": seconds})
+    elif wrong:
+        print(f"\n{len(wrong)} of {len(names)} differ from what other machines compute")
+    else:
+        print(f"\nall {len(names)} are the same bits as on every other machine ({seconds:.1f} s)")
+    return DIFFERENT if wrong else 0
+
+
+def _chosen(beginnings: list[str]) -> list[str]:
+    for beginning in beginnings:
+        if not any(name.startswith(beginning) for name in verification.CASES):
+            raise SettingError(
+                f"no training is called {beginning!r}: there are "
+                + ", ".join(repr(name) for name in verification.CASES)
+            )
+    return [name for name in verification.CASES if name.startswith(tuple(beginnings) or "")]
+
+
+def _machine() -> dict[str, Any]:
+    import numba
+
+    from seedbed.engines.compiled.vectors import BYTES, HAS_FMA
+
+    return {
+        "processor": platform.machine(),
+        "bytes a vector": BYTES,
+        "fused multiply-add": "in hardware" if HAS_FMA else "in software",
+        "NumPy": np.__version__,
+        "Numba": numba.__version__,
+    }

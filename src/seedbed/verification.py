@@ -1,0 +1,199 @@
+"""Trainings whose bits are known: does this machine compute what every other one does?
+
+Each case trains with the compiled engine on data made by rule, and is reduced to a SHA-256 of its
+parameters, losses and predictions. ``verified.json`` holds what they are on every machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+import seedbed as sb
+from seedbed.arrays import Array
+
+
+def known() -> dict[str, str]:
+    """Return the digest of each case, as committed."""
+    text = files("seedbed").joinpath("verified.json").read_text(encoding="utf-8")
+    digests: dict[str, str] = json.loads(text)
+    return digests
+
+
+def digest(name: str) -> str:
+    """Return the digest of the case called ``name``, computed here."""
+    hasher = hashlib.sha256()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # members that diverge on purpose, short trainings
+        for part in CASES[name]():
+            if isinstance(part, str):
+                hasher.update(part.encode())
+            else:
+                array = np.ascontiguousarray(part)
+                hasher.update(f"{array.dtype.name} {array.shape}".encode())
+                hasher.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+    return hasher.hexdigest()
+
+
+Parts = Iterator[Array | str]
+
+
+def _numbers(rows: int, columns: int, shift: int = 0) -> Array:
+    """Return (rows, columns) multiples of 1/32 from -3 to 3, exact in every dtype."""
+    row, column = np.ogrid[:rows, :columns]
+    return ((row * 37 + column * 101 + row * column * 7 + shift) % 193 - 96) / 32
+
+
+def _parts(population: sb.Population) -> Parts:
+    new = _numbers(37, population.network.inputs, 5)
+    history = population.history
+    yield population.theta
+    yield population.loss
+    yield " ".join(population.status)
+    yield population.best_epoch
+    yield history.train_loss
+    if history.val_loss is not None:
+        yield history.val_loss
+    if history.ensemble_val_loss is not None:
+        yield history.ensemble_val_loss
+    yield population.outputs(new)
+    yield population.predict(new)
+    yield population.predict(new[:1])
+    if not population.diverged.all():
+        yield population.predict_mean(new)
+
+
+def _trained(
+    widths: tuple[int, ...], activations: Any, loss: sb.Loss, count: int, **how: Any
+) -> Parts:
+    """Train a network of ``widths`` on ``count`` rows made by rule."""
+    init = how.pop("init", None)
+    units = activations if isinstance(activations, tuple) else (activations,) * len(widths[1:-1])
+    layers = [
+        *(
+            sb.Dense(width, unit) if init is None else sb.Dense(width, unit, init, init)
+            for width, unit in zip(widths[1:-1], units, strict=True)
+        ),
+        sb.Dense(widths[-1]),
+    ]
+    x = _numbers(count, widths[0])
+    t: Array = _numbers(count, widths[-1], 3)
+    if loss.targets == "classes":
+        t = np.arange(count) * 7 % 11 % widths[-1]
+    elif loss.targets in ("count", "probability"):
+        t = np.floor(np.abs(t)) if loss.targets == "count" else (t > 0) * 1.0
+    network = sb.Network(widths[0], layers)
+    yield from _parts(sb.train(network, x, t, loss=loss, engine="compiled", progress=False, **how))
+
+
+def _xor() -> Parts:
+    X, Y = sb.xor.data()
+    recipe = sb.xor.recipe(300)
+    yield from _parts(
+        sb.Recipe(**{**vars(recipe), "engine": "compiled"}).train(X, Y, seeds=range(20))
+    )
+
+
+def _estimator(name: str, kind: str) -> Callable[[], Parts]:
+    def parts() -> Parts:
+        from seedbed import estimators
+
+        X: Array = _numbers(160, 5)
+        y = X[:, 0] * X[:, 1] + np.abs(X[:, 2])
+        if kind == "missing":
+            X = np.where((np.arange(160)[:, None] * 5 + np.arange(5)) % 9 == 0, np.nan, X)
+        if kind == "mixed":
+            words = np.array(["red", "green", "blue"], dtype=object)
+            y = y + np.arange(160) % 3
+            X = np.column_stack([X.astype(object), words[np.arange(160) % 3]])
+        train, new = X[:120], X[120:]
+        weights = 1 + np.arange(120) % 3 / 4
+        model = getattr(estimators, name)(
+            (24,), members=4, max_iter=12, random_state=0, engine="compiled"
+        )
+        if name == "NetworkClassifier":
+            model.fit(train, np.digitize(y[:120], [0.0, 1.5]), weights)
+            p, spread = model.predict_proba(new, return_std=True)
+            yield model.predict_proba(new)
+        else:
+            model.fit(train, y[:120], weights)
+            p, spread = model.predict(new, return_std=True)
+            yield model.predict(new)
+        yield p
+        yield spread
+        yield json.dumps(model.encoding_.to_words(), sort_keys=True)
+        yield model.population_.theta
+        yield np.array(model.validation_curve_)
+
+    return parts
+
+
+def _case(*given: Any, **how: Any) -> Callable[[], Parts]:
+    return lambda: _trained(*given, **how)
+
+
+_FOLDS = [np.arange(member, 40, 4) for member in range(4)]
+
+CASES: dict[str, Callable[[], Parts]] = {
+    "XOR, 20 seeds, float64": _xor,
+    "8-16-1, 40 members": _case(
+        (8, 16, 1), sb.relu, sb.squared_error, 32, seeds=range(40), epochs=60
+    ),
+    "30-64-64-2, mini-batches, dropout": _case(
+        (30, 64, 64, 2), sb.relu, sb.cross_entropy, 70, seeds=range(19), epochs=6, batch_size=16,
+        optimizer=sb.AdamW(0.003), dropout=0.15, schedule=sb.coslog4, validation=0.25, patience=4,
+    ),
+    "70-410-66-1, one member": _case(
+        (70, 410, 66, 1), sb.tanh, sb.squared_error, 65, epochs=3,
+        optimizer=sb.SGD(0.001, momentum=0.9),
+    ),
+    "784-128-10, one member": _case((784, 128, 10), sb.relu, sb.cross_entropy, 64, epochs=3),
+    "one row, one member, float64": _case(
+        (3, 5, 2), sb.gelu, sb.huber(0.5), 1, epochs=40, clip_norm=0.1, dtype="float64"
+    ),
+    "elu, selu, leaky_relu": _case(
+        (4, 7, 5, 3, 2), (sb.elu(), sb.selu, sb.leaky_relu()), sb.absolute_error, 23,
+        seeds=range(5), epochs=30, schedule=sb.one_cycle(),
+    ),
+    "mish, silu, softsign, float64": _case(
+        (4, 7, 5, 3, 2), (sb.mish, sb.silu, sb.softsign), sb.quantile(0.3), 23, seeds=range(5),
+        epochs=30, schedule=sb.cosine(0.1, 0.01), dtype="float64",
+    ),
+    "softplus, sigmoid": _case(
+        (4, 9, 6, 3), (sb.softplus, sb.sigmoid), sb.binary_cross_entropy.smoothed(0.1), 23,
+        seeds=range(18), epochs=30, optimizer=sb.RMSprop(0.01), schedule=sb.step_decay(),
+    ),
+    "counts, Rprop": _case(
+        (4, 9, 1), sb.tanh, sb.poisson, 23, seeds=range(17), epochs=30, optimizer=sb.Rprop(0.01)
+    ),
+    "orthogonal weights": _case(
+        (9, 17, 8, 2), sb.tanh, sb.squared_error, 31, seeds=range(3), epochs=20, init=sb.orthogonal
+    ),
+    "normal weights, penalties, rates of each member's own": _case(
+        (9, 17, 3), sb.tanh, sb.cross_entropy, 31, seeds=range(3), epochs=20, l1=0.001, l2=0.01,
+        init=sb.standard_normal, optimizer=sb.SGD([0.1, 0.01, 0.3], momentum=0.9, nesterov=True),
+    ),
+    "rows of each member's own, weighted": _case(
+        (5, 11, 3), sb.tanh, sb.cross_entropy, 40, seeds=range(4), epochs=20, batch_size=8,
+        rows=[np.arange(member, 40) for member in range(4)],
+        sample_weight=1 + np.arange(40) % 7 / 3,
+    ),
+    "stopped by the ensemble": _case(
+        (5, 11, 3), sb.mish, sb.cross_entropy, 40, seeds=range(4), epochs=30, batch_size=8,
+        held_out=_FOLDS, watch="ensemble", patience=5,
+    ),
+    "members that diverge": _case(
+        (5, 11, 1), sb.relu, sb.squared_error, 40, seeds=range(20), epochs=30,
+        optimizer=sb.SGD([0.01 if member % 3 else 1e6 for member in range(20)]),
+    ),
+    "estimator, numbers": _estimator("NetworkClassifier", "numbers"),
+    "estimator, numbers and categories": _estimator("NetworkRegressor", "mixed"),
+    "estimator, values missing": _estimator("NetworkClassifier", "missing"),
+}  # fmt: skip
+"""What is trained, by the name that ``seedbed verify`` prints."""
