@@ -1,4 +1,4 @@
-"""What a table was printed on."""
+"""What a table was printed on, and where the scripts keep what they install."""
 
 import importlib.metadata
 import os
@@ -19,3 +19,9 @@ def described(*packages):
         f"{cpu}, {len(os.sched_getaffinity(0))} of its cores used, Python "
         f"{platform.python_version()}, Seedbed {sb.__version__}, {versions}"
     )
+
+
+def cache_folder(name):
+    """Return the folder of the user's caches that is meant for ``name``."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return caches / "seedbed" / name

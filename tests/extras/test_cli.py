@@ -523,7 +523,7 @@ def shell(*words, **kinds):
         [sys.executable, "-m", "seedbed", *map(str, words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         **kinds,
     )
 
