@@ -22,7 +22,16 @@ SOURCE = Path(__file__).parents[1] / "src"
 EMULATORS = ("qemu-aarch64-static", "qemu-aarch64")
 DEBIAN = ("python3", "libstdc++6", "libgomp1")
 """Debian's packages, with what they depend on; the two libraries are what wheels are linked to."""
-PYPI = ("numpy", "numba", "threadpoolctl", "polars", "rich", "safetensors")
+PYPI = (
+    "numpy",
+    "numba",
+    "threadpoolctl",
+    "scikit-learn",
+    "narwhals",
+    "polars",
+    "rich",
+    "safetensors",
+)
 PLATFORMS = [f"manylinux_2_{minor}_aarch64" for minor in range(17, 35)] + ["manylinux2014_aarch64"]
 APT = """
 APT::Architecture "arm64";

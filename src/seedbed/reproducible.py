@@ -115,7 +115,7 @@ def total(a: Any, axis: int = -1, keepdims: bool = False) -> Array:
     Every place of the other axes is summed in the same order, whatever stands beside it.
     """
     a = np.asarray(a)
-    rest, n = np.moveaxis(a, axis, 0), a.shape[axis]
+    rest, n = a if axis == 0 else np.moveaxis(a, axis, 0), a.shape[axis]
     if n < 2:
         one = rest[0].copy() if n else np.zeros(rest.shape[1:], a.dtype)
         return np.expand_dims(one, axis) if keepdims else one

@@ -421,11 +421,13 @@ def outputs(network: Network, theta: Array, x: Array) -> Iterator[tuple[slice, s
     with np.errstate(all="ignore"):
         for first in range(0, len(theta), together):
             members = slice(first, first + together)
-            layers = [Parameters(W[:, None], b[:, None]) for W, b in network.views(theta[members])]
+            layers = network.views(theta[members])
+            if len(x) > BLOCK_ROWS:
+                layers = [Parameters(W[:, None], b[:, None]) for W, b in layers]
             for start in range(0, len(x), rows):
                 piece = x[start : start + rows]
-                blocks = np.zeros((1, -(-len(piece) // BLOCK_ROWS), BLOCK_ROWS, len(x[0])), x.dtype)
-                blocks.reshape(-1, len(x[0]))[: len(piece)] = piece
-                y, _ = forward(network, layers, blocks)
+                blocks = np.zeros((-(-len(piece) // BLOCK_ROWS), BLOCK_ROWS, x.shape[1]), x.dtype)
+                blocks.reshape(-1, x.shape[1])[: len(piece)] = piece
+                y, _ = forward(network, layers, blocks if len(x) <= BLOCK_ROWS else blocks[None])
                 whole = y.reshape(len(y), -1, network.outputs)
                 yield members, slice(start, start + rows), whole[:, : len(piece)]
