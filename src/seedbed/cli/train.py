@@ -94,6 +94,7 @@ def run(options: Namespace) -> int:
         "rows": {"train": len(train), "test": len(test)},
         "inputs": encoding.width,
         "network": str(recipe.network),
+        "engine": population.recipe.engine,
         "notes": notes,
         "score": scores.name,
         "members": [
@@ -203,7 +204,8 @@ def _print(options: Namespace, encoding: Encoding, told: Any, scores: Scores) ->
         f"know when to stop; {told['rows']['test']:,} rows to score on"
     )
     print(
-        f"{told['inputs']} inputs from {len(encoding.columns)} columns; network {told['network']}"
+        f"{told['inputs']} inputs from {len(encoding.columns)} columns; network "
+        f"{told['network']}; engine {told['engine']}"
     )
     for note in told["notes"]:
         print("  " + " ".join(note.split()))
