@@ -3,10 +3,11 @@
     pip install -e '.[bench]' && python benchmarks/speed.py
 
 What is timed is one step (forward, backward, update) of one member, in float32, on one pinned core
-with one thread for everyone; all take turns in every round. Seedbed is timed end to end from
-train(...), with what it compiles on disk; peers by their training loop alone: their data, their
-parameters and, for JAX, its compilation are made ready outside. Every peer takes the form that is
-known to be its fastest, on the same rows at every step.
+with one thread for everyone; all take turns in every round. Where the processor has AVX-512, all
+are timed a second time with it hidden from them (``hide_avx512.c``), as on one that has AVX2.
+Seedbed is timed end to end from train(...), with what it compiles on disk; peers by their training
+loop alone: their data, their parameters and, for JAX, its compilation are made ready outside. Every
+peer takes the form that is known to be its fastest, on the same rows at every step.
 """
 
 import os
@@ -33,12 +34,15 @@ import time
 import tracemalloc
 import warnings
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from machine import described
 
 import seedbed as sb
+from seedbed.engines.compiled.vectors import BYTES, fma, kernel, load, store
 
 ROUNDS = 5
 SECONDS = 0.5
@@ -58,6 +62,17 @@ class Work:
     loss: str  # "squared" or "classes"
     adam: bool = True
     xor: bool = False
+
+    @property
+    def size(self):
+        """How many parameters a member has."""
+        return sum((i + 1) * o for i, o in pairwise(self.widths))
+
+    @property
+    def operations(self):
+        """How many additions and multiplications a member's products take, in one step."""
+        products = [i * o for i, o in pairwise(self.widths)]
+        return 2 * self.rows * (3 * sum(products) - products[0])  # x has no gradient
 
     @property
     def key(self):
@@ -380,7 +395,76 @@ def table(work):
         ratio = statistics.median(b / a for a, b in zip(ours, taken, strict=True))
         cells = [number(f(taken)) for f in (statistics.median, min, max)]
         lines.append(f"| {way} | {' | '.join(cells)} | {number(ratio)} |")
-    return [*lines, ""]
+    return [*lines, "", bound(work, statistics.median(ours)), ""]
+
+
+@kernel
+def _fma_alone(a, times):
+    """Twelve sums, enough to keep two multipliers busy."""
+    x = load(a, 0)
+    r0, r1, r2, r3, r4, r5 = x, x + 1, x + 2, x + 3, x + 4, x + 5
+    s0, s1, s2, s3, s4, s5 = x + 6, x + 7, x + 8, x + 9, x + 10, x + 11
+    for _ in range(times):
+        r0, r1, r2 = fma(x, x, r0), fma(x, x, r1), fma(x, x, r2)
+        r3, r4, r5 = fma(x, x, r3), fma(x, x, r4), fma(x, x, r5)
+        s0, s1, s2 = fma(x, x, s0), fma(x, x, s1), fma(x, x, s2)
+        s3, s4, s5 = fma(x, x, s3), fma(x, x, s4), fma(x, x, s5)
+    store(a, 0, r0 + r1 + r2 + r3 + r4 + r5 + s0 + s1 + s2 + s3 + s4 + s5)
+
+
+@cache
+def peak():
+    """Return how many GF/s fused multiply-adds reach that only touch registers."""
+    times, a = 1_000_000, np.zeros(16, "float32")
+    _fma_alone(a, 1)
+    taken = []
+    for _ in range(9):
+        a[:] = 0
+        taken.append(seconds(lambda n: _fma_alone(a, n), times))
+    return 12 * times * 2 * (BYTES // 4) / min(taken) / 1e9
+
+
+def bound(work, taken):
+    """Say how near a step of ``taken`` µs comes to what the processor can do."""
+    alone = work.operations / peak() / 1e3
+    said = (
+        f"Seedbed's products reach {number(work.operations / taken / 1e3)} GF/s, all the rest "
+        f"counted in, of the {number(peak())} that registers alone reach: at those they would take "
+        f"{alone / taken:.0%} of the time."
+    )
+    if work.adam:
+        moved = 28 * work.size  # reads w, g, m, v; writes w, m, v
+        said += (
+            f" Adam's {number(moved / 1e6)} MB would fill the rest at "
+            f"{number(moved / (taken - alone) / 1e3)} GB/s."
+        )
+    return said
+
+
+def lines():
+    """Time every line, in this process."""
+    page = []
+    for work in WORKS:
+        page += table(work)
+    return page
+
+
+def without_avx512(directory):
+    """Return the environment of a process that AVX-512 is hidden from."""
+    library = Path(directory) / "hide_avx512.so"
+    source = Path(__file__).with_name("hide_avx512.c")
+    subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", library, source], check=True)
+    return {**os.environ, "LD_PRELOAD": str(library)}
+
+
+def lines_for(isa):
+    """Return the lines for vectors of the instruction set ``isa``, timed in a new process."""
+    with tempfile.TemporaryDirectory() as directory:
+        given = without_avx512(directory) if isa == "avx2" else os.environ
+        words = [sys.executable, __file__, "--lines"]
+        done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, env=given)
+    print(done.stdout, flush=True)
+    return done.stdout.splitlines()
 
 
 def growth():
@@ -531,9 +615,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=1, help="2 prints how two threads scale")
     parser.add_argument("--pinned", action="store_true", help=argparse.SUPPRESS)
-    if parser.parse_args().threads > 1:
+    parser.add_argument("--isa", choices=("native", "avx2"), help="measure with one of them only")
+    parser.add_argument("--lines", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--to", type=Path, default=RESULTS, help="the file to write")
+    given = parser.parse_args()
+    if given.threads > 1:
         print("\n".join(scaling()))
         return
+    if given.lines:
+        print("\n".join(lines()))
+        return
+    both = ("native", "avx2") if BYTES == 64 else ("native",)
     page = [
         "# Seedbed beside its peers",
         "",
@@ -544,12 +636,10 @@ def main():
         "",
         f"{ROUNDS} rounds of about {SECONDS} s each; ratios are medians of the rounds' ratios.",
         "",
-        "## One step of one member",
-        "",
     ]
-    for work in WORKS:
-        page += table(work)
-        print("\n".join(page[-12:]), flush=True)
+    for isa in (given.isa,) if given.isa else both:
+        title = "with AVX-512 hidden" if isa == "avx2" else f"vectors of {BYTES} bytes"
+        page += [f"## One step of one member, {title}", "", *lines_for(isa)]
     page += ["## As the work grows", "", *growth()]
     page += ["## Prediction", "", *prediction()]
     page += ["## From a fresh process", "", *start_up()]
@@ -561,7 +651,7 @@ def main():
     )
     text = "\n".join(page) + "\n"
     print(text)
-    RESULTS.write_text(text, encoding="utf-8")
+    given.to.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

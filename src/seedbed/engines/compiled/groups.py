@@ -229,7 +229,7 @@ def train(
                     add_up(units, room, space, s, B, O, start > begin)
                     backward(
                         shape, units, room, space, s, old, x, each, B, method.drops,
-                        start > begin, froms, tos,
+                        start > begin,
                     )  # fmt: skip
                 weight = (end - begin) / rows.n
                 loss = load(space, room.loss) + total(room, space, s, O) * weight
@@ -454,7 +454,7 @@ def few_outputs(
     product, log_softmax = program[7 * L + 1], program[7 * L + 2]
     shape = Shape(widths, weights, biases, L, size)
     units = Addresses(forwards, forwards, 0, 0, 0, 0, 0, product, 0, log_softmax, normalised)
-    room = Room(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, z, a, h, z, 0, 0, 0, 0, 0, 0, 0)
+    room = Room(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, z, a, h, z, 0, 0, 0, 0, 0, 0)
     B, O = rows // widths[0], widths[L]
     for p in range(len(theta) // size):
         forward(

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from seedbed.arrays import Array, Indices
 from seedbed.engines.compiled.groups import NEAR
-from seedbed.engines.compiled.products import PACK_LEAST, PACK_MOST, PACK_ROWS
 from seedbed.engines.compiled.records import Room, Shape
+from seedbed.engines.compiled.steps import PACK_DEPTH, PACK_NUMBERS, PACK_ROWS
 from seedbed.engines.compiled.units import numba_type
 from seedbed.engines.compiled.vectors import WIDTH
 from seedbed.network import Network
@@ -112,7 +112,7 @@ class Space:
         cells = max(pieces[0] * W, pieces[1])  # rows · lanes
         layers, D = network.widths[1:], network.size
         widest = max(layers)
-        turned = max((i * o for i, o in pairwise(layers)), default=0)
+        packed = PACK_NUMBERS + 2 * W * PACK_DEPTH  # a strip and a square more
         down = 1 if backward else 0
         near = backward and NEAR >= D
         self._next = 0
@@ -144,8 +144,7 @@ class Space:
             masks=each(*(cells * o * drops for o in layers)),
             delta=take(cells * widest * down),
             delta_below=take(cells * widest * down),
-            packed=take(3 * W * PACK_MOST if pieces[1] >= min(PACK_ROWS, PACK_LEAST) else 0),
-            turned=take(turned * down if pieces[1] else 0),
+            packed=take(packed if backward or pieces[1] >= PACK_ROWS else 0),
             g=take(D * s * down),
             theta=take((3 * s if pieces[0] or near else 1) * D),
             slots=take(slots * D * s if pieces[0] or near else 0),

@@ -6,16 +6,26 @@ from typing import Any
 
 from seedbed.engines.compiled import mathematics
 from seedbed.engines.compiled.blocks import tile, transpose
-from seedbed.engines.compiled.vectors import TILE, load, part, pointer, store, width
+from seedbed.engines.compiled.vectors import (
+    REGISTERS,
+    load,
+    part,
+    pointer,
+    store,
+    width,
+)
 
-PACK_ROWS, PACK_APART, PACK_LEAST, PACK_MOST = 64, 400, 64, 2048
-"""From how many rows of a product on, and from how far apart the rows of its right side on, strips
-of that are copied together first; and how long a strip may be."""
+TALL = {1: 8, 2: 6} if REGISTERS == 16 else {1: 8, 2: 8, 3: 8, 4: 6}
+"""How many rows are summed at once, by the columns of a strip: enough sums to keep two multipliers
+busy, and no more than stay in registers beside what they are made from."""
+WIDE = 2 if REGISTERS == 16 else 3
+"""How many columns a strip has; a last one may have fewer, or one more if ``TALL`` has it."""
+_BROAD = len(TALL) > WIDE
 
 
 def _strip(columns: int, each: bool, cut: bool) -> Any:
     """Return the function that computes ``columns`` columns of a product, all its rows."""
-    tall = TILE[0] if columns <= TILE[1] else 6
+    tall = TALL[columns]
     most, four, three, two, one = (tile(rows, columns, each, cut) for rows in (tall, 4, 3, 2, 1))
 
     @part
@@ -24,13 +34,13 @@ def _strip(columns: int, each: bool, cut: bool) -> Any:
         b: Any, bk: int, bn: int, M: int, K: int, count: int,
     ) -> None:  # fmt: skip
         m = 0
-        while m + tall <= M:
+        while m + tall <= M and (tall != 6 or m + 8 != M):  # few rows are slow: 4 + 4, not 6 + 2
             most(
                 pointer(start, m * sm), sm, sn, pointer(out, m * om), om, on,
                 pointer(a, m * am), am, ak, b, bk, bn, K, count,
             )  # fmt: skip
             m += tall
-        if m + 4 <= M:
+        while m + 4 <= M:
             four(
                 pointer(start, m * sm), sm, sn, pointer(out, m * om), om, on,
                 pointer(a, m * am), am, ak, b, bk, bn, K, count,
@@ -49,42 +59,28 @@ def _strip(columns: int, each: bool, cut: bool) -> Any:
 
 def product(each: bool) -> Any:
     """Return the function that computes a matrix product; ``each`` as in ``blocks.tile``."""
-    four, three, two, one = (_strip(columns, each, False) for columns in (4, 3, 2, 1))
+    kinds = [_strip(columns, each, False) for columns in TALL]
+    one, two, wide, broad = kinds[0], kinds[1], kinds[WIDE - 1], kinds[-1]
     cut = _strip(1, each, True)
 
     def multiply(
         start: Any, sm: int, sn: int, out: Any, om: int, on: int, a: Any, am: int, ak: int,
-        b: Any, bk: int, bn: int, M: int, N: int, K: int, rest: int, packed: Any,
+        b: Any, bk: int, bn: int, M: int, N: int, K: int, rest: int,
     ) -> None:  # fmt: skip
-        W = width(out)
-        packs = M >= PACK_ROWS and PACK_LEAST <= K <= PACK_MOST and bk >= PACK_APART
-        n = 0
-        while n + 3 <= N and n + 4 != N:
-            strip, sk, sn_ = pointer(b, n * bn), bk, bn
-            if packs:  # rows that lie far apart share few places of the cache: bring them together
-                for k in range(K):
-                    for c in range(3):
-                        store(packed, (3 * k + c) * W, load(strip, k * bk + c * bn))
-                strip, sk, sn_ = packed, 3 * W, W
-            three(
-                pointer(start, n * sn), sm, sn, pointer(out, n * on), om, on,
-                a, am, ak, strip, sk, sn_, M, K, 0,
-            )  # fmt: skip
-            n += 3
-        start, out, b = pointer(start, n * sn), pointer(out, n * on), pointer(b, n * bn)
-        if n + 4 == N:
-            four(start, sm, sn, out, om, on, a, am, ak, b, bk, bn, M, K, 0)
-        elif n + 2 == N:
-            two(start, sm, sn, out, om, on, a, am, ak, b, bk, bn, M, K, 0)
-        elif n + 1 == N:
+        while N >= WIDE and not (_BROAD and N == WIDE + 1):
+            wide(start, sm, sn, out, om, on, a, am, ak, b, bk, bn, M, K, 0)
+            start, out = pointer(start, WIDE * sn), pointer(out, WIDE * on)
+            b = pointer(b, WIDE * bn)
+            N -= WIDE
+        if _BROAD and N > 1:
+            if N == 2:
+                two(start, sm, sn, out, om, on, a, am, ak, b, bk, bn, M, K, 0)
+            else:
+                broad(start, sm, sn, out, om, on, a, am, ak, b, bk, bn, M, K, 0)
+        elif N == 1:
             one(start, sm, sn, out, om, on, a, am, ak, b, bk, bn, M, K, 0)
         if rest > 0:
-            left = N - n
-            start, out, b = (
-                pointer(start, left * sn),
-                pointer(out, left * on),
-                pointer(b, left * bn),
-            )
+            start, out, b = pointer(start, N * sn), pointer(out, N * on), pointer(b, N * bn)
             cut(start, sm, sn, out, om, on, a, am, ak, b, bk, bn, M, K, rest)
 
     return multiply

@@ -151,7 +151,6 @@ class Room(NamedTuple):
     masks: Ints
     delta: int
     delta_below: int
-    turned: int
     packed: int
     g: int
     theta: int

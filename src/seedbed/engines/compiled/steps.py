@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from seedbed.engines.compiled.records import Addresses, Floats, Ints, Method, Room, Shape
+from seedbed.engines.compiled.products import WIDE
+from seedbed.engines.compiled.records import Addresses, Floats, Method, Room, Shape
 from seedbed.engines.compiled.units import (
     CLIP,
     DECAY,
@@ -33,11 +34,19 @@ from seedbed.engines.compiled.vectors import (
     load,
     load_first,
     part,
+    places,
     pointer,
     spread,
     store,
     width,
 )
+
+PACK_ROWS, PACK_LEAST, PACK_APART = 64, 64, 400
+"""From how many rows of a product on its right side is copied first, strip by strip, if that has so
+many rows, so far apart."""
+PACK_DEPTH, PACK_NUMBERS = 240, 2**15
+"""How many of those at once, so that a strip stays in the nearest cache, and about how many
+numbers, so that all strips stay in the next one."""
 
 
 @part
@@ -48,18 +57,79 @@ def product(
     """out(m, n) = start(m, n) + Σ_k a(m, k) b(k, n), k ascending: the one product of the engine.
 
     N counts numbers. With lanes, a column is a vector; for a member alone, a vector holds
-    neighbouring columns, and the last one may be cut. ``sm`` is 0 where all rows start from one,
-    and -1 where all start from the one vector ``start``, whatever the column.
+    neighbouring columns, and the last one may be cut. ``bn`` is how far columns of vectors are
+    apart: for a member alone W, or more where b lies turned over. ``sm`` is 0 where all rows start
+    from one, and -1 where all start from the one vector ``start``, whatever the column.
     """
     W = width(out)
-    whole, rest = (N, 0) if s > 1 else (N // W, N % W)
     sn = W
     if sm < 0:
         sm, sn = 0, 0
+    far = M >= PACK_ROWS and K >= PACK_LEAST and bk >= PACK_APART
+    if s == 1 and (far or bn > W):
+        packed_product(units, packed, start, sm, sn, out, om, a, am, ak, b, bk, bn, M, N, K)
+        return
+    whole, rest = (N, 0) if s > 1 else (N // W, N % W)
     multiply(
         units.each if each else units.shared, start, sm, sn, out, om, W, a, am, ak, b, bk, bn,
-        M, whole, K, rest, packed,
+        M, whole, K, rest,
     )  # fmt: skip
+
+
+@apart
+def packed_product(
+    units: Addresses, packed: Any, start: Any, sm: int, sn: int, out: Any, om: int,
+    a: Any, am: int, ak: int, b: Any, bk: int, bn: int, M: int, N: int, K: int,
+) -> None:  # fmt: skip
+    """The same, with b copied block by block so that what a strip of it reads lies together."""
+    W = width(out)
+    strip = WIDE * W
+    wide = PACK_NUMBERS // (PACK_DEPTH * strip) * strip
+    for k in range(0, K, PACK_DEPTH):
+        deep = min(PACK_DEPTH, K - k)
+        for first in range(0, N, wide):
+            numbers = min(wide, N - first)
+            block = pointer(b, k * bk + first // W * bn)
+            if bn > W:
+                pack_turned(units, block, bn // W, numbers, deep, strip, packed)
+            else:
+                pack(block, bk, numbers, deep, strip, packed)
+            for n in range(first, first + numbers, strip):
+                count = min(strip, first + numbers - n)
+                multiply(
+                    units.shared, pointer(start, n // W * sn), sm, sn, pointer(out, n), om, W,
+                    pointer(a, k * ak), am, ak, pointer(packed, (n - first) * deep), strip, W,
+                    M, count // W, deep, count % W,
+                )  # fmt: skip
+        start, sm, sn = out, om, W
+
+
+@part
+def pack(b: Any, bk: int, N: int, K: int, strip: int, packed: Any) -> None:
+    """Copy K rows of N numbers, a ``strip`` of each row behind the same of the row before."""
+    W = width(packed)
+    for k in range(K):
+        for n in range(0, N, W):
+            to = n // strip * strip * K + k * strip + n % strip
+            store(packed, to, load_first(b, k * bk + n, N - n))
+
+
+@part
+def pack_turned(
+    units: Addresses, b: Any, apart: int, N: int, K: int, strip: int, packed: Any
+) -> None:  # fmt: skip
+    """The same for N rows of K numbers, which are turned over on the way."""
+    W = width(packed)
+    froms, tos = places(packed), places(packed)
+    for j in range(W):
+        froms[j], tos[j] = j * apart, j * strip
+    for n in range(0, N, W):
+        for k in range(0, K, W):
+            to = n // strip * strip * K + k * strip + n % strip
+            turn(
+                units.turn, pointer(b, n * apart + k), froms, min(W, N - n),
+                pointer(packed, to), tos, min(W, K - k),
+            )  # fmt: skip
 
 
 # ---------------------------------------------------------------- forward and backward
@@ -92,7 +162,7 @@ def forward(
 @part
 def backward(
     shape: Shape, units: Addresses, room: Room, space: Floats, s: int, theta: Any,
-    x: Any, x_each: bool, B: int, dropped: bool, begun: bool, froms: Ints, tos: Ints,
+    x: Any, x_each: bool, B: int, dropped: bool, begun: bool,
 ) -> None:  # fmt: skip
     """Add the gradient of B rows to g, from dy in ``delta``, as ``numpy_engine.backward`` does."""
     W = width(space)
@@ -116,78 +186,20 @@ def backward(
             inputs, each, si = pointer(space, room.h[k - 1]), s > 1, s
             if not dropped:
                 inputs = pointer(space, room.a[k - 1])
+        from_w, from_b, sm, sm_b = zeros, zeros, -1, -1
         if begun:
-            product(
-                units,
-                packed,
-                s,
-                each,
-                dw,
-                O * s,
-                dw,
-                O * s,
-                inputs,
-                si,
-                I * si,
-                dz,
-                O * s,
-                W,
-                I,
-                O,
-                B,
-            )
-            product(units, packed, s, False, db, 0, db, 0, ones, 0, 0, dz, O * s, W, 1, O, B)
-        else:
-            product(
-                units,
-                packed,
-                s,
-                each,
-                zeros,
-                -1,
-                dw,
-                O * s,
-                inputs,
-                si,
-                I * si,
-                dz,
-                O * s,
-                W,
-                I,
-                O,
-                B,
-            )
-            product(units, packed, s, False, zeros, -1, db, 0, ones, 0, 0, dz, O * s, W, 1, O, B)
+            from_w, from_b, sm, sm_b = dw, db, O * s, 0
+        product(
+            units, packed, s, each, from_w, sm, dw, O * s, inputs, si, I * si, dz, O * s, W, I, O, B
+        )
+        product(units, packed, s, False, from_b, sm_b, db, 0, ones, 0, 0, dz, O * s, W, 1, O, B)
         if k > 0:
             da = pointer(space, below)
-            if s > 1:
-                w = pointer(theta, shape.weights[k] * s)
-                product(
-                    units, packed, s, True, zeros, -1, da, I * s, dz, O * s, s, w, s, O * s, B, I, O
-                )
-            else:
-                turn_over(units.turn, theta, shape.weights[k], space, room.turned, I, O, froms, tos)
-                wt = pointer(space, room.turned)
-                product(units, packed, s, False, zeros, -1, da, I, dz, O, 1, wt, I, W, B, I, O)
+            w = pointer(theta, shape.weights[k] * s)  # read turned over
+            product(
+                units, packed, s, s > 1, zeros, -1, da, I * s, dz, O * s, s, w, s, O * W, B, I, O
+            )
             above, below = below, above
-
-
-@apart
-def turn_over(
-    address: int, source: Any, start: int, target: Floats, to: int, rows: int, columns: int,
-    froms: Ints, tos: Ints,
-) -> None:  # fmt: skip
-    """Write the matrix (rows, columns) at ``start`` turned over, (columns, rows), to ``to``."""
-    W = width(target)
-    for j in range(W):
-        froms[j], tos[j] = j * columns, j * rows
-    for i in range(0, rows, W):
-        for j in range(0, columns, W):
-            turn(
-                address, pointer(source, start + i * columns + j), pointer(froms, 0),
-                min(W, rows - i),
-                pointer(target, to + j * rows + i), pointer(tos, 0), min(W, columns - j),
-            )  # fmt: skip
 
 
 @part
@@ -208,47 +220,10 @@ def add_up(
     """Add what the rows lose, ``each``, to ``sums``: by output, rows ascending."""
     sums, packed = pointer(space, room.sums), pointer(space, room.packed)
     ones, each = pointer(space, room.ones), pointer(space, room.each)
-    if begun:
-        product(
-            units,
-            packed,
-            s,
-            False,
-            sums,
-            0,
-            sums,
-            0,
-            ones,
-            0,
-            0,
-            each,
-            O * s,
-            width(space),
-            1,
-            O,
-            B,
-        )
-    else:
-        zeros = pointer(space, room.zeros)
-        product(
-            units,
-            packed,
-            s,
-            False,
-            zeros,
-            -1,
-            sums,
-            0,
-            ones,
-            0,
-            0,
-            each,
-            O * s,
-            width(space),
-            1,
-            O,
-            B,
-        )
+    start, sm = (sums, 0) if begun else (pointer(space, room.zeros), -1)
+    product(
+        units, packed, s, False, start, sm, sums, 0, ones, 0, 0, each, O * s, width(space), 1, O, B
+    )
 
 
 @part

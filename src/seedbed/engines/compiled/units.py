@@ -94,7 +94,6 @@ def take_step(
 def multiply(
     context: Any, address: Any, start: Any, sm: Any, sn: Any, out: Any, om: Any, on: Any, a: Any,
     am: Any, ak: Any, b: Any, bk: Any, bn: Any, M: Any, N: Any, K: Any, rest: Any,
-    packed: Any,
 ) -> Any:  # fmt: skip
     """Call a matrix product; see ``products``."""
 
@@ -104,7 +103,7 @@ def multiply(
 
     strides = (types.intp, types.intp)
     matrices = (start, *strides, out, *strides, a, *strides, b, *strides)
-    return types.void(types.intp, *matrices, *([types.intp] * 4), packed), lower
+    return types.void(types.intp, *matrices, *([types.intp] * 4)), lower
 
 
 @intrinsic
@@ -483,9 +482,7 @@ def product(each: bool, dtype: np.dtype[Any]) -> int:
     """Return the address of a matrix product; see ``multiply``."""
     matrix = (types.CPointer(numba_type(dtype)), types.intp, types.intp)
     stamp = cache.digest("product", each)
-    return _address(
-        products.product(each), dtype, stamp, *(matrix * 4), *([types.intp] * 4), matrix[0]
-    )
+    return _address(products.product(each), dtype, stamp, *(matrix * 4), *([types.intp] * 4))
 
 
 @lru_cache(maxsize=2)

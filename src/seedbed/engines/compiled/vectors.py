@@ -12,6 +12,7 @@ Arrays are given flat, with the place of the first number as an index that is no
 from __future__ import annotations
 
 import operator
+import platform
 from collections.abc import Callable
 from typing import Any
 
@@ -49,10 +50,12 @@ def _registers() -> tuple[int, bool]:
 
 
 BYTES, HAS_FMA = _registers()
+"""How wide a register is; whether multiplying and adding at once is one instruction."""
 WIDTH = {types.float32: BYTES // 4, types.float64: BYTES // 8}
 """How many numbers one register holds."""
-TILE = (4, 3) if BYTES == 32 else (8, 3)
-"""Rows and columns of a product that are summed at once: as many as there are registers for."""
+_X86 = platform.machine().lower() in ("x86_64", "amd64", "i686")
+REGISTERS = 16 if _X86 and BYTES < 64 else 32
+"""How many there are."""
 
 INNER: dict[str, Any] = {
     "error_model": "numpy",
@@ -493,6 +496,17 @@ def width(context: Any, array: Any) -> Any:
     """Return how many of the array's numbers a vector holds: known while compiling."""
     count = WIDTH[array.dtype]
     return types.intp(array), lambda *_: ir.Constant(_INT, count)
+
+
+@intrinsic
+def places(context: Any, array: Any) -> Any:
+    """Return room for as many indices as a vector of the array's numbers has, on the stack."""
+    count = WIDTH[array.dtype]
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return cgutils.alloca_once(builder, _INT, count)
+
+    return types.CPointer(types.intp)(array), lower
 
 
 @intrinsic
