@@ -25,7 +25,7 @@ from machine import cache_folder, described
 HOME = Path(__file__).parents[1]
 PAGE = Path(__file__).with_name("versions.md")
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
-EXTRAS = ("fast", "sklearn", "cli")
+EXTRAS = ("fast", "sklearn", "cli", "files")
 """Whose packages are installed at their lowest and highest versions."""
 SHOWN = ("numpy", "numba", "scikit-learn", "polars", "narwhals", "threadpoolctl", "scipy", "pandas")
 TESTS = ("tests/core", "tests/extras/test_compiled.py", "tests/extras/test_estimators.py")
