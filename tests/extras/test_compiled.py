@@ -745,7 +745,7 @@ def test_broken_files_on_disk_are_compiled_anew(tmp_path, broken):
     before = process()
     for kind in ("*.nbc", "*.nbi"):
         paths = list(tmp_path.rglob(kind))
-        assert len(paths) > 3
+        assert len(paths) == 2
         for path in paths:
             content = bytearray(path.read_bytes())
             content[len(content) // 2] ^= 255
@@ -754,11 +754,9 @@ def test_broken_files_on_disk_are_compiled_anew(tmp_path, broken):
 
 
 PREDICT = """
-import seedbed as sb, numpy as np
+import numpy as np, seedbed as sb
 from seedbed.engines.compiled import engine
-network = sb.Network(2, [sb.Dense(3, sb.tanh), sb.Dense(2)])
-few = engine.Few(network, sb.squared_error, network.init([5], "float32"))
-print(few(np.ones((1, 2), "float32"), "outputs"))
+print(engine.compute(sb.poisson.predict, np.arange(5, dtype="float32")))
 """
 
 
