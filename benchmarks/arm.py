@@ -22,7 +22,16 @@ SOURCE = Path(__file__).parents[1] / "src"
 EMULATORS = ("qemu-aarch64-static", "qemu-aarch64")
 DEBIAN = ("python3", "libstdc++6", "libgomp1")
 """Debian's packages, with what they depend on; the two libraries are what wheels are linked to."""
-PYPI = ("numpy", "numba", "threadpoolctl", "polars", "rich", "safetensors")
+PYPI = (
+    "numpy",
+    "numba",
+    "threadpoolctl",
+    "scikit-learn",
+    "narwhals",
+    "polars",
+    "safetensors",
+    "rich",
+)
 PLATFORMS = [f"manylinux_2_{minor}_aarch64" for minor in range(17, 35)] + ["manylinux2014_aarch64"]
 APT = """
 APT::Architecture "arm64";
@@ -88,7 +97,7 @@ def packages(root, python):
     place, stamp = root / "packages", root / "packages.txt"
     here = {each.name: each.version for each in importlib.metadata.distributions()}
     pins = "".join(f"{name}=={version}\n" for name, version in sorted(here.items()))
-    pins = f"# for {python.name}\n{pins}"
+    pins = f"# {' '.join(PYPI)} for {python.name}\n{pins}"
     if not stamp.exists() or stamp.read_text(encoding="utf-8") != pins:
         shutil.rmtree(place, ignore_errors=True)
         stamp.unlink(missing_ok=True)
