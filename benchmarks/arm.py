@@ -97,7 +97,7 @@ def packages(root, python):
     place, stamp = root / "packages", root / "packages.txt"
     here = {each.name: each.version for each in importlib.metadata.distributions()}
     pins = "".join(f"{name}=={version}\n" for name, version in sorted(here.items()))
-    pins = f"# for {python.name}\n{pins}"
+    pins = f"# {' '.join(PYPI)} for {python.name}\n{pins}"
     if not stamp.exists() or stamp.read_text(encoding="utf-8") != pins:
         shutil.rmtree(place, ignore_errors=True)
         stamp.unlink(missing_ok=True)

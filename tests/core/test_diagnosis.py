@@ -199,13 +199,13 @@ def test_members_of_xor_that_are_stuck_and_why():
 
 
 def test_of_many_members_the_few_that_are_stuck_are_found():
-    population = xor.recipe(8000).train(*xor.data(), seeds=range(1000), record_every=40)
+    population = xor.recipe(8000).train(*xor.data(), seeds=range(460), record_every=40)
     slow = np.flatnonzero(xor.solved(population))[:3]
     population.loss[slow] = 0.03, 0.05, 0.08  # on their way, between the two groups
     population.history.train_loss[slow, -60:] = np.linspace(0.2, 0.03, 60)
     (finding,) = sb.diagnose(population, *xor.data())
     assert finding.kind == "stuck members"
-    assert set(finding.members) == {44, 191, 448, 677}
+    assert set(finding.members) == {44, 191, 448}
     assert "weights drawn to the layer's size" in finding.message
 
 
