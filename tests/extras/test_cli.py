@@ -547,9 +547,9 @@ def test_a_terminal_without_the_signs_shows_others():
 
 def test_ctrl_c_ends_training_early_and_keeps_what_there_is(csv, tmp_path):
     model, (seen, terminal) = tmp_path / "m.safetensors", pty.openpty()
-    command = ["train", csv, "--target", "label", "--members", 2, "--epochs", 10**7, "--out", model]
+    command = ["train", csv, "--target", "label", "--members", 2, "--epochs", 10**6, "--out", model]
     with subprocess.Popen(
-        [sys.executable, "-m", "seedbed", *map(str, command), "--patience", str(10**7)],
+        [sys.executable, "-m", "seedbed", *map(str, command), "--patience", str(10**6)],
         stdout=subprocess.PIPE,
         stderr=terminal,
     ) as process:

@@ -56,7 +56,7 @@ def trained(cpu=None):
         capture_output=True,
         text=True,
         check=True,
-        env=os.environ | (held if cpu else {}),
+        env=os.environ | held,
     )
     return json.loads(done.stdout)
 
