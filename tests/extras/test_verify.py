@@ -50,7 +50,7 @@ def trained(cpu=None):
     """Return the vector width, whether multiply-adds are in hardware, and digests of trainings,
     compiled for the CPU named, or for this one.
     """
-    told = {} if cpu is None else {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": ""}
+    held = {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": ""} if cpu else {}
     done = subprocess.run(
         [sys.executable, "-c", TRAINED],
         capture_output=True,
