@@ -15,12 +15,12 @@ from seedbed.engines.compiled.vectors import (
     width,
 )
 
-TALL = {1: 8, 2: 6} if REGISTERS == 16 else {1: 8, 2: 8, 3: 8, 4: 6}
+TALL = {1: 8, 2: 6, 4: 4} if REGISTERS == 16 else {1: 8, 2: 8, 3: 8, 4: 6}
 """How many rows are summed at once, by the columns of a strip: enough sums to keep two multipliers
 busy, and no more than stay in registers beside what they are made from."""
-WIDE = 2 if REGISTERS == 16 else 3
-"""How many columns a strip has; a last one may have fewer, or one more if ``TALL`` has it."""
-_BROAD = len(TALL) > WIDE
+WIDE, BROAD_ROWS = (2, 4) if REGISTERS == 16 else (3, 2**62)
+"""How many columns a strip has (a last one may have fewer), and up to how many rows four that are
+left are one strip: with 16 registers they do not all stay there, but few rows are soon done."""
 
 
 def _strip(columns: int, each: bool, cut: bool) -> Any:
@@ -59,24 +59,22 @@ def _strip(columns: int, each: bool, cut: bool) -> Any:
 
 def product(each: bool) -> Any:
     """Return the function that computes a matrix product; ``each`` as in ``blocks.tile``."""
-    kinds = [_strip(columns, each, False) for columns in TALL]
-    one, two, wide, broad = kinds[0], kinds[1], kinds[WIDE - 1], kinds[-1]
+    one, two, wide, four = (_strip(columns, each, False) for columns in (1, 2, WIDE, 4))
     cut = _strip(1, each, True)
 
     def multiply(
         start: Any, sm: int, sn: int, out: Any, om: int, on: int, a: Any, am: int, ak: int,
         b: Any, bk: int, bn: int, M: int, N: int, K: int, rest: int,
     ) -> None:  # fmt: skip
-        while N >= WIDE and not (_BROAD and N == WIDE + 1):
+        while N >= WIDE and (N != 4 or M > BROAD_ROWS):
             wide(start, sm, sn, out, om, on, a, am, ak, b, bk, bn, M, K, 0)
             start, out = pointer(start, WIDE * sn), pointer(out, WIDE * on)
             b = pointer(b, WIDE * bn)
             N -= WIDE
-        if _BROAD and N > 1:
-            if N == 2:
-                two(start, sm, sn, out, om, on, a, am, ak, b, bk, bn, M, K, 0)
-            else:
-                broad(start, sm, sn, out, om, on, a, am, ak, b, bk, bn, M, K, 0)
+        if N == 4:
+            four(start, sm, sn, out, om, on, a, am, ak, b, bk, bn, M, K, 0)
+        elif WIDE > 2 and N == 2:
+            two(start, sm, sn, out, om, on, a, am, ak, b, bk, bn, M, K, 0)
         elif N == 1:
             one(start, sm, sn, out, om, on, a, am, ak, b, bk, bn, M, K, 0)
         if rest > 0:
