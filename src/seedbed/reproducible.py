@@ -6,7 +6,8 @@ of the engines (random draws, schedules, a table's scales, scores) is computed h
 + − × ÷ √, which IEEE 754 rounds correctly everywhere, one array at a time, so that no compiler
 fuses two of them into one; and from sums along a tree that the length alone decides.
 
-All are for float64, or for what converts to it; each is within 2 units in the last place.
+Functions of arrays take float64, or what converts to it; those of floats are for what is computed
+step by step. Each is within 2 units in the last place.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from seedbed.arrays import Array
 
 LOG_2 = 0.6931471805599453
+_ROOT = 0.7071067811865476
 _LOG_2_HIGH, _LOG_2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10
 """log 2 in two parts; the first has so few bits that its product with an exponent is exact."""
 
@@ -31,30 +33,31 @@ def log(x: Any) -> Array:
     """
     x = np.asarray(x, dtype=np.float64)
     usual = (x > 0) & (x < np.inf)
-    m, e = _split(x if usual.all() else np.where(usual, x, 1.0))
-    f = m - 1
-    s = f / (2 + f)
-    z = s * s
-    h = 0.5 * f * f
-    r = _horner(z, _LOG_SERIES) * z
-    y = e * _LOG_2_HIGH - ((h - (s * (h + r) + e * _LOG_2_LOW)) - f)
+    m, e = np.frexp(x if usual.all() else np.where(usual, x, 1.0))
+    low = m < _ROOT
+    y = _log(m * (1.0 + low), (e - low).astype(np.float64))
     if usual.all():
         return np.asarray(y)
     rest = np.where(x == 0, -np.inf, np.where(x == np.inf, np.inf, np.nan))
     return np.where(usual, y, rest)
 
 
-def log2(x: Any) -> Array:
-    """log x / log 2 for finite x > 0, exact at powers of 2."""
-    m, e = _split(np.asarray(x, dtype=np.float64))
-    return np.asarray(e + log(m) / LOG_2)
+def _log(m: Any, e: Any) -> Any:
+    """log 2^e m for √½ <= m < √2, of arrays or floats."""
+    f = m - 1
+    s = f / (2 + f)
+    z = s * s
+    h = 0.5 * f * f
+    r = _horner(z, _LOG_SERIES) * z
+    return e * _LOG_2_HIGH - ((h - (s * (h + r) + e * _LOG_2_LOW)) - f)
 
 
-def _split(x: Array) -> tuple[Array, Array]:
-    """Return m and e of x = 2^e m with √½ <= m < √2."""
-    m, e = np.frexp(x)
-    low = m < 0.7071067811865476
-    return m * (1.0 + low), (e - low).astype(np.float64)
+def log2(x: float) -> float:
+    """log x / log 2 of a finite float x > 0, exact at powers of 2."""
+    m, e = math.frexp(x)
+    if m < _ROOT:
+        m, e = 2 * m, e - 1
+    return float(e + _log(m, 0.0) / LOG_2)
 
 
 def exp(x: Any) -> Array:
@@ -83,9 +86,16 @@ def circle(v: Any) -> tuple[Array, Array]:
     return cos * (1 - ((quarter + 1) & 2)), sin * (1 - (quarter & 2))
 
 
-def cos_turns(v: Any) -> Array:
-    """cos 2πv; see ``circle``."""
-    return circle(v)[0]
+def cos_turns(v: float) -> float:
+    """cos 2πv of a float; see ``circle``."""
+    k = round(4 * v)
+    x = (v - k / 4) * (2 * math.pi)
+    z, quarter = x * x, k & 3
+    if quarter & 1:
+        value = x + x * (z * _horner(z, _SIN_SERIES))
+    else:
+        value = 1 + z * _horner(z, _COS_SERIES)
+    return float(-value if quarter in (1, 2) else value)
 
 
 def _series(first: int, last: int, step: int = 1, alternating: bool = False) -> list[float]:
@@ -100,7 +110,7 @@ _EXP_SERIES = _series(2, 14)
 _COS_SERIES, _SIN_SERIES = _series(2, 16, 2, True), _series(3, 17, 2, True)
 
 
-def _horner(x: Array, coefficients: list[float]) -> Array:
+def _horner(x: Any, coefficients: list[float]) -> Any:
     """Return the polynomial whose ``coefficients`` are given from the highest power down."""
     p = x * coefficients[0]
     for c in coefficients[1:-1]:
@@ -115,6 +125,8 @@ def total(a: Any, axis: int = -1, keepdims: bool = False) -> Array:
     Every place of the other axes is summed in the same order, whatever stands beside it.
     """
     a = np.asarray(a)
+    if a.dtype.kind in "bui":
+        a = a.astype(np.int64)
     rest, n = a if axis == 0 else np.moveaxis(a, axis, 0), a.shape[axis]
     if n < 2:
         one = rest[0].copy() if n else np.zeros(rest.shape[1:], a.dtype)

@@ -100,33 +100,58 @@ def _xor() -> Parts:
     )
 
 
+def _of_extremes() -> Parts:
+    """Weights so large that some outputs are inf - inf, and so small that they are subnormal."""
+    network = sb.Network(2, [sb.Dense(3), sb.Dense(2)])
+    for size in (2e38, 1e-39):
+        start = np.zeros((1, network.size))
+        for W, _ in network.views(start):
+            W[:] = np.resize(np.array([1, -1, 0.5]) * size, W.shape)
+        population = sb.train(
+            network, np.zeros((4, 2)), np.zeros((4, 2)), loss=sb.squared_error, epochs=2,
+            start=start, optimizer=sb.Adam(1e-40), engine="compiled", progress=False,
+        )  # fmt: skip
+        yield from _parts(population)
+
+
 def _estimator(name: str, kind: str) -> Callable[[], Parts]:
     def parts() -> Parts:
         from seedbed import estimators
 
         X: Array = _numbers(160, 5)
         y = X[:, 0] * X[:, 1] + np.abs(X[:, 2])
+        row, column = np.ogrid[:160, :5]
         if kind == "missing":
-            X = np.where((np.arange(160)[:, None] * 5 + np.arange(5)) % 9 == 0, np.nan, X)
-        if kind == "mixed":
+            X = np.where((row * 5 + column) % 9 == 0, np.nan, X)
+        elif kind == "mixed":
             words = np.array(["red", "green", "blue"], dtype=object)
             y = y + np.arange(160) % 3
             X = np.column_stack([X.astype(object), words[np.arange(160) % 3]])
-        train, new = X[:120], X[120:]
-        weights = 1 + np.arange(120) % 3 / 4
-        model = getattr(estimators, name)(
-            (24,), members=4, max_iter=12, random_state=0, engine="compiled"
-        )
-        if name == "NetworkClassifier":
-            model.fit(train, np.digitize(y[:120], [0.0, 1.5]), weights)
-            p, spread = model.predict_proba(new, return_std=True)
-            yield model.predict_proba(new)
+        elif kind == "zeros":  # of both signs, and rows that are equal but for them
+            X = np.round(X / 3) * np.where((row + column) % 2, 1, -1)
+        train, new, weights = X[:120], X[120:], 1 + np.arange(120) % 3 / 4
+        given: dict[str, Any] = {
+            "members": 4,
+            "max_iter": 12,
+            "random_state": 0,
+            "engine": "compiled",
+        }
+        if name == "NetworkRegressor":
+            model = estimators.NetworkRegressor((24,), **given).fit(train, y[:120], weights)
+            predict: Any = model.predict
         else:
-            model.fit(train, y[:120], weights)
-            p, spread = model.predict(new, return_std=True)
-            yield model.predict(new)
-        yield p
-        yield spread
+            classes = np.digitize(y[:120], [0.0, 1.5])
+            if kind == "zeros":
+                given |= {"class_weight": "balanced", "warm_start": True}
+            model = estimators.NetworkClassifier((24,), **given).fit(train, classes, weights)
+            predict = model.predict_proba
+            if kind == "zeros":
+                yield predict(new)
+                model.fit(train, classes)
+        yield predict(new)
+        yield from predict(new, return_std=True)
+        if kind == "missing":  # beside rows with missing values, and without any
+            yield predict(np.nan_to_num(new))
         yield json.dumps(model.encoding_.to_words(), sort_keys=True)
         yield model.population_.theta
         yield np.array(model.validation_curve_)
@@ -192,8 +217,10 @@ CASES: dict[str, Callable[[], Parts]] = {
         (5, 11, 1), sb.relu, sb.squared_error, 40, seeds=range(20), epochs=30,
         optimizer=sb.SGD([0.01 if member % 3 else 1e6 for member in range(20)]),
     ),
+    "weights of extreme sizes": _of_extremes,
     "estimator, numbers": _estimator("NetworkClassifier", "numbers"),
     "estimator, numbers and categories": _estimator("NetworkRegressor", "mixed"),
     "estimator, values missing": _estimator("NetworkClassifier", "missing"),
+    "estimator, zeros of both signs, classes weighted": _estimator("NetworkClassifier", "zeros"),
 }  # fmt: skip
 """What is trained, by the name that ``seedbed verify`` prints."""

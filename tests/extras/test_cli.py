@@ -74,7 +74,7 @@ def test_xor_says_of_rounding_what_its_own_run_shows():
     printed = np.array(sb.xor.PRINTED_LOSSES)
     later = printed + 0.1 * (np.arange(8) >= 3)
     assert "changes the loss from epoch 3,000 on" in rounding_says(printed, later)
-    assert "did not change these losses on this machine" in rounding_says(printed, printed + 1e-9)
+    assert "did not change these losses here" in rounding_says(printed, printed + 1e-9)
 
 
 def test_xor_as_json(run):

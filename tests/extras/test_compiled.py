@@ -421,13 +421,13 @@ def test_outputs_are_numpys(shape, dtype, monkeypatch):
     monkeypatch.setattr(compiled, "piece_rows", lambda *_: 48)
     result = np.empty((members, rows, 3), dtype)
     loss = sb.cross_entropy
-    compiled.outputs(net, loss, theta, x, True, result, threads=2)
+    compiled.outputs(net, loss, theta, x, "outputs", result, threads=2)
     by_numpy = choice.outputs("numpy", net, loss, theta, x, "outputs")
     np.testing.assert_allclose(result, by_numpy, rtol=1e-5, atol=1e-6)
     few = compiled.Few(net, loss, theta[:1])
     np.testing.assert_array_equal(few(x[:16], "outputs"), result[:1, :16])
     seen = np.empty_like(result)
-    compiled.outputs(net, loss, theta, x, False, seen, threads=1)
+    compiled.outputs(net, loss, theta, x, "seen", seen, threads=1)
     np.testing.assert_array_equal(few(x[:16], "seen"), seen[:1, :16])
     p = choice.outputs("compiled", net, loss, theta, x, "predictions")
     np.testing.assert_array_equal(few(x[:16], "predictions"), p[:1, :16])
@@ -457,6 +457,35 @@ def test_predictions_follow_theta_and_mark_the_diverged():
             engine="compiled",
         )
     assert np.isnan(lost.predict(X[:1])).all()
+
+
+def test_what_is_not_a_number_has_the_same_bits_everywhere():
+    """Processors differ in the sign of the NaN that inf - inf makes."""
+    net = sb.Network(2, [sb.Dense(3), sb.Dense(2)])
+    start = np.zeros((1, net.size))
+    for W, _ in net.views(start):
+        W[:] = np.resize([2e38, -2e38, 1e38], W.shape)
+    population = sb.train(
+        net, np.zeros((4, 2)), np.zeros((4, 2)), loss=sb.squared_error, epochs=0, start=start,
+        engine="compiled",
+    )  # fmt: skip
+    assert population.status == ["finished"]
+    x = np.array([[1, 1], [2, 3]])
+    for y in (population.outputs(x), population.predict(x), population.predict(x[:1])):
+        lost = y[np.isnan(y)]
+        assert lost.size
+        assert (lost.view(np.uint32) == np.float32(np.nan).view(np.uint32)).all()
+
+
+def test_numpy_predicting_for_the_compiled_engine_is_said(monkeypatch):
+    population = sb.train(
+        network(sb.tanh), X, TARGETS["number"], loss=sb.huber(), epochs=2, engine="compiled"
+    )
+    expected = population.predict(X)
+    monkeypatch.setattr(choice, "numba_is_there", lambda: False)
+    with pytest.warns(sb.SeedbedWarning, match="Numba is missing, so NumPy predicts"):
+        found = population[:].predict(X)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_copies_leave_behind_what_can_be_made_anew():

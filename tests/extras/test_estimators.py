@@ -97,6 +97,40 @@ def test_a_row_is_predicted_the_same_whatever_rows_are_beside_it(kind, engine):
             np.testing.assert_array_equal(rows(range(start, stop)), whole[:, start:stop])
 
 
+@pytest.mark.parametrize("engine", ["numpy", "compiled"])
+def test_rows_without_missing_values_are_predicted_as_beside_rows_with(engine):
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(60, 3))
+    X[::4, 1] = np.nan
+    y = X[:, 0] + np.isnan(X[:, 1])
+    fitted = NetworkRegressor(**{**SMALL, "max_iter": 3, "engine": engine}).fit(X, y)
+    new = rng.normal(size=(40, 3))
+    beside = np.concatenate([new, X[:1]])
+    for rows in (1, 7, 40):
+        full = np.full((rows, fitted.encoding_.width), 7, np.float32)  # what memory may hold
+        del full
+        np.testing.assert_array_equal(fitted.predict(new[:rows]), fitted.predict(beside)[:rows])
+
+
+@pytest.mark.parametrize("kind", [NetworkClassifier, NetworkRegressor])
+def test_zeros_of_either_sign_are_one_number(kind):
+    """A sort may mix them up, and rows that are equal are found by their bytes."""
+    rng = np.random.default_rng(2)
+    X = np.round(rng.normal(size=(90, 3)))
+    X[30:60] = X[:30]
+    y = np.round(X[:, 0] + rng.normal(size=90) / 4)
+    y = (y > 0) * 1 if kind is NetworkClassifier else y
+    given = {**SMALL, "max_iter": 4, "engine": "numpy"}
+    signs = rng.choice([-1.0, 1.0], X.shape)
+    turned = np.where(X == 0, signs * 0.0, X)
+    turned_y = y if kind is NetworkClassifier else np.where(y == 0, signs[:, 0] * 0.0, y)
+    assert np.signbit(turned[turned == 0]).any()
+    a, b = kind(**given).fit(X + 0.0, y + 0), kind(**given).fit(turned, turned_y)
+    np.testing.assert_array_equal(a.population_.theta, b.population_.theta)
+    assert a.encoding_ == b.encoding_
+    np.testing.assert_array_equal(a.predict(X), a.predict(turned))
+
+
 @pytest.mark.parametrize("module", ["classifier", "regressor"])
 def test_docstrings_examples_give_what_they_say(module):
     assert doctest.testmod(importlib.import_module(f"seedbed.estimators.{module}")).failed == 0

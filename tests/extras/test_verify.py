@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+import seedbed
 from seedbed import verification
 from seedbed.engines import choice
 from seedbed.engines.compiled.vectors import BYTES, HAS_FMA
@@ -19,7 +20,7 @@ NARROWER = {"nehalem": 16, "haswell": 32} if X86 else {}
 
 def test_every_training_has_a_known_digest():
     assert list(verification.known()) == list(verification.CASES)
-    assert len(verification.CASES) >= 18
+    assert len(verification.CASES) >= 20
 
 
 @pytest.mark.kernels
@@ -72,15 +73,16 @@ def test_bits_are_the_same_on_narrower_vectors(cpu):
 
 def test_the_command_says_what_differs(run, monkeypatch):
     name = "one row, one member, float64"
-    status, out, _ = run("verify", "one row")
+    status, out, _ = run("verify", "ONE row")
     assert status == 0
+    assert "as committed: 1 of 1 (" in out
     assert "same" in out
     assert "DIFFERENT" not in out
     monkeypatch.setattr(verification, "known", lambda: {name: "0" * 64})
     status, out, _ = run("verify", "one row")
     assert status == 1
     assert "DIFFERENT  one row, one member, float64" in out
-    assert "1 of 1 differ" in out
+    assert "not as committed: 1 of 1" in out
 
 
 def test_a_name_that_is_none_and_a_missing_numba_are_said_in_one_line(run, monkeypatch):
@@ -91,3 +93,13 @@ def test_a_name_that_is_none_and_a_missing_numba_are_said_in_one_line(run, monke
     status, out, err = run("verify")
     assert (status, out) == (2, "")
     assert "pip install 'seedbed[fast]'" in err
+
+
+def test_a_missing_scikit_learn_is_said_before_anything_is_trained(run, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("seedbed.estimators")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr(seedbed, "estimators", raising=False)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    status, out, err = run("verify")
+    assert (status, out) == (2, "")
+    assert "pip install 'seedbed[sklearn]'" in err

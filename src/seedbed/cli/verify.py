@@ -13,6 +13,7 @@ from seedbed import verification
 from seedbed.cli.show import print_json
 from seedbed.engines import choice
 from seedbed.errors import MissingDependencyError, SettingError
+from seedbed.tables.sources import listed
 
 DIFFERENT = 1
 """The exit status where a digest is not the known one."""
@@ -42,6 +43,8 @@ def run(options: Namespace) -> int:
     if not choice.numba_is_there():
         raise MissingDependencyError("numba", "fast")
     names = _chosen(options.names)
+    if any(name.startswith("estimator") for name in names):  # said before anything is trained
+        from seedbed import estimators  # noqa: F401
     known, found, machine = verification.known(), {}, _machine()
     if not options.json:
         print(", ".join(f"{what} {value}" for what, value in machine.items()) + "\n")
@@ -56,20 +59,21 @@ def run(options: Namespace) -> int:
     if options.json:
         print_json({"machine": machine, "found": found, "different": wrong, "seconds": seconds})
     elif wrong:
-        print(f"\n{len(wrong)} of {len(names)} differ from what other machines compute")
+        print(f"\nnot as committed: {len(wrong)} of {len(names)}")
     else:
-        print(f"\nall {len(names)} are the same bits as on every other machine ({seconds:.1f} s)")
+        print(f"\nas committed: {len(names)} of {len(names)} ({seconds:.1f} s)")
     return DIFFERENT if wrong else 0
 
 
 def _chosen(beginnings: list[str]) -> list[str]:
-    for beginning in beginnings:
-        if not any(name.startswith(beginning) for name in verification.CASES):
+    low = [beginning.casefold() for beginning in beginnings]
+    for given, beginning in zip(beginnings, low, strict=True):
+        if not any(name.casefold().startswith(beginning) for name in verification.CASES):
             raise SettingError(
-                f"no training is called {beginning!r}: there are "
-                + ", ".join(repr(name) for name in verification.CASES)
+                f"no training is called {given!r}: {listed([*verification.CASES])} are; give the "
+                "beginnings of names, or nothing for all of them"
             )
-    return [name for name in verification.CASES if name.startswith(tuple(beginnings) or "")]
+    return [name for name in verification.CASES if name.casefold().startswith(tuple(low) or "")]
 
 
 def _machine() -> dict[str, Any]:
@@ -80,7 +84,7 @@ def _machine() -> dict[str, Any]:
     return {
         "processor": platform.machine(),
         "bytes a vector": BYTES,
-        "fused multiply-add": "in hardware" if HAS_FMA else "in software",
+        "multiply-add": "in hardware" if HAS_FMA else "in software",
         "NumPy": np.__version__,
         "Numba": numba.__version__,
     }

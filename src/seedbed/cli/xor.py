@@ -157,8 +157,8 @@ def rounding_says(rerun: Any, nudged: Any) -> str:
     apart = np.abs(nudged - rerun) > 0.001
     if not apart.any():
         return (
-            f"{changed} did not change these losses on this machine. On others it does: the\n"
-            "backward pass has three faults, which grow rounding errors (see seedbed.xor)."
+            f"{changed} did not change these losses here. The backward pass\n"
+            "has three faults all the same (see seedbed.xor)."
         )
     first = _PRINTED_EVERY * int(np.argmax(apart))
     return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Literal, Protocol
@@ -14,7 +15,7 @@ import numpy as np
 from seedbed.arrays import Array, Indices
 from seedbed.engines import numpy_engine
 from seedbed.engines.work import Plan, State, Stop
-from seedbed.errors import FormulaError, MissingDependencyError
+from seedbed.errors import FormulaError, MissingDependencyError, SeedbedWarning
 from seedbed.formulas.activations import identity
 from seedbed.formulas.losses import Loss
 from seedbed.network import Network
@@ -97,7 +98,7 @@ def outputs(
 ) -> Array:  # fmt: skip
     """Return the networks' outputs (P, N, O), up to ``stage``, by the engine called ``name``.
 
-    A row's outputs are the same, bit for bit, whatever rows stand beside it.
+    A row's outputs are the same, bit for bit, regardless of the other rows.
 
     Shapes: theta (P, D); x (N, I). Beside the result, memory stays within a few megabytes.
     Raises: FormulaError for an activation that the compiled engine cannot compile. Where Numba is
@@ -107,8 +108,15 @@ def outputs(
     if name == "compiled" and numba_is_there():
         from seedbed.engines.compiled import engine
 
-        engine.outputs(network, loss, theta, x, stage == "outputs", result, cores())
+        engine.outputs(network, loss, theta, x, stage, result, cores())
     else:
+        if name == "compiled":
+            warnings.warn(
+                "Numba is missing, so NumPy predicts with what the compiled engine trained: the "
+                "last bits may differ (pip install 'seedbed[fast]')",
+                SeedbedWarning,
+                stacklevel=4,
+            )
         for members, rows, y in numpy_engine.outputs(network, theta, x):
             result[members, rows] = y if stage == "outputs" else loss.seen(y)
     return elementwise(name, loss.predict, result) if stage == "predictions" else result

@@ -405,14 +405,14 @@ class _Watch:
 BLOCK_ROWS = 8
 """How many rows of a prediction make one product. A row's place in a large product decides which of
 BLAS's kernels computes it, and so its last bits. In products of this height every row comes out the
-same, on all kernels of OpenBLAS that ``tests/kernels`` runs."""
+same on OpenBLAS's x86 kernels, each of which ``.ci/run`` runs ``test_rows.py`` on."""
 
 
 def outputs(network: Network, theta: Array, x: Array) -> Iterator[tuple[slice, slice, Array]]:
     """Yield the network's outputs piece by piece: (members, rows, (p, b, O)).
 
-    Every product is one of ``BLOCK_ROWS`` rows, the last of them filled up with zeros: so a row's
-    outputs do not depend on the rows beside it.
+    Every product has ``BLOCK_ROWS`` rows, the last one padded with zeros, so that a row's
+    outputs do not depend on the other rows.
 
     Shapes: theta (P, D); x (N, I). Memory stays within a few megabytes whatever P and N are.
     """

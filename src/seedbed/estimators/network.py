@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -309,7 +310,7 @@ class NetworkEstimator(BaseEstimator):
             batch = max(16, min(rows // 8, 128 if rows < _MOST else 256))
         epochs = self.max_iter
         if epochs is None:
-            epochs = max(20, round(60 * min(1.0, (_LONG / rows) ** 0.5)))
+            epochs = max(20, round(60 * min(1.0, math.sqrt(_LONG / rows))))
         epochs = checked_count("max_iter", epochs)
         patience = self.n_iter_no_change
         if patience is None:

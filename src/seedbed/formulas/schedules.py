@@ -72,7 +72,7 @@ def cosine(warmup: float = 0.0, floor: float = 0.0) -> Schedule:
         if t < warmup:
             return t / warmup
         u = (t - warmup) / (1 - warmup)
-        return floor + (1 - floor) * 0.5 * (1 + float(cos_turns(u / 2)))
+        return floor + (1 - floor) * 0.5 * (1 + cos_turns(u / 2))
 
     return Schedule("cosine", f, (("warmup", warmup), ("floor", floor)))
 
@@ -92,13 +92,13 @@ def one_cycle(peak: float = 0.3, start: float = 0.04, end: float = 4e-6) -> Sche
             low, u = start, 1 - t / peak
         else:
             low, u = end, (t - peak) / (1 - peak)
-        return low + (1 - low) * 0.5 * (1 + float(cos_turns(u / 2)))
+        return low + (1 - low) * 0.5 * (1 + cos_turns(u / 2))
 
     return Schedule("one_cycle", f, (("peak", peak), ("start", start), ("end", end)))
 
 
 def _coslog4(t: float) -> float:
-    return 0.5 * (1 - float(cos_turns(log2(1 + 15 * t))))
+    return 0.5 * (1 - cos_turns(log2(1 + 15 * t)))
 
 
 coslog4 = Schedule("coslog4", _coslog4)

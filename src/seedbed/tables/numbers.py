@@ -74,20 +74,20 @@ class Numbers:
         if some:
             A = np.where(missing, self.center, A)
         with np.errstate(over="ignore"):  # what is too far to tell how far ends at 3, or at 1
-            z = np.minimum(np.maximum((A - self.center) * self.factor, -FAR), FAR)
+            # + 0.0 as -0.0 is 0.0 here, and equal rows are told by their bytes
+            z = np.minimum(np.maximum((A - self.center) * self.factor, -FAR), FAR) + 0.0
             X[:, :count] = z / np.sqrt(1 + z * z / 9)
             if cut > count:
                 along = (A[:, self.of] - self.low) * self.slope
-                X[:, count:cut] = np.minimum(np.maximum(along, 0), 1)
-        if some and len(self.flagged):
-            X[:, cut:] = missing[:, self.flagged]
+                X[:, count:cut] = np.minimum(np.maximum(along, 0), 1) + 0.0
+        X[:, cut:] = missing[:, self.flagged] if some else 0
 
 
 def number_column(
     name: str, values: Array, weights: Array, flagged: bool, stretches: int
 ) -> NumberColumn:
     """Return the encoding of numbers (n,), none of them missing, with weights (n,)."""
-    values = np.clip(values, -_FARTHEST, _FARTHEST)
+    values = np.clip(values, -_FARTHEST, _FARTHEST) + 0.0  # one zero: a sort may mix two
     first, center, third = quantiles(values, weights, [0.25, 0.5, 0.75])
     far, scale = np.abs(values - center), third - first
     others = far > 0 if scale == 0 else np.ones(len(values), np.bool_)

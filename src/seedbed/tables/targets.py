@@ -79,7 +79,7 @@ class Target:
 
     def standardised(self, values: Array) -> Array:
         """Return quantities, (N, O) in their units, as the network is to give them."""
-        return np.asarray((values - np.array(self.mean)) / np.array(self.scale))
+        return np.asarray((values - np.array(self.mean)) / np.array(self.scale)) + 0.0
 
     def restored(self, outputs: Array) -> Array:
         """Return what the network gives, (…, O), in the quantities' units, float64."""
@@ -117,6 +117,7 @@ def quantities(names: Sequence[str], values: Array, weights: Array | None, table
                 f"target {name!r} of {table} holds numbers as large as {np.abs(y).max():g}, too "
                 "large to train on: give them in a larger unit"
             )
+        y = y + 0.0  # one zero: a sort may mix two
         (middle,) = quantiles(y, w, [0.5])
         far = np.abs(y - middle)
         reach = reach_of(far, w) or 1.0

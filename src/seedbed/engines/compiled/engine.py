@@ -320,9 +320,9 @@ def _in_threads(threads: int, do: Callable[[Any], None], tasks: list[Any]) -> No
 
 
 def outputs(
-    network: Network, loss: Loss, theta: Array, x: Array, raw: bool, result: Array, threads: int
+    network: Network, loss: Loss, theta: Array, x: Array, stage: Stage, result: Array, threads: int
 ) -> None:
-    """Write the networks' outputs to ``result`` (P, N, O): ``raw``, or as the loss sees them.
+    """Write the networks' outputs to ``result`` (P, N, O), up to ``stage``, but no predictions.
 
     Shapes: theta (P, D); x (N, I). Beside the result, memory stays within a few megabytes.
 
@@ -331,7 +331,7 @@ def outputs(
     dtype: np.dtype[Any] = theta.dtype
     W = lanes_of(dtype)
     shape, addresses = shape_of(network), _addresses(network, loss, dtype)
-    addresses = addresses._replace(classes=addresses.classes and not raw)
+    addresses = addresses._replace(classes=addresses.classes and stage != "outputs")
     pieces = tuple(piece_rows(network, dtype, len(x), lanes) for lanes in (W, 1))
     chosen = in_groups(np.arange(len(theta)), W, fewest_for_lanes(network, dtype))
     write = _kernel("outputs", dtype)

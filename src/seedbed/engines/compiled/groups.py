@@ -27,6 +27,7 @@ from seedbed.engines.compiled.vectors import (
     bare,
     kernel,
     load,
+    one_nan,
     pointer,
     store,
     width,
@@ -420,7 +421,7 @@ def outputs(
             for lane in range(count):
                 place = (group[lane] * n + start) * O
                 for e in range(B * O):
-                    result[place + e] = y[e * s + lane]
+                    result[place + e] = one_nan(y[e * s + lane])
     restore(control)
 
 
@@ -430,6 +431,8 @@ def compute(address: int, p: Floats, q: Floats, out: Floats) -> None:
     control = standard_arithmetic()
     first, second, to = pointer(p, 0), pointer(q, 0), pointer(out, 0)
     apply(address, first, second, second, second, to, len(out))
+    for e in range(len(out)):
+        out[e] = one_nan(out[e])
     restore(control)
 
 
@@ -464,5 +467,5 @@ def few_outputs(
         if predict != 0:
             apply(predict, y, y, y, y, y, B * O)
         for e in range(B * O):
-            result[p * B * O + e] = y[e]
+            result[p * B * O + e] = one_nan(y[e])
     restore(control)

@@ -383,6 +383,20 @@ def flush(context: Any, x: Vector) -> Any:
 
 
 @intrinsic
+def one_nan(context: Any, x: Any) -> Any:
+    """Return a number as it is, but what is not a number as the one NaN that NumPy calls nan.
+
+    Processors differ in the sign of the NaN that they make.
+    """
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        lost = builder.fcmp_unordered("uno", args[0], args[0])
+        return builder.select(lost, ir.Constant(args[0].type, float("nan")), args[0])
+
+    return x(x), lower
+
+
+@intrinsic
 def any_nonzero(context: Any, x: Vector) -> Any:
     """Return whether any of the numbers is not 0, or not a number."""
 
