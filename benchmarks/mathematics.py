@@ -2,8 +2,9 @@
 
     pip install -e '.[all]' && python benchmarks/mathematics.py
 
-Errors are in units in the last place of the result, against NumPy's value in the wider type: every
-61st float32 of all that there are, and two million float64 from all over the range.
+Errors are in units in the last place of the result, against NumPy's value in the wider type (long
+double must be wider than float64 here): one in 61 of all float32, and two million float64 from the
+whole range.
 """
 
 import datetime

@@ -153,12 +153,12 @@ class Population:
         members = self if fitted is None else self[fitted]
         if len(members) * len(x) <= choice.FEW_ROWS:
             y = members.predict(x)
-            return y[0] if len(y) == 1 else mean(y, axis=0).astype(y.dtype)
+            return y[0] if len(y) == 1 else _one_nan(mean(y, axis=0).astype(y.dtype))
         together = np.empty((len(x), self.network.outputs), self.theta.dtype)
         step = max(1, _AT_ONCE // (len(members) * self.network.outputs))
         for start in range(0, len(x), step):
             y = members.predict(x[start : start + step])
-            together[start : start + step] = mean(y, axis=0)
+            together[start : start + step] = _one_nan(mean(y, axis=0))
         return together
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -200,6 +200,14 @@ class Population:
             low, middle, high = np.quantile(fitted, [0.25, 0.5, 0.75])
             spread = f"; loss {middle:.4g} (quartiles {low:.4g} to {high:.4g})"
         return f"<Population of {len(self)}: {self.network}; {standing}{spread}>"
+
+
+def _one_nan(y: Array) -> Array:
+    """Return y with its NaNs as ``np.nan``: the sign of inf - inf's depends on the processor."""
+    lost = y != y
+    if lost.any():
+        y[lost] = np.nan
+    return y
 
 
 def load(path: str | PathLike[str]) -> Population:

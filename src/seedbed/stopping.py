@@ -1,4 +1,4 @@
-"""Early stopping of all members at once, by what they are worth together."""
+"""Early stopping of all members at once, on the ensemble's validation loss."""
 
 from __future__ import annotations
 

@@ -109,7 +109,8 @@ def _of_extremes() -> Parts:
             W[:] = np.resize(np.array([1, -1, 0.5]) * size, W.shape)
         population = sb.train(
             network, np.zeros((4, 2)), np.zeros((4, 2)), loss=sb.squared_error, epochs=2,
-            start=start, optimizer=sb.Adam(1e-40), engine="compiled", progress=False,
+            start=np.concatenate([start, -start]), seeds=range(2), optimizer=sb.Adam(1e-40),
+            engine="compiled", progress=False,
         )  # fmt: skip
         yield from _parts(population)
 

@@ -110,6 +110,7 @@ def test_every_combination_is_compared():
     assert len({repr(e) for e in EXTRAS}) == 8
 
 
+@pytest.mark.kernels
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda o: f"{type(o).__name__}{o.numbers}")
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda unit: unit.name)
 @pytest.mark.parametrize(("dtype", "most"), [("float64", 1e-9), ("float32", 1e-4)])
@@ -170,6 +171,7 @@ def carried_out(plan, theta, threads=1, fewest=None, stretches=(6,)):
 FIELDS = ("theta", "status", "epochs_run", "best_loss", "best_epoch", "train_loss")
 
 
+@pytest.mark.kernels
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_a_member_is_the_same_alone_or_in_company(data):
@@ -347,6 +349,7 @@ def test_what_fades_becomes_0_in_kernels_alone(dtype, fewest):
     assert np.array(tiny, dtype) / 2 > 0  # here they are what they were
 
 
+@pytest.mark.kernels
 @pytest.mark.parametrize("rows", [63, 64, 65, 130])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_wide_layers_are_numpys(rows, dtype):
@@ -400,6 +403,7 @@ def test_gradients_that_overflow_are_clipped_all_the_same():
     assert apart(b.theta, a.theta) < 1e-5
 
 
+@pytest.mark.kernels
 def test_large_batches_are_worked_on_in_pieces(monkeypatch):
     """Pieces of 16 rows, and one: no number depends on it."""
     given = {"network": network(sb.tanh), "optimizer": sb.Adam(), "dropout": 0.1, "clip_norm": 1.0}
@@ -412,6 +416,7 @@ def test_large_batches_are_worked_on_in_pieces(monkeypatch):
     np.testing.assert_array_equal(final, final_of_pieces)
 
 
+@pytest.mark.kernels
 @pytest.mark.parametrize("shape", [(1, 1), (40, 7), (3, 200)])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_outputs_are_numpys(shape, dtype, monkeypatch):

@@ -6,6 +6,8 @@ import pytest
 
 from seedbed.engines.compiled.engine import compute
 
+pytestmark = pytest.mark.kernels
+
 LARGEST_ERRORS = {  # in units in the last place of the result
     ("exp", "float32"): 1.1,
     ("exp", "float64"): 1.1,

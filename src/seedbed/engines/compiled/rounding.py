@@ -1,7 +1,7 @@
 """The processor's arithmetic while a kernel runs: IEEE 754's, whatever the process has set.
 
 A bit of the processor's control register takes subnormal numbers for 0. Processors do not agree on
-which numbers those are (x86 rounds before it looks, Arm after), and any library compiled with
+which numbers those are (x86 judges after rounding, Arm before), and any library compiled with
 -ffast-math may set it for the thread that loads it. So the register is set to its default for the
 kernel's own thread, and set back at its end. On processors whose register is not known here it is
 left alone.

@@ -38,8 +38,8 @@ def _registers() -> tuple[int, bool]:
     """Return how wide the registers are that LLVM multiplies and adds in, in bytes, and whether
     the processor has an instruction for both at once.
 
-    Asked of the very target that Numba compiles for, so that NUMBA_CPU_NAME and
-    NUMBA_CPU_FEATURES decide here too: what a name stands for, LLVM alone knows.
+    LLVM is asked, for the target that Numba compiles for, so that NUMBA_CPU_NAME and
+    NUMBA_CPU_FEATURES count here too.
     """
     _, name, features = cpu_target.target_context.codegen().magic_tuple()
     target = llvmlite.binding.Target.from_default_triple()
