@@ -189,7 +189,7 @@ def _translated(function: Callable[..., Any], numpy: Any, done: dict[Any, Any]) 
     )
     defaults = tuple(exchanged("a default", value) for value in function.__defaults__ or ())
     copy = python.FunctionType(
-        code.replace(co_consts=tuple(map(_as_fraction, code.co_consts))) if fractions else code,
+        _with_fractions(code) if fractions else code,
         {"__name__": __name__} | {name: exchanged(name, value) for name, value in found.items()},
         function.__name__,
         defaults or None,
@@ -199,8 +199,17 @@ def _translated(function: Callable[..., Any], numpy: Any, done: dict[Any, Any]) 
     return done[function]
 
 
-def _as_fraction(constant: Any) -> Any:
-    return float(constant) if type(constant) is int else constant
+def _with_fractions(code: python.CodeType) -> python.CodeType:
+    """Return the code with floats in place of its whole numbers."""
+    constants = [float(each) if type(each) is int else each for each in code.co_consts]
+    steps = bytearray(code.co_code)
+    for step in dis.get_instructions(code):
+        if step.opname == "LOAD_SMALL_INT":  # Python 3.14 keeps these in the instruction
+            if len(constants) > 255:
+                raise FormulaError("it has more than 255 constants")
+            steps[step.offset : step.offset + 2] = dis.opmap["LOAD_CONST"], len(constants)
+            constants.append(float(step.argval))
+    return code.replace(co_code=bytes(steps), co_consts=tuple(constants))
 
 
 def _check_code(code: python.CodeType, module: dict[str, Any], numpy: Any) -> None:
