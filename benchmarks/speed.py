@@ -45,7 +45,7 @@ import seedbed as sb
 from seedbed.engines.compiled.vectors import BYTES, fma, kernel, load, store
 
 ROUNDS = 5
-SECONDS = 1.0
+SECONDS = 0.5
 """How long each takes in a round, about."""
 PACKAGES = ("numpy", "numba", "llvmlite", "torch", "jax", "scikit-learn")
 RESULTS = Path(__file__).with_name("RESULTS.md")

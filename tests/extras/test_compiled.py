@@ -154,10 +154,10 @@ def plan_of(members, *, seeds=None, rows=None, weights=None, held=None, **method
     return plan, recipe.network.init(plan.seeds, recipe.dtype)
 
 
-def carried_out(plan, theta, threads=1, fewest=None, stretches=(6,)):
+def carried_out(plan, theta, threads=1, fewest=None, wide=None, stretches=(6,)):
     """Return the state after the epochs, a few of them in each call."""
     state, epoch = State.at_start(plan, theta.copy()), 0
-    engine = compiled.Engine(plan, threads, fewest=fewest)
+    engine = compiled.Engine(plan, threads, fewest=fewest, wide=wide)
     for stretch in itertools.cycle(stretches):
         stop = min(epoch + stretch, plan.epochs)
         engine.run(state, range(epoch, stop), Stop())
@@ -224,6 +224,7 @@ def test_a_member_is_the_same_alone_or_in_company(data):
         theta,
         threads=draw(st.sampled_from([1, 2])),
         fewest=draw(st.sampled_from([0, None, W + 1])),
+        wide=draw(st.sampled_from([None, W, 2 * W, 3 * W])),
         stretches=draw(st.sampled_from([(6,), (1,), (2, 1), (4, 3)])),
     )
     member = draw(st.integers(0, members - 1))
@@ -252,6 +253,14 @@ def test_a_member_is_the_same_alone_or_in_company(data):
         ):
             np.testing.assert_array_equal(own_[0], theirs[member])
     np.testing.assert_array_equal(alone_final[0], final[member])
+
+
+def test_a_small_network_s_group_is_several_vectors_wide():
+    small, large = network(sb.relu, (3, 4, 1)), network(sb.relu, (30, 64, 1))
+    W = compiled.lanes_of("float32")
+    assert compiled.wide_lanes(small, "float32", 4) == 4 * W
+    assert compiled.wide_lanes(small, "float32", 4000) == W
+    assert compiled.wide_lanes(large, "float32", 4) == W
 
 
 @pytest.mark.parametrize("fewest", [0, 17], ids=["lanes", "alone"])

@@ -66,10 +66,21 @@ def tile(rows: int, columns: int, each: bool, part: bool = False) -> Any:
             kind, entry = _llvm(vector), builder.block
             mask = _first(builder, count, vector) if part else None
 
-            def at(base: Any, *steps: tuple[Any, int]) -> Any:
-                for stride, times in steps:
-                    base = builder.gep(base, [builder.mul(stride, ir.Constant(_INT, times))])
-                return base
+            # each place a step from its neighbour: products of strides would be brought out of the
+            # loops around, all at once, for every tile there is
+            def row_of(base: Any, stride: Any, count: int) -> list[Any]:
+                found = [base]
+                for _ in range(1, count):
+                    found.append(builder.gep(found[-1], [stride]))
+                return found
+
+            def all_of(base: Any, down: Any, along: Any) -> dict[tuple[int, int], Any]:
+                starts = row_of(base, down, rows)
+                return {
+                    (m, n): address
+                    for m, start in enumerate(starts)
+                    for n, address in enumerate(row_of(start, along, columns))
+                }
 
             def read(address: Any) -> Any:
                 if mask is None:
@@ -77,9 +88,8 @@ def tile(rows: int, columns: int, each: bool, part: bool = False) -> Any:
                 return _load_first(builder, address, mask, kind)
 
             places = [(m, n) for m in range(rows) for n in range(columns)]
-            first = {(m, n): read(at(start, (sm, m), (sn, n))) for m, n in places}
-            a_rows = [at(a, (am, m)) for m in range(rows)]
-            b_columns = [at(b, (bn, n)) for n in range(columns)]
+            first = {place: read(at) for place, at in all_of(start, sm, sn).items()}
+            a_rows, b_columns = row_of(a, am, rows), row_of(b, bn, columns)
             loop, done = builder.append_basic_block(), builder.append_basic_block()
             zero, one = ir.Constant(_INT, 0), ir.Constant(_INT, 1)
             builder.cbranch(builder.icmp_signed(">", K, zero), loop, done)
@@ -113,12 +123,11 @@ def tile(rows: int, columns: int, each: bool, part: bool = False) -> Any:
                 results[place] = builder.phi(kind)
                 results[place].add_incoming(first[place], entry)
                 results[place].add_incoming(new[place], loop)
-            for m, n in places:
-                address = at(out, (om, m), (on, n))
+            for place, address in all_of(out, om, on).items():
                 if mask is None:
-                    _store(builder, address, results[m, n])
+                    _store(builder, address, results[place])
                 else:
-                    _store_first(builder, address, mask, results[m, n])
+                    _store_first(builder, address, mask, results[place])
             return context.get_dummy_value()
 
         return sig, lower

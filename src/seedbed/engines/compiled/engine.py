@@ -19,9 +19,11 @@ from seedbed.engines.compiled.layout import (
     Space,
     fewest_for_lanes,
     in_groups,
+    in_parts,
     lanes_of,
     piece_rows,
     shape_of,
+    wide_lanes,
 )
 from seedbed.engines.compiled.vectors import HAS_FMA, at_once, kernel
 from seedbed.engines.work import Data, Plan, State, Stop
@@ -96,15 +98,16 @@ def _addresses(network: Network, loss: Loss, dtype: np.dtype[Any], **rules: int)
 class Engine:
     """One training on this engine; see ``choice.Engine``.
 
-    ``fewest`` is from how many members on a group shares vectors; None takes what is fastest. No
-    result depends on it.
+    ``fewest`` is from how many members on a group shares vectors, ``wide`` how many it has where
+    there are many; None takes what is fastest. No result depends on them.
     """
 
     name: Literal["compiled"] = "compiled"
 
     def __init__(
-        self, plan: Plan, threads: int, quiet: bool = True, fewest: int | None = None
-    ) -> None:
+        self, plan: Plan, threads: int, quiet: bool = True, fewest: int | None = None,
+        wide: int | None = None,
+    ) -> None:  # fmt: skip
         self.plan, self.threads = plan, threads
         network, numbers, self.dtype = plan.network, plan.numbers, plan.train.x.dtype
         one = np.ones((1, 1), self.dtype)
@@ -115,6 +118,11 @@ class Engine:
                 "has room for 2: use engine='numpy'"
             )
         self.W = lanes_of(self.dtype)
+        if wide is None:  # bringing each member rows of its own takes longer than all calls
+            all_at_once = plan.largest_batch == plan.counts[:, 0].max()
+            alike = plan.train.rows is None and all_at_once
+            wide = wide_lanes(network, self.dtype, plan.most_rows) if alike else self.W
+        self.wide = wide
         self.fewest = fewest_for_lanes(network, self.dtype) if fewest is None else fewest
         penalized = bool(numbers.l1.any() or numbers.l2.any())
         self.shape = shape_of(network)
@@ -154,9 +162,9 @@ class Engine:
             order_keys=streams.branch(plan.seeds, "order", 1),
             dropout_keys=streams.branch(plan.seeds, "dropout", 2),
         )
-        self.pieces = tuple(
-            piece_rows(network, self.dtype, plan.most_rows, lanes) for lanes in (self.W, 1)
-        )
+        self.pieces = {
+            s: piece_rows(network, self.dtype, plan.most_rows, s) for s in (1, self.W, self.wide)
+        }
         self._free: dict[tuple[int, int], list[Space]] = {}
         self._flats: dict[int, Array] = {}  # the plan keeps the arrays themselves alive
 
@@ -231,19 +239,15 @@ class Engine:
         """Yield groups that see equally many rows and are all of one kind."""
         plan = self.plan
         for alike in plan.alike(members) if len(members) else ():
-            chosen = in_groups(alike, self.W, self.fewest)
-            for kind in (1, 0):
-                these = Groups(*(each[chosen.lanes == kind] for each in chosen))
+            for these in in_groups(alike, self.wide, self.W, self.fewest, self.threads):
                 step = per_task(len(these.counts), self.threads)
                 if plan.train.rows is not None:
-                    numbers = 8 * int(plan.counts[alike[0]].sum()) * (self.W if kind else 1)
+                    numbers = 8 * int(plan.counts[alike[0]].sum()) * these.members.shape[1]
                     step = max(1, min(step, _OWN_BYTES // numbers))
-                for start in range(0, len(these.counts), step):
-                    yield Groups(*(each[start : start + step] for each in these))
+                yield from in_parts(these, step)
 
     def _rows(self, data: Data, chosen: Groups, count: int, batch_size: int | None) -> Any:
-        shared = bool(chosen.lanes[0])
-        members = chosen.members.reshape(-1) if shared else chosen.members[:, 0]
+        members = chosen.members.reshape(-1)
         own = np.empty(0, dtype=np.int64)
         weights = mean = np.empty(0, dtype=self.dtype)
         if data.rows is not None:
@@ -263,9 +267,7 @@ class Engine:
             n=count,
             batch=batch,
             steps=-(-count // batch),
-            piece=self.pieces[0],
-            piece_alone=self.pieces[1],
-            gap=self.W if shared else 1,
+            piece=self.pieces[chosen.members.shape[1]],
             has_own=data.rows is not None,
             weighed=data.w is not None,
             averaged=not self.addresses.classes,
@@ -290,7 +292,7 @@ class Engine:
         return Space(
             self.plan.network,
             self.dtype,
-            pieces=(self.pieces[0] if shared else 0, self.pieces[1]),
+            pieces=self.pieces if shared else {1: self.pieces[1]},
             numbers=self.members.kinds,
             slots=self.slots,
             drops=self.method.drops,
@@ -332,22 +334,25 @@ def outputs(
     W = lanes_of(dtype)
     shape, addresses = shape_of(network), _addresses(network, loss, dtype)
     addresses = addresses._replace(classes=addresses.classes and stage != "outputs")
-    pieces = tuple(piece_rows(network, dtype, len(x), lanes) for lanes in (W, 1))
-    chosen = in_groups(np.arange(len(theta)), W, fewest_for_lanes(network, dtype))
     write = _kernel("outputs", dtype)
-    shared = pieces[0] if chosen.lanes.any() else 0
-    step = per_task(len(chosen.counts), threads)
     given = (flat(theta), flat(x))
 
-    def do(start: int) -> None:
-        part = Groups(*(each[start : start + step] for each in chosen))
-        space = Space(network, dtype, pieces=(shared, pieces[1]), classes=True, backward=False)
+    def do(part: Groups) -> None:
+        s = part.members.shape[1]
+        piece = piece_rows(network, dtype, len(x), s)
+        space = Space(network, dtype, pieces={s: piece}, classes=True, backward=False)
         write(
-            shape, addresses, *given, *pieces, *part, space.room, space.numbers, space.froms,
+            shape, addresses, *given, piece, *part, space.room, space.numbers, space.froms,
             space.tos, result.reshape(-1),
         )  # fmt: skip
 
-    _in_threads(threads, do, list(range(0, len(chosen.counts), step)))
+    fewest = fewest_for_lanes(network, dtype)
+    tasks = [
+        part
+        for chosen in in_groups(np.arange(len(theta)), W, W, fewest, threads)
+        for part in in_parts(chosen, per_task(len(chosen.counts), threads))
+    ]
+    _in_threads(threads, do, tasks)
 
 
 def compute(function: Callable[..., Array], *arrays: Array) -> Array:
@@ -377,7 +382,7 @@ class Few:
         self.theta, self.dtype, self.outputs = flat(theta), dtype, network.outputs
         self.layers, self.members = len(network.layers), len(theta)
         shape, addresses = shape_of(network), _addresses(network, loss, dtype)
-        space = Space(network, dtype, pieces=(0, FEW_ROWS), classes=True, backward=False)
+        space = Space(network, dtype, pieces={1: FEW_ROWS}, classes=True, backward=False)
         self.classes, self.space = addresses.classes, space.numbers
         self.program = np.concatenate(
             [

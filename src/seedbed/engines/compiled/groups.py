@@ -45,13 +45,15 @@ def bring(
     tos: Ints,
 ) -> None:  # fmt: skip
     """Write the rows (size,) of the group's members side by side to ``target``, (size, s)."""
+    W = width(target)
     for lane in range(s):
         froms[lane], tos[lane] = group[lane] * size, lane * s
-    for d in range(0, size, s):
-        turn(
-            address, pointer(source, d), pointer(froms, 0), s,
-            pointer(target, d * s), pointer(tos, 0), min(s, size - d),
-        )  # fmt: skip
+    for d in range(0, size, W):
+        for v in range(0, s, W):
+            turn(
+                address, pointer(source, d), pointer(froms, v), W,
+                pointer(target, d * s + v), tos, min(W, size - d),
+            )  # fmt: skip
 
 
 @apart
@@ -60,13 +62,15 @@ def give_back(
     froms: Ints, tos: Ints,
 ) -> None:  # fmt: skip
     """Write the first ``count`` lanes back to their members' rows."""
+    W = width(source)
     for lane in range(s):
         froms[lane], tos[lane] = lane * s, group[lane] * size
-    for d in range(0, size, s):
-        turn(
-            address, pointer(source, d * s), pointer(froms, 0), min(s, size - d),
-            pointer(target, d), pointer(tos, 0), count,
-        )  # fmt: skip
+    for d in range(0, size, W):
+        for v in range(0, count, W):
+            turn(
+                address, pointer(source, d * s + v), froms, min(W, size - d),
+                pointer(target, d), pointer(tos, v), min(W, count - v),
+            )  # fmt: skip
 
 
 @apart
@@ -77,9 +81,8 @@ def evaluate(
     """Write each lane's mean loss over all its rows to ``to``, (s,)."""
     O, n = shape.widths[shape.layers], rows.n
     own = rows.has_own
-    piece = rows.piece if s > 1 else rows.piece_alone
-    for start in range(0, n, piece):
-        B = min(piece, n - start)
+    for start in range(0, n, rows.piece):
+        B = min(rows.piece, n - start)
         fetch(shape, units, rows, room, space, s, group, not own, chosen, start, B, n, froms, tos)
         x, each = pointer(space, room.x), s > 1
         if not own:
@@ -91,20 +94,20 @@ def evaluate(
         )  # fmt: skip
         apply(units.value, y, t, share, out, out, B * O * s)
         add_up(units, room, space, s, B, O, start > 0)
-    store(space, to, total(room, space, s, O))
+    for v in range(0, s, width(space)):
+        store(space, to + v, total(room, space, s, O, v))
 
 
 @kernel
 def train(
     shape: Shape, units: Addresses, method: Method, members: Members, standing: Standing,
-    rows: Rows, held: Rows, groups: Ints, counts: Ints, lanes: Ints, first: int, last: int,
-    factors: Floats, room: Room, space: Floats, chosen: Ints, held_chosen: Ints, tagged: Any,
+    rows: Rows, held: Rows, groups: Ints, counts: Ints, first: int, last: int, factors: Floats,
+    room: Room, space: Floats, chosen: Ints, held_chosen: Ints, tagged: Any,
     sorted_: Any, starts: Ints, froms: Ints, tos: Ints, stop: Ints,
 ) -> None:  # fmt: skip
     """Carry groups of members through epochs ``first`` to ``last`` - 1.
 
-    groups  (G, W) member numbers, of which the first counts[g] are meant
-    lanes   (G,) whether they share vectors, or (with a count of 1) a member is alone
+    groups  (G, s) member numbers, of which the first counts[g] are meant
     factors (steps,) the schedule's, or (1,) where it is constant
     chosen, held_chosen  room for row numbers; tagged, sorted_, starts for drawing orders
     stop    stop[0] is not 0 when training is to end: members go back to their epoch's start
@@ -115,23 +118,21 @@ def train(
     space, chosen, held_chosen = pointer(space, 0), pointer(chosen, 0), pointer(held_chosen, 0)
     tagged, sorted_, starts = pointer(tagged, 0), pointer(sorted_, 0), pointer(starts, 0)
     froms, tos, stop = pointer(froms, 0), pointer(tos, 0), pointer(stop, 0)
-    W, size = width(space), shape.size
-    O = shape.widths[shape.layers]
+    W, s, size = width(space), groups.shape[1], shape.size
+    O, c, piece = shape.widths[shape.layers], max(s, W), rows.piece
     own, shuffled = rows.has_own, rows.steps > 1
     at_hand = not (own or shuffled)
-    live, frozen = np.empty(W, np.bool_), np.empty(W, np.bool_)
+    # the same rows at every step need be fetched once, if no others come in between
+    fixed = rows.steps == 1 and piece >= rows.n and not method.validated
+    live, frozen = np.empty(s, np.bool_), np.empty(s, np.bool_)
     for g in range(len(counts)):
-        group, count = pointer(groups, g * W), counts[g]
-        s = W if lanes[g] else 1
-        piece = rows.piece if s > 1 else rows.piece_alone
-        # the same rows at every step need be fetched once, if no others come in between
-        fixed = rows.steps == 1 and piece >= rows.n and not method.validated
+        group, count = pointer(groups, g * s), counts[g]
         live[:], frozen[:] = False, False
         live[:count] = True
         for row in range(members.kinds):
-            for lane in range(W):
+            for lane in range(c):
                 place = row * members.members + group[lane if s > 1 else 0]
-                space[room.numbers + row * W + lane] = members.numbers[place]
+                space[room.numbers + row * c + lane] = members.numbers[place]
         if s > 1:
             now = pointer(space, room.theta)
             before = pointer(space, room.theta + size * s)
@@ -164,16 +165,14 @@ def train(
                     for d in range(size):
                         slot_1[d] = home_1[d]
         if own and not shuffled:
-            choose_rows(
-                rows, members, group, s, g * rows.gap, 0, False, chosen, tagged, sorted_, starts
-            )
+            choose_rows(rows, members, group, s, g * s, 0, False, chosen, tagged, sorted_, starts)
         if method.validated and held.has_own:
             choose_rows(
                 held,
                 members,
                 group,
                 s,
-                g * held.gap,
+                g * s,
                 0,
                 False,
                 held_chosen,
@@ -186,14 +185,15 @@ def train(
             # the states of this epoch's start and the one before are kept without a copy: the
             # epoch's first step writes to the buffer of the oldest
             earlier, before, now = before, now, earlier
-            store(space, room.loss, load(space, room.zeros))
+            for v in range(0, c, W):
+                store(space, room.loss + v, load(space, room.zeros))
             if shuffled:
                 choose_rows(
                     rows,
                     members,
                     group,
                     s,
-                    g * rows.gap,
+                    g * s,
                     epoch,
                     True,
                     chosen,
@@ -233,8 +233,9 @@ def train(
                         start > begin,
                     )  # fmt: skip
                 weight = (end - begin) / rows.n
-                loss = load(space, room.loss) + total(room, space, s, O) * weight
-                store(space, room.loss, loss)
+                for v in range(0, c, W):
+                    loss = load(space, room.loss + v) + total(room, space, s, O, v) * weight
+                    store(space, room.loss + v, loss)
                 step = epoch * rows.steps + number
                 factor = factors[(step - first * rows.steps) if method.changing else 0]
                 update(
@@ -250,11 +251,13 @@ def train(
                     shape, units, held, room, space, s, group, now, held_chosen, room.held_loss,
                     froms, tos,
                 )  # fmt: skip
-            loss = load(space, room.loss)
-            unlike = load(space, room.apart) + (loss - loss)
-            if method.validated:
-                loss = load(space, room.held_loss)
-                unlike = unlike + (loss - loss)
+            unlike = load(space, room.zeros)
+            for v in range(0, c, W):
+                loss = load(space, room.loss + v)
+                unlike = unlike + load(space, room.apart + v) + (loss - loss)
+                if method.validated:
+                    loss = load(space, room.held_loss + v)
+                    unlike = unlike + (loss - loss)
             sound = not any_nonzero(unlike)
             if not sound:
                 freeze(
@@ -363,7 +366,7 @@ def keep_best(
 @kernel
 def losses(
     shape: Shape, units: Addresses, members: Members, theta: Floats, rows: Rows, groups: Ints,
-    counts: Ints, lanes: Ints, room: Room, space: Floats, chosen: Ints, tagged: Any, sorted_: Any,
+    counts: Ints, room: Room, space: Floats, chosen: Ints, tagged: Any, sorted_: Any,
     starts: Ints, froms: Ints, tos: Ints, result: Floats,
 ) -> None:  # fmt: skip
     """Write the mean loss over all rows of each group's members to ``result``, (P,)."""
@@ -373,19 +376,16 @@ def losses(
     space, chosen, tagged = pointer(space, 0), pointer(chosen, 0), pointer(tagged, 0)
     sorted_, starts = pointer(sorted_, 0), pointer(starts, 0)
     froms, tos = pointer(froms, 0), pointer(tos, 0)
-    W, size = width(space), shape.size
+    s, size = groups.shape[1], shape.size
     for g in range(len(counts)):
-        group, count = pointer(groups, g * W), counts[g]
-        s = W if lanes[g] else 1
+        group, count = pointer(groups, g * s), counts[g]
         if s > 1:
             now = pointer(space, room.theta)
             bring(units.turn, s, theta, size, group, now, froms, tos)
         else:
             now = pointer(theta, group[0] * size)
         if rows.has_own:
-            choose_rows(
-                rows, members, group, s, g * rows.gap, 0, False, chosen, tagged, sorted_, starts
-            )
+            choose_rows(rows, members, group, s, g * s, 0, False, chosen, tagged, sorted_, starts)
         evaluate(shape, units, rows, room, space, s, group, now, chosen, room.held_loss, froms, tos)
         for lane in range(count):
             result[group[lane]] = space[room.held_loss + lane]
@@ -394,28 +394,25 @@ def losses(
 
 @kernel
 def outputs(
-    shape: Shape, units: Addresses, theta: Floats, x: Floats, piece: int, piece_alone: int,
-    groups: Ints, counts: Ints, lanes: Ints, room: Room, space: Floats, froms: Ints, tos: Ints,
-    result: Floats,
+    shape: Shape, units: Addresses, theta: Floats, x: Floats, piece: int, groups: Ints,
+    counts: Ints, room: Room, space: Floats, froms: Ints, tos: Ints, result: Floats,
 ) -> None:  # fmt: skip
     """Write the networks' outputs for all rows of x (N · I,) to ``result``, (P · N · O,)."""
     control = standard_arithmetic()
     shape, units, room = bare(shape), bare(units), bare(room)
     space, froms, tos = pointer(space, 0), pointer(froms, 0), pointer(tos, 0)
-    W, size = width(space), shape.size
+    s, size = groups.shape[1], shape.size
     I, O = shape.widths[0], shape.widths[shape.layers]
     n, last = len(x) // I, shape.layers - 1
     for g in range(len(counts)):
-        group, count = pointer(groups, g * W), counts[g]
-        s = W if lanes[g] else 1
+        group, count = pointer(groups, g * s), counts[g]
         if s > 1:
             now = pointer(space, room.theta)
             bring(units.turn, s, theta, size, group, now, froms, tos)
         else:
             now = pointer(theta, group[0] * size)
-        together = piece if s > 1 else piece_alone
-        for start in range(0, n, together):
-            B = min(together, n - start)
+        for start in range(0, n, piece):
+            B = min(piece, n - start)
             forward(shape, units, room, space, s, now, pointer(x, start * I), False, B, False)
             y = seen(units, room, space, s, last, B, O)
             for lane in range(count):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -22,6 +23,10 @@ that fit, so that they stay in a near cache. No result depends on these, nor on 
 LANES_THETA_BYTES = 200_000
 """How much a full group's parameters may take for it to share vectors: beyond that, members are
 faster alone (``benchmarks/crossing.py`` measures it)."""
+WIDE_BYTES, MOST_VECTORS = 2**16, 4
+"""How much a group that is several vectors wide may take, parameters and activations, and how many
+vectors at most: a small network's step is mostly calls, as many for a wide group as for a narrow
+one, until it no longer stays in a near cache."""
 _SLACK = 16  # whole vectors are written, and so up to this much beyond an array's end
 
 
@@ -42,14 +47,12 @@ def shape_of(network: Network) -> Shape:
 
 
 class Groups(NamedTuple):
-    """Members in G groups."""
+    """Members in G groups of s."""
 
     members: npt.NDArray[np.int64]
-    """(G, W) member numbers; where a group has fewer, its last one again"""
+    """(G, s) member numbers; where a group has fewer, its last one again"""
     counts: npt.NDArray[np.int64]
     """(G,) how many are meant"""
-    lanes: npt.NDArray[np.int64]
-    """(G,) 1 where they share vectors, 0 for a member alone"""
 
 
 def fewest_for_lanes(network: Network, dtype: npt.DTypeLike) -> int:
@@ -67,27 +70,49 @@ def fewest_for_lanes(network: Network, dtype: npt.DTypeLike) -> int:
     return -(-together // alone)
 
 
-def in_groups(members: Indices, W: int, fewest: int) -> Groups:
-    """Return ``members`` in groups of W, or alone where fewer than ``fewest`` would share."""
-    full, left = divmod(len(members), W)
-    together = full if fewest <= W else 0
-    numbers, counts = [members[: together * W].reshape(together, W)], [np.full(together, W)]
-    alone = members[together * W :]
-    if left > 0 and fewest <= left:
-        numbers.append(np.pad(alone, (0, W - left), mode="edge")[None])
-        counts.append(np.array([left]))
-        alone = alone[:0]
-    numbers.append(np.repeat(alone[:, None], W, axis=1))
-    counts.append(np.ones(len(alone), dtype=np.int64))
-    lanes = np.zeros(sum(map(len, counts)), dtype=np.int64)
-    lanes[: len(lanes) - len(alone)] = 1
-    return Groups(
-        np.concatenate(numbers).astype(np.int64), np.concatenate(counts).astype(np.int64), lanes
-    )
+def wide_lanes(network: Network, dtype: npt.DTypeLike, rows: int) -> int:
+    """Return how many members a group has where there are many, and a step is of ``rows``: those
+    of one vector, or of a few.
+    """
+    # three theta, two slots, g; z, a, and what the backward pass makes of them
+    each = 6 * network.size + 3 * sum(network.widths) * rows
+    W = lanes_of(dtype)
+    return W * max(1, min(MOST_VECTORS, WIDE_BYTES // (each * W * np.dtype(dtype).itemsize)))
+
+
+def in_groups(members: Indices, wide: int, W: int, fewest: int, threads: int) -> list[Groups]:
+    """Return ``members`` in groups of ``wide``, the same number for each thread, what is left in
+    groups of W, and alone where fewer than ``fewest`` would share.
+    """
+    shared = len(members) if fewest <= W else 0
+    if shared % W < fewest:
+        shared -= shared % W
+    many = shared // (wide * threads) * (wide * threads) if wide > W else 0
+    ends = pairwise((0, many, shared, len(members)))
+    return [
+        _groups(members[start:end], s)
+        for s, (start, end) in zip((wide, W, 1), ends, strict=True)
+        if start < end
+    ]
+
+
+def _groups(members: Indices, s: int) -> Groups:
+    G = -(-len(members) // s)
+    absent = G * s - len(members)
+    counts = np.full(G, s, dtype=np.int64)
+    counts[-1] -= absent
+    full = np.pad(members, (0, absent), mode="edge").astype(np.int64)
+    return Groups(full.reshape(G, s), counts)
+
+
+def in_parts(groups: Groups, step: int) -> Iterator[Groups]:
+    """Yield the groups, ``step`` at a time."""
+    for start in range(0, len(groups.counts), step):
+        yield Groups(*(each[start : start + step] for each in groups))
 
 
 def piece_rows(network: Network, dtype: npt.DTypeLike, rows: int, lanes: int) -> int:
-    """Return how many of ``rows`` are worked on at a time, where ``lanes`` share a vector."""
+    """Return how many of ``rows`` are worked on at a time in a group of ``lanes``."""
     held = 3 * sum(network.widths) * lanes * np.dtype(dtype).itemsize
     fit = (LANES_BYTES if lanes > 1 else ALONE_BYTES) // held // 16 * 16
     return max(1, min(max(16, fit), rows))
@@ -96,20 +121,21 @@ def piece_rows(network: Network, dtype: npt.DTypeLike, rows: int, lanes: int) ->
 class Space:
     """Room for one group at a time: an array, and where things lie in it (``records.Room``).
 
-    pieces  how many rows are worked on at a time, with lanes and alone; 0 where there are none
+    pieces  how many rows are worked on at a time, by the lanes of a group
     numbers how many hyperparameters a member has
     slots   how many arrays of state its optimizer has
     rows    how many rows a member trains on and is validated with
     """
 
     def __init__(
-        self, network: Network, dtype: npt.DTypeLike, *, pieces: tuple[int, int],
+        self, network: Network, dtype: npt.DTypeLike, *, pieces: dict[int, int],
         numbers: int = 0, slots: int = 0, drops: bool = False, classes: bool = False,
         backward: bool = True, rows: tuple[int, int] = (0, 0),
     ) -> None:  # fmt: skip
         W = lanes_of(dtype)
-        s = W if pieces[0] else 1
-        cells = max(pieces[0] * W, pieces[1])  # rows · lanes
+        s = max(pieces)
+        c = max(s, W)
+        cells = max(lanes * rows_ for lanes, rows_ in pieces.items())
         layers, D = network.widths[1:], network.size
         widest = max(layers)
         packed = PACK_NUMBERS + 2 * W * PACK_DEPTH  # a strip and a square more
@@ -122,15 +148,15 @@ class Space:
             return np.array([take(count) for count in counts], dtype=np.int64)
 
         self.room = Room(
-            zeros=take(W),
+            zeros=take(c),
             ones=take(W),
-            numbers=take(numbers * W),
-            no_decay=take(W),
+            numbers=take(numbers * c),
+            no_decay=take(c),
             sums=take(network.outputs * s),
             partial=take(16 * s),
-            apart=take(W),
-            loss=take(W),
-            held_loss=take(W),
+            apart=take(c),
+            loss=take(c),
+            held_loss=take(c),
             x=take(cells * network.inputs * down),
             t=take(cells * network.outputs * down),
             share=take(cells * network.outputs * down),
@@ -144,10 +170,10 @@ class Space:
             masks=each(*(cells * o * drops for o in layers)),
             delta=take(cells * widest * down),
             delta_below=take(cells * widest * down),
-            packed=take(packed if backward or pieces[1] >= PACK_ROWS else 0),
+            packed=take(packed if backward or pieces.get(1, 0) >= PACK_ROWS else 0),
             g=take(D * s * down),
-            theta=take((3 * s if pieces[0] or near else 1) * D),
-            slots=take(slots * D * s if pieces[0] or near else 0),
+            theta=take((3 * s if s > 1 or near else 1) * D),
+            slots=take(slots * D * s if s > 1 or near else 0),
         )
         # zeros, as whole vectors are worked on: what happens to lie beyond an array's end might be
         # numbers so small that arithmetic on them takes a hundred times as long
@@ -159,7 +185,7 @@ class Space:
         self.chosen, self.held_chosen = (np.empty(s * n, dtype=np.int64) for n in rows)
         self.tagged, self.sorted = (np.empty(most, dtype=np.uint64) for _ in range(2))
         self.starts = np.empty(2 * most + 2, dtype=np.int64)
-        self.froms, self.tos = (np.empty(W, dtype=np.int64) for _ in range(2))
+        self.froms, self.tos = (np.empty(c, dtype=np.int64) for _ in range(2))
 
     def _take(self, count: int) -> int:
         begin = self._next

@@ -60,7 +60,7 @@ def _strip(columns: int, each: bool, cut: bool) -> Any:
 def product(each: bool) -> Any:
     """Return the function that computes a matrix product; ``each`` as in ``blocks.tile``."""
     one, two, wide, four = (_strip(columns, each, False) for columns in (1, 2, WIDE, 4))
-    cut = _strip(1, each, True)
+    cut = _strip(1, False, True)
 
     def multiply(
         start: Any, sm: int, sn: int, out: Any, om: int, on: int, a: Any, am: int, ak: int,
@@ -77,7 +77,7 @@ def product(each: bool) -> Any:
             two(start, sm, sn, out, om, on, a, am, ak, b, bk, bn, M, K, 0)
         elif N == 1:
             one(start, sm, sn, out, om, on, a, am, ak, b, bk, bn, M, K, 0)
-        if rest > 0:
+        if not each and rest > 0:
             start, out, b = pointer(start, N * sn), pointer(out, N * on), pointer(b, N * bn)
             cut(start, sm, sn, out, om, on, a, am, ak, b, bk, bn, M, K, rest)
 
@@ -98,16 +98,17 @@ def log_softmax(y: Any, out: Any, B: int, O: int, s: int) -> None:
 @part
 def _log_softmax_lanes(y: Any, out: Any, B: int, O: int, s: int) -> None:
     for b in range(B):
-        row, seen = pointer(y, b * O * s), pointer(out, b * O * s)
-        top = load(row, 0)
-        for o in range(1, O):
-            top = mathematics.maximum(top, load(row, o * s))
-        total = mathematics.zeros_like(top)
-        for o in range(O):
-            total = total + mathematics.exp(load(row, o * s) - top)
-        total = mathematics.log(total)
-        for o in range(O):
-            store(seen, o * s, (load(row, o * s) - top) - total)
+        for v in range(0, s, width(y)):
+            row, seen = pointer(y, b * O * s + v), pointer(out, b * O * s + v)
+            top = load(row, 0)
+            for o in range(1, O):
+                top = mathematics.maximum(top, load(row, o * s))
+            total = mathematics.zeros_like(top)
+            for o in range(O):
+                total = total + mathematics.exp(load(row, o * s) - top)
+            total = mathematics.log(total)
+            for o in range(O):
+                store(seen, o * s, (load(row, o * s) - top) - total)
 
 
 @part

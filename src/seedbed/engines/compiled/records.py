@@ -57,7 +57,7 @@ class Rows(NamedTuple):
     mean_weight: Floats
     """(P,): the mean of all of a member's row weights"""
     own: Ints
-    """(G · W · n,): the row numbers of each group's members, or empty where all see all"""
+    """(G · s · n,): the row numbers of each group's members, or empty where all see all"""
     n: int
     """how many rows a member sees"""
     batch: int
@@ -65,11 +65,7 @@ class Rows(NamedTuple):
     steps: int
     """how many steps an epoch has"""
     piece: int
-    """how many are worked on at a time with lanes"""
-    piece_alone: int
-    """and for a member alone"""
-    gap: int
-    """how many members' row numbers ``own`` holds for a group: W, or 1 where each is alone"""
+    """how many are worked on at a time"""
     has_own: bool
     weighed: bool
     averaged: bool

@@ -80,7 +80,7 @@ def fetch(
     I, O, n = shape.widths[0], shape.widths[shape.layers], rows.n
     if not at_hand and s > 1:
         for j in range(W):
-            tos[j] = j * W
+            tos[j] = j * s
     for b in range(B):
         if at_hand:
             for o in range(O):
@@ -91,17 +91,19 @@ def fetch(
             for lane in range(s):
                 froms[lane] = chosen[lane * n + start + b] * I
             for i in range(0, I, W):
-                turn(
-                    units.turn, pointer(rows.x, i), pointer(froms, 0), W,
-                    pointer(space, room.x + (b * I + i) * W), pointer(tos, 0), min(W, I - i),
-                )  # fmt: skip
+                for v in range(0, s, W):
+                    turn(
+                        units.turn, pointer(rows.x, i), pointer(froms, v), W,
+                        pointer(space, room.x + (b * I + i) * s + v), tos, min(W, I - i),
+                    )  # fmt: skip
             for lane in range(s):
                 froms[lane] = chosen[lane * n + start + b] * O
             for o in range(0, O, W):
-                turn(
-                    units.turn, pointer(rows.t, o), pointer(froms, 0), W,
-                    pointer(space, room.t + (b * O + o) * W), pointer(tos, 0), min(W, O - o),
-                )  # fmt: skip
+                for v in range(0, s, W):
+                    turn(
+                        units.turn, pointer(rows.t, o), pointer(froms, v), W,
+                        pointer(space, room.t + (b * O + o) * s + v), tos, min(W, O - o),
+                    )  # fmt: skip
         else:
             row = chosen[start + b]
             for i in range(I):

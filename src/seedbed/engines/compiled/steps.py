@@ -1,10 +1,11 @@
 """The step of ``numpy_engine`` under Numba: one group of members through a stretch of epochs.
 
-A group is as many members as a vector holds, side by side in its lanes, or one member alone, whose
-vectors run along a layer's units. Both ways compute every number by the same steps in the same
-order, so which is taken never shows in a result. An array of a group is flat; where NumPy's engine
-has (P, B, O), it holds (B, O, lanes), with one lane where a member is alone: number (b, o) begins
-at (b O + o) s, and s is the number of lanes.
+A group is as many members as one vector or a few hold, side by side in their lanes, or one member
+alone, whose vectors run along a layer's units. All ways compute every number by the same steps in
+the same order, so which is taken never shows in a result. An array of a group is flat; where
+NumPy's engine has (P, B, O), it holds (B, O, lanes), with one lane where a member is alone: number
+(b, o) begins at (b O + o) s, and s is the number of lanes. What each lane has one of takes c
+numbers: s, or a whole vector for a member alone.
 
 What is not an argument of its own lies in one array, ``space``, at the places that ``Room`` names.
 """
@@ -25,6 +26,7 @@ from seedbed.engines.compiled.units import (
     apply,
     multiply,
     normalise,
+    penalize,
     take_step,
     turn,
 )
@@ -56,12 +58,22 @@ def product(
 ) -> None:  # fmt: skip
     """out(m, n) = start(m, n) + Σ_k a(m, k) b(k, n), k ascending: the one product of the engine.
 
-    N counts numbers. With lanes, a column is a vector; for a member alone, a vector holds
-    neighbouring columns, and the last one may be cut. ``bn`` is how far columns of vectors are
-    apart: for a member alone W, or more where b lies turned over. ``sm`` is 0 where all rows start
-    from one, and -1 where all start from the one vector ``start``, whatever the column.
+    N counts numbers. With lanes, a column is s numbers; for a member alone, a vector holds
+    neighbouring columns, and the last one may be cut. ``bn`` is how far columns are apart: c, or
+    more where b lies turned over. ``sm`` is 0 where all rows start from one, and -1 where all
+    start from ``start``, zeros, whatever the column.
     """
     W = width(out)
+    if each:
+        sn = s
+        if sm < 0:
+            sm, sn = 0, 0
+        for v in range(0, s, W):
+            multiply(
+                units.each, pointer(start, v), sm, sn, pointer(out, v), om, s, pointer(a, v), am,
+                ak, pointer(b, v), bk, bn, M, N, K, 0,
+            )  # fmt: skip
+        return
     sn = W
     if sm < 0:
         sm, sn = 0, 0
@@ -69,11 +81,10 @@ def product(
     if s == 1 and (far or bn > W):
         packed_product(units, packed, start, sm, sn, out, om, a, am, ak, b, bk, bn, M, N, K)
         return
-    whole, rest = (N, 0) if s > 1 else (N // W, N % W)
+    # one number for all lanes: their vectors are columns like others
     multiply(
-        units.each if each else units.shared, start, sm, sn, out, om, W, a, am, ak, b, bk, bn,
-        M, whole, K, rest,
-    )  # fmt: skip
+        units.shared, start, sm, sn, out, om, W, a, am, ak, b, bk, W, M, N * s // W, K, N * s % W
+    )
 
 
 @apart
@@ -142,12 +153,13 @@ def forward(
 ) -> None:  # fmt: skip
     """Compute every layer's z and a for B rows, as ``numpy_engine.forward`` does."""
     W = width(space)
+    c = max(s, W)
     inputs, si, packed = x, (s if each else 1), pointer(space, room.packed)
     for k in range(shape.layers):
         I, O = shape.widths[k], shape.widths[k + 1]
         z, a = pointer(space, room.z[k]), pointer(space, room.a[k])
         w, b = pointer(theta, shape.weights[k] * s), pointer(theta, shape.biases[k] * s)
-        product(units, packed, s, each, b, 0, z, O * s, inputs, I * si, si, w, O * s, W, B, O, I)
+        product(units, packed, s, each, b, 0, z, O * s, inputs, I * si, si, w, O * s, c, B, O, I)
         apply(units.forward[k], z, a, z, z, z, B * O * s)
         if dropped and k + 1 < shape.layers:
             for e in range(0, B * O * s, W):
@@ -166,6 +178,7 @@ def backward(
 ) -> None:  # fmt: skip
     """Add the gradient of B rows to g, from dy in ``delta``, as ``numpy_engine.backward`` does."""
     W = width(space)
+    c = max(s, W)
     zeros, ones = pointer(space, room.zeros), pointer(space, room.ones)
     packed = pointer(space, room.packed)
     above, below = room.delta, room.delta_below
@@ -190,14 +203,14 @@ def backward(
         if begun:
             from_w, from_b, sm, sm_b = dw, db, O * s, 0
         product(
-            units, packed, s, each, from_w, sm, dw, O * s, inputs, si, I * si, dz, O * s, W, I, O, B
+            units, packed, s, each, from_w, sm, dw, O * s, inputs, si, I * si, dz, O * s, c, I, O, B
         )
-        product(units, packed, s, False, from_b, sm_b, db, 0, ones, 0, 0, dz, O * s, W, 1, O, B)
+        product(units, packed, s, False, from_b, sm_b, db, 0, ones, 0, 0, dz, O * s, c, 1, O, B)
         if k > 0:
             da = pointer(space, below)
             w = pointer(theta, shape.weights[k] * s)  # read turned over
             product(
-                units, packed, s, s > 1, zeros, -1, da, I * s, dz, O * s, s, w, s, O * W, B, I, O
+                units, packed, s, s > 1, zeros, -1, da, I * s, dz, O * s, s, w, s, O * c, B, I, O
             )
             above, below = below, above
 
@@ -221,29 +234,28 @@ def add_up(
     sums, packed = pointer(space, room.sums), pointer(space, room.packed)
     ones, each = pointer(space, room.ones), pointer(space, room.each)
     start, sm = (sums, 0) if begun else (pointer(space, room.zeros), -1)
-    product(
-        units, packed, s, False, start, sm, sums, 0, ones, 0, 0, each, O * s, width(space), 1, O, B
-    )
+    c = max(s, width(space))
+    product(units, packed, s, False, start, sm, sums, 0, ones, 0, 0, each, O * s, c, 1, O, B)
 
 
 @part
-def total(room: Room, space: Floats, s: int, O: int) -> Any:
-    """Return the sum of ``sums`` over the outputs, a vector: each lane's loss."""
+def total(room: Room, space: Floats, s: int, O: int, v: int) -> Any:
+    """Return the sum of ``sums`` over the outputs, the loss of each lane of a vector, from v on."""
     if s == 1:
         loss = spread(space, room.sums)
         for o in range(1, O):
             loss = loss + spread(space, room.sums + o)
         return loss
-    loss = load(space, room.sums)
+    loss = load(space, room.sums + v)
     for o in range(1, O):
-        loss = loss + load(space, room.sums + o * s)
+        loss = loss + load(space, room.sums + o * s + v)
     return loss
 
 
 @apart
 def clip(room: Room, space: Floats, s: int, size: int, W: int) -> None:
     """Scale g to at most the clipping norm, as ``numpy_engine.clip_factor`` does."""
-    numbers = size * s
+    numbers, c = size * s, max(s, W)
     squares(room, space, s, numbers, W)
     overflowed = False
     for lane in range(s):
@@ -262,18 +274,19 @@ def clip(room: Room, space: Floats, s: int, size: int, W: int) -> None:
                     scaled += one * one
                 space[room.partial + lane] = longest * np.sqrt(scaled)
     for lane in range(s):
-        norm = space[room.numbers + CLIP * W + lane]
+        norm = space[room.numbers + CLIP * c + lane]
         length = space[room.partial + lane]
         space[room.partial + lane] = norm / (norm if length < norm else length)
-    factor = load(space, room.partial) if s > 1 else spread(space, room.partial)
-    for e in range(0, numbers, W):
-        store(space, room.g + e, load(space, room.g + e) * factor)
+    for v in range(0, c, W):
+        factor = load(space, room.partial + v) if s > 1 else spread(space, room.partial)
+        for e in range(v, numbers, c):
+            store(space, room.g + e, load(space, room.g + e) * factor)
 
 
 @part
 def squares(room: Room, space: Floats, s: int, numbers: int, W: int) -> None:
     """Write Σ g² to ``partial``, (s,): number d goes to the sum d mod 16, then those are added."""
-    vectors = 16 if s > 1 else 16 // W
+    vectors = 16 * s // W
     for j in range(vectors):
         store(space, room.partial + j * W, load(space, room.zeros))
     j = 0
@@ -295,33 +308,35 @@ def update(
 ) -> None:  # fmt: skip
     """Take one step from g, theta from ``old`` to ``new``, as ``numpy_engine.update`` does."""
     W = width(space)
+    c = max(s, W)
     numbers = pointer(space, room.numbers)
     no_decay = pointer(space, room.no_decay)
     found = pointer(space, room.apart)
-    store(found, 0, load(space, room.zeros))
+    for v in range(0, c, W):
+        store(found, v, load(space, room.zeros))
     if method.penalized:
         for k in range(shape.layers):
             start, stop = shape.weights[k] * s, shape.biases[k] * s
             w, g = pointer(old, start), pointer(space, room.g + start)
-            l1, l2 = pointer(numbers, L1 * W), pointer(numbers, L2 * W)
-            apply(units.penalty, w, g, l1, l2, l2, stop - start)
+            l1, l2 = pointer(numbers, L1 * c), pointer(numbers, L2 * c)
+            penalize(units.penalty, w, g, l1, l2, c, stop - start)
     if method.clips:
         clip(room, space, s, shape.size, W)
     if not method.decays:
         take_step(
             units.rule, pointer(old, 0), pointer(new, 0), pointer(space, room.g),
             pointer(slot_0, 0), pointer(slot_1, 0), numbers, no_decay, found, step,
-            factor, shape.size * s,
+            factor, c, shape.size * s,
         )  # fmt: skip
         return
     for k in range(shape.layers):
         stop = shape.weights[k + 1] if k + 1 < shape.layers else shape.size
         for start, end, decay in (
-            (shape.weights[k] * s, shape.biases[k] * s, pointer(numbers, DECAY * W)),
+            (shape.weights[k] * s, shape.biases[k] * s, pointer(numbers, DECAY * c)),
             (shape.biases[k] * s, stop * s, no_decay),
         ):
             take_step(
                 units.rule, pointer(old, start), pointer(new, start),
                 pointer(space, room.g + start), pointer(slot_0, start), pointer(slot_1, start),
-                numbers, decay, found, step, factor, end - start,
+                numbers, decay, found, step, factor, c, end - start,
             )  # fmt: skip

@@ -26,6 +26,7 @@ from numba.extending import intrinsic
 from seedbed.engines.compiled import cache, mathematics, products
 from seedbed.engines.compiled.vectors import (
     WIDTH,
+    either,
     flush,
     load,
     load_first,
@@ -74,11 +75,12 @@ def apply(context: Any, address: Any, p: Any, q: Any, r: Any, s: Any, u: Any, co
 @intrinsic
 def take_step(
     context: Any, address: Any, old: Any, new: Any, g: Any, slot_0: Any, slot_1: Any,
-    numbers: Any, decay: Any, apart: Any, step: Any, factor: Any, count: Any,
+    numbers: Any, decay: Any, apart: Any, step: Any, factor: Any, c: Any, count: Any,
 ) -> Any:  # fmt: skip
     """Call an optimizer's rule on ``count`` parameters.
 
-    To the vector at ``apart`` it adds 0 for every new parameter that is finite.
+    Each of a lane's numbers lies c behind the one before. The vectors at ``apart`` stay 0 while
+    every new parameter is finite.
     """
     number = old.dtype
 
@@ -87,7 +89,20 @@ def take_step(
         return context.get_dummy_value()
 
     kinds = (old, new, g, slot_0, slot_1, numbers, decay, apart)
-    return types.void(types.intp, *kinds, types.intp, number, types.intp), lower
+    return types.void(types.intp, *kinds, types.intp, number, types.intp, types.intp), lower
+
+
+@intrinsic
+def penalize(
+    context: Any, address: Any, w: Any, g: Any, l1: Any, l2: Any, c: Any, count: Any
+) -> Any:
+    """Add the penalty's slope at ``count`` weights to g; l1 and l2 are c numbers each."""
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        _call(builder, args[0], list(args[1:]))
+        return context.get_dummy_value()
+
+    return types.void(types.intp, w, g, l1, l2, types.intp, types.intp), lower
 
 
 @intrinsic
@@ -288,13 +303,14 @@ def _loop_of_formula(formula: Any, arguments: int, W: int) -> Any:
 def _loop_of_penalty(W: int) -> Any:
     penalty_d = for_vectors(penalties.penalty_d)
 
-    def penalty(w: Any, g: Any, l1: Any, l2: Any, u: Any, count: int) -> None:
-        a, b = load(l1, 0), load(l2, 0)
+    def penalty(w: Any, g: Any, l1: Any, l2: Any, c: int, count: int) -> None:
         whole = count - count % W
-        for e in range(0, whole, W):
-            store(g, e, load(g, e) + penalty_d(load(w, e), a, b))
+        for v in range(0, c, W):
+            a, b = load(l1, v), load(l2, v)
+            for e in range(v, whole, c):
+                store(g, e, load(g, e) + penalty_d(load(w, e), a, b))
         if whole < count:
-            rest = count - whole
+            rest, a, b = count - whole, load(l1, 0), load(l2, 0)
             changed = load_first(g, whole, rest) + penalty_d(load_first(w, whole, rest), a, b)
             store_first(g, whole, changed, rest)
 
@@ -302,63 +318,63 @@ def _loop_of_penalty(W: int) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _vectors_of(count: int, W: int) -> Any:
-    """Return a function that loads ``count`` vectors, W numbers apart, as a tuple."""
+def _vectors_of(count: int) -> Any:
+    """Return a function that loads ``count`` vectors, c numbers apart, as a tuple."""
     if count == 0:
-        return njit(lambda numbers: ())
+        return njit(lambda numbers, c: ())
     if count == 1:
-        return njit(lambda numbers: (load(numbers, 0),))
-    fewer = _vectors_of(count - 1, W)
-    last = (count - 1) * W
-    return njit(lambda numbers: (*fewer(numbers), load(numbers, last)))
+        return njit(lambda numbers, c: (load(numbers, 0),))
+    fewer = _vectors_of(count - 1)
+    last = count - 1
+    return njit(lambda numbers, c: (*fewer(numbers, c), load(numbers, last * c)))
 
 
 def _loop_of_rule(rule: Any, slots: int, others: int, W: int, first: int) -> Any:
     step_of, shrink = for_vectors(rule), for_vectors(penalties.shrink)
-    numbers_of = _vectors_of(others, W)
-    after = first * W
+    numbers_of = _vectors_of(others)
     # What training goes on with is never subnormal: a dead unit's running means, or a weight that
     # decays, would shrink until rounding holds them there, and arithmetic on such numbers takes a
     # hundred times as long.
 
     def advance(
         old: Any, new: Any, g: Any, slot_0: Any, slot_1: Any, numbers: Any, decay: Any,
-        apart: Any, step: int, factor: float, count: int,
+        apart: Any, step: int, factor: float, c: int, count: int,
     ) -> None:  # fmt: skip
-        found = load(apart, 0)
-        lr, decays = load(numbers, 0) * factor, load(decay, 0)
-        others = numbers_of(pointer(numbers, after))
         whole = count - count % W
-        for e in range(0, whole, W):
-            w = shrink(load(old, e), lr, decays)
-            if slots == 0:
-                changed = step_of(w, load(g, e), step, lr, *others)
-            elif slots == 1:
-                changed = step_of(w, load(g, e), step, lr, load(slot_0, e), *others)
-                store(slot_0, e, flush(changed[1]))
-            else:
-                state = (load(slot_0, e), load(slot_1, e))
-                changed = step_of(w, load(g, e), step, lr, *(state + others))
-                store(slot_0, e, flush(changed[1]))
-                store(slot_1, e, flush(changed[2]))
-            store(new, e, flush(changed[0]))
-            found = found + (changed[0] - changed[0])
-        if whole < count:
-            e, rest = whole, count - whole
-            w, slope = shrink(load_first(old, e, rest), lr, decays), load_first(g, e, rest)
-            if slots == 0:
-                changed = step_of(w, slope, step, lr, *others)
-            elif slots == 1:
-                changed = step_of(w, slope, step, lr, load_first(slot_0, e, rest), *others)
-                store_first(slot_0, e, flush(changed[1]), rest)
-            else:
-                state = (load_first(slot_0, e, rest), load_first(slot_1, e, rest))
-                changed = step_of(w, slope, step, lr, *(state + others))
-                store_first(slot_0, e, flush(changed[1]), rest)
-                store_first(slot_1, e, flush(changed[2]), rest)
-            store_first(new, e, flush(changed[0]), rest)
-            found = found + (load_first(new, e, rest) - load_first(new, e, rest))
-        store(apart, 0, found)
+        for v in range(0, c, W):
+            found = load(apart, v)
+            lr, decays = load(numbers, v) * factor, load(decay, v)
+            others = numbers_of(pointer(numbers, first * c + v), c)
+            for e in range(v, whole, c):
+                w = shrink(load(old, e), lr, decays)
+                if slots == 0:
+                    changed = step_of(w, load(g, e), step, lr, *others)
+                elif slots == 1:
+                    changed = step_of(w, load(g, e), step, lr, load(slot_0, e), *others)
+                    store(slot_0, e, flush(changed[1]))
+                else:
+                    state = (load(slot_0, e), load(slot_1, e))
+                    changed = step_of(w, load(g, e), step, lr, *(state + others))
+                    store(slot_0, e, flush(changed[1]))
+                    store(slot_1, e, flush(changed[2]))
+                store(new, e, flush(changed[0]))
+                found = either(found, changed[0] - changed[0])
+            if whole < count:  # for a member alone, so that there is but one v
+                e, rest = whole, count - whole
+                w, slope = shrink(load_first(old, e, rest), lr, decays), load_first(g, e, rest)
+                if slots == 0:
+                    changed = step_of(w, slope, step, lr, *others)
+                elif slots == 1:
+                    changed = step_of(w, slope, step, lr, load_first(slot_0, e, rest), *others)
+                    store_first(slot_0, e, flush(changed[1]), rest)
+                else:
+                    state = (load_first(slot_0, e, rest), load_first(slot_1, e, rest))
+                    changed = step_of(w, slope, step, lr, *(state + others))
+                    store_first(slot_0, e, flush(changed[1]), rest)
+                    store_first(slot_1, e, flush(changed[2]), rest)
+                store_first(new, e, flush(changed[0]), rest)
+                found = either(found, load_first(new, e, rest) - load_first(new, e, rest))
+            store(apart, v, found)
 
     return advance
 
@@ -468,7 +484,7 @@ def formula(function: Any, arguments: int, dtype: np.dtype[Any]) -> int:
 def rule(function: Any, slots: int, others: int, dtype: np.dtype[Any]) -> int:
     """Return the address of an optimizer's step; see ``take_step``."""
     number = numba_type(dtype)
-    kinds = (*([types.CPointer(number)] * 8), types.intp, number, types.intp)
+    kinds = (*([types.CPointer(number)] * 8), types.intp, number, types.intp, types.intp)
     (address,) = _addresses(
         f"the optimizer's rule {getattr(function, '__name__', function)}",
         dtype,
@@ -482,8 +498,9 @@ def rule(function: Any, slots: int, others: int, dtype: np.dtype[Any]) -> int:
 @lru_cache(maxsize=2)
 def penalty(dtype: np.dtype[Any]) -> int:
     """Return the address of ``penalty(w, g, l1, l2)``, which adds the penalty's slope to g."""
-    stamp = cache.digest(penalties.penalty_d)
-    return _address(_loop_of_penalty(WIDTH[numba_type(dtype)]), dtype, stamp)
+    array, stamp = types.CPointer(numba_type(dtype)), cache.digest(penalties.penalty_d)
+    loop = _loop_of_penalty(WIDTH[numba_type(dtype)])
+    return _address(loop, dtype, stamp, *([array] * 4), types.intp, types.intp)
 
 
 @lru_cache(maxsize=4)

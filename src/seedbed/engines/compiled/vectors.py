@@ -363,6 +363,19 @@ def mantissa(context: Any, x: Vector) -> Any:
 
 
 @intrinsic
+def either(context: Any, x: Vector, y: Vector) -> Any:
+    """Return the bits that are set in x or in y: not a number where one of them is 0 and the other
+    is not a number, 0 where both are; ready three cycles sooner than a sum.
+    """
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        bits = builder.or_(*(builder.bitcast(each, _words(x)) for each in args))
+        return builder.bitcast(bits, args[0].type)
+
+    return x(x, y), lower
+
+
+@intrinsic
 def is_single(context: Any, x: Vector) -> Any:
     """Return whether the numbers are of single precision: known while compiling."""
     single = x.dtype is types.float32
