@@ -67,7 +67,7 @@ def _tell_of_compiling(dtype: np.dtype[Any]) -> None:
             "another place)"
         )
     print(
-        f"seedbed: compiling the engine for this machine, about ten seconds; {kept}",
+        f"seedbed: compiling the engine for this machine, some fifteen seconds; {kept}",
         file=sys.stderr,
     )
 
