@@ -868,7 +868,7 @@ def test_what_was_compiled_is_kept_and_said_once(tmp_path):
             capture_output=True,
             text=True,
             check=True,
-            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_OPT": "1"},
         )
 
     cold = process()
