@@ -92,7 +92,7 @@ def system(root):
 def packages(root, python):
     """Install from PyPI for arm64 what is installed here, in the same versions; return the folder.
 
-    It is made anew when a version changes here.
+    A change of any version installed here rebuilds the folder.
     """
     place, stamp = root / "packages", root / "packages.txt"
     here = {each.name: each.version for each in importlib.metadata.distributions()}

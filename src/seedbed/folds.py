@@ -38,8 +38,7 @@ def counted(X: Array, T: Array, w: Array | None) -> tuple[Array, Array, Array | 
 
 def _different(*parts: Array) -> tuple[Indices, Indices]:
     """Return the first of each different row of the parts side by side, and which each row is."""
-    alike = [part + np.zeros(1, part.dtype) for part in parts]  # one zero, of whatever sign
-    columns = [np.ascontiguousarray(part).reshape(len(part), -1).view(np.uint8) for part in alike]
+    columns = [np.ascontiguousarray(part).reshape(len(part), -1).view(np.uint8) for part in parts]
     together = np.ascontiguousarray(np.concatenate(columns, axis=1))
     rows = together.view([("row", np.void, together.shape[1])])[:, 0]
     _, first, which = np.unique(rows, return_index=True, return_inverse=True)

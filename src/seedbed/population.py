@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -174,10 +174,7 @@ class Population:
         if len(x) * len(self.theta) <= choice.FEW_ROWS and self._is_quick:
             y = self._few(x, stage)
         else:
-            engine: Literal["numpy", "compiled"] = (
-                "compiled" if recipe.engine == "compiled" else "numpy"
-            )
-            y = choice.outputs(engine, recipe.network, recipe.loss, self.theta, x, stage)
+            y = choice.outputs(recipe.engine, recipe.network, recipe.loss, self.theta, x, stage)
         if self._any_diverged:
             y[self.diverged] = np.nan
         return y

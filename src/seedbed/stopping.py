@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
 from seedbed import reproducible
@@ -22,7 +20,7 @@ class Ensemble:
     curve  (E,) the losses, NaN where not looked at
     """
 
-    def __init__(self, plan: Plan, engine: Literal["numpy", "compiled"]) -> None:
+    def __init__(self, plan: Plan, engine: str) -> None:
         data = plan.validation
         assert data is not None  # as there is a patience
         assert plan.loss.link is not None  # as the recipe has seen to

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import platform
 import time
 from argparse import Namespace
@@ -26,13 +27,13 @@ def add_to(commands: Any) -> None:
         help="check that this machine computes the same bits as every other one",
         description="Train small populations and estimators with the compiled engine on data made "
         "by rule, and compare the SHA-256 of their parameters, losses and predictions with the "
-        "known ones. The exit status is 1 where one differs.",
+        "committed ones. The exit status is 1 if one differs.",
     )
     parser.add_argument(
         "names",
         nargs="*",
         metavar="NAME",
-        help="the trainings whose names begin so; all if left out",
+        help="run only the trainings whose names begin with NAME",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
@@ -43,8 +44,8 @@ def run(options: Namespace) -> int:
     if not choice.numba_is_there():
         raise MissingDependencyError("numba", "fast")
     names = _chosen(options.names)
-    if any(name.startswith("estimator") for name in names):  # said before anything is trained
-        from seedbed import estimators  # noqa: F401
+    if any(name.startswith("estimator") for name in names):
+        importlib.import_module("seedbed.estimators")  # what is missing is said first
     known, found, machine = verification.known(), {}, _machine()
     if not options.json:
         print(", ".join(f"{what} {value}" for what, value in machine.items()) + "\n")

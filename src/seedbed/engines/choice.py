@@ -92,10 +92,7 @@ Stage = Literal["outputs", "seen", "predictions"]
 as predictions (``Loss.predict``)."""
 
 
-def outputs(
-    name: Literal["numpy", "compiled"], network: Network, loss: Loss, theta: Array, x: Array,
-    stage: Stage,
-) -> Array:  # fmt: skip
+def outputs(name: str, network: Network, loss: Loss, theta: Array, x: Array, stage: Stage) -> Array:
     """Return the networks' outputs (P, N, O), up to ``stage``, by the engine called ``name``.
 
     A row's outputs are the same, bit for bit, regardless of the other rows.
@@ -122,9 +119,7 @@ def outputs(
     return elementwise(name, loss.predict, result) if stage == "predictions" else result
 
 
-def elementwise(
-    name: Literal["numpy", "compiled"], formula: Callable[..., Array], *arrays: Array
-) -> Array:
+def elementwise(name: str, formula: Callable[..., Array], *arrays: Array) -> Array:
     """Return an elementwise formula of one or two arrays by the engine called ``name``.
 
     The arrays have one shape and dtype. NumPy computes what the compiled engine cannot compile.

@@ -74,12 +74,12 @@ class Numbers:
         if some:
             A = np.where(missing, self.center, A)
         with np.errstate(over="ignore"):  # what is too far to tell how far ends at 3, or at 1
-            # + 0.0 as -0.0 is 0.0 here, and equal rows are told by their bytes
-            z = np.minimum(np.maximum((A - self.center) * self.factor, -FAR), FAR) + 0.0
+            z = np.minimum(np.maximum((A - self.center) * self.factor, -FAR), FAR)
             X[:, :count] = z / np.sqrt(1 + z * z / 9)
             if cut > count:
                 along = (A[:, self.of] - self.low) * self.slope
-                X[:, count:cut] = np.minimum(np.maximum(along, 0), 1) + 0.0
+                X[:, count:cut] = np.minimum(np.maximum(along, 0), 1)
+            X[:, :cut] += 0.0  # -0.0 becomes 0.0: equal rows are found by their bytes
         X[:, cut:] = missing[:, self.flagged] if some else 0
 
 

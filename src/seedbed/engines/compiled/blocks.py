@@ -66,8 +66,8 @@ def tile(rows: int, columns: int, each: bool, part: bool = False) -> Any:
             kind, entry = _llvm(vector), builder.block
             mask = _first(builder, count, vector) if part else None
 
-            # each place a step from its neighbour: products of strides would be brought out of the
-            # loops around, all at once, for every tile there is
+            # Each address is one step from its neighbour's. LLVM would hoist products of strides
+            # out of the surrounding loops, those of all tiles at once.
             def row_of(base: Any, stride: Any, count: int) -> list[Any]:
                 found = [base]
                 for _ in range(1, count):
