@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from machine import described
 
-from seedbed.engines.compiled.engine import compute
+from seedbed.engines.compiled.engine import Formula
 
 FUNCTIONS = {
     "exp": lambda x: np.exp(x),
@@ -45,7 +45,7 @@ def arguments(name, dtype, apart=61):
 
 def errors(name, x):
     """Return the function's value at x (n,), NumPy's rounded, and the error in last places."""
-    y, dtype = compute(FUNCTIONS[name], x), x.dtype
+    y, dtype = Formula(FUNCTIONS[name])(x), x.dtype
     wider = np.float64 if dtype == np.float32 else np.longdouble
     with np.errstate(all="ignore"):
         exact = getattr(np, name)(x.astype(wider))

@@ -24,7 +24,9 @@ class Ensemble:
         data = plan.validation
         assert data is not None  # as there is a patience
         assert plan.loss.link is not None  # as the recipe has seen to
-        self.plan, self.engine, self.data, self.link = plan, engine, data, plan.loss.link
+        self.plan, self.engine, self.data = plan, engine, data
+        self.predict = elementwise(engine, plan.loss.predict)
+        self.loss, self.link = elementwise(engine, plan.loss.f), elementwise(engine, plan.loss.link)
         self.curve = np.full(plan.epochs, np.nan)
         self.best_loss, self.best_epoch = np.inf, 0
         self.w = np.ones(len(data.x)) if data.w is None else data.w.astype(np.float64)
@@ -47,8 +49,8 @@ class Ensemble:
         running = state.running
         if not running.size:
             return True
-        seen = elementwise(self.engine, self.link, mean[held])
-        each = elementwise(self.engine, self.plan.loss.f, seen, self.t[held])
+        seen = self.link(mean[held])
+        each = self.loss(seen, self.t[held])
         loss = float(reproducible.average(self._over_outputs(each), self.w[held]))
         self.curve[epoch - 1] = loss
         if state.best is None:  # watched, and no more
@@ -75,8 +77,8 @@ class Ensemble:
                 assert self.x is not None
                 rows = self.rows[member]
                 (y,) = self._outputs(state.theta[member : member + 1], self.x[member])
-            predicted = elementwise(self.engine, self.plan.loss.predict, y)
-            each = elementwise(self.engine, self.plan.loss.f, y, self.data.t[rows])
+            predicted = self.predict(y)
+            each = self.loss(y, self.data.t[rows])
             loss = reproducible.average(self._over_outputs(each), self.w[rows])
             if not np.isfinite(loss):  # as the engines do: back to how the epoch began
                 state.status[member] = Status.DIVERGED

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -502,6 +503,17 @@ def test_numpy_predicting_for_the_compiled_engine_is_said(monkeypatch):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
+def test_a_loss_whose_module_has_changed_predicts_anew():
+    """Formulas are known by what they compute, not by the function's identity."""
+    module = {"scale": 2.0}
+    exec("def predict(y):\n    return scale * y", module)
+    scaled = replace(sb.squared_error, name="scaled", predict=module["predict"])
+    for scale in (2.0, 5.0):
+        module["scale"] = scale
+        evaluate = choice.elementwise("compiled", scaled.predict)
+        np.testing.assert_array_equal(evaluate(np.ones(3, "float32")), np.full(3, scale))
+
+
 def test_copies_leave_behind_what_can_be_made_anew():
     population = sb.train(
         network(sb.tanh), X, TARGETS["number"], loss=sb.huber(), epochs=2, engine="compiled"
@@ -799,7 +811,7 @@ def test_broken_files_on_disk_are_compiled_anew(tmp_path, broken):
 PREDICT = """
 import numpy as np, seedbed as sb
 from seedbed.engines.compiled import engine
-print(engine.compute(sb.poisson.predict, np.arange(5, dtype="float32")))
+print(engine.Formula(sb.poisson.predict)(np.arange(5, dtype="float32")))
 """
 
 

@@ -116,23 +116,29 @@ def outputs(name: str, network: Network, loss: Loss, theta: Array, x: Array, sta
             )
         for members, rows, y in numpy_engine.outputs(network, theta, x):
             result[members, rows] = y if stage == "outputs" else loss.seen(y)
-    return elementwise(name, loss.predict, result) if stage == "predictions" else result
+    return elementwise(name, loss.predict)(result) if stage == "predictions" else result
 
 
-def elementwise(name: str, formula: Callable[..., Array], *arrays: Array) -> Array:
-    """Return an elementwise formula of one or two arrays by the engine called ``name``.
+def elementwise(name: str, formula: Callable[..., Array]) -> Callable[..., Array]:
+    """Return an elementwise formula as the engine called ``name`` computes it.
 
-    The arrays have one shape and dtype. NumPy computes what the compiled engine cannot compile.
+    It takes one or two arrays of one shape and dtype. NumPy computes what the compiled engine
+    cannot compile.
     """
-    if is_identity(formula):
-        return arrays[0]
-    if name == "compiled" and numba_is_there():
-        from seedbed.engines.compiled import engine
+    compiled: Callable[..., Array] | None = None
+    if name == "compiled" and numba_is_there() and not is_identity(formula):
+        from seedbed.engines.compiled.engine import Formula
 
-        with suppress(FormulaError):
-            return engine.compute(formula, *arrays)
-    with np.errstate(all="ignore"):
-        return formula(*arrays)
+        compiled = Formula(formula)
+
+    def evaluate(*arrays: Array) -> Array:
+        if compiled is not None:
+            with suppress(FormulaError):
+                return compiled(*arrays)
+        with np.errstate(all="ignore"):
+            return formula(*arrays)
+
+    return evaluate
 
 
 def is_identity(formula: Callable[..., Array]) -> bool:

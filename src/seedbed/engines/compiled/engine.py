@@ -355,19 +355,30 @@ def outputs(
     _in_threads(threads, do, tasks)
 
 
-def compute(function: Callable[..., Array], *arrays: Array) -> Array:
-    """Return an elementwise formula of one or two arrays, all of one shape and dtype.
+class Formula:
+    """An elementwise formula of one or two arrays, all of one shape and dtype, compiled.
 
-    Raises: FormulaError if it cannot be compiled.
+    It is looked up when first called: keep it where it is called often.
     """
-    dtype: np.dtype[Any] = arrays[0].dtype
-    address = units.formula(function, len(arrays), dtype)
-    if not address:
-        raise FormulaError(f"the compiled engine cannot compile {function!r}")
-    result = np.empty(arrays[0].shape, dtype)
-    given = [flat(array) for array in arrays]
-    _kernel("compute", dtype)(address, given[0], given[-1], result.reshape(-1))
-    return result
+
+    def __init__(self, function: Callable[..., Array]) -> None:
+        self.function, self._addresses = function, dict[tuple[int, np.dtype[Any]], int]()
+
+    def __call__(self, *arrays: Array) -> Array:
+        """Return the formula of the arrays, of their shape.
+
+        Raises: FormulaError if it cannot be compiled.
+        """
+        dtype: np.dtype[Any] = arrays[0].dtype
+        key = len(arrays), dtype
+        if key not in self._addresses:
+            self._addresses[key] = units.formula(self.function, *key)
+        if not self._addresses[key]:
+            raise FormulaError(f"the compiled engine cannot compile {self.function!r}")
+        result = np.empty(arrays[0].shape, dtype)
+        given = [flat(array) for array in arrays]
+        _kernel("compute", dtype)(self._addresses[key], given[0], given[-1], result.reshape(-1))
+        return result
 
 
 class Few:

@@ -463,7 +463,6 @@ def loss(unit: Loss, dtype: np.dtype[Any]) -> tuple[int, ...]:
     )
 
 
-@lru_cache(maxsize=64)
 def formula(function: Any, arguments: int, dtype: np.dtype[Any]) -> int:
     """Return the address of ``compute(p, q, r, s, out)``, out = function(p) or function(p, q).
 
