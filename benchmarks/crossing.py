@@ -2,33 +2,34 @@
 
     python benchmarks/crossing.py
 
-Sixteen members (eight in float64) fill a vector's lanes; the other way each has vectors along its
-own units. Both ways give the same bits, so the rule in ``layout.fewest_for_lanes`` is about time
-alone: it follows the parameters' size, from this table.
+A vector's lanes are filled with as many members; the other way each has vectors along its own
+units. Both ways give the same bits, so the rule in ``layout.fewest_for_lanes`` is about time alone:
+it follows the parameters' size, from these tables. Where the processor has AVX-512, a second table
+is made with it hidden.
 """
 
 import os
 import sys
 
-if "--pinned" not in sys.argv:
-    os.execv(sys.executable, [sys.executable, *sys.argv, "--pinned"])
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 import datetime
-import platform
 import statistics
+import subprocess
+import tempfile
 import time
 from itertools import pairwise
 from pathlib import Path
 
-import numba
 import numpy as np
+from machine import described, without_avx512
 
 import seedbed as sb
 from seedbed import training
 from seedbed.engines.compiled.engine import Engine
 from seedbed.engines.compiled.layout import fewest_for_lanes, lanes_of
+from seedbed.engines.compiled.vectors import BYTES
 from seedbed.engines.work import State, Stop
 
 ROUNDS = 5
@@ -70,13 +71,10 @@ def prepared(widths, rows, dtype):
     return network, run
 
 
-def main():
-    page = [
-        "# With lanes, or alone",
-        "",
-        f"Printed by `python benchmarks/crossing.py` on {datetime.date.today()}: one core, Python "
-        f"{platform.python_version()}, NumPy {np.__version__}, Numba {numba.__version__}, Seedbed "
-        f"{sb.__version__}. Adam; a member's step in µs, medians of {ROUNDS} rounds in turn.",
+def table():
+    """Time both ways for every network, in this process."""
+    lines = [
+        f"## Vectors of {BYTES} bytes",
         "",
         "| network | parameters | dtype | rows | with lanes | alone | lanes / alone | the rule |",
         "|---|---|---|---|---|---|---|---|",
@@ -90,11 +88,32 @@ def main():
                 taken = [(run(0), run(W + 1)) for _ in range(ROUNDS)]
                 lanes, alone = (statistics.median(t) for t in zip(*taken, strict=True))
                 rule = "lanes" if fewest_for_lanes(network, dtype) <= W else "alone"
-                page.append(
+                lines.append(
                     f"| {'-'.join(map(str, widths))} | {network.size:,} | {dtype} | {rows} | "
                     f"{lanes:.3g} | {alone:.3g} | {lanes / alone:.2f} | {rule} |"
                 )
-    text = "\n".join(page) + "\n"
+    return "\n".join([*lines, ""])
+
+
+def main():
+    if "--table" in sys.argv:
+        print(table())
+        return
+    page = [
+        "# With lanes, or alone",
+        "",
+        f"Printed by `python benchmarks/crossing.py` on {datetime.date.today()}: "
+        f"{described('numpy', 'numba')}. Adam; a member's step in µs, medians of {ROUNDS} rounds "
+        "in turn.",
+        "",
+    ]
+    command = [sys.executable, __file__, "--table"]
+    with tempfile.TemporaryDirectory() as directory:
+        hidden = [without_avx512(directory)] if BYTES == 64 else []
+        for given in (os.environ, *hidden):
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=given)
+            page.append(done.stdout)
+    text = "\n".join(page)
     print(text)
     Path(__file__).with_suffix(".md").write_text(text, encoding="utf-8")
 

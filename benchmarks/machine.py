@@ -1,8 +1,9 @@
-"""What a table was printed on, and where the scripts keep what they install."""
+"""What a table was printed on, where the scripts keep what they install, how AVX-512 is hidden."""
 
 import importlib.metadata
 import os
 import platform
+import subprocess
 from pathlib import Path
 
 import seedbed as sb
@@ -25,3 +26,11 @@ def cache_folder(name):
     """Return the folder of the user's caches that is meant for ``name``."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return caches / "seedbed" / name
+
+
+def without_avx512(directory):
+    """Return the environment of a process that AVX-512 is hidden from."""
+    library = Path(directory) / "hide_avx512.so"
+    source = Path(__file__).with_name("hide_avx512.c")
+    subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", library, source], check=True)
+    return {**os.environ, "LD_PRELOAD": str(library)}

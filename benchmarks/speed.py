@@ -39,7 +39,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from machine import described
+from machine import described, without_avx512
 
 import seedbed as sb
 from seedbed.engines.compiled.vectors import BYTES, fma, kernel, load, store
@@ -450,14 +450,6 @@ def lines():
     for work in WORKS:
         page += table(work)
     return page
-
-
-def without_avx512(directory):
-    """Return the environment of a process that AVX-512 is hidden from."""
-    library = Path(directory) / "hide_avx512.so"
-    source = Path(__file__).with_name("hide_avx512.c")
-    subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", library, source], check=True)
-    return {**os.environ, "LD_PRELOAD": str(library)}
 
 
 def lines_for(isa):

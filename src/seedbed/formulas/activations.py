@@ -78,7 +78,7 @@ def _relu(z: Array) -> Array:
 
 
 def _relu_d(z: Array, a: Array) -> Array:
-    return np.maximum(np.sign(z), 0)
+    return np.sign(a)  # a >= 0
 
 
 relu = Activation("relu", _relu, _relu_d)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from seedbed.engines.compiled.records import (
+    HISTORY,
     Addresses,
     Floats,
     Ints,
@@ -181,6 +182,7 @@ def train(
                 starts,
             )
         fetched, interrupted, done = False, False, first
+        column, pending = -(-first // method.record_every), 0
         for epoch in range(first, last):
             # the states of this epoch's start and the one before are kept without a copy: the
             # epoch's first step writes to the buffer of the oldest
@@ -260,18 +262,22 @@ def train(
                     unlike = unlike + (loss - loss)
             sound = not any_nonzero(unlike)
             if not sound:
+                record(method, standing, room, space, c, group, count, column, pending, live)
+                column, pending = column + pending, 0
                 freeze(
                     method, standing, room, space, s, group, size, epoch, now, before, earlier,
                     live, frozen,
                 )  # fmt: skip
             if epoch % method.record_every == 0:
-                column = epoch // method.record_every
-                for lane in range(count):
-                    if live[lane]:
-                        place = group[lane] * method.recorded + column
-                        standing.train_loss[place] = space[room.loss + lane]
-                        if method.validated:
-                            standing.val_loss[place] = space[room.held_loss + lane]
+                for v in range(0, c, W):
+                    to = room.history + pending * c + v
+                    store(space, to, load(space, room.loss + v))
+                    if method.validated:
+                        store(space, to + HISTORY * c, load(space, room.held_loss + v))
+                pending += 1
+            if pending == HISTORY or (pending > 0 and method.patience > 0):
+                record(method, standing, room, space, c, group, count, column, pending, live)
+                column, pending = column + pending, 0
             if method.patience > 0:
                 for lane in range(count):
                     if live[lane]:
@@ -280,6 +286,7 @@ def train(
                         )
             if (method.patience > 0 or not sound) and not live.any():
                 break
+        record(method, standing, room, space, c, group, count, column, pending, live)
         for lane in range(count):
             if live[lane]:
                 standing.epochs_run[group[lane]] = done
@@ -311,6 +318,27 @@ def train(
         if interrupted:
             break
     restore(control)
+
+
+@apart
+def record(
+    method: Method, standing: Standing, room: Room, space: Floats, c: int, group: Ints,
+    count: int, column: int, pending: int, live: Any,
+) -> None:  # fmt: skip
+    """Write the ``pending`` epochs' losses in ``room.history`` to the live members' histories.
+
+    Losses wait there until they fill a cache line of each member's history: writing one number
+    to each of many members after every epoch takes a tiny network's step a fifth longer.
+    """
+    for lane in range(count):
+        if live[lane]:
+            begin = group[lane] * method.recorded + column
+            for j in range(pending):
+                standing.train_loss[begin + j] = space[room.history + j * c + lane]
+            if method.validated:
+                for j in range(pending):
+                    loss = space[room.history + (HISTORY + j) * c + lane]
+                    standing.val_loss[begin + j] = loss
 
 
 @apart
@@ -454,7 +482,7 @@ def few_outputs(
     product, log_softmax = program[7 * L + 1], program[7 * L + 2]
     shape = Shape(widths, weights, biases, L, size)
     units = Addresses(forwards, forwards, 0, 0, 0, 0, 0, product, 0, log_softmax, normalised)
-    room = Room(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, z, a, h, z, 0, 0, 0, 0, 0, 0)
+    room = Room(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, z, a, h, z, 0, 0, 0, 0, 0, 0)
     B, O = rows // widths[0], widths[L]
     for p in range(len(theta) // size):
         forward(

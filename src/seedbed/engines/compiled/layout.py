@@ -11,16 +11,16 @@ import numpy.typing as npt
 
 from seedbed.arrays import Array, Indices
 from seedbed.engines.compiled.groups import NEAR
-from seedbed.engines.compiled.records import Room, Shape
+from seedbed.engines.compiled.records import HISTORY, Room, Shape
 from seedbed.engines.compiled.steps import PACK_DEPTH, PACK_NUMBERS, PACK_ROWS
 from seedbed.engines.compiled.units import numba_type
 from seedbed.engines.compiled.vectors import WIDTH
 from seedbed.network import Network
 
-LANES_BYTES, ALONE_BYTES = 2**15, 2**21
+LANES_BYTES, ALONE_BYTES = 2**17, 2**21
 """How much activations may take, with lanes and for a member alone: rows are worked on in pieces
 that fit, so that they stay in a near cache. No result depends on these, nor on the next."""
-LANES_THETA_BYTES = 200_000
+LANES_THETA_BYTES = 2**18
 """How much a full group's parameters may take for it to share vectors: beyond that, members are
 faster alone (``benchmarks/crossing.py`` measures it)."""
 WIDE_BYTES, MOST_VECTORS = 2**16, 4
@@ -157,6 +157,7 @@ class Space:
             apart=take(c),
             loss=take(c),
             held_loss=take(c),
+            history=take(2 * HISTORY * c * down),
             x=take(cells * network.inputs * down),
             t=take(cells * network.outputs * down),
             share=take(cells * network.outputs * down),

@@ -78,7 +78,7 @@ def square(x: Any) -> Any:
 @part
 def sign(x: Any) -> Any:
     """-1, 0 or 1; what is not a number stays so."""
-    return where(x != 0.0, where(x == x, copysign(full_like(x, 1.0), x), x), x)
+    return where(x == x, where(x != 0.0, copysign(full_like(x, 1.0), x), zeros_like(x)), x)
 
 
 @part

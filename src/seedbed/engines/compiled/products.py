@@ -66,6 +66,10 @@ def product(each: bool) -> Any:
         start: Any, sm: int, sn: int, out: Any, om: int, on: int, a: Any, am: int, ak: int,
         b: Any, bk: int, bn: int, M: int, N: int, K: int, rest: int,
     ) -> None:  # fmt: skip
+        while N >= 4 and M <= 2:  # enough sums to keep two multipliers busy
+            four(start, sm, sn, out, om, on, a, am, ak, b, bk, bn, M, K, 0)
+            start, out, b = pointer(start, 4 * sn), pointer(out, 4 * on), pointer(b, 4 * bn)
+            N -= 4
         while N >= WIDE and (N != 4 or M > BROAD_ROWS):
             wide(start, sm, sn, out, om, on, a, am, ak, b, bk, bn, M, K, 0)
             start, out = pointer(start, WIDE * sn), pointer(out, WIDE * on)

@@ -45,6 +45,10 @@ class Addresses(NamedTuple):
     """whether the loss sees log-probabilities"""
 
 
+HISTORY = 16
+"""How many epochs' losses are written to the histories at a time; see ``groups.record``."""
+
+
 class Rows(NamedTuple):
     """Rows to train on or to validate with."""
 
@@ -136,6 +140,8 @@ class Room(NamedTuple):
     loss: int
     """the epoch's training loss so far, (s,)"""
     held_loss: int
+    history: int
+    """the losses of the last epochs, HISTORY rows of (c,) in training and as many in validation"""
     x: int
     t: int
     share: int

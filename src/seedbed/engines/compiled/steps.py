@@ -68,6 +68,9 @@ def product(
         sn = s
         if sm < 0:
             sm, sn = 0, 0
+        if K == 1 and N > 4:  # a tile would be all beginning and end
+            outer_product(s, start, sm, sn, out, om, a, am, b, bn, M, N)
+            return
         for v in range(0, s, W):
             multiply(
                 units.each, pointer(start, v), sm, sn, pointer(out, v), om, s, pointer(a, v), am,
@@ -85,6 +88,21 @@ def product(
     multiply(
         units.shared, start, sm, sn, out, om, W, a, am, ak, b, bk, W, M, N * s // W, K, N * s % W
     )
+
+
+@part
+def outer_product(
+    s: int, start: Any, sm: int, sn: int, out: Any, om: int, a: Any, am: int, b: Any, bn: int,
+    M: int, N: int,
+) -> None:  # fmt: skip
+    """out(m, n) = start(m, n) + a(m) b(n), for lanes."""
+    W = width(out)
+    for v in range(0, s, W):
+        for m in range(M):
+            factor = load(a, m * am + v)
+            for n in range(N):
+                before = load(start, m * sm + n * sn + v)
+                store(out, m * om + n * s + v, fma(factor, load(b, n * bn + v), before))
 
 
 @apart
