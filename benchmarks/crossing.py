@@ -30,7 +30,7 @@ from seedbed import training
 from seedbed.engines.compiled.engine import Engine
 from seedbed.engines.compiled.layout import fewest_for_lanes, lanes_of
 from seedbed.engines.compiled.vectors import BYTES
-from seedbed.engines.work import State, Stop
+from seedbed.engines.state import State, Stop
 
 ROUNDS = 5
 WIDTHS = [

@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 
 from seedbed.arrays import Array
-from seedbed.engines.work import Status
+from seedbed.engines.state import Status
 from seedbed.errors import FileError, MissingDependencyError, SeedbedError, reason
 from seedbed.formulas import activations, initializers, losses, optimizers, schedules
-from seedbed.formulas.named import called, described, is_own
+from seedbed.formulas.named import from_spec, is_own, to_spec
 from seedbed.network import Dense, Network
 from seedbed.population import History, Population
 from seedbed.recipe import Recipe
@@ -125,7 +125,7 @@ def load(path: str | PathLike[str]) -> tuple[Population, dict[str, Any] | None]:
         )
     try:
         model = json.loads(metadata["model"])
-        population = _population(understand(model["recipe"]), tensors)
+        population = _population(recipe_from_dict(model["recipe"]), tensors)
         if not isinstance(model.get("table"), dict | None):
             raise TypeError("the table's encoding is no object")
     except (
@@ -163,7 +163,7 @@ def _population(recipe: Recipe, tensors: Mapping[str, Array]) -> Population:
         tensor = tensors.get(name) if name in _SOMETIMES else tensors[name]
         if tensor is not None and (tensor.shape != shape or tensor.dtype != dtype):
             raise ValueError(f"{name} is {tensor.dtype} {tensor.shape}, not {dtype} {shape}")
-    recipe.numbers(members, real)
+    recipe.hyperparameters(members, real)
     negative = any((tensors[name] < 0).any() for name in ("seeds", "epochs", "best_epoch"))
     if not members or not np.isfinite(tensors["theta"]).all() or negative:
         raise ValueError("theta, seeds or epochs hold values that no training gives")
@@ -184,7 +184,7 @@ def _population(recipe: Recipe, tensors: Mapping[str, Array]) -> Population:
 
 
 def describe(recipe: Recipe) -> dict[str, Any]:
-    """Return the recipe as words, numbers, lists and dicts: what ``understand`` reads.
+    """Return the recipe as words, numbers, lists and dicts: what ``recipe_from_dict`` reads.
 
     Raises: FileError if a formula is not one of Seedbed's own.
     """
@@ -211,7 +211,7 @@ def describe(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def understand(description: Mapping[str, Any]) -> Recipe:
+def recipe_from_dict(description: Mapping[str, Any]) -> Recipe:
     """Return the recipe that ``describe`` described.
 
     Raises: KeyError, TypeError, ValueError or SeedbedError for anything else.
@@ -219,9 +219,9 @@ def understand(description: Mapping[str, Any]) -> Recipe:
     layers = [
         Dense(
             layer["units"],
-            called(layer["activation"], activations.BY_NAME),
-            called(layer["init"], initializers.BY_NAME),
-            called(layer["bias_init"], initializers.BY_NAME),
+            from_spec(layer["activation"], activations.BY_NAME),
+            from_spec(layer["init"], initializers.BY_NAME),
+            from_spec(layer["bias_init"], initializers.BY_NAME),
         )
         for layer in description["network"]["layers"]
     ]
@@ -230,9 +230,9 @@ def understand(description: Mapping[str, Any]) -> Recipe:
     given = {
         **description,
         "network": Network(description["network"]["inputs"], layers),
-        "loss": called(description["loss"], losses.BY_NAME),
+        "loss": from_spec(description["loss"], losses.BY_NAME),
         "optimizer": kind(**optimizer),
-        "schedule": called(description["schedule"], schedules.BY_NAME),
+        "schedule": from_spec(description["schedule"], schedules.BY_NAME),
     }
     return Recipe(**given)
 
@@ -247,7 +247,7 @@ def _named(unit: Any, by_name: Mapping[str, Any]) -> dict[str, Any]:
             f"{unit.name!r} is not one of Seedbed's own formulas, and a model file holds no code: "
             "keep the formula in your program, and population.theta in a file"
         )
-    return described(unit)
+    return to_spec(unit)
 
 
 def write_whole(path: str | PathLike[str], content: bytes) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from seedbed.engines.work import Stop
+from seedbed.engines.state import Stop
 
 
 @contextmanager

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from seedbed.arrays import Array, one_line
-from seedbed.data import checked_inputs
+from seedbed.checks import checked_inputs
 from seedbed.engines import choice
-from seedbed.engines.work import Status
+from seedbed.engines.state import Status
 from seedbed.errors import DataError
 from seedbed.network import Network
 from seedbed.recipe import Recipe

@@ -37,7 +37,7 @@ class Progress:
 Callback = Callable[[Progress], object]
 
 
-class Line:
+class StatusLine:
     """Writes one line on standard error, over and over, once the work has taken a second.
 
     ``wanted`` None shows it where standard error is a terminal; True always, False never.
@@ -80,7 +80,7 @@ class Line:
         self.clear()
 
 
-class Meter(Line):
+class TrainingProgress(StatusLine):
     """The line of one training."""
 
     def __init__(self, wanted: bool | None, epochs: int, members: int) -> None:

@@ -18,8 +18,9 @@ from seedbed.arrays import (
     checked_numbers,
     one_line,
 )
-from seedbed.data import checked_inputs, checked_targets, checked_weights
-from seedbed.engines import numpy_engine, work
+from seedbed.checks import checked_inputs, checked_targets, checked_weights
+from seedbed.engines import batches, numpy_engine
+from seedbed.engines.plan import Hyperparameters
 from seedbed.errors import DataError, SettingError, ShapeError
 from seedbed.formulas.losses import Loss
 from seedbed.formulas.optimizers import Adam, Optimizer, Rprop
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 ENGINES = ("auto", "compiled", "numpy")
 DTYPES = ("float32", "float64")
-WATCHES = ("members", "ensemble")
+MONITORS = ("members", "ensemble")
 _BELOW_ONE = ("dropout", "momentum", "rho", "beta1", "beta2", "shrink_by")
 
 
@@ -52,7 +53,7 @@ class Recipe:
     patience    epochs without a lower validation loss after which a member stops; whoever has a
                 patience ends with the parameters of its best epoch (the first, among equals)
     validation  the share of the rows that each member holds out, drawn from its seed
-    watch       whose validation loss patience watches: that of each of the "members", or the
+    monitor     whose validation loss patience watches: that of each of the "members", or the
                 "ensemble"'s, in which a row is predicted by the mean of the members that hold it
                 out; then all end together, with the parameters of its best epoch. Without a
                 patience it is recorded, and no more
@@ -78,7 +79,7 @@ class Recipe:
     clip_norm: Numbers | None = None
     patience: int | None = None
     validation: float | None = None
-    watch: Literal["members", "ensemble"] = "members"
+    monitor: Literal["members", "ensemble"] = "members"
     engine: Literal["auto", "compiled", "numpy"] = "auto"
     dtype: Literal["float32", "float64"] = "float32"
 
@@ -113,14 +114,14 @@ class Recipe:
             )
         for name, value in checked.items():
             object.__setattr__(self, name, value)
-        for name, allowed in (("engine", ENGINES), ("dtype", DTYPES), ("watch", WATCHES)):
+        for name, allowed in (("engine", ENGINES), ("dtype", DTYPES), ("monitor", MONITORS)):
             given = getattr(self, name)
             if not isinstance(given, str) or given not in allowed:
                 raise SettingError(f"{name} must be one of {allowed}, not {one_line(given)}")
-        if self.watch == "ensemble" and self.loss.link is None:
+        if self.monitor == "ensemble" and self.loss.inverse_predict is None:
             raise SettingError(
-                f"watch='ensemble' takes the loss of mean predictions: give {self.loss.name} its "
-                "link, the inverse of predict"
+                f"monitor='ensemble' takes the loss of mean predictions: give {self.loss.name} its "
+                "inverse_predict"
             )
         if isinstance(self.optimizer, Rprop) and self.schedule != constant:
             raise SettingError(
@@ -138,7 +139,7 @@ class Recipe:
         """The hyperparameters that are given one a member, each (P,)."""
         return {
             name: np.array(value)
-            for _, name, value in self._hyperparameters()
+            for _, name, value in self._numeric_fields()
             if isinstance(value, tuple)
         }
 
@@ -149,7 +150,7 @@ class Recipe:
         """
         own: dict[str, Any] = {}
         optimizers: dict[str, Any] = {}
-        for owner, name, value in self._hyperparameters():
+        for owner, name, value in self._numeric_fields():
             if isinstance(value, tuple):
                 _check_one_a_member(name, value, of)
                 chosen = tuple(value[member] for member in members)
@@ -180,8 +181,8 @@ class Recipe:
         ]
         return (
             self.network, self.loss, self.schedule, id(type(self.optimizer)), *options, self.epochs,
-            self.batch_size, self.patience, self.validation, self.watch, self.engine, self.dtype,
-            self.clip_norm is None, *self.optimizer.numbers, *own,
+            self.batch_size, self.patience, self.validation, self.monitor, self.engine, self.dtype,
+            self.clip_norm is None, *self.optimizer.hyperparameters, *own,
         )  # fmt: skip
 
     @property
@@ -191,8 +192,8 @@ class Recipe:
 
     def _mergeable(self) -> Iterator[tuple[object, str, Any]]:
         """Yield the hyperparameters that may differ between members of one population."""
-        numbers = {"lr", "weight_decay", *self.optimizer.numbers}
-        for owner, name, value in self._hyperparameters():
+        numbers = {"lr", "weight_decay", *self.optimizer.hyperparameters}
+        for owner, name, value in self._numeric_fields():
             if owner is self or name in numbers:
                 yield owner, name, value
 
@@ -217,7 +218,7 @@ class Recipe:
                 changed[name] = tuple(v for v in values for _ in range(members))
         return replace(first, optimizer=replace(first.optimizer, **optimizers), **own)
 
-    def numbers(self, members: int, dtype: npt.DTypeLike) -> work.Hyperparameters:
+    def hyperparameters(self, members: int, dtype: npt.DTypeLike) -> Hyperparameters:
         """Return the numeric hyperparameters of ``members`` as an engine takes them.
 
         Raises: SettingError if a number is given for more or fewer members than there are.
@@ -240,14 +241,16 @@ class Recipe:
             return rounded
 
         optimizer = self.optimizer
-        return work.Hyperparameters(
+        return Hyperparameters(
             lr=column("lr", optimizer.lr),
             weight_decay=column("weight_decay", optimizer.weight_decay),
             l1=column("l1", self.l1),
             l2=column("l2", self.l2),
             dropout=column("dropout", self.dropout),
             clip_norm=None if self.clip_norm is None else column("clip_norm", self.clip_norm),
-            optimizer=tuple(column(name, getattr(optimizer, name)) for name in optimizer.numbers),
+            optimizer=tuple(
+                column(name, getattr(optimizer, name)) for name in optimizer.hyperparameters
+            ),
         )
 
     def value_and_grad(
@@ -277,10 +280,10 @@ class Recipe:
         x = checked_inputs(X, self.network.inputs, real)
         t = checked_targets(Y, self.loss, self.network.outputs, len(x), real)
         w = checked_weights(sample_weight, len(x), real, "sample_weight")
-        numbers = self.numbers(len(theta), real)
+        numbers = self.hyperparameters(len(theta), real)
         gradient = numpy_engine.Gradient(self.network, self.loss, numbers, theta)
-        data = work.Data(x, self.loss.smooth(t), w)
-        (batch,) = work.Batches(data, np.arange(1), self.loss, None).epoch()
+        data = batches.Data(x, self.loss.smooth(t), w)
+        (batch,) = batches.Batches(data, np.arange(1), self.loss, None).epoch()
         masks = []
         if seeds is not None:
             seeds = checked_seeds(seeds)
@@ -292,7 +295,7 @@ class Recipe:
         with np.errstate(all="ignore"):
             return gradient.at(batch, masks) + gradient.penalty(), gradient.g
 
-    def _hyperparameters(self) -> Iterator[tuple[object, str, Any]]:
+    def _numeric_fields(self) -> Iterator[tuple[object, str, Any]]:
         for field in fields(self.optimizer):
             yield self.optimizer, field.name, getattr(self.optimizer, field.name)
         for name in ("l1", "l2", "dropout", "clip_norm"):

@@ -8,7 +8,8 @@ from seedbed import reproducible
 from seedbed.arrays import Array
 from seedbed.engines import choice
 from seedbed.engines.choice import elementwise
-from seedbed.engines.work import Plan, State, Status
+from seedbed.engines.plan import Plan
+from seedbed.engines.state import State, Status
 
 
 class Ensemble:
@@ -23,10 +24,13 @@ class Ensemble:
     def __init__(self, plan: Plan, engine: str) -> None:
         data = plan.validation
         assert data is not None  # as there is a patience
-        assert plan.loss.link is not None  # as the recipe has seen to
+        assert plan.loss.inverse_predict is not None  # as the recipe has seen to
         self.plan, self.engine, self.data = plan, engine, data
         self.predict = elementwise(engine, plan.loss.predict)
-        self.loss, self.link = elementwise(engine, plan.loss.f), elementwise(engine, plan.loss.link)
+        self.loss, self.link = (
+            elementwise(engine, plan.loss.f),
+            elementwise(engine, plan.loss.inverse_predict),
+        )
         self.curve = np.full(plan.epochs, np.nan)
         self.best_loss, self.best_epoch = np.inf, 0
         self.w = np.ones(len(data.x)) if data.w is None else data.w.astype(np.float64)
@@ -94,7 +98,7 @@ class Ensemble:
 
     def _outputs(self, theta: Array, x: Array) -> Array:
         plan = self.plan
-        return choice.outputs(self.engine, plan.network, plan.loss, theta, x, "seen")
+        return choice.outputs(self.engine, plan.network, plan.loss, theta, x, "normalised")
 
     def _over_outputs(self, each: Array) -> Array:
         classes = self.plan.loss.targets == "classes"

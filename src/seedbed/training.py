@@ -11,11 +11,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from seedbed import data as checks
+from seedbed import checks
 from seedbed.arrays import Array, Numbers, as_array, checked_count, one_line
-from seedbed.data import GivenRows, SplitRows
+from seedbed.checks import GivenRows, SplitRows
+from seedbed.engines.batches import Data
+from seedbed.engines.blas import one_blas_thread
 from seedbed.engines.choice import Engine, engine_for
-from seedbed.engines.work import Data, Plan, State, Status, Stop, one_blas_thread
+from seedbed.engines.plan import Plan
+from seedbed.engines.state import State, Status, Stop
 from seedbed.errors import (
     DataError,
     DivergenceWarning,
@@ -29,7 +32,7 @@ from seedbed.formulas.schedules import Schedule, constant
 from seedbed.interrupts import interruptible
 from seedbed.network import Network
 from seedbed.population import History, Population
-from seedbed.progress import Callback, Meter, Progress
+from seedbed.progress import Callback, Progress, TrainingProgress
 from seedbed.recipe import Recipe
 from seedbed.stopping import Ensemble
 from seedbed.streams import checked_seeds
@@ -58,7 +61,7 @@ def train(
     sample_weight: Any = None,
     rows: Any = None,
     held_out: Any = None,
-    watch: Literal["members", "ensemble"] = "members",
+    monitor: Literal["members", "ensemble"] = "members",
     start: Any = None,
     engine: Literal["auto", "compiled", "numpy"] = "auto",
     dtype: Literal["float32", "float64"] = "float32",
@@ -113,7 +116,7 @@ def train(
         clip_norm=clip_norm,
         patience=patience,
         validation=share,
-        watch=watch,
+        monitor=monitor,
         engine=engine,
         dtype=dtype,
     )
@@ -140,13 +143,13 @@ class Continuation:
 
     seeds   (P,)
     theta   (P, D) parameters; None before the first call, which draws them
-    slots   the optimizer's state, each (P, D); none before the first call
+    optimizer_state   the optimizer's state, each (P, D); none before the first call
     epochs  how many epochs it has seen
     """
 
     seeds: Any
     theta: Array | None = None
-    slots: list[Array] = field(default_factory=list)
+    optimizer_state: list[Array] = field(default_factory=list)
     epochs: int = 0
 
 
@@ -190,7 +193,7 @@ def train_recipe(
     members = len(plan.seeds)
     if threads is not None:
         threads = checked_count("threads", threads)
-    together = recipe.watch == "ensemble"
+    together = recipe.monitor == "ensemble"
     # what watches the ensemble does the engine's part of validation too
     its_plan = replace(plan, validation=None, patience=None) if together else plan
     engine = engine_for(recipe.engine, its_plan, threads, quiet=progress is False)
@@ -201,20 +204,20 @@ def train_recipe(
     else:
         theta = _checked_start(start, members, recipe)
     state = State.at_start(plan, theta)
-    if continuation is not None and continuation.slots:
-        state.slots = [slot.copy() for slot in continuation.slots]
+    if continuation is not None and continuation.optimizer_state:
+        state.optimizer_state = [slot.copy() for slot in continuation.optimizer_state]
     state.epochs_run[:] = done
     with one_blas_thread(), interruptible() as stop:
-        with Meter(progress, plan.epochs, members) as meter:
+        with TrainingProgress(progress, plan.epochs, members) as meter:
             _work(engine, plan, state, stop, [*callbacks, meter.show], ensemble, done)
         _conclude(plan, state)
         final = _final_loss(engine, state)
     if continuation is not None:
-        begun = plan.optimizer.init(state.theta, plan.numbers.lr)
+        begun = plan.optimizer.init(state.theta, plan.hyperparameters.lr)
         lost = state.status == Status.DIVERGED  # its optimizer begins anew, from where it stands
-        for slot, first in zip(state.slots, begun, strict=True):
+        for slot, first in zip(state.optimizer_state, begun, strict=True):
             slot[lost] = first[lost]
-        continuation.theta, continuation.slots = state.theta.copy(), state.slots
+        continuation.theta, continuation.optimizer_state = state.theta.copy(), state.optimizer_state
         continuation.epochs = plan.epochs
     population = Population(
         recipe=replace(recipe, engine=engine.name),
@@ -286,16 +289,16 @@ def _planned(
         raise SettingError(
             "patience watches the validation loss: give validation, such as validation=0.2"
         )
-    if recipe.watch == "ensemble" and held_out is None:
+    if recipe.monitor == "ensemble" and held_out is None:
         raise SettingError(
-            "watch='ensemble' watches the validation loss: give validation, or held_out"
+            "monitor='ensemble' needs the validation loss: give validation, or held_out"
         )
     return Plan(
         network=network,
         loss=loss,
         optimizer=recipe.optimizer,
         schedule=recipe.schedule,
-        numbers=recipe.numbers(len(seeds), recipe.dtype),
+        hyperparameters=recipe.hyperparameters(len(seeds), recipe.dtype),
         seeds=seeds,
         train=train,
         validation=held_out,

@@ -212,7 +212,7 @@ CASES: dict[str, Callable[[], Parts]] = {
     ),
     "stopped by the ensemble": _case(
         (5, 11, 3), sb.mish, sb.cross_entropy, 40, seeds=range(4), epochs=30, batch_size=8,
-        held_out=_FOLDS, watch="ensemble", patience=5,
+        held_out=_FOLDS, monitor="ensemble", patience=5,
     ),
     "members that diverge": _case(
         (5, 11, 1), sb.relu, sb.squared_error, 40, seeds=range(20), epochs=30,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import seedbed as sb
 from seedbed import training
-from seedbed.engines import work
+from seedbed.engines import plan
 
 SIZES = (1, 2, 17, 256)
 CASES, PARTS = 240, 4
@@ -140,7 +140,7 @@ def check_members_in_company(part):
         ):
             warnings.simplefilter("ignore", sb.DivergenceWarning)
             alone = train(method, [members[place]])
-            patch.setattr(work, "BLOCK_BYTES", method["block_bytes"])
+            patch.setattr(plan, "BLOCK_BYTES", method["block_bytes"])
             patch.setattr(training, "STRETCH_SECONDS", method["stretch"])
             population = train(method, members)
         assert_same(alone, population[place])

@@ -262,7 +262,7 @@ def test_schedules_have_their_known_values():
 
 
 def one_step(optimizer, w, g, k, state):
-    numbers = [np.array([[getattr(optimizer, name)]]) for name in optimizer.numbers]
+    numbers = [np.array([[getattr(optimizer, name)]]) for name in optimizer.hyperparameters]
     return optimizer.rule(w, g, k, np.array([[optimizer.lr]]), *state, *numbers)
 
 

@@ -19,7 +19,7 @@ def options(loss, engine="numpy", **given):
     network = sb.Network(3, [sb.Dense(6, sb.tanh), sb.Dense(outputs)])
     return {
         "network": network, "X": X, "loss": loss, "optimizer": sb.Adam(0.05), "epochs": 40,
-        "batch_size": 16, "seeds": range(4), "watch": "ensemble", "patience": 8, "engine": engine,
+        "batch_size": 16, "seeds": range(4), "monitor": "ensemble", "patience": 8, "engine": engine,
         "Y": CLASSES if loss in (sb.cross_entropy, sb.binary_cross_entropy) else NUMBERS, **given,
     }  # fmt: skip
 
@@ -64,7 +64,7 @@ def test_what_is_kept_is_the_best_epoch_of_training_on_the_other_rows():
     population = sb.train(**options(sb.squared_error), held_out=FOLDS)
     best = int(population.best_epoch[0])
     assert 1 < best < 40
-    without = {"watch": "members", "patience": None, "epochs": best}
+    without = {"monitor": "members", "patience": None, "epochs": best}
     plain = sb.train(
         **{**options(sb.squared_error), **without},
         rows=[np.flatnonzero(~fold) for fold in FOLDS],
@@ -110,7 +110,7 @@ def test_a_member_that_diverges_leaves_the_ensemble():
 
 def test_without_a_patience_it_is_recorded_and_no_more():
     watched = sb.train(**options(sb.squared_error, patience=None), held_out=FOLDS)
-    plain = sb.train(**options(sb.squared_error, patience=None, watch="members"), held_out=FOLDS)
+    plain = sb.train(**options(sb.squared_error, patience=None, monitor="members"), held_out=FOLDS)
     np.testing.assert_array_equal(watched.theta, plain.theta)
     assert (watched.best_epoch == 40).all()
     stopping = sb.train(**options(sb.squared_error, patience=40), held_out=FOLDS)
@@ -150,8 +150,8 @@ def test_a_member_whose_predictions_overflow_is_put_back_and_leaves():
     ("change", "words"),
     [
         ({"held_out": None}, "patience watches the validation loss"),
-        ({"held_out": None, "patience": None}, "watches the validation loss: give validation"),
-        ({"watch": "others"}, r"watch must be one of \('members', 'ensemble'\)"),
+        ({"held_out": None, "patience": None}, "needs the validation loss: give validation"),
+        ({"monitor": "others"}, r"monitor must be one of \('members', 'ensemble'\)"),
         ({"validation": 0.2}, "held_out and validation are both given"),
         ({"held_out": FOLDS[:3]}, "held_out holds 3 sequences and there are 4 seeds"),
         ({"held_out": [range(60)] * 4}, r"held_out\[0\] leaves no row to train on"),
@@ -159,7 +159,7 @@ def test_a_member_whose_predictions_overflow_is_put_back_and_leaves():
         ({"held_out": 0.2}, "held_out is 0.2: give a sequence of row numbers"),
         (
             {"loss": sb.Loss("own", lambda y, t: (y - t) ** 2, lambda y, t: 2 * (y - t), np.exp)},
-            "give own its link, the inverse of predict",
+            "give own its inverse_predict",
         ),
     ],
 )
@@ -170,7 +170,16 @@ def test_what_cannot_be_meant_is_refused(change, words):
 
 def test_a_comparison_judges_members_one_by_one():
     given = options(sb.squared_error)
-    names = ("network", "loss", "optimizer", "epochs", "batch_size", "watch", "patience", "engine")
+    names = (
+        "network",
+        "loss",
+        "optimizer",
+        "epochs",
+        "batch_size",
+        "monitor",
+        "patience",
+        "engine",
+    )
     recipe = sb.Recipe(**{name: given[name] for name in names}, validation=0.2)
     with pytest.raises(sb.SettingError, match="a comparison scores members one by one"):
         sb.compare({"a": recipe, "b": replace(recipe, epochs=5)}, X, NUMBERS)

@@ -10,7 +10,7 @@ import pytest
 
 import seedbed as sb
 from seedbed import training
-from seedbed.engines import work
+from seedbed.engines import plan
 
 NETWORK = sb.Network(2, [sb.Dense(3, sb.tanh), sb.Dense(1)])
 RNG = np.random.default_rng(0)
@@ -86,7 +86,7 @@ def test_an_epochs_order_does_not_depend_on_how_epochs_are_grouped(monkeypatch):
 
 def test_blocks_of_members_change_nothing(monkeypatch):
     at_once = train(batch_size=4, validation=0.3, patience=3, epochs=30, seeds=range(20))
-    monkeypatch.setattr(work, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(plan, "BLOCK_BYTES", 1)
     apart = train(batch_size=4, validation=0.3, patience=3, epochs=30, seeds=range(20))
     np.testing.assert_array_equal(apart.theta, at_once.theta)
     assert len(set(at_once.epochs)) > 1

@@ -11,7 +11,7 @@ import seedbed as sb
 from seedbed.cli import main
 from seedbed.comparing.runs import Runs
 from seedbed.engines import choice
-from seedbed.engines.work import Stop
+from seedbed.engines.state import Stop
 
 RNG = np.random.default_rng(0)
 

@@ -23,7 +23,7 @@ import seedbed as sb
 from seedbed import training
 from seedbed.engines import choice
 from seedbed.engines.compiled import engine as compiled
-from seedbed.engines.work import State, Status, Stop
+from seedbed.engines.state import State, Status, Stop
 
 ACTIVATIONS = [
     sb.elu(),
@@ -112,7 +112,9 @@ def test_every_combination_is_compared():
 
 
 @pytest.mark.kernels
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda o: f"{type(o).__name__}{o.numbers}")
+@pytest.mark.parametrize(
+    "optimizer", OPTIMIZERS, ids=lambda o: f"{type(o).__name__}{o.hyperparameters}"
+)
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda unit: unit.name)
 @pytest.mark.parametrize(("dtype", "most"), [("float64", 1e-9), ("float32", 1e-4)])
 def test_it_does_what_numpy_does(loss, optimizer, dtype, most):
@@ -250,7 +252,9 @@ def test_a_member_is_the_same_alone_or_in_company(data):
             np.testing.assert_array_equal(getattr(alone, name)[0], getattr(state, name)[member])
     if alone.status[0] == Status.FINISHED:  # what is left where others leave off is no result
         for own_, theirs in zip(
-            [alone.before, *alone.slots], [state.before, *state.slots], strict=True
+            [alone.before, *alone.optimizer_state],
+            [state.before, *state.optimizer_state],
+            strict=True,
         ):
             np.testing.assert_array_equal(own_[0], theirs[member])
     np.testing.assert_array_equal(alone_final[0], final[member])
@@ -346,10 +350,10 @@ def test_what_fades_becomes_0_in_kernels_alone(dtype, fewest):
     method = {"optimizer": sb.Adam(0.01, beta1=0.6, beta2=0.6), "epochs": 60, "dtype": dtype}
     plan, theta = plan_of(20, network=network(dead), **method)
     state = State.at_start(plan, theta)
-    for slot in state.slots:
+    for slot in state.optimizer_state:
         slot[:] = 9 * tiny
     compiled.Engine(plan, 1, fewest=fewest).run(state, range(60), Stop())
-    for slot in state.slots:
+    for slot in state.optimizer_state:
         assert (slot == 0).sum() > slot.size / 2
         assert ((slot == 0) | (np.abs(slot) >= tiny)).all()
     population = sb.train(
@@ -442,12 +446,12 @@ def test_outputs_are_numpys(shape, dtype, monkeypatch):
     few = compiled.Few(net, loss, theta[:1])
     np.testing.assert_array_equal(few(x[:16], "outputs"), result[:1, :16])
     seen = np.empty_like(result)
-    compiled.outputs(net, loss, theta, x, "seen", seen, threads=1)
-    np.testing.assert_array_equal(few(x[:16], "seen"), seen[:1, :16])
+    compiled.outputs(net, loss, theta, x, "normalised", seen, threads=1)
+    np.testing.assert_array_equal(few(x[:16], "normalised"), seen[:1, :16])
     p = choice.outputs("compiled", net, loss, theta, x, "predictions")
     np.testing.assert_array_equal(few(x[:16], "predictions"), p[:1, :16])
     np.testing.assert_allclose(p, loss.predict(seen), rtol=1e-6)
-    np.testing.assert_allclose(seen, loss.seen(result), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(seen, loss.normalised(result), rtol=1e-5, atol=1e-6)
 
 
 def test_predictions_follow_theta_and_mark_the_diverged():
@@ -458,7 +462,7 @@ def test_predictions_follow_theta_and_mark_the_diverged():
         p = population.predict(rows)
         np.testing.assert_allclose(p.sum(axis=2), 1, rtol=1e-5)
         np.testing.assert_allclose(
-            p, np.exp(sb.cross_entropy.seen(population.outputs(rows))), rtol=1e-5
+            p, np.exp(sb.cross_entropy.normalised(population.outputs(rows))), rtol=1e-5
         )
     population.theta[:] = 0
     np.testing.assert_allclose(population.predict(X[:1]), 1 / 3, rtol=1e-6)

@@ -85,7 +85,7 @@ def test_every_formula_can_be_described():
     for loss in (sb.squared_error, sb.absolute_error, sb.poisson, sb.huber(), sb.quantile(0.1)):
         recipe = sb.Recipe(network=network, loss=loss)
         words = json.loads(json.dumps(files.describe(recipe)))
-        assert files.understand(words) == recipe
+        assert files.recipe_from_dict(words) == recipe
 
 
 def test_formulas_of_ones_own_are_not_written(path):
@@ -265,7 +265,7 @@ def test_the_ensembles_validation_loss_comes_along(tmp_path):
     X = np.random.default_rng(0).normal(size=(40, 2))
     network = sb.Network(2, [sb.Dense(3, sb.tanh), sb.Dense(1)])
     population = sb.train(
-        network, X, X[:, 0], loss=sb.squared_error, epochs=9, patience=5, watch="ensemble",
+        network, X, X[:, 0], loss=sb.squared_error, epochs=9, patience=5, monitor="ensemble",
         validation=0.3, seeds=range(3), record_every=2,
     )  # fmt: skip
     population.save(tmp_path / "m.safetensors")

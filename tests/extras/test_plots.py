@@ -47,7 +47,7 @@ def test_loss_bands_of_one_member_and_of_an_ensemble(tmp_path, population):
     X = np.random.default_rng(0).normal(size=(40, 2))
     network = sb.Network(2, [sb.Dense(3, sb.tanh), sb.Dense(1)])
     watched = sb.train(
-        network, X, X[:, 0], loss=sb.squared_error, epochs=30, patience=20, watch="ensemble",
+        network, X, X[:, 0], loss=sb.squared_error, epochs=30, patience=20, monitor="ensemble",
         validation=0.3, seeds=range(3), engine="numpy",
     )  # fmt: skip
     axes = plots.losses(watched)

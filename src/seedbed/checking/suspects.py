@@ -95,7 +95,7 @@ class Model:
 
     def value(self) -> float:
         """Return the loss."""
-        y = self.loss.seen(self.forward()[2][-1])
+        y = self.loss.normalised(self.forward()[2][-1])
         return self.factor * float(self.loss.f(y, self.T).sum()) / self.shared(self.loss)
 
     def shared(self, loss: Loss) -> int:
@@ -104,7 +104,7 @@ class Model:
 
     def dy(self, loss: Loss) -> Array:
         """Return the derivative of a loss's mean by the outputs, (N, O)."""
-        y = loss.seen(self.forward()[2][-1])
+        y = loss.normalised(self.forward()[2][-1])
         return self.factor * loss.df(y, self.T) / self.shared(loss)
 
 
@@ -173,12 +173,12 @@ def _output_deltas(
         candidates.append(((f"another loss: {name}", "the output"), slope * act.df(z, a)))
     if act.name == "identity" and model.loss.predict is not losses.squared_error.predict:
         # the error of the probabilities, or σ' where the derivative by z has it in already
-        p = model.loss.predict(model.loss.seen(z))
+        p = model.loss.predict(model.loss.normalised(z))
         error = (p - model.T) * p * (1 - p) * model.factor
         n, o = model.T.shape
         shares, found = (1 / n, 2 / n, 1 / (n * o), 2 / (n * o)), [error]
         if model.loss.targets == "classes":
-            found.append(0.5 * model.factor * SOFTMAX_SQUARES.df(model.loss.seen(z), model.T))
+            found.append(0.5 * model.factor * SOFTMAX_SQUARES.df(model.loss.normalised(z), model.T))
         squares = ("another loss: squared_error", "the output")
         candidates += [(squares, share * each) for each in found for share in shares]
     for fault, delta in candidates:

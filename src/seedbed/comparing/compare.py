@@ -16,7 +16,7 @@ from seedbed.comparing.verdict import Design, Pair, Rules, all_pairs, judge_all
 from seedbed.errors import InterruptWarning, SettingError
 from seedbed.interrupts import interruptible
 from seedbed.metrics import Metric
-from seedbed.progress import Line
+from seedbed.progress import StatusLine
 from seedbed.recipe import Recipe
 from seedbed.streams import checked_seeds
 
@@ -112,7 +112,7 @@ def compare(
         return Comparison(methods, judged, metric, rules, baseline, scope, runs.counts, interrupted)
 
     done, so_far = 0, None
-    with interruptible() as stop, Line(progress) as line:
+    with interruptible() as stop, StatusLine(progress) as line:
         for look in looks:
             open_pairs = [pair for pair in pairs if pair not in settled]
             names = {name for pair in open_pairs for name in pair}

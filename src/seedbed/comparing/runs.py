@@ -12,12 +12,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from seedbed import data as checks
-from seedbed import metrics, streams
+from seedbed import checks, metrics, streams
 from seedbed.arrays import Array, Indices, as_array, checked_number, one_line
 from seedbed.comparing.comparison import Method, by_name
 from seedbed.engines import choice
-from seedbed.engines.work import Stop
+from seedbed.engines.state import Stop
 from seedbed.errors import (
     DataError,
     DivergenceWarning,
@@ -81,10 +80,10 @@ def check_tasks(methods: Mapping[str, Recipe]) -> None:
     Raises: SettingError.
     """
     for name, recipe in methods.items():
-        if recipe.watch == "ensemble":
+        if recipe.monitor == "ensemble":
             raise SettingError(
                 f"{name} stops its members together, by their ensemble, and a comparison scores "
-                "members one by one: leave watch='ensemble' out"
+                "members one by one: leave monitor='ensemble' out"
             )
     tasks = {name: task_of(recipe) for name, recipe in methods.items()}
     for name, task in tasks.items():

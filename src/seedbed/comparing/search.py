@@ -20,7 +20,7 @@ from seedbed.comparing.statistics import midranks
 from seedbed.errors import InterruptWarning, SettingError
 from seedbed.interrupts import interruptible
 from seedbed.metrics import Metric
-from seedbed.progress import Line
+from seedbed.progress import StatusLine
 from seedbed.recipe import Recipe
 
 FIRST_SEEDS = 2
@@ -310,7 +310,7 @@ def search(
     names, rounds, used = list(recipes), dict.fromkeys(recipes, 0), 0
     ranks = dict.fromkeys(recipes, math.nan)
     interrupted = False
-    with interruptible() as stop, Line(progress) as line:
+    with interruptible() as stop, StatusLine(progress) as line:
         while len(names) > 1:
             more = first if used == 0 else used
             new = list(range(seed + used, seed + used + more))

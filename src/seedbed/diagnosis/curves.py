@@ -50,7 +50,7 @@ def rates(population: Population, constant: float, begun: Array) -> Iterator[Fin
 
     begun  (P,) the loss of what the seeds draw
     """
-    numbers = population.recipe.numbers(len(population), np.float64)
+    numbers = population.recipe.hyperparameters(len(population), np.float64)
     penalized, drops = (
         np.broadcast_to(each[:, 0] > 0, len(population))
         for each in (numbers.l1 + numbers.l2 + (numbers.weight_decay > _DECAY), numbers.dropout)

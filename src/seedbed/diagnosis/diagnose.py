@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from seedbed.data import checked_inputs, checked_targets, checked_weights
+from seedbed.checks import checked_inputs, checked_targets, checked_weights
 from seedbed.diagnosis import curves, passes, scales, stuck
 from seedbed.diagnosis.finding import Finding
 from seedbed.population import Population

@@ -9,7 +9,7 @@ import numpy as np
 
 from seedbed.arrays import Array
 from seedbed.diagnosis.finding import Finding, Kind, of_all
-from seedbed.engines import numpy_engine, work
+from seedbed.engines import batches, numpy_engine
 from seedbed.formulas.activations import Activation
 from seedbed.formulas.losses import Loss
 from seedbed.population import Population
@@ -62,8 +62,8 @@ def look(population: Population, x: Array, t: Array, w: Array | None = None) -> 
     few = _LARGEST // (len(population) * sum(network.widths))
     chosen = np.linspace(0, len(x) - 1, min(max(few, 32), _ROWS, len(x))).astype(np.intp)
     x, t, w = x[chosen], t[chosen], None if w is None else w[chosen]
-    data = work.Data(x, loss.smooth(t), w)
-    (batch,) = work.Batches(data, np.arange(1), loss, None).epoch()
+    data = batches.Data(x, loss.smooth(t), w)
+    (batch,) = batches.Batches(data, np.arange(1), loss, None).epoch()
     judged = population.history.train_loss.shape[1] >= LEAST_EPOCHS
     together = max(1, _NUMBERS // (4 * len(x) * sum(network.widths) + network.size))
     parts = []
@@ -78,7 +78,7 @@ def look(population: Population, x: Array, t: Array, w: Array | None = None) -> 
                 begun = numpy_engine.evaluate(network, loss, network.views(drawn), [batch])
         numbers = population.recipe.take(
             np.arange(start, start + len(theta)), len(population)
-        ).numbers(len(theta), np.float64)
+        ).hyperparameters(len(theta), np.float64)
         gradient, trace = numpy_engine.Gradient(network, loss, numbers, theta), numpy_engine.Trace()
         with np.errstate(all="ignore"):
             gradient.at(batch, [], trace)
@@ -97,11 +97,11 @@ def look(population: Population, x: Array, t: Array, w: Array | None = None) -> 
 
 def _constant(loss: Loss, t: Array, w: Array | None) -> float:
     """Return the loss against t (N, O) of predicting its mean for each row, with weights (N,)."""
-    if loss.link is None or (t.max(axis=0) == t.min(axis=0)).all():
+    if loss.inverse_predict is None or (t.max(axis=0) == t.min(axis=0)).all():
         return np.inf
     with np.errstate(all="ignore"):
         mean = np.average(t, axis=0, weights=w)
-        each = loss.f(loss.link(np.broadcast_to(mean, t.shape)), loss.smooth(t))
+        each = loss.f(loss.inverse_predict(np.broadcast_to(mean, t.shape)), loss.smooth(t))
     each = each.sum(axis=1) if loss.targets == "classes" else each.mean(axis=1)
     return float(np.average(each, weights=w))
 
@@ -174,7 +174,7 @@ def gradients(population: Population, seen: Seen) -> Iterator[Finding]:
         ratio = flow[:, 0] / flow[:, -1]
     vanishes = (ratio < _LOST) & (flow[:, -1] > _SOME) & (len(layers) > 2)
     explodes = (ratio > 1 / _LOST) & (flow[:, 0] > 1)
-    numbers = population.recipe.numbers(len(population), np.float64)
+    numbers = population.recipe.hyperparameters(len(population), np.float64)
     penalized = np.broadcast_to(
         (numbers.l1 + numbers.l2 + numbers.weight_decay)[:, 0] > 0, len(population)
     )

@@ -14,7 +14,8 @@ import numpy as np
 
 from seedbed.arrays import Array, Indices
 from seedbed.engines import numpy_engine
-from seedbed.engines.work import Plan, State, Stop
+from seedbed.engines.plan import Plan
+from seedbed.engines.state import State, Stop
 from seedbed.errors import FormulaError, MissingDependencyError, SeedbedWarning
 from seedbed.formulas.activations import identity
 from seedbed.formulas.losses import Loss
@@ -87,9 +88,9 @@ def member_seconds(network: Network, batch: int) -> float:
     return _MEMBER_SECONDS + _PRODUCT_SECONDS * batch * network.size
 
 
-Stage = Literal["outputs", "seen", "predictions"]
-"""How far outputs are taken: as the network gives them, as the loss sees them (``Loss.seen``), or
-as predictions (``Loss.predict``)."""
+Stage = Literal["outputs", "normalised", "predictions"]
+"""How far outputs are taken: raw, normalised by the loss (``Loss.normalised``) or turned into
+predictions (``Loss.predict``)."""
 
 
 def outputs(name: str, network: Network, loss: Loss, theta: Array, x: Array, stage: Stage) -> Array:
@@ -115,7 +116,7 @@ def outputs(name: str, network: Network, loss: Loss, theta: Array, x: Array, sta
                 stacklevel=4,
             )
         for members, rows, y in numpy_engine.outputs(network, theta, x):
-            result[members, rows] = y if stage == "outputs" else loss.seen(y)
+            result[members, rows] = y if stage == "outputs" else loss.normalised(y)
     return elementwise(name, loss.predict)(result) if stage == "predictions" else result
 
 

@@ -14,16 +14,9 @@ import numpy as np
 
 from seedbed import streams
 from seedbed.arrays import Array, Indices
-from seedbed.engines.work import (
-    Batch,
-    Batches,
-    Hyperparameters,
-    Plan,
-    State,
-    Status,
-    Stop,
-    evaluation_rows,
-)
+from seedbed.engines.batches import Batch, Batches
+from seedbed.engines.plan import Hyperparameters, Plan, evaluation_rows
+from seedbed.engines.state import State, Status, Stop
 from seedbed.formulas.losses import Loss
 from seedbed.formulas.optimizers import Rule
 from seedbed.formulas.penalties import penalty, penalty_d, shrink
@@ -105,14 +98,14 @@ def backward(
 def loss_and_slope(loss: Loss, y: Array, t: Array, share: Array) -> tuple[Array, Array]:
     """Return each member's mean loss (P,) and its derivative by the outputs, (P, B, O).
 
-    Shapes: y (P, B, O); t and share (Q, B, O) with Q = P or 1, share as in ``work.Batch``.
+    Shapes: y (P, B, O); t and share (Q, B, O) with Q = P or 1, share as in ``batches.Batch``.
     """
-    y = loss.seen(y)
+    y = loss.normalised(y)
     return mean_loss(loss, y, t, share), loss.df(y, t) * share
 
 
 def mean_loss(loss: Loss, y: Array, t: Array, share: Array) -> Array:
-    """Return Σ l · share, (P,), for y as the loss sees it (``Loss.seen``)."""
+    """Return Σ l · share, (P,), for y as the loss sees it (``Loss.normalised``)."""
     each = loss.f(y, t)
     return np.asarray(np.vecdot(share.reshape(len(share), -1), each.reshape(len(each), -1)))
 
@@ -244,7 +237,7 @@ def evaluate(
     total: Array | float = 0.0
     for batch in batches:
         y, _ = forward(network, layers, batch.x)
-        total = total + mean_loss(loss, loss.seen(y), batch.t, batch.share) * batch.weight
+        total = total + mean_loss(loss, loss.normalised(y), batch.t, batch.share) * batch.weight
     return np.asarray(total)
 
 
@@ -281,9 +274,9 @@ def run(plan: Plan, state: State, members: Indices, epochs: range, stop: Stop) -
     Each epoch: a step for every batch, the validation loss, then what came of it (``_Watch``).
     Before every step it looks at ``stop``; where that is set, members go back to the epoch's start.
     """
-    network, numbers, seeds = plan.network, plan.numbers.take(members), plan.seeds[members]
+    network, numbers, seeds = plan.network, plan.hyperparameters.take(members), plan.seeds[members]
     where = _as_slice(members)
-    theta, slots = state.theta[where], [slot[where] for slot in state.slots]
+    theta, slots = state.theta[where], [slot[where] for slot in state.optimizer_state]
     gradient = Gradient(network, plan.loss, numbers, theta)
     batches = Batches(plan.train, members, plan.loss, plan.batch_size, seeds)
     held_out = None
@@ -320,7 +313,7 @@ def run(plan: Plan, state: State, members: Indices, epochs: range, stop: Stop) -
     if not isinstance(where, slice):
         state.theta[where] = theta
         state.before[where] = before
-        for kept, slot in zip(state.slots, slots, strict=True):
+        for kept, slot in zip(state.optimizer_state, slots, strict=True):
             kept[where] = slot
     watch.close()
 

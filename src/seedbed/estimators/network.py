@@ -326,7 +326,7 @@ class NetworkEstimator(BaseEstimator):
             schedule=schedules.coslog4,
             dropout=self.dropout if hidden else 0.0,
             patience=patience if watches and self.early_stopping else None,
-            watch="ensemble" if watches else "members",
+            monitor="ensemble" if watches else "members",
             engine=self.engine,
         )
 

@@ -10,7 +10,7 @@ import numpy as np
 from seedbed.arrays import one_line
 from seedbed.errors import FileError, SettingError
 from seedbed.formulas import activations, losses
-from seedbed.formulas.named import Named, by_name_of, called, described, is_own
+from seedbed.formulas.named import Named, by_name_of, from_spec, is_own, to_spec
 
 
 def unit(what: str, given: Any, by_name: Mapping[str, Any]) -> Any:
@@ -45,7 +45,7 @@ def to_word(value: Any) -> Any:
                 f"{value.name!r} is not one of Seedbed's own formulas, and a model file holds no "
                 "code: pickle the estimator, or keep population_.theta in a file"
             )
-        return {"formula": type(value).__name__, **described(value)}
+        return {"formula": type(value).__name__, **to_spec(value)}
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, tuple | list | np.ndarray):
@@ -69,5 +69,5 @@ def from_word(word: Any) -> Any:
             "Activation": activations.BY_NAME, "Loss": losses.BY_NAME
         }  # fmt: skip
         words = dict(word)
-        return called(words, kinds[words.pop("formula")])
+        return from_spec(words, kinds[words.pop("formula")])
     return word

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from seedbed.arrays import Array, checked_place
-from seedbed.data import checked_inputs, checked_targets
-from seedbed.engines import numpy_engine, work
+from seedbed.checks import checked_inputs, checked_targets
+from seedbed.engines import batches, numpy_engine
 from seedbed.explaining.explanation import Explanation
 from seedbed.explaining.sheet import Call, Sheet
 from seedbed.explaining.sources import name_of, uses
@@ -104,11 +104,11 @@ class _Step:
         self.network, self.loss = one.network, one.recipe.loss
         self.optimizer, self.kind = one.recipe.optimizer, type(one.recipe.optimizer).__name__
         theta = one.theta.astype(np.float64)
-        self.before, self.numbers = theta.copy(), one.recipe.numbers(1, np.float64)
+        self.before, self.numbers = theta.copy(), one.recipe.hyperparameters(1, np.float64)
         self.layers = [(layer.W[0], layer.b[0]) for layer in self.network.views(self.before)]
         self.gradient = numpy_engine.Gradient(self.network, self.loss, self.numbers, theta)
-        data = work.Data(x, self.loss.smooth(t))
-        (self.batch,) = work.Batches(data, np.arange(1), self.loss, None).epoch()
+        data = batches.Data(x, self.loss.smooth(t))
+        (self.batch,) = batches.Batches(data, np.arange(1), self.loss, None).epoch()
         self.trace = numpy_engine.Trace()
         self.value = self.gradient.at(self.batch, [], self.trace)
         self.penalty = self.gradient.penalty()
@@ -118,7 +118,7 @@ class _Step:
         self.factor = one.recipe.schedule(0.0)
         numpy_engine.update(self.gradient, self.rule, slots, 1, self.factor)
         self.states = _states(self.optimizer.rule, len(slots))
-        reserved = [*_OF_THE_STEP, *self.optimizer.numbers]
+        reserved = [*_OF_THE_STEP, *self.optimizer.hyperparameters]
         reserved += [f"{state}0" for state in self.states]
         for number in range(1, len(self.layers) + 1):
             reserved += [symbol.format(number) for symbol in _OF_A_LAYER]
@@ -145,7 +145,7 @@ class _Step:
             show("forward", f"z{number}", formula, each.z[0])
             call = Call(layer.activation.f, [f"z{number}"], layer.activation.name)
             compute("forward", f"a{number}", "{}", [call], each.a[0], str(number))
-        seen = loss.seen(self.trace.y[0])
+        seen = loss.normalised(self.trace.y[0])
         if self.y == "y":
             outputs = Call(log_softmax, [f"a{len(self.layers)}"], "log_softmax")
             compute("forward", "y", "{}  # log-probabilities", [outputs], seen)
@@ -231,7 +231,7 @@ class _Step:
             show("update", "rate", f"{self.kind}'s learning rate", numbers.lr[0, 0])
             show("update", "factor", schedule, self.factor)
             show("update", "lr", "rate * factor", lr)
-        for name, number in zip(self.optimizer.numbers, numbers.optimizer, strict=True):
+        for name, number in zip(self.optimizer.hyperparameters, numbers.optimizer, strict=True):
             show("update", name, f"{self.kind}'s {name}", number[0, 0])
         if self.gradient.decays:
             decay = numbers.weight_decay[0, 0]
@@ -262,7 +262,7 @@ class _Step:
         """Show a block's state and parameters after the step, by the rule's own source."""
         rule = self.rule.rule
         after = [f"{state}{symbol}" for state in self.states]
-        symbols = [*inputs, "k", "lr", *befores, *self.optimizer.numbers]
+        symbols = [*inputs, "k", "lr", *befores, *self.optimizer.hyperparameters]
         call = Call(rule, symbols, self.kind)
         own = [*inputs, *(each for each in befores if symbol in each)]
         found = self.sheet.told(call, ["", *self.states], symbol, own, outputs)

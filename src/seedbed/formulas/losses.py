@@ -34,7 +34,7 @@ class Loss(Named):
     first normalised to log-probabilities (see ``log_softmax``), f and predict see those, and df is
     still the derivative by the network's own output; it holds for targets that sum to 1.
 
-    ``link`` is the inverse of predict, from predictions to what f sees; None where it is not known.
+    ``inverse_predict`` maps predictions back to what f takes; None where there is no inverse.
 
     ``options`` are the numbers a factory was called with; ``smoothing`` is the share ε of label
     smoothing (see ``smoothed``). Two losses are equal when name, options and smoothing are.
@@ -47,7 +47,9 @@ class Loss(Named):
     targets: Targets = "number"
     options: tuple[tuple[str, float], ...] = ()
     smoothing: float = 0.0
-    link: Callable[[Array], Array] | None = field(default=None, compare=False, repr=False)
+    inverse_predict: Callable[[Array], Array] | None = field(
+        default=None, compare=False, repr=False
+    )
 
     def smoothed(self, epsilon: float) -> Loss:
         """Return the loss with label smoothing: t becomes (1 - ε) t + ε/K, 0 <= ε < 1.
@@ -64,7 +66,7 @@ class Loss(Named):
         epsilon = checked_number("smoothing", epsilon, 0.0, 1.0, open_high=True)
         return replace(self, smoothing=epsilon)
 
-    def seen(self, y: Array) -> Array:
+    def normalised(self, y: Array) -> Array:
         """Return what f, df and predict are given: log-probabilities for classes, else y itself."""
         return log_softmax(y) if self.targets == "classes" else y
 
@@ -92,7 +94,9 @@ def _squared_error_d(y: Array, t: Array) -> Array:
     return 2 * (y - t)
 
 
-squared_error = Loss("squared_error", _squared_error, _squared_error_d, _identity, link=_identity)
+squared_error = Loss(
+    "squared_error", _squared_error, _squared_error_d, _identity, inverse_predict=_identity
+)
 """l = (y - t)²; predicts the mean."""
 
 
@@ -105,7 +109,7 @@ def _absolute_error_d(y: Array, t: Array) -> Array:
 
 
 absolute_error = Loss(
-    "absolute_error", _absolute_error, _absolute_error_d, _identity, link=_identity
+    "absolute_error", _absolute_error, _absolute_error_d, _identity, inverse_predict=_identity
 )
 """l = |y - t|; predicts the median. Its derivative at 0 is taken as 0."""
 
@@ -125,7 +129,7 @@ def huber(delta: float = 1.0) -> Loss:
     def df(y: Array, t: Array) -> Array:
         return np.maximum(np.minimum(y - t, delta), -delta)
 
-    return Loss("huber", f, df, _identity, options=(("delta", delta),), link=_identity)
+    return Loss("huber", f, df, _identity, options=(("delta", delta),), inverse_predict=_identity)
 
 
 def quantile(q: float) -> Loss:
@@ -142,7 +146,7 @@ def quantile(q: float) -> Loss:
     def df(y: Array, t: Array) -> Array:
         return 0.5 * np.sign(y - t) + (0.5 - q)
 
-    return Loss("quantile", f, df, _identity, options=(("q", q),), link=_identity)
+    return Loss("quantile", f, df, _identity, options=(("q", q),), inverse_predict=_identity)
 
 
 def _poisson(y: Array, t: Array) -> Array:
@@ -169,7 +173,7 @@ def _logit(p: Array) -> Array:
     return _log(p) - _log(1 - p)
 
 
-poisson = Loss("poisson", _poisson, _poisson_d, _exp, targets="count", link=_log)
+poisson = Loss("poisson", _poisson, _poisson_d, _exp, targets="count", inverse_predict=_log)
 """l = e^y - t y in nats, for counts t with rate e^y (log link); log t! is left out, as it does not
 depend on y. Predicts the rate."""
 
@@ -188,7 +192,7 @@ binary_cross_entropy = Loss(
     _binary_cross_entropy_d,
     _sigmoid,
     targets="probability",
-    link=_logit,
+    inverse_predict=_logit,
 )
 """l = -t log σ(y) - (1 - t) log(1 - σ(y)) in nats, y a logit, each output on its own. Predicts
 the probability σ(y)."""
@@ -203,7 +207,7 @@ def _cross_entropy_d(y: Array, t: Array) -> Array:
 
 
 cross_entropy = Loss(
-    "cross_entropy", _cross_entropy, _cross_entropy_d, _exp, targets="classes", link=_log
+    "cross_entropy", _cross_entropy, _cross_entropy_d, _exp, targets="classes", inverse_predict=_log
 )
 """l = -Σ_k t_k log softmax(y)_k in nats, y the logits; dl/dy = softmax(y) - t. Predicts the
 probabilities softmax(y)."""

@@ -18,7 +18,7 @@ class Named:
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         if is_own(self, by_name_of(self)):
-            return _found, (type(self).__module__, described(self))
+            return _found, (type(self).__module__, to_spec(self))
         return super().__reduce_ex__(protocol)
 
 
@@ -28,14 +28,14 @@ def by_name_of(unit: Named) -> Mapping[str, Any]:
     return table
 
 
-def described(unit: Any) -> dict[str, Any]:
+def to_spec(unit: Any) -> dict[str, Any]:
     """Return the unit's name and numbers, a loss's label smoothing among them."""
     smoothing = getattr(unit, "smoothing", 0.0)
     words = {"name": unit.name, **dict(getattr(unit, "options", ()))}
     return words | {"smoothing": smoothing} if smoothing else words
 
 
-def called(words: Mapping[str, Any], by_name: Mapping[str, Any]) -> Any:
+def from_spec(words: Mapping[str, Any], by_name: Mapping[str, Any]) -> Any:
     """Return the unit of that name, made with those numbers.
 
     Raises: KeyError, TypeError or AttributeError for words that describe none; SettingError.
@@ -51,13 +51,13 @@ def is_own(unit: Any, by_name: Mapping[str, Any]) -> bool:
     if unit.name not in by_name:
         return False
     try:
-        return _code(called(described(unit), by_name)) is _code(unit)
+        return _code(from_spec(to_spec(unit), by_name)) is _code(unit)
     except TypeError:
         return False
 
 
 def _found(module: str, words: Mapping[str, Any]) -> Any:
-    return called(words, vars(sys.modules[module])["BY_NAME"])
+    return from_spec(words, vars(sys.modules[module])["BY_NAME"])
 
 
 def _code(unit: Any) -> Any:

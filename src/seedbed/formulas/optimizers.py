@@ -122,7 +122,7 @@ class Optimizer:
         raise NotImplementedError
 
     @property
-    def numbers(self) -> tuple[str, ...]:
+    def hyperparameters(self) -> tuple[str, ...]:
         """The names of what the rule takes after its state."""
         return ()
 
@@ -169,7 +169,7 @@ class SGD(Optimizer):
         return sgd_nesterov if self.nesterov else sgd_momentum
 
     @property
-    def numbers(self) -> tuple[str, ...]:
+    def hyperparameters(self) -> tuple[str, ...]:
         """The momentum, where there is one."""
         return ("momentum",) if np.any(self.momentum) else ()
 
@@ -199,7 +199,7 @@ class RMSprop(Optimizer):
         return rmsprop
 
     @property
-    def numbers(self) -> tuple[str, ...]:
+    def hyperparameters(self) -> tuple[str, ...]:
         """ρ and ε."""
         return "rho", "epsilon"
 
@@ -231,7 +231,7 @@ class Adam(Optimizer):
         return adam
 
     @property
-    def numbers(self) -> tuple[str, ...]:
+    def hyperparameters(self) -> tuple[str, ...]:
         """β1, β2 and ε."""
         return "beta1", "beta2", "epsilon"
 
@@ -284,7 +284,7 @@ class Rprop(Optimizer):
         return rprop
 
     @property
-    def numbers(self) -> tuple[str, ...]:
+    def hyperparameters(self) -> tuple[str, ...]:
         """The factors and bounds of the step size."""
         return "shrink_by", "grow_by", "smallest", "largest"
 

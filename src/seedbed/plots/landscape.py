@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seedbed.arrays import Array, as_array, checked_count, checked_number, checked_place, one_line
-from seedbed.data import checked_inputs, checked_targets
+from seedbed.checks import checked_inputs, checked_targets
 from seedbed.errors import DataError, SettingError, ShapeError
 from seedbed.plots.page import COLOURS, MARKERS, VALUES, chosen, on, plain
 

@@ -27,7 +27,7 @@ from numba.core.caching import (
 )
 from numba.misc.appdirs import AppDirs
 
-from seedbed.engines import work
+from seedbed.engines import state
 
 
 def directory() -> Path:
@@ -50,7 +50,7 @@ def _engine() -> bytes:
     """Return the digest of this engine's own code."""
     hasher = hashlib.sha256()
     files = sorted(Path(__file__).parent.glob("*.py"))
-    for file in (*files, Path(work.__file__)):
+    for file in (*files, Path(state.__file__)):
         hasher.update(file.read_bytes())
     hasher.update(f"{platform.python_version()} {np.__version__}".encode())
     return hasher.digest()

@@ -12,6 +12,7 @@ import numpy as np
 
 from seedbed import reproducible, streams
 from seedbed.arrays import Array, Indices
+from seedbed.engines.batches import Data
 from seedbed.engines.choice import FEW_ROWS, Stage, is_identity
 from seedbed.engines.compiled import cache, groups, records, units
 from seedbed.engines.compiled.layout import (
@@ -26,7 +27,8 @@ from seedbed.engines.compiled.layout import (
     wide_lanes,
 )
 from seedbed.engines.compiled.vectors import HAS_FMA, at_once, kernel
-from seedbed.engines.work import Data, Plan, State, Stop
+from seedbed.engines.plan import Plan
+from seedbed.engines.state import State, Stop
 from seedbed.errors import FormulaError
 from seedbed.formulas.losses import Loss
 from seedbed.network import Network
@@ -109,7 +111,7 @@ class Engine:
         wide: int | None = None,
     ) -> None:  # fmt: skip
         self.plan, self.threads = plan, threads
-        network, numbers, self.dtype = plan.network, plan.numbers, plan.train.x.dtype
+        network, numbers, self.dtype = plan.network, plan.hyperparameters, plan.train.x.dtype
         one = np.ones((1, 1), self.dtype)
         self.slots = len(plan.optimizer.init(one, one))
         if self.slots > 2:
@@ -171,9 +173,9 @@ class Engine:
     def run(self, state: State, epochs: range, stop: Stop) -> None:
         """Carry all running members through ``epochs``; when ``stop`` is set, end early."""
         none = np.empty(0, dtype=self.dtype)
-        written = [state.theta, state.before, *state.slots, state.train_loss]
+        written = [state.theta, state.before, *state.optimizer_state, state.train_loss]
         assert all(array.flags.c_contiguous for array in written), "reshape(-1) would copy"
-        slots = [*(slot.reshape(-1) for slot in state.slots), none, none]
+        slots = [*(slot.reshape(-1) for slot in state.optimizer_state), none, none]
         standing = records.Standing(
             theta=state.theta.reshape(-1),
             before=state.before.reshape(-1),

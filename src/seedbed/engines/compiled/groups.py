@@ -33,7 +33,7 @@ from seedbed.engines.compiled.vectors import (
     store,
     width,
 )
-from seedbed.engines.work import Status
+from seedbed.engines.state import Status
 
 NEAR = 1024
 """Up to how many parameters those of a member alone are worked on in a thread's own room."""

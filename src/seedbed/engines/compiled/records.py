@@ -110,7 +110,7 @@ class Members(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """``work.State``, flat: what training changes."""
+    """``state.State``, flat: what training changes."""
 
     theta: Floats
     before: Floats

@@ -1,0 +1,99 @@
+"""What training changes, and the flag that ends it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from seedbed.arrays import Array, Indices
+from seedbed.engines.plan import Plan
+from seedbed.errors import SettingError
+
+
+class Status(IntEnum):
+    """How a member's training stands."""
+
+    RUNNING = 0
+    FINISHED = 1
+    STOPPED = 2
+    """Its validation loss had not improved for ``patience`` epochs."""
+    DIVERGED = 3
+    """Its loss or a parameter was not finite: frozen as it last stood with a finite loss."""
+    INTERRUPTED = 4
+
+
+@dataclass(eq=False, repr=False)
+class State:
+    """What training changes. Its arrays have a row a member.
+
+    theta       (P, D) parameters
+    optimizer_state       the optimizer's state, each (P, D)
+    before      (P, D) theta at the start of the last epoch carried out
+    status      (P,) a Status each
+    epochs_run  (P,) epochs completed; for a diverged member, those that led to the frozen theta
+    best        (P, D) the parameters with the lowest validation loss so far, where it is kept
+    best_loss   (P,) that loss
+    best_epoch  (P,) the number of epochs after which it was measured
+    train_loss, val_loss    (P, recorded epochs), NaN where not trained so far
+    """
+
+    theta: Array
+    optimizer_state: list[Array]
+    before: Array
+    status: npt.NDArray[np.uint8]
+    epochs_run: npt.NDArray[np.int64]
+    best: Array | None
+    best_loss: Array
+    best_epoch: npt.NDArray[np.int64]
+    train_loss: Array
+    val_loss: Array | None
+
+    @classmethod
+    def at_start(cls, plan: Plan, theta: Array) -> State:
+        """Return the state before the first step, which takes theta over."""
+        count, recorded = len(theta), -(-plan.epochs // plan.record_every)
+
+        def losses() -> Array:
+            try:
+                return np.full((count, recorded), np.nan, dtype=theta.dtype)
+            except (MemoryError, ValueError):
+                raise SettingError(
+                    f"a history of {count:,} members and {recorded:,} epochs does not fit into "
+                    "memory: keep fewer of them with record_every"
+                ) from None
+
+        return cls(
+            theta=theta,
+            optimizer_state=plan.optimizer.init(theta, plan.hyperparameters.lr),
+            before=theta.copy(),
+            status=np.zeros(count, dtype=np.uint8),
+            epochs_run=np.zeros(count, dtype=np.int64),
+            best=None if plan.patience is None else theta.copy(),
+            best_loss=np.full(count, np.inf, dtype=theta.dtype),
+            best_epoch=np.zeros(count, dtype=np.int64),
+            train_loss=losses(),
+            val_loss=None if plan.validation is None else losses(),
+        )
+
+    @property
+    def running(self) -> Indices:
+        """The members whose training goes on."""
+        return np.flatnonzero(self.status == Status.RUNNING)
+
+
+class Stop:
+    """Whether training is to end: for Python and for compiled code, which looks at ``flag``."""
+
+    def __init__(self) -> None:
+        self.flag = np.zeros(1, dtype=np.int64)
+
+    def set(self) -> None:
+        """Say that it is to end."""
+        self.flag[0] = 1
+
+    def is_set(self) -> bool:
+        """Return whether it is."""
+        return bool(self.flag[0])
