@@ -45,7 +45,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from seedbed.engines import choice
+from seedbed.engines.base import cores
 from seedbed.estimators import NetworkClassifier, NetworkRegressor
 from seedbed.tables.sources import Grid
 
@@ -296,7 +296,7 @@ def main():
         page += [
             "## MNIST",
             f"60,000 images to train on, a quarter of which each network holds out to know when "
-            f"to stop; 10,000 to test on; {choice.cores()} threads; three seeds: the median, and "
+            f"to stop; 10,000 to test on; {cores()} threads; three seeds: the median, and "
             "from the least to the most.",
             "\n".join(
                 [

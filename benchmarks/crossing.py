@@ -27,7 +27,7 @@ from machine import described, without_avx512
 
 import seedbed as sb
 from seedbed import training
-from seedbed.engines.compiled.engine import Engine
+from seedbed.engines.compiled.engine import Training
 from seedbed.engines.compiled.layout import fewest_for_lanes, lanes_of
 from seedbed.engines.compiled.vectors import BYTES
 from seedbed.engines.state import State, Stop
@@ -62,7 +62,7 @@ def prepared(widths, rows, dtype):
     theta = network.init(plan.seeds, dtype)
 
     def run(fewest):
-        engine = Engine(plan, threads=1, fewest=fewest)
+        engine = Training(plan, threads=1, fewest=fewest)
         state = State.at_start(plan, theta.copy())
         began = time.perf_counter()
         engine.run(state, range(epochs), Stop())

@@ -51,7 +51,7 @@ def trained(X, y, seeds, made, start=None):
     """Train, without a word about members that diverge."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", sb.DivergenceWarning)
-        return made.train(X, y, seeds=seeds, start=start)
+        return sb.train(made, X, y, seeds=seeds, start=start)
 
 
 def begun(made, seeds, change):
@@ -83,7 +83,7 @@ def planted(fault, name, draw):
     elif fault == "none: weights of rows":
         made = recipe(*shape)
         weights = np.random.default_rng(draw).uniform(0.1, 3, len(X))
-        population = made.train(X, y, seeds=seeds, sample_weight=weights)
+        population = sb.train(made, X, y, seeds=seeds, sample_weight=weights)
         return population, X, y
     elif fault == "inputs as they are in the table":
         X = raw

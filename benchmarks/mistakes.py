@@ -102,7 +102,7 @@ def alarms():
         theta = network.init(number, np.float64)[0]
 
         def by_differences(given, recipe=recipe, X=X, Y=Y):
-            value, gradient = recipe.value_and_grad(given[None], X, Y)
+            value, gradient = sb.value_and_grad(recipe, given[None], X, Y)
             return float(value[0].real), gradient[0].real  # a complex step gets no answer
 
         if number % 2:

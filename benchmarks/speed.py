@@ -511,7 +511,7 @@ def scaling():
             f"({min(ratios):.2f} to {max(ratios):.2f}) |"
         )
     taken = [
-        seconds(lambda steps: sb.xor.recipe(steps).train(
+        seconds(lambda steps: sb.train(sb.xor.recipe(steps),
             *sb.xor.data(), seeds=range(4096), record_every=steps // 100, threads=2), 20_000)
         for _ in range(3)
     ]  # fmt: skip

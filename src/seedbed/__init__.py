@@ -25,6 +25,7 @@ from seedbed.errors import (
     ShapeError,
     TableError,
 )
+from seedbed.files import load, save
 from seedbed.formulas.activations import (
     Activation,
     elu,
@@ -68,9 +69,11 @@ from seedbed.formulas.schedules import (
     one_cycle,
     step_decay,
 )
+from seedbed.layers.dense import Dense
 from seedbed.metrics import Metric
-from seedbed.network import Dense, Network
-from seedbed.population import History, Population, load
+from seedbed.network import Network
+from seedbed.objective import value_and_grad
+from seedbed.population import History, Population
 from seedbed.progress import Progress
 from seedbed.recipe import Recipe
 from seedbed.training import train
@@ -147,6 +150,7 @@ __all__ = [
     "poisson",
     "quantile",
     "relu",
+    "save",
     "search",
     "selu",
     "sigmoid",
@@ -159,6 +163,7 @@ __all__ = [
     "tanh",
     "train",
     "uniform",
+    "value_and_grad",
     "xor",
     "zeros",
 ]

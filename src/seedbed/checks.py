@@ -11,19 +11,22 @@ import numpy.typing as npt
 from seedbed import reproducible
 from seedbed.arrays import Array, as_array
 from seedbed.errors import DataError, SettingError, ShapeError
+from seedbed.formulas.activations import sigmoid
 from seedbed.formulas.losses import Loss
 from seedbed.network import Network
 
 
-def checked_inputs(X: Any, inputs: int, dtype: npt.DTypeLike, name: str = "X") -> Array:
-    """Return X as (N, I) of ``dtype``.
+def checked_inputs(X: Any, network: Network, dtype: npt.DTypeLike, name: str = "X") -> Array:
+    """Return X as (N, I) of ``dtype``, with values that the network's first layer can take.
 
     Raises: ShapeError if it has another shape; DataError if it is empty, holds something other
     than numbers, or numbers that are not finite.
     """
+    inputs = network.inputs
     if type(X) is np.ndarray and X.dtype == dtype and X.ndim == 2 and X.shape[1] == inputs:
         squares = np.vdot(X, X)  # finite only where all of X is: the quick way for a few rows
         if X.size and math.isfinite(squares) and X.flags.c_contiguous:
+            network.check(X, name)
             return X
     x = _numbers(X, name)
     if x.ndim != 2 or x.shape[1] != inputs:
@@ -32,7 +35,9 @@ def checked_inputs(X: Any, inputs: int, dtype: npt.DTypeLike, name: str = "X") -
             f"(rows, {inputs})"
             + (f": for a single row give {name}[None, :]" if x.shape == (inputs,) else "")
         )
-    return _finite(x, name, dtype)
+    x = _finite(x, name, dtype)
+    network.check(x, name)
+    return x
 
 
 def checked_targets(
@@ -81,8 +86,7 @@ def check_outputs(loss: Loss, network: Network) -> None:
 
     Raises: SettingError.
     """
-    last = network.layers[-1].activation.name
-    if loss.targets in ("probability", "classes") and last == "sigmoid":
+    if loss.targets in ("probability", "classes") and network.layers[-1].activation == sigmoid:
         raise SettingError(
             f"{loss.name} takes logits and squashes them itself, but the last layer is a sigmoid "
             "too: give the last layer sb.identity"

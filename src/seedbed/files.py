@@ -24,12 +24,14 @@ from typing import Any
 
 import numpy as np
 
+from seedbed import layers
 from seedbed.arrays import Array
 from seedbed.engines.state import Status
 from seedbed.errors import FileError, MissingDependencyError, SeedbedError, reason
 from seedbed.formulas import activations, initializers, losses, optimizers, schedules
-from seedbed.formulas.named import from_spec, is_own, to_spec
-from seedbed.network import Dense, Network
+from seedbed.formulas.named import Named, by_name_of, from_spec, is_own, to_spec
+from seedbed.layers.base import Layer
+from seedbed.network import Network
 from seedbed.population import History, Population
 from seedbed.recipe import Recipe
 
@@ -87,7 +89,7 @@ def to_bytes(population: Population, table: Mapping[str, Any] | None = None) -> 
     return content
 
 
-def load(path: str | PathLike[str]) -> tuple[Population, dict[str, Any] | None]:
+def read(path: str | PathLike[str]) -> tuple[Population, dict[str, Any] | None]:
     """Read a population, and the table's encoding that ``save`` was given, if any.
 
     Raises: FileError if the file is not there, cut short, edited, of a newer version, or no model
@@ -145,6 +147,11 @@ def load(path: str | PathLike[str]) -> tuple[Population, dict[str, Any] | None]:
     return population, model.get("table")
 
 
+def load(path: str | PathLike[str]) -> Population:
+    """Read a population that ``save`` or the command wrote; see ``read``."""
+    return read(path)[0]
+
+
 def _population(recipe: Recipe, tensors: Mapping[str, Array]) -> Population:
     members, recorded = len(tensors["theta"]), len(tensors["history.epochs"])
     whole, real = np.dtype(np.int64), np.dtype(recipe.dtype)
@@ -195,15 +202,7 @@ def describe(recipe: Recipe) -> dict[str, Any]:
         **plain,
         "network": {
             "inputs": network.inputs,
-            "layers": [
-                {
-                    "units": layer.units,
-                    "activation": _named(layer.activation, activations.BY_NAME),
-                    "init": _named(layer.init, initializers.BY_NAME),
-                    "bias_init": _named(layer.bias_init, initializers.BY_NAME),
-                }
-                for layer in network.layers
-            ],
+            "layers": [_layer_to_dict(layer) for layer in network.layers],
         },
         "loss": _named(recipe.loss, losses.BY_NAME),
         "optimizer": {"name": type(optimizer).__name__, **asdict(optimizer)},
@@ -216,25 +215,39 @@ def recipe_from_dict(description: Mapping[str, Any]) -> Recipe:
 
     Raises: KeyError, TypeError, ValueError or SeedbedError for anything else.
     """
-    layers = [
-        Dense(
-            layer["units"],
-            from_spec(layer["activation"], activations.BY_NAME),
-            from_spec(layer["init"], initializers.BY_NAME),
-            from_spec(layer["bias_init"], initializers.BY_NAME),
-        )
-        for layer in description["network"]["layers"]
-    ]
     optimizer = dict(description["optimizer"])
     kind = optimizers.BY_NAME[optimizer.pop("name")]
     given = {
         **description,
-        "network": Network(description["network"]["inputs"], layers),
+        "network": Network(
+            description["network"]["inputs"],
+            [_layer_from_dict(layer) for layer in description["network"]["layers"]],
+        ),
         "loss": from_spec(description["loss"], losses.BY_NAME),
         "optimizer": kind(**optimizer),
         "schedule": from_spec(description["schedule"], schedules.BY_NAME),
     }
     return Recipe(**given)
+
+
+def _layer_to_dict(layer: Layer) -> dict[str, Any]:
+    """Return a layer's kind and settings, formulas by their names."""
+    settings = {
+        name: _named(value, by_name_of(value)) if isinstance(value, Named) else value
+        for name, value in vars(layer).items()
+    }
+    return {"kind": type(layer).__name__, **settings}
+
+
+def _layer_from_dict(description: Mapping[str, Any]) -> Layer:
+    """Return the layer that ``_layer_to_dict`` described."""
+    settings = dict(description)
+    kind = layers.BY_NAME[settings.pop("kind")]
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            tables = activations if name == "activation" else initializers
+            settings[name] = from_spec(value, tables.BY_NAME)
+    return kind(**settings)
 
 
 def _named(unit: Any, by_name: Mapping[str, Any]) -> dict[str, Any]:

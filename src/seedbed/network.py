@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,110 +15,102 @@ import numpy.typing as npt
 from seedbed import streams
 from seedbed.arrays import Array, checked_count
 from seedbed.errors import SettingError, ShapeError
-from seedbed.formulas import initializers
-from seedbed.formulas.activations import Activation, identity
-from seedbed.formulas.initializers import Initializer
+from seedbed.layers.base import Layer, record
+from seedbed.layers.dense import Dense
 
 
-@dataclass(frozen=True)
-class Dense:
-    """A fully connected layer: a = activation(x W + b), W (I, units), b (1, units).
+class Block(NamedTuple):
+    """A parameter array of one layer, and where it lies in a row of theta."""
 
-    init       how W is drawn; None takes the one that suits the activation
-               (``initializers.default_for``)
-    bias_init  how b is drawn
+    layer: int
+    """counted from 0"""
+    name: str
+    where: slice
+    shape: tuple[int, ...]
+    decays: bool
+    """whether penalties and weight decay act on it"""
 
-    Raises: SettingError if units is not a whole number >= 1, or another is of a wrong kind.
-    """
-
-    units: int
-    activation: Activation = identity
-    init: Initializer | None = None
-    bias_init: Initializer = initializers.zeros
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "units", checked_count("a layer's units", self.units))
-        if not isinstance(self.activation, Activation):
-            raise SettingError(
-                f"activation must be one of Seedbed's, such as sb.relu, not {self.activation!r}"
-            )
-        if self.init is None:
-            object.__setattr__(self, "init", initializers.default_for(self.activation))
-        for given in (self.init, self.bias_init):
-            if not isinstance(given, Initializer):
-                raise SettingError(f"init must be one of Seedbed's, such as sb.he, not {given!r}")
-
-
-class Parameters(NamedTuple):
-    """One layer's parameters for P members: views of theta."""
-
-    W: Array
-    """(P, I, O)"""
-    b: Array
-    """(P, 1, O)"""
+    @property
+    def symbol(self) -> str:
+        """Its name in printed text: W1 is the first layer's W."""
+        return f"{self.name}{self.layer + 1}"
 
 
 @dataclass(frozen=True)
 class Network:
     """A feed-forward network's shape: its inputs and its layers, the last of them the outputs.
 
-    It holds no numbers: those are in theta, (P, D), whose row holds a member's W and b of the
-    first layer, then of the second, and so on, each in row order.
+    It holds no numbers: those are in theta, (P, D), whose row holds a member's parameters of the
+    first layer, then of the second, and so on, each in row order (``blocks``).
 
-    Raises: SettingError if inputs is not a whole number >= 1 or there is no layer.
+    Raises: SettingError if inputs is not a whole number >= 1, there is no layer, or a layer cannot
+    stand where it does.
     >>> Network(3, [Dense(4), Dense(1)]).size
     21
     """
 
     inputs: int
-    layers: Sequence[Dense]
+    layers: Sequence[Layer]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", checked_count("inputs", self.inputs))
         layers = tuple(self.layers) if isinstance(self.layers, Sequence) else (self.layers,)
-        if not layers or not all(isinstance(layer, Dense) for layer in layers):
-            raise SettingError("layers must be a list of sb.Dense, with at least one in it")
+        if not layers or not all(isinstance(layer, Layer) for layer in layers):
+            raise SettingError("layers must be a list of layers such as sb.Dense(4), at least one")
+        if not isinstance(layers[-1], Dense):
+            raise SettingError("the last layer gives the outputs: it must be an sb.Dense")
         object.__setattr__(self, "layers", layers)
+        _ = self.widths  # every layer has its say about its inputs
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the fields: the rest is computed again where a copy needs it."""
+        return {"inputs": self.inputs, "layers": self.layers}
 
     def __str__(self) -> str:
         widths = "-".join(str(width) for width in self.widths)
-        return f"{widths} ({', '.join(layer.activation.name for layer in self.layers)})"
+        return f"{widths} ({', '.join(str(layer) for layer in self.layers)})"
 
     @property
     def outputs(self) -> int:
         """O, the number of units in the last layer."""
-        return self.layers[-1].units
+        return self.widths[-1]
 
     @cached_property
     def widths(self) -> tuple[int, ...]:
         """The number of inputs, and then of each layer's units."""
-        return (self.inputs, *(layer.units for layer in self.layers))
+        widths = [self.inputs]
+        for number, layer in enumerate(self.layers):
+            widths.append(layer.outputs(widths[-1], first=number == 0))
+        return tuple(widths)
 
     @cached_property
-    def blocks(self) -> tuple[tuple[slice, slice], ...]:
-        """Where each layer's W and b lie in a row of theta."""
+    def blocks(self) -> tuple[Block, ...]:
+        """All parameter arrays, in theta's order."""
         blocks, start = [], 0
-        for inputs, units in zip(self.widths, self.widths[1:], strict=False):
-            middle, stop = start + inputs * units, start + (inputs + 1) * units
-            blocks.append((slice(start, middle), slice(middle, stop)))
-            start = stop
+        for number, (layer, inputs) in enumerate(zip(self.layers, self.widths, strict=False)):
+            for name, shape, decays in layer.parameters(inputs):
+                where = slice(start, start + prod(shape))
+                blocks.append(Block(number, name, where, shape, decays))
+                start = where.stop
         return tuple(blocks)
 
     @property
     def size(self) -> int:
         """D, the number of a member's parameters."""
-        return int(self.blocks[-1][1].stop)
+        return int(self.blocks[-1].where.stop)
 
     @cached_property
     def is_weight(self) -> npt.NDArray[np.bool_]:
-        """Which parameters are weights, not biases, (D,): what penalties and decay act on."""
-        mask = np.ones(self.size, dtype=np.bool_)
-        for _, b in self.blocks:
-            mask[b] = False
+        """Which parameters penalties and weight decay act on, (D,)."""
+        mask = np.zeros(self.size, dtype=np.bool_)
+        for block in self.blocks:
+            mask[block.where] = block.decays
         return mask
 
-    def views(self, theta: Array) -> list[Parameters]:
-        """Return each layer's W (P, I, O) and b (P, 1, O) as views of theta, (P, D).
+    def views(self, theta: Array) -> list[Any]:
+        """Return each layer's parameters as views of theta (P, D): a named tuple, (P, *shape) each.
+
+        A dense layer's are W (P, I, O) and b (P, 1, O).
 
         Raises: ShapeError if theta's rows do not hold D numbers.
         """
@@ -126,17 +120,31 @@ class Network:
             )
         count = len(theta)
         return [
-            Parameters(
-                theta[:, W].reshape(count, -1, layer.units),
-                theta[:, b].reshape(count, 1, layer.units),
-            )
-            for (W, b), layer in zip(self.blocks, self.layers, strict=True)
+            kind(*(theta[:, where].reshape(count, *shape) for where, shape in own))
+            for kind, own in self._records
         ]
+
+    @cached_property
+    def _records(self) -> list[tuple[Any, list[tuple[slice, tuple[int, ...]]]]]:
+        """Each layer's kind of named tuple, and where its arrays lie and their shapes."""
+        found = []
+        for _, own in groupby(self.blocks, lambda block: block.layer):
+            blocks = list(own)
+            kind = record(tuple(block.name for block in blocks))
+            found.append((kind, [(block.where, block.shape) for block in blocks]))
+        return found
+
+    def check(self, x: Array, name: str) -> None:
+        """Refuse inputs (N, I) that the first layer cannot take.
+
+        Raises: DataError.
+        """
+        self.layers[0].check(x, name)
 
     def init(self, seeds: Any, dtype: npt.DTypeLike = np.float64) -> Array:
         """Return theta as each seed draws it, (P, D): a whole number, or a sequence of them.
 
-        Every W and every b has a stream of its own, so that one layer's width leaves the other
+        Every parameter array has a stream of its own, so that one layer's width leaves the other
         layers' draws as they are. Draws are made in float64 and rounded to ``dtype``.
         """
         seeds = streams.checked_seeds(seeds)
@@ -144,13 +152,9 @@ class Network:
         together = max(1, 2**17 // self.size)  # members drawn at once: a few megabytes
         for start in range(0, len(seeds), together):
             part = slice(start, start + together)
-            for number, (layer, views) in enumerate(
-                zip(self.layers, self.views(theta[part]), strict=True)
-            ):
-                for which, (view, drawn) in enumerate(
-                    ((views.W, layer.init), (views.b, layer.bias_init))
-                ):
-                    assert drawn is not None  # Dense has put the default in its place
+            for number, views in enumerate(self.views(theta[part])):
+                for which, view in enumerate(views):
                     key = streams.keys(seeds[part], "init", number, which)
-                    view[...] = drawn.draw(streams.LayerDraws(key), *view.shape[1:])
+                    draws = streams.LayerDraws(key)
+                    view[...] = self.layers[number].draw(which, draws, view.shape[1:])
         return theta

@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from seedbed.arrays import Array, one_line
 from seedbed.checks import checked_inputs
-from seedbed.engines import choice
+from seedbed.engines.base import SMALL_BATCH, Engine, Stage
+from seedbed.engines.select import predicting
 from seedbed.engines.state import Status
 from seedbed.errors import DataError
 from seedbed.network import Network
 from seedbed.recipe import Recipe
 from seedbed.reproducible import mean
-
-if TYPE_CHECKING:
-    from os import PathLike
 
 _AT_ONCE = 2**20
 """How many predictions ``predict_mean`` holds at a time."""
@@ -149,9 +147,9 @@ class Population:
                 f"all {len(self)} members diverged, so there is nothing to predict with: train "
                 "again with a lower learning rate or with clip_norm"
             )
-        x = checked_inputs(X, self.network.inputs, self.theta.dtype)
+        x = checked_inputs(X, self.network, self.theta.dtype)
         members = self if fitted is None else self[fitted]
-        if len(members) * len(x) <= choice.FEW_ROWS:
+        if len(members) * len(x) <= SMALL_BATCH:
             y = members.predict(x)
             return y[0] if len(y) == 1 else _one_nan(mean(y, axis=0).astype(y.dtype))
         together = np.empty((len(x), self.network.outputs), self.theta.dtype)
@@ -161,32 +159,24 @@ class Population:
             together[start : start + step] = _one_nan(mean(y, axis=0))
         return together
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write the population to one file that ``seedbed.load`` reads; see ``seedbed.files``."""
-        from seedbed import files
-
-        files.save(path, self)
-
-    def _outputs(self, X: Any, stage: choice.Stage) -> Array:
+    def _outputs(self, X: Any, stage: Stage) -> Array:
         """Return the outputs, (P, N, O), up to ``stage``; NaN where diverged."""
-        x = checked_inputs(X, self.network.inputs, self.theta.dtype)
-        recipe = self.recipe
-        if len(x) * len(self.theta) <= choice.FEW_ROWS and self._is_quick:
-            y = self._few(x, stage)
+        x = checked_inputs(X, self.network, self.theta.dtype)
+        if len(x) * len(self.theta) <= SMALL_BATCH and self._small_batch is not None:
+            y = self._small_batch(x, stage)
         else:
-            y = choice.outputs(recipe.engine, recipe.network, recipe.loss, self.theta, x, stage)
+            y = self._engine.outputs(self.network, self.recipe.loss, self.theta, x, stage)
         if self._any_diverged:
             y[self.diverged] = np.nan
         return y
 
     @cached_property
-    def _few(self) -> Callable[[Array, choice.Stage], Array]:
-        return choice.few(self.network, self.recipe.loss, self.theta)
+    def _small_batch(self) -> Callable[[Array, Stage], Array] | None:
+        return self._engine.small_batch_predictor(self.network, self.recipe.loss, self.theta)
 
     @cached_property
-    def _is_quick(self) -> bool:
-        whole, compiled = self.theta.flags.carray, self.recipe.engine == "compiled"
-        return whole and compiled and choice.numba_is_there()
+    def _engine(self) -> Engine:
+        return predicting(self.recipe.engine)
 
     def __repr__(self) -> str:
         names, counts = np.unique(self.status, return_counts=True)
@@ -205,14 +195,3 @@ def _one_nan(y: Array) -> Array:
     if lost.any():
         y[lost] = np.nan
     return y
-
-
-def load(path: str | PathLike[str]) -> Population:
-    """Read a population that ``Population.save`` or the command wrote.
-
-    Raises: FileError if the file is not there, cut short, edited, of a newer version, or no model
-    file; MissingDependencyError without safetensors.
-    """
-    from seedbed import files
-
-    return files.load(path)[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,26 +12,20 @@ import numpy.typing as npt
 from seedbed.arrays import (
     Array,
     Numbers,
-    as_array,
     checked_count,
     checked_number,
     checked_numbers,
     one_line,
 )
-from seedbed.checks import checked_inputs, checked_targets, checked_weights
-from seedbed.engines import batches, numpy_engine
 from seedbed.engines.plan import Hyperparameters
-from seedbed.errors import DataError, SettingError, ShapeError
+from seedbed.engines.select import ENGINES
+from seedbed.errors import SettingError
 from seedbed.formulas.losses import Loss
 from seedbed.formulas.optimizers import Adam, Optimizer, Rprop
 from seedbed.formulas.schedules import Schedule, constant
+from seedbed.layers.base import named_units
 from seedbed.network import Network
-from seedbed.streams import checked_seeds
 
-if TYPE_CHECKING:
-    from seedbed.population import Population
-
-ENGINES = ("auto", "compiled", "numpy")
 DTYPES = ("float32", "float64")
 MONITORS = ("members", "ensemble")
 _BELOW_ONE = ("dropout", "momentum", "rho", "beta1", "beta2", "shrink_by")
@@ -80,7 +74,7 @@ class Recipe:
     patience: int | None = None
     validation: float | None = None
     monitor: Literal["members", "ensemble"] = "members"
-    engine: Literal["auto", "compiled", "numpy"] = "auto"
+    engine: str = "auto"
     dtype: Literal["float32", "float64"] = "float32"
 
     def __post_init__(self) -> None:
@@ -114,7 +108,8 @@ class Recipe:
             )
         for name, value in checked.items():
             object.__setattr__(self, name, value)
-        for name, allowed in (("engine", ENGINES), ("dtype", DTYPES), ("monitor", MONITORS)):
+        engines = ("auto", *ENGINES)
+        for name, allowed in (("engine", engines), ("dtype", DTYPES), ("monitor", MONITORS)):
             given = getattr(self, name)
             if not isinstance(given, str) or given not in allowed:
                 raise SettingError(f"{name} must be one of {allowed}, not {one_line(given)}")
@@ -127,12 +122,6 @@ class Recipe:
             raise SettingError(
                 "Rprop finds its step sizes itself, so a schedule has no effect: leave it out"
             )
-
-    def train(self, X: Any, Y: Any, *, seeds: Any = 0, **data: Any) -> Population:
-        """Train one member for each seed; the same as ``seedbed.train``, which see for ``data``."""
-        from seedbed.training import train_recipe  # it needs recipes, and so stands above them
-
-        return train_recipe(self, X, Y, seeds=seeds, **data)
 
     @property
     def settings(self) -> dict[str, Array]:
@@ -166,7 +155,7 @@ class Recipe:
         """
         units: list[Any] = [self.loss, self.schedule]
         for layer in self.network.layers:
-            units += [layer.activation, layer.init, layer.bias_init]
+            units += named_units(layer)
         functions = [value for unit in units for value in vars(unit).values() if callable(value)]
         own = [
             id(f)
@@ -252,48 +241,6 @@ class Recipe:
                 column(name, getattr(optimizer, name)) for name in optimizer.hyperparameters
             ),
         )
-
-    def value_and_grad(
-        self,
-        theta: Array,
-        X: Any,
-        Y: Any,
-        *,
-        sample_weight: Any = None,
-        seeds: Any = None,
-        epoch: int = 0,
-    ) -> tuple[Array, Array]:
-        """Return the objective at theta on all rows, (P,), and its gradient by theta, (P, D).
-
-        The objective is the mean loss and the penalties: what training goes down on. Dropout is
-        on where ``seeds`` are given: its masks are those of that epoch's first batch.
-
-        Shapes: theta (P, D); X (N, I); Y (N, O), (N,) or class numbers (N,). Computed in theta's
-        own dtype, which may be complex.
-        Raises: ShapeError, DataError.
-        """
-        theta = as_array(theta, "theta", ShapeError).copy()  # the engine may change its own
-        if theta.dtype.kind not in "fc":
-            raise DataError(f"theta holds {theta.dtype} values; it needs floating point numbers")
-        self.network.views(theta)
-        real = theta.real.dtype
-        x = checked_inputs(X, self.network.inputs, real)
-        t = checked_targets(Y, self.loss, self.network.outputs, len(x), real)
-        w = checked_weights(sample_weight, len(x), real, "sample_weight")
-        numbers = self.hyperparameters(len(theta), real)
-        gradient = numpy_engine.Gradient(self.network, self.loss, numbers, theta)
-        data = batches.Data(x, self.loss.smooth(t), w)
-        (batch,) = batches.Batches(data, np.arange(1), self.loss, None).epoch()
-        masks = []
-        if seeds is not None:
-            seeds = checked_seeds(seeds)
-            if len(seeds) != len(theta):
-                raise ShapeError(f"theta has {len(theta)} rows and there are {len(seeds)} seeds")
-            masks = numpy_engine.dropout_masks(
-                self.network, seeds, checked_count("epoch", epoch, 0), batch, numbers.dropout
-            )
-        with np.errstate(all="ignore"):
-            return gradient.at(batch, masks) + gradient.penalty(), gradient.g
 
     def _numeric_fields(self) -> Iterator[tuple[object, str, Any]]:
         for field in fields(self.optimizer):

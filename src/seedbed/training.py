@@ -1,4 +1,4 @@
-"""train(): checks the request once, then trains a stretch of epochs at a time."""
+"""train(): checks the request once, then trains a few epochs at a time between callbacks."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
 
-from seedbed import checks
+from seedbed import checks, splits
 from seedbed.arrays import Array, Numbers, as_array, checked_count, one_line
-from seedbed.checks import GivenRows, SplitRows
+from seedbed.engines.base import Training
 from seedbed.engines.batches import Data
 from seedbed.engines.blas import one_blas_thread
-from seedbed.engines.choice import Engine, engine_for
 from seedbed.engines.plan import Plan
+from seedbed.engines.select import prepared
 from seedbed.engines.state import State, Status, Stop
+from seedbed.ensemble import EnsembleStopping
 from seedbed.errors import (
     DataError,
     DivergenceWarning,
@@ -27,114 +28,36 @@ from seedbed.errors import (
     ShapeError,
 )
 from seedbed.formulas.losses import Loss
-from seedbed.formulas.optimizers import Adam, Optimizer
-from seedbed.formulas.schedules import Schedule, constant
+from seedbed.formulas.optimizers import Optimizer
+from seedbed.formulas.schedules import Schedule
 from seedbed.interrupts import interruptible
 from seedbed.network import Network
 from seedbed.population import History, Population
 from seedbed.progress import Callback, Progress, TrainingProgress
 from seedbed.recipe import Recipe
-from seedbed.stopping import Ensemble
+from seedbed.splits import GivenRows, SplitRows
 from seedbed.streams import checked_seeds
 
 STRETCH_SECONDS = 0.15
 """How long an engine works between looks at progress and callbacks."""
 
 
-def train(
-    network: Network,
-    X: Any,
-    Y: Any,
-    *,
-    loss: Loss,
-    optimizer: Optimizer = Adam(),  # noqa: B008  # frozen
-    epochs: int = 100,
-    seeds: Any = 0,
-    batch_size: int | None = None,
-    schedule: Schedule = constant,
-    l1: Numbers = 0.0,
-    l2: Numbers = 0.0,
-    dropout: Numbers = 0.0,
-    clip_norm: Numbers | None = None,
-    patience: int | None = None,
-    validation: float | tuple[Any, ...] | None = None,
-    sample_weight: Any = None,
-    rows: Any = None,
-    held_out: Any = None,
-    monitor: Literal["members", "ensemble"] = "members",
-    start: Any = None,
-    engine: Literal["auto", "compiled", "numpy"] = "auto",
-    dtype: Literal["float32", "float64"] = "float32",
-    progress: bool | None = None,
-    callbacks: Sequence[Callback] = (),
-    record_every: int = 1,
-    threads: int | None = None,
-) -> Population:
-    """Train one member for each seed, all at once, and return them as a Population.
+class Settings(TypedDict, total=False):
+    """The fields of a Recipe but for its network, as keywords of ``train``."""
 
-    X              (N, I) inputs
-    Y              (N, O) targets, (N,) where O is 1, or class numbers (N,) for cross_entropy
-    seeds          whole numbers >= 0: one is one member, a sequence is one member each
-    validation     the share of rows that each member holds out, or (X, Y) or (X, Y, weights)
-    sample_weight  (N,) row weights >= 0
-    rows           each member's own rows: P sequences of row numbers, or booleans (P, N)
-    held_out       in place of ``validation``, the rows that each member holds out, given as
-                   ``rows`` is: the folds of a cross-validation
-    start          theta to begin from, (P, D) or (D,), in place of the seeds' own draws
-    progress       whether to show a progress line; None shows it on long work on a terminal
-    callbacks      called a few times a second with a Progress; one that returns something true
-                   ends the training
-    record_every   keep the losses of every so many epochs only: the history holds
-                   P · epochs / record_every numbers
-    threads        how many threads the compiled engine spreads the members over; None is one for
-                   each core. No number depends on it
-
-    The other arguments are those of ``Recipe``, which see.
-
-    Ctrl-C ends the training early and returns what there is (a second one raises
-    KeyboardInterrupt). Members that diverge are frozen, marked and warned of.
-
-    Raises: SettingError, ShapeError or DataError, before anything is trained.
-    >>> import seedbed as sb
-    >>> X, Y = sb.xor.data()
-    >>> network = sb.Network(3, [sb.Dense(4, sb.tanh), sb.Dense(1)])
-    >>> population = sb.train(network, X, Y, loss=sb.squared_error, epochs=200, seeds=range(8))
-    >>> population.predict(X).shape
-    (8, 4, 1)
-    """
-    share, shared = _share_or_data(validation)
-    recipe = Recipe(
-        network=network,
-        loss=loss,
-        optimizer=optimizer,
-        epochs=epochs,
-        batch_size=batch_size,
-        schedule=schedule,
-        l1=l1,
-        l2=l2,
-        dropout=dropout,
-        clip_norm=clip_norm,
-        patience=patience,
-        validation=share,
-        monitor=monitor,
-        engine=engine,
-        dtype=dtype,
-    )
-    return train_recipe(
-        recipe,
-        X,
-        Y,
-        seeds=seeds,
-        validation=shared,
-        sample_weight=sample_weight,
-        rows=rows,
-        held_out=held_out,
-        start=start,
-        progress=progress,
-        callbacks=callbacks,
-        record_every=record_every,
-        threads=threads,
-    )
+    loss: Loss
+    optimizer: Optimizer
+    epochs: int
+    batch_size: int | None
+    schedule: Schedule
+    l1: Numbers
+    l2: Numbers
+    dropout: Numbers
+    clip_norm: Numbers | None
+    patience: int | None
+    monitor: Literal["members", "ensemble"]
+    engine: str
+    dtype: Literal["float32", "float64"]
 
 
 @dataclass
@@ -153,8 +76,8 @@ class Continuation:
     epochs: int = 0
 
 
-def train_recipe(
-    recipe: Recipe,
+def train(
+    method: Network | Recipe,
     X: Any,
     Y: Any,
     *,
@@ -169,14 +92,42 @@ def train_recipe(
     record_every: int = 1,
     threads: int | None = None,
     continuation: Continuation | None = None,
+    **settings: Unpack[Settings],
 ) -> Population:
-    """Train ``recipe`` from each seed; see ``train``.
+    """Train one member for each seed, all at once, and return them as a Population.
 
-    With a ``continuation``, which names the seeds, the recipe's epochs are counted on from those
-    that it has seen, its parameters and optimizer's state are gone on from, and it is brought up
-    to date.
+    method         a Recipe, or a Network with the recipe's other fields as keywords: loss,
+                   optimizer, epochs, batch_size, …; keywords replace those of a recipe
+    X              (N, I) inputs
+    Y              (N, O) targets, (N,) where O is 1, or class numbers (N,) for cross_entropy
+    seeds          whole numbers >= 0: one is one member, a sequence is one member each
+    validation     the share of rows that each member holds out, or (X, Y) or (X, Y, weights)
+    sample_weight  (N,) row weights >= 0
+    rows           each member's own rows: P sequences of row numbers, or booleans (P, N)
+    held_out       in place of ``validation``, the rows that each member holds out, in the form of
+                   ``rows``: the folds of a cross-validation
+    start          theta to begin from, (P, D) or (D,), in place of the seeds' own draws
+    progress       whether to show a progress line; None shows it on long work on a terminal
+    callbacks      called a few times a second with a Progress; a true result ends the training
+    record_every   record the losses of every n-th epoch only: the history holds
+                   P · epochs / record_every numbers
+    threads        how many threads the compiled engine spreads the members over; None is one for
+                   each core. No number depends on it
+    continuation   the state of a training that is continued from call to call: it gives the seeds
+                   and the parameters, epochs count on from its own, and it is updated
+
+    Ctrl-C ends the training early and returns the members as trained so far (a second one raises
+    KeyboardInterrupt). Members that diverge are frozen, marked and reported in a warning.
+
+    Raises: SettingError, ShapeError or DataError, before anything is trained.
+    >>> import seedbed as sb
+    >>> X, Y = sb.xor.data()
+    >>> network = sb.Network(3, [sb.Dense(4, sb.tanh), sb.Dense(1)])
+    >>> population = sb.train(network, X, Y, loss=sb.squared_error, epochs=200, seeds=range(8))
+    >>> population.predict(X).shape
+    (8, 4, 1)
     """
-    done = 0
+    recipe, done = _recipe(method, settings), 0
     if continuation is not None:
         seeds, start, done = continuation.seeds, continuation.theta, continuation.epochs
         recipe = replace(recipe, epochs=recipe.epochs + done)
@@ -196,8 +147,8 @@ def train_recipe(
     together = recipe.monitor == "ensemble"
     # what watches the ensemble does the engine's part of validation too
     its_plan = replace(plan, validation=None, patience=None) if together else plan
-    engine = engine_for(recipe.engine, its_plan, threads, quiet=progress is False)
-    ensemble = Ensemble(plan, engine.name) if together else None
+    engine, training = prepared(recipe.engine, its_plan, threads, quiet=progress is False)
+    ensemble = EnsembleStopping(plan, engine) if together else None
     if start is None:
         _check_unlike(plan, recipe)
         theta = recipe.network.init(plan.seeds, recipe.dtype)
@@ -209,9 +160,9 @@ def train_recipe(
     state.epochs_run[:] = done
     with one_blas_thread(), interruptible() as stop:
         with TrainingProgress(progress, plan.epochs, members) as meter:
-            _work(engine, plan, state, stop, [*callbacks, meter.show], ensemble, done)
+            _work(training, plan, state, stop, [*callbacks, meter.show], ensemble, done)
         _conclude(plan, state)
-        final = _final_loss(engine, state)
+        final = _final_loss(training, state)
     if continuation is not None:
         begun = plan.optimizer.init(state.theta, plan.hyperparameters.lr)
         lost = state.status == Status.DIVERGED  # its optimizer begins anew, from where it stands
@@ -238,6 +189,21 @@ def train_recipe(
     return population
 
 
+def _recipe(method: Network | Recipe, settings: Any) -> Recipe:
+    """Return the recipe that ``train`` was given, or makes of a network and keywords.
+
+    Raises: TypeError for a keyword that is no field of a recipe; SettingError.
+    """
+    for name in settings:
+        if name not in Settings.__annotations__:
+            raise TypeError(f"train() got an unexpected keyword argument {name!r}")
+    if isinstance(method, Recipe):
+        return replace(method, **settings) if settings else method
+    if "loss" not in settings:
+        raise SettingError("train needs a loss beside a network: give loss=sb.squared_error")
+    return Recipe(network=method, **settings)
+
+
 def _share_or_data(validation: Any) -> tuple[float | None, tuple[Any, ...] | None]:
     """Return what was given to validate with: a share of the rows, or data."""
     return (None, tuple(validation)) if isinstance(validation, tuple | list) else (validation, None)
@@ -262,7 +228,7 @@ def _planned(
     if check_classes:
         checks.check_classes(loss, train.t)
     train = Data(
-        train.x, loss.smooth(train.t), train.w, checks.checked_rows(rows, len(seeds), len(train.x))
+        train.x, loss.smooth(train.t), train.w, splits.checked_rows(rows, len(seeds), len(train.x))
     )
     held_out = None
     if validation is not None:
@@ -279,12 +245,12 @@ def _planned(
     elif held_out_rows is not None:
         if recipe.validation is not None:
             raise SettingError("held_out and validation are both given: leave one out")
-        train, held_out = checks.set_apart(train, held_out_rows, len(seeds))
-        checks.check_weighed(held_out, "held-out")
+        train, held_out = splits.set_apart(train, held_out_rows, len(seeds))
+        splits.check_weighed(held_out, "held-out")
     elif recipe.validation is not None:
-        train, held_out = checks.split(train, recipe.validation, seeds)
-        checks.check_weighed(held_out, "held-out")
-    checks.check_weighed(train, "training")
+        train, held_out = splits.split(train, recipe.validation, seeds)
+        splits.check_weighed(held_out, "held-out")
+    splits.check_weighed(train, "training")
     if recipe.patience is not None and held_out is None:
         raise SettingError(
             "patience watches the validation loss: give validation, such as validation=0.2"
@@ -311,7 +277,7 @@ def _planned(
 
 def _checked_data(recipe: Recipe, X: Any, Y: Any, weights: Any, names: Sequence[str]) -> Data:
     network, dtype = recipe.network, recipe.dtype
-    x = checks.checked_inputs(X, network.inputs, dtype, names[0])
+    x = checks.checked_inputs(X, network, dtype, names[0])
     t = checks.checked_targets(Y, recipe.loss, network.outputs, len(x), dtype, names[1])
     return Data(x, t, checks.checked_weights(weights, len(x), dtype, names[2]))
 
@@ -349,12 +315,12 @@ def _checked_start(start: Any, members: int, recipe: Recipe) -> Array:
 
 
 def _work(
-    engine: Engine,
+    training: Training,
     plan: Plan,
     state: State,
     stop: Stop,
     callbacks: Sequence[Callback],
-    ensemble: Ensemble | None,
+    ensemble: EnsembleStopping | None,
     epoch: int,
 ) -> None:
     stretch = 1
@@ -362,7 +328,7 @@ def _work(
     while epoch < plan.epochs and state.running.size and not stop.is_set():
         began = time.perf_counter()
         end = min(epoch + stretch, plan.epochs)
-        engine.run(state, range(epoch, end), stop)
+        training.run(state, range(epoch, end), stop)
         if stop.is_set():
             return
         epoch = end
@@ -403,14 +369,14 @@ def _conclude(plan: Plan, state: State) -> None:
         state.best_epoch[~restored] = state.epochs_run[~restored]
 
 
-def _final_loss(engine: Engine, state: State) -> Array:
+def _final_loss(training: Training, state: State) -> Array:
     """Return the mean training loss at the parameters as they are now, (P,).
 
     Whose loss stops being finite only here has diverged too.
     """
     final = np.full(len(state.theta), np.nan, dtype=state.theta.dtype)
     fitted = np.flatnonzero(state.status != Status.DIVERGED)
-    final[fitted] = engine.losses(state.theta, fitted)
+    final[fitted] = training.losses(state.theta, fitted)
     lost = ~np.isfinite(final) & (state.status != Status.DIVERGED)
     if state.best is None:  # a best epoch, where there is one, is the state to look at
         state.theta[lost] = state.before[lost]
@@ -431,7 +397,7 @@ def _tell(population: Population) -> None:
             f"first after {population.epochs[diverged].min()} epochs) and were frozen as they "
             "stood then: lower the learning rate, set clip_norm, or scale the inputs",
             DivergenceWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
     cut_short = population.status == Status.INTERRUPTED.name.lower()
     if cut_short.any():
@@ -439,5 +405,5 @@ def _tell(population: Population) -> None:
             f"training was stopped after {population.epochs[cut_short].min()} of "
             f"{population.recipe.epochs} epochs: this is what there is so far",
             InterruptWarning,
-            stacklevel=4,
+            stacklevel=3,
         )

@@ -96,7 +96,7 @@ def _xor() -> Parts:
     X, Y = sb.xor.data()
     recipe = sb.xor.recipe(300)
     yield from _parts(
-        sb.Recipe(**{**vars(recipe), "engine": "compiled"}).train(X, Y, seeds=range(20))
+        sb.train(sb.Recipe(**{**vars(recipe), "engine": "compiled"}), X, Y, seeds=range(20))
     )
 
 

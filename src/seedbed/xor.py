@@ -16,7 +16,8 @@ from seedbed.formulas.activations import sigmoid
 from seedbed.formulas.initializers import standard_normal
 from seedbed.formulas.losses import squared_error
 from seedbed.formulas.optimizers import SGD
-from seedbed.network import Dense, Network
+from seedbed.layers.dense import Dense
+from seedbed.network import Network
 from seedbed.population import Population
 from seedbed.recipe import Recipe
 

@@ -370,7 +370,7 @@ def test_at_a_minimum_a_right_gradient_is_let_alone():
     assert population.loss.max() < 1e-4
     for theta in population.theta:
         assert sb.check_gradient(population.recipe, theta, Xs, classes).agrees
-    solved = sb.xor.recipe(3000).train(*sb.xor.data(), seeds=range(6))
+    solved = sb.train(sb.xor.recipe(3000), *sb.xor.data(), seeds=range(6))
     for theta in solved.theta:
         assert sb.check_gradient(solved.recipe, theta, *sb.xor.data()).agrees
 

@@ -74,7 +74,7 @@ def test_runs_are_those_of_train_with_the_same_rows():
     for name in methods:
         for seed in (0, 7, 8, 19):
             train, test = runs.rows(seed)
-            alone = methods[name].train(X, NUMBERS, seeds=seed, rows=[train])
+            alone = sb.train(methods[name], X, NUMBERS, seeds=seed, rows=[train])
             expected = np.sqrt(((alone.predict(X[test])[0, :, 0] - NUMBERS[test]) ** 2).mean())
             assert found.methods[name].scores[seed] == pytest.approx(expected, rel=1e-6)
 
@@ -156,7 +156,7 @@ def test_splits_do_not_follow_validation_nor_order():
 def test_rows_of_ones_own_are_scored_on():
     rows = (range(40), range(40, 60))
     found = sb.compare(BY_RATE, X, NUMBERS, seeds=range(6), split=rows)
-    alone = BY_RATE["good"].train(X[:40], NUMBERS[:40], seeds=range(6))
+    alone = sb.train(BY_RATE["good"], X[:40], NUMBERS[:40], seeds=range(6))
     expected = np.sqrt(((alone.predict(X[40:])[:, :, 0] - NUMBERS[40:]) ** 2).mean(axis=1))
     np.testing.assert_allclose(found.methods["good"].scores, expected, rtol=1e-6)
     assert found.rows == (40, 20)
@@ -240,7 +240,7 @@ def test_only_numbers_are_merged():
     found = sb.compare(methods, X, NUMBERS, seeds=range(6))
     train, test = Runs(methods, X, NUMBERS, sb.metrics.rmse, "resampled", 0.25, False, None).rows(2)
     for mode in "ab":
-        alone = methods[mode].train(X, NUMBERS, seeds=2, rows=[train]).predict(X[test])
+        alone = sb.train(methods[mode], X, NUMBERS, seeds=2, rows=[train]).predict(X[test])
         expected = np.sqrt(((alone[0, :, 0] - NUMBERS[test]) ** 2).mean())
         assert found.methods[mode].scores[2] == pytest.approx(expected, rel=1e-6)
     polynomial = np.polynomial.Polynomial([1.0, -1.0])  # has no module, and no hash

@@ -117,7 +117,7 @@ def flows(population):
         rows = []
         for x, t in zip(X, Y, strict=True):
             theta = population.theta[member : member + 1].astype(float)
-            g = population.recipe.value_and_grad(theta, x[None], t[None])[1]
+            g = sb.value_and_grad(population.recipe, theta, x[None], t[None])[1]
             rows.append([np.square(b).sum() for _, b in population.network.views(g)])
         result.append(np.sqrt(np.mean(rows, axis=0)))
     return np.array(result)
@@ -184,7 +184,7 @@ def test_who_is_still_falling_is_told_from_the_rest():
 
 
 def test_members_of_xor_that_are_stuck_and_why():
-    population = xor.recipe(4000).train(*xor.data(), seeds=[40, 41, 42, 43, 44, 45, 191, 448])
+    population = sb.train(xor.recipe(4000), *xor.data(), seeds=[40, 41, 42, 43, 44, 45, 191, 448])
     (finding,) = sb.diagnose(population, *xor.data())
     assert finding.kind == "stuck members"
     stuck = np.flatnonzero(~xor.solved(population))
@@ -202,7 +202,7 @@ def test_members_of_xor_that_are_stuck_and_why():
 
 def test_of_many_members_the_few_that_are_stuck_are_found():
     recipe = replace(xor.recipe(8000), engine="numpy")  # the other would first be compiled
-    population = recipe.train(*xor.data(), seeds=range(460), record_every=40)
+    population = sb.train(recipe, *xor.data(), seeds=range(460), record_every=40)
     slow = np.flatnonzero(xor.solved(population))[:3]
     population.loss[slow] = 0.03, 0.05, 0.08  # on their way, between the two groups
     population.history.train_loss[slow, -60:] = np.linspace(0.2, 0.03, 60)
@@ -233,7 +233,7 @@ def test_a_member_stuck_with_dead_units_is_told_so():
 def test_many_members_are_looked_at_in_parts(monkeypatch):
     from seedbed.diagnosis import passes
 
-    population = xor.recipe(300).train(*xor.data(), seeds=range(30))
+    population = sb.train(xor.recipe(300), *xor.data(), seeds=range(30))
     X, Y = xor.data()
     whole = passes.look(population, X, Y)
     monkeypatch.setattr(passes, "_NUMBERS", 1)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import seedbed as sb
-from seedbed.engines import numpy_engine
+from seedbed import objective
 from seedbed.formulas import activations, losses
 
 KEPT = Path(__file__).parent / "golden" / "explain.txt"
@@ -23,7 +23,7 @@ KEPT = Path(__file__).parent / "golden" / "explain.txt"
 @pytest.fixture(scope="module")
 def population():
     X, Y = sb.xor.data()
-    return sb.xor.recipe(epochs=1).train(X, Y, seeds=[0, 1])
+    return sb.train(sb.xor.recipe(epochs=1), X, Y, seeds=[0, 1])
 
 
 def test_every_number_agrees_with_a_calculation_by_hand(population):
@@ -64,7 +64,7 @@ def test_every_number_agrees_with_a_calculation_by_hand(population):
 def test_the_step_is_the_one_that_training_takes(population):
     X, Y = sb.xor.data()
     found = sb.explain(population, X, Y)
-    after = sb.xor.recipe(epochs=1).train(X, Y, seeds=[0], start=population.theta[:1])
+    after = sb.train(sb.xor.recipe(epochs=1), X, Y, seeds=[0], start=population.theta[:1])
     for number, (W, b) in enumerate(after.network.views(after.theta), 1):
         np.testing.assert_array_equal(found[f"W{number} new"], W[0])
         np.testing.assert_array_equal(found[f"b{number} new"], b[0])
@@ -110,9 +110,9 @@ def test_classes_penalties_and_long_arrays():
     X, Y = random.normal(size=(20, 9)), random.integers(0, 3, 20)
     network = sb.Network(9, [sb.Dense(10, sb.mish), sb.Dense(3)])
     recipe = sb.Recipe(network=network, loss=sb.cross_entropy, epochs=2, l2=0.1)
-    population = recipe.train(X, Y, seeds=[4])
+    population = sb.train(recipe, X, Y, seeds=[4])
     found = sb.explain(population, X, Y)
-    value, gradient = recipe.value_and_grad(population.theta.astype(np.float64), X, Y)
+    value, gradient = sb.value_and_grad(recipe, population.theta.astype(np.float64), X, Y)
     (W1, b1), _ = network.views(gradient)
     np.testing.assert_allclose(found["gW1"], W1[0])
     np.testing.assert_allclose(found["db1"], b1[0])
@@ -177,7 +177,7 @@ def one_step(activation, loss, outputs=2, **settings):
         Y += random.normal(size=Y.shape)
     layers = [sb.Dense(5, activation), sb.Dense(3, activation), sb.Dense(outputs)]
     recipe = sb.Recipe(network=sb.Network(4, layers), loss=loss, epochs=1, **settings)
-    return sb.explain(recipe.train(X, Y, seeds=[3]), X, Y)
+    return sb.explain(sb.train(recipe, X, Y, seeds=[3]), X, Y)
 
 
 def unit(table, name, **options):
@@ -324,7 +324,7 @@ def test_the_update_can_be_followed(optimizer, rule, l1, l2, clip_norm):
 def test_parameters_taken_in_pieces_are_put_together_again(monkeypatch):
     settings = {"optimizer": sb.Adam(0.02), "l2": 0.1, "clip_norm": 0.1}
     whole = one_step(sb.tanh, sb.squared_error, **settings)
-    monkeypatch.setattr(numpy_engine, "PIECE", 5)
+    monkeypatch.setattr(objective, "PIECE", 5)
     pieces = one_step(sb.tanh, sb.squared_error, **settings)
     assert str(whole) == str(pieces)
 

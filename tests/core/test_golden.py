@@ -47,7 +47,8 @@ def value_and_grad(case):
         loss=loss.smoothed(case["smoothing"]) if case["smoothing"] else loss,
         **case["arguments"],
     )
-    return recipe.value_and_grad(
+    return sb.value_and_grad(
+        recipe,
         np.array(INPUTS["theta"][str(case["outputs"])]),
         np.array(INPUTS["X"]),
         np.array(INPUTS["targets"][case["targets"]]),

@@ -1,13 +1,14 @@
 """The gradient against complex steps and central differences, over every way into the loss."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from test_formulas import ACTIVATIONS, LOSSES, name_of
 
 import seedbed as sb
-from seedbed.engines import numpy_engine
+from seedbed import objective
 from seedbed.formulas import activations, losses
 
 STEP = 1e-30
@@ -37,7 +38,7 @@ def complex_step(recipe, theta, X, Y, **given):
     for parameter in range(theta.shape[1]):
         moved = theta.astype(complex)
         moved[:, parameter] += 1j * STEP
-        gradient[:, parameter] = recipe.value_and_grad(moved, X, Y, **given)[0].imag / STEP
+        gradient[:, parameter] = sb.value_and_grad(recipe, moved, X, Y, **given)[0].imag / STEP
     return gradient
 
 
@@ -49,7 +50,7 @@ def central_difference(recipe, theta, X, Y, step=1e-5, **given):
         for sign in (1, -1):
             moved = theta.copy()
             moved[:, parameter] += sign * step
-            either.append(recipe.value_and_grad(moved, X, Y, **given)[0])
+            either.append(sb.value_and_grad(recipe, moved, X, Y, **given)[0])
         gradient[:, parameter] = (either[0] - either[1]) / (2 * step)
     return gradient
 
@@ -61,7 +62,7 @@ def relative_error(found, expected):
 
 def agrees(recipe, theta, X, Y, **given):
     """Whether the gradient agrees with both judges."""
-    gradient = recipe.value_and_grad(theta, X, Y, **given)[1]
+    gradient = sb.value_and_grad(recipe, theta, X, Y, **given)[1]
     return (
         relative_error(gradient, complex_step(recipe, theta, X, Y, **given)) <= SMOOTH
         and relative_error(gradient, central_difference(recipe, theta, X, Y, **given)) <= CENTRAL
@@ -78,7 +79,7 @@ def test_the_combinations_are_all_there():
 @pytest.mark.parametrize(("activation", "loss", "outputs"), COMBINATIONS, ids=lambda u: str(u)[:40])
 def test_the_gradient_of_every_activation_loss_and_number_of_outputs(activation, loss, outputs):
     recipe, theta, X, Y = problem(activation, loss, outputs)
-    gradient = recipe.value_and_grad(theta, X, Y)[1]
+    gradient = sb.value_and_grad(recipe, theta, X, Y)[1]
     assert agrees(recipe, theta, X, Y)
     vanishes = loss is sb.cross_entropy and outputs == 1  # the only class is certain
     assert gradient.any() != vanishes
@@ -105,11 +106,11 @@ def test_the_gradient_of_penalties_weights_and_dropout(loss, method, given):
     recipe, theta, X, Y = problem(sb.tanh, loss, 3, **method)
     assert agrees(recipe, theta, X, Y, **given)
     plain, *_ = problem(sb.tanh, loss, 3)
-    gradient, other = (r.value_and_grad(theta, X, Y, **given)[1] for r in (recipe, plain))
+    gradient, other = (sb.value_and_grad(r, theta, X, Y, **given)[1] for r in (recipe, plain))
     if method:
         assert not np.array_equal(gradient, other)
     else:
-        assert not np.array_equal(gradient, recipe.value_and_grad(theta, X, Y)[1])
+        assert not np.array_equal(gradient, sb.value_and_grad(recipe, theta, X, Y)[1])
 
 
 @pytest.mark.parametrize("loss", [sb.cross_entropy, sb.binary_cross_entropy], ids=name_of)
@@ -122,16 +123,18 @@ def test_the_value_is_the_mean_over_rows_and_outputs_by_hand():
     theta = np.array([[2.0, -1.0, 0.5, 0.0]])  # W = [[2, -1]], b = [0.5, 0]
     X, Y = np.array([[1.0], [3.0]]), np.array([[2.0, 0.0], [7.0, -3.0]])
     # outputs 2.5, -1 and 6.5, -3: errors 0.5, -1, -0.5, 0
-    value, gradient = sb.Recipe(network=network, loss=sb.squared_error).value_and_grad(theta, X, Y)
+    value, gradient = sb.value_and_grad(
+        sb.Recipe(network=network, loss=sb.squared_error), theta, X, Y
+    )
     np.testing.assert_allclose(value, [(0.25 + 1 + 0.25 + 0) / 4])
     # dy = 2 error / 4: 0.25, -0.5, -0.25, 0; dW = xᵀ dy, db = Σ dy
     np.testing.assert_allclose(gradient, [[0.25 - 0.75, -0.5, 0.0, -0.5]])
-    weighted, _ = sb.Recipe(network=network, loss=sb.squared_error).value_and_grad(
-        theta, X, Y, sample_weight=[3, 1]
+    weighted, _ = sb.value_and_grad(
+        sb.Recipe(network=network, loss=sb.squared_error), theta, X, Y, sample_weight=[3, 1]
     )
     np.testing.assert_allclose(weighted, [(3 * 1.25 + 1 * 0.25) / 2 / 4])
     penalized = sb.Recipe(network=network, loss=sb.squared_error, l1=0.1, l2=2.0)
-    extra = penalized.value_and_grad(theta, X, Y)[0] - value
+    extra = sb.value_and_grad(penalized, theta, X, Y)[0] - value
     np.testing.assert_allclose(extra, [0.1 * 3 + 0.5 * 2.0 * 5])  # the biases are left alone
 
 
@@ -145,8 +148,8 @@ def test_a_row_of_weight_two_counts_as_two_rows():
     weight = np.array([1, 2, 1, 1, 0, 3])
     twice = np.repeat(np.arange(ROWS), weight)
     for weighed, repeated in zip(
-        recipe.value_and_grad(theta, X, Y, sample_weight=weight),
-        recipe.value_and_grad(theta, X[twice], Y[twice]),
+        sb.value_and_grad(recipe, theta, X, Y, sample_weight=weight),
+        sb.value_and_grad(recipe, theta, X[twice], Y[twice]),
         strict=True,
     ):
         np.testing.assert_allclose(weighed, repeated, rtol=1e-12, atol=1e-15)
@@ -154,24 +157,19 @@ def test_a_row_of_weight_two_counts_as_two_rows():
 
 def spoil_backward(change):
     """Return a backward pass whose gradient is changed after it was written."""
-    sound = numpy_engine.backward
+    sound = objective.backward
 
     def spoilt(network, layers, passes, masks, dy, dlayers, *kept):
         sound(network, layers, passes, masks, dy, dlayers, *kept)
         change(dlayers)
 
-    return "backward", spoilt
+    return sb.squared_error, spoilt
 
 
 def spoil_slope(change):
     """Return a loss whose derivative is not that of its value."""
-    sound = numpy_engine.loss_and_slope
-
-    def spoilt(loss, y, t, share):
-        value, dy = sound(loss, y, t, share)
-        return value, change(dy)
-
-    return "loss_and_slope", spoilt
+    sound = sb.squared_error
+    return replace(sound, df=lambda y, t: change(sound.df(y, t))), objective.backward
 
 
 def scale(layer, which, factor):
@@ -202,11 +200,10 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_faults_are_rejected(fault, monkeypatch):
-    place, spoilt = FAULTS[fault]
-    given = problem(sb.tanh, sb.squared_error, 3)
-    assert agrees(*given)
-    monkeypatch.setattr(numpy_engine, place, spoilt)
-    assert not agrees(*given)
+    loss, backward = FAULTS[fault]
+    assert agrees(*problem(sb.tanh, sb.squared_error, 3))
+    monkeypatch.setattr(objective, "backward", backward)
+    assert not agrees(*problem(sb.tanh, loss, 3))
 
 
 def test_a_derivative_taken_at_the_activation_is_rejected():
@@ -217,8 +214,8 @@ def test_a_derivative_taken_at_the_activation_is_rejected():
 def test_a_forgotten_mask_is_rejected(monkeypatch):
     recipe, theta, X, Y = problem(sb.tanh, sb.squared_error, 3, dropout=0.5)
     assert agrees(recipe, theta, X, Y, seeds=[0, 1])
-    sound = numpy_engine.backward
+    sound = objective.backward
     monkeypatch.setattr(
-        numpy_engine, "backward", lambda n, w, p, masks, *rest: sound(n, w, p, [], *rest)
+        objective, "backward", lambda n, w, p, masks, *rest: sound(n, w, p, [], *rest)
     )
     assert not agrees(recipe, theta, X, Y, seeds=[0, 1])

@@ -206,16 +206,18 @@ def test_a_wide_layers_draws_do_not_repeat():
 def test_validation_data_are_smoothed_as_the_training_targets_are():
     loss = sb.cross_entropy.smoothed(0.3)
     recipe = sb.Recipe(network=NETWORK, loss=loss, epochs=2, dtype="float64")
-    population = recipe.train(X, CLASSES, validation=(X, CLASSES))
-    value, _ = recipe.value_and_grad(population.theta, X, CLASSES)
+    population = sb.train(recipe, X, CLASSES, validation=(X, CLASSES))
+    value, _ = sb.value_and_grad(recipe, population.theta, X, CLASSES)
     np.testing.assert_allclose(population.history.val_loss[:, -1], value, rtol=1e-12)
 
 
 def test_long_tables_are_evaluated_whole(monkeypatch):
     monkeypatch.setattr("seedbed.engines.numpy_engine.evaluation_rows", lambda network: 5)
     recipe = sb.Recipe(network=NETWORK, loss=sb.cross_entropy, epochs=2, dtype="float64")
-    population = recipe.train(X, CLASSES, validation=(X, CLASSES, WEIGHTS), sample_weight=WEIGHTS)
-    value, _ = recipe.value_and_grad(population.theta, X, CLASSES, sample_weight=WEIGHTS)
+    population = sb.train(
+        recipe, X, CLASSES, validation=(X, CLASSES, WEIGHTS), sample_weight=WEIGHTS
+    )
+    value, _ = sb.value_and_grad(recipe, population.theta, X, CLASSES, sample_weight=WEIGHTS)
     np.testing.assert_allclose(population.loss, value, rtol=1e-12)
     np.testing.assert_allclose(population.history.val_loss[:, -1], value, rtol=1e-12)
 
@@ -307,7 +309,7 @@ def test_ctrl_c_is_looked_at_before_every_step(monkeypatch):
         recipe = sb.Recipe(
             network=NETWORK, loss=sb.cross_entropy, epochs=epochs, batch_size=2, dtype="float64"
         )
-        return recipe.train(X, CLASSES, seeds=range(2))
+        return sb.train(recipe, X, CLASSES, seeds=range(2))
 
     with monkeypatch.context() as patch:
         patch.setattr("seedbed.training.interruptible", lambda: Entered(Pressed()))
@@ -339,7 +341,9 @@ def test_a_training_cut_short_goes_back_to_its_last_finite_loss(monkeypatch):
 
     for checks in range(1, 30):
         population = train(checks)
-        value, _ = population.recipe.value_and_grad(population.theta, [[1e10], [2e10]], [0.0, 0.0])
+        value, _ = sb.value_and_grad(
+            population.recipe, population.theta, [[1e10], [2e10]], [0.0, 0.0]
+        )
         assert np.isfinite(value).all()
 
 

@@ -14,6 +14,10 @@ NUMBERS = X[:, :1] - X[:, 1:2] + 0.5 * rng.normal(size=(60, 1)).astype(np.float3
 FOLDS = [np.arange(60) % 3 == fold for fold in (0, 1, 2, 0)]
 
 
+def train(network, *data, **given):
+    return sb.train(network, *data, **given)
+
+
 def options(loss, engine="numpy", **given):
     outputs = 2 if loss is sb.cross_entropy else 1
     network = sb.Network(3, [sb.Dense(6, sb.tanh), sb.Dense(outputs)])
@@ -47,7 +51,7 @@ def test_a_row_is_predicted_by_the_mean_of_those_who_hold_it_out(loss):
     given = options(loss)
     if loss is sb.poisson:
         given["Y"] = np.abs(np.round(NUMBERS))
-    population = sb.train(**given, held_out=FOLDS)
+    population = train(**given, held_out=FOLDS)
     curve = population.history.ensemble_val_loss
     ran = population.epochs[0]
     assert np.isfinite(curve[:ran]).all()
@@ -61,17 +65,17 @@ def test_a_row_is_predicted_by_the_mean_of_those_who_hold_it_out(loss):
 
 
 def test_what_is_kept_is_the_best_epoch_of_training_on_the_other_rows():
-    population = sb.train(**options(sb.squared_error), held_out=FOLDS)
+    population = train(**options(sb.squared_error), held_out=FOLDS)
     best = int(population.best_epoch[0])
     assert 1 < best < 40
     without = {"monitor": "members", "patience": None, "epochs": best}
-    plain = sb.train(
+    plain = train(
         **{**options(sb.squared_error), **without},
         rows=[np.flatnonzero(~fold) for fold in FOLDS],
     )
     np.testing.assert_array_equal(plain.theta, population.theta)
     np.testing.assert_allclose(plain.loss, population.loss, rtol=1e-6)
-    held = sb.train(**{**options(sb.squared_error), **without}, held_out=FOLDS)
+    held = train(**{**options(sb.squared_error), **without}, held_out=FOLDS)
     np.testing.assert_array_equal(held.theta, population.theta)
     both = population.history.val_loss[:, :best]
     np.testing.assert_allclose(both, held.history.val_loss, rtol=1e-5)
@@ -79,8 +83,7 @@ def test_what_is_kept_is_the_best_epoch_of_training_on_the_other_rows():
 
 def test_engines_agree_on_it():
     kept = [
-        sb.train(**options(sb.cross_entropy, engine), held_out=FOLDS)
-        for engine in ("numpy", "auto")
+        train(**options(sb.cross_entropy, engine), held_out=FOLDS) for engine in ("numpy", "auto")
     ]
     np.testing.assert_allclose(kept[0].theta, kept[1].theta, atol=1e-4)
 
@@ -88,32 +91,32 @@ def test_engines_agree_on_it():
 def test_members_may_share_what_they_are_validated_with():
     Xv, Yv = X[:20] + 0.1, NUMBERS[:20]
     weights = np.linspace(0, 1, 20)
-    population = sb.train(**options(sb.squared_error), validation=(Xv, Yv, weights))
+    population = train(**options(sb.squared_error), validation=(Xv, Yv, weights))
     mean = population.predict_mean(Xv)
     best = population.best_epoch[0] - 1
     expected = np.average(((mean - Yv) ** 2)[:, 0], weights=weights)
     assert population.history.ensemble_val_loss[best] == pytest.approx(expected, rel=1e-5)
-    drawn = sb.train(**options(sb.squared_error), validation=0.3)
+    drawn = train(**options(sb.squared_error), validation=0.3)
     assert len(set(drawn.best_epoch.tolist())) == 1
 
 
 def test_a_member_that_diverges_leaves_the_ensemble():
     given = options(sb.squared_error, optimizer=sb.SGD([0.01, 0.01, 1e25, 0.01]))
     with pytest.warns(sb.DivergenceWarning, match="1 of 4 members diverged"):
-        population = sb.train(**given, held_out=FOLDS)
+        population = train(**given, held_out=FOLDS)
     assert population.diverged.tolist() == [False, False, True, False]
     assert np.isfinite(population.history.ensemble_val_loss[: population.epochs[0]]).all()
     alone = {**given, "optimizer": sb.SGD(0.01), "seeds": [0, 1, 3]}
-    others = sb.train(**alone, held_out=[FOLDS[0], FOLDS[1], FOLDS[3]])
+    others = train(**alone, held_out=[FOLDS[0], FOLDS[1], FOLDS[3]])
     np.testing.assert_array_equal(others.theta, population.theta[[0, 1, 3]])
 
 
 def test_without_a_patience_it_is_recorded_and_no_more():
-    watched = sb.train(**options(sb.squared_error, patience=None), held_out=FOLDS)
-    plain = sb.train(**options(sb.squared_error, patience=None, monitor="members"), held_out=FOLDS)
+    watched = train(**options(sb.squared_error, patience=None), held_out=FOLDS)
+    plain = train(**options(sb.squared_error, patience=None, monitor="members"), held_out=FOLDS)
     np.testing.assert_array_equal(watched.theta, plain.theta)
     assert (watched.best_epoch == 40).all()
-    stopping = sb.train(**options(sb.squared_error, patience=40), held_out=FOLDS)
+    stopping = train(**options(sb.squared_error, patience=40), held_out=FOLDS)
     np.testing.assert_array_equal(
         watched.history.ensemble_val_loss, stopping.history.ensemble_val_loss
     )
@@ -121,7 +124,7 @@ def test_without_a_patience_it_is_recorded_and_no_more():
 
 def test_each_members_own_loss_is_weighted_and_the_first_of_equals_is_the_best():
     weights = np.arange(60) % 4
-    population = sb.train(
+    population = train(
         **options(sb.squared_error, optimizer=sb.SGD(0.0)), held_out=FOLDS, sample_weight=weights
     )
     each = ((population.predict(X) - NUMBERS) ** 2)[:, :, 0]
@@ -140,7 +143,7 @@ def test_a_member_whose_predictions_overflow_is_put_back_and_leaves():
         "optimizer": sb.SGD([1e-3, 1e22]), "epochs": 1, "batch_size": None, "start": start,
     }  # fmt: skip
     with pytest.warns(sb.DivergenceWarning, match="1 of 2 members diverged"):
-        population = sb.train(**given, held_out=FOLDS[:2])
+        population = train(**given, held_out=FOLDS[:2])
     np.testing.assert_array_equal(population.theta[1], start[1])
     assert population.epochs.tolist() == [1, 0]
     assert np.isfinite(population.history.ensemble_val_loss).all()
@@ -165,7 +168,7 @@ def test_a_member_whose_predictions_overflow_is_put_back_and_leaves():
 )
 def test_what_cannot_be_meant_is_refused(change, words):
     with pytest.raises(sb.SeedbedError, match=words):
-        sb.train(**{**options(sb.squared_error), "held_out": FOLDS, **change})
+        train(**{**options(sb.squared_error), "held_out": FOLDS, **change})
 
 
 def test_a_comparison_judges_members_one_by_one():

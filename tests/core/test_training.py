@@ -39,15 +39,17 @@ def test_whole_batch_descent_is_that_of_value_and_grad():
     )
     theta, losses = NETWORK.init(np.arange(3)), []
     for _ in range(7):
-        value, g = recipe.value_and_grad(theta, X, Y)
+        value, g = sb.value_and_grad(recipe, theta, X, Y)
         W = theta[:, NETWORK.is_weight]
         losses.append(value - 0.01 * np.abs(W).sum(1) - 0.05 * (W**2).sum(1))
         theta = theta - 0.1 * g
-    population = recipe.train(X, Y, seeds=range(3))
+    population = sb.train(recipe, X, Y, seeds=range(3))
     np.testing.assert_allclose(population.theta, theta, rtol=1e-13)
     np.testing.assert_allclose(population.history.train_loss, np.transpose(losses), rtol=1e-12)
     plain = sb.Recipe(network=NETWORK, loss=sb.squared_error)
-    np.testing.assert_allclose(population.loss, plain.value_and_grad(theta, X, Y)[0], rtol=1e-12)
+    np.testing.assert_allclose(
+        population.loss, sb.value_and_grad(plain, theta, X, Y)[0], rtol=1e-12
+    )
 
 
 def test_mini_batches_see_every_row_once_an_epoch_in_the_seeds_order():
@@ -164,8 +166,8 @@ def test_rows_give_each_member_its_own_data():
 def test_validation_data_are_scored_after_each_epoch():
     population = train(validation=(X[:6], Y[:6], np.arange(1.0, 7)), epochs=3)
     assert population.history.val_loss.shape == (3, 3)
-    value, _ = population.recipe.value_and_grad(
-        population.theta, X[:6], Y[:6], sample_weight=np.arange(1.0, 7)
+    value, _ = sb.value_and_grad(
+        population.recipe, population.theta, X[:6], Y[:6], sample_weight=np.arange(1.0, 7)
     )
     np.testing.assert_allclose(population.history.val_loss[:, -1], value, rtol=1e-12)
     np.testing.assert_array_equal(population.theta, train(epochs=3).theta)  # it only looks on
@@ -326,9 +328,9 @@ def test_a_population_or_a_list_can_be_given_where_arrays_can():
     first = train(epochs=2)
     np.testing.assert_array_equal(train(start=first, epochs=0).theta, first.theta)
     recipe = sb.Recipe(network=NETWORK, loss=sb.squared_error, epochs=2)
-    listed = recipe.train(X.tolist(), Y.tolist(), validation=[X.tolist(), Y.tolist()])
-    np.testing.assert_array_equal(listed.theta, recipe.train(X, Y, validation=(X, Y)).theta)
-    shared = recipe.train(X, Y, validation=0.2)
+    listed = sb.train(recipe, X.tolist(), Y.tolist(), validation=[X.tolist(), Y.tolist()])
+    np.testing.assert_array_equal(listed.theta, sb.train(recipe, X, Y, validation=(X, Y)).theta)
+    shared = sb.train(recipe, X, Y, validation=0.2)
     assert shared.recipe.validation == 0.2
 
 
@@ -604,7 +606,7 @@ def test_requests_that_cannot_be_meant_are_refused_in_one_line(given, error, wor
 def test_a_share_and_data_to_validate_with_are_one_too_many():
     recipe = sb.Recipe(network=NETWORK, loss=sb.squared_error, validation=0.2)
     with pytest.raises(sb.SettingError, match="validation is given twice"):
-        recipe.train(X, Y, validation=(X, Y))
+        sb.train(recipe, X, Y, validation=(X, Y))
 
 
 def test_patience_without_an_epoch_leaves_the_start():
@@ -620,8 +622,8 @@ def test_probabilities_are_made_to_sum_to_1():
     recipe = sb.Recipe(network=network, loss=sb.cross_entropy)
     theta = network.init([0, 1])
     for found, exact in zip(
-        recipe.value_and_grad(theta, X, t * 1.00009),
-        recipe.value_and_grad(theta, X, t),
+        sb.value_and_grad(recipe, theta, X, t * 1.00009),
+        sb.value_and_grad(recipe, theta, X, t),
         strict=True,
     ):
         np.testing.assert_allclose(found, exact, rtol=1e-12, atol=1e-15)

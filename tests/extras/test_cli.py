@@ -86,7 +86,7 @@ def test_xor_as_json(run):
     nudged = sb.xor.as_published(7001, nudge=2e-16)[::1000]
     np.testing.assert_array_equal(told["as_published"]["nudged"], nudged)
     assert len(told["loss"]) == 40
-    population = sb.xor.recipe(300).train(*sb.xor.data(), seeds=range(40))
+    population = sb.train(sb.xor.recipe(300), *sb.xor.data(), seeds=range(40))
     np.testing.assert_array_equal(told["loss"], population.loss)
     assert told["solved"] == sb.xor.solved(population).sum()
     middle = told["loss"][told["median_member"]["seed"]]
@@ -201,7 +201,7 @@ def test_every_number_is_what_the_model_and_the_split_give(run, csv, tmp_path, t
     status, printed, _ = run(*words, "--json")
     assert status == 0
     told = json.loads(printed)
-    population, _ = files.load(model)
+    population, _ = files.read(model)
     recipe = population.recipe
     assert recipe.network.widths[1:-1] == (9, 4)
     assert {layer.activation for layer in recipe.network.layers[:-1]} == {sb.tanh}
@@ -241,7 +241,7 @@ def test_every_number_is_what_the_model_and_the_split_give(run, csv, tmp_path, t
         mean, scale = size[train].mean(), size[train].std()
         Y = (size - mean) / scale
 
-    again = recipe.train(X[train], Y[train], seeds=range(seed, seed + 3))
+    again = sb.train(recipe, X[train], Y[train], seeds=range(seed, seed + 3))
     np.testing.assert_array_equal(again.theta, population.theta)  # trained on these rows alone
     assert [m["epochs"] for m in told["members"]] == again.best_epoch.tolist()
     assert [m["seed"] for m in told["members"]] == [seed, seed + 1, seed + 2]
@@ -283,7 +283,7 @@ def test_every_number_is_what_the_model_and_the_split_give(run, csv, tmp_path, t
 def test_diverged_members_are_left_out_of_scores_and_predictions(run, csv, tmp_path):
     model, out = tmp_path / "m.safetensors", tmp_path / "p.csv"
     run("train", csv, "--target", "label", "--members", 3, "--epochs", 20, "--out", model)
-    population, words = files.load(model)
+    population, words = files.read(model)
     status = population.status.copy()
     status[1] = "diverged"
     files.save(model, replace(population, status=status), words)
@@ -299,7 +299,7 @@ def test_diverged_members_are_left_out_of_scores_and_predictions(run, csv, tmp_p
 def test_diverged_members_are_not_scored(run, csv, tmp_path):
     model = tmp_path / "m.safetensors"
     run("train", csv, "--target", "label", "--members", 3, "--epochs", 5, "--out", model)
-    population, words = files.load(model)
+    population, words = files.read(model)
     status = np.array(["finished", "diverged", "finished"])
     encoding = Encoding.from_words(words)
     X, _ = encoding.inputs(read(csv))
@@ -492,7 +492,7 @@ def test_a_broken_model_file_is_refused(run, csv, tmp_path):
     refused(run("predict", model, csv), "cut short")
     model.write_bytes(whole[:-10] + bytes(10))
     refused(run("predict", model, csv), "was changed or damaged")
-    sb.xor.recipe(1).train(*sb.xor.data()).save(model)
+    sb.save(model, sb.train(sb.xor.recipe(1), *sb.xor.data()))
     refused(run("predict", model, csv), "holds no table encoding")
 
 

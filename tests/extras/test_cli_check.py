@@ -55,7 +55,7 @@ def test_a_model_file_is_checked_at_its_own_parameters(run, csv, tmp_path):
     status, out, _ = run("check", csv, "--model", model, "--json")
     told = json.loads(out)
     assert (status, told["agrees"]) == (0, True)
-    population, _ = files.load(model)
+    population, _ = files.read(model)
     assert [block["shape"] for block in told["blocks"]] == [
         list(view.shape[1:])
         for layer in population.network.views(population.theta)
@@ -83,7 +83,7 @@ def test_bad_input_is_one_line(run, csv, words, message):
 
 def test_a_population_without_a_table_is_refused(run, csv, tmp_path):
     X, Y = sb.xor.data()
-    sb.xor.recipe(epochs=2).train(X, Y).save(tmp_path / "xor.safetensors")
+    sb.save(tmp_path / "xor.safetensors", sb.train(sb.xor.recipe(epochs=2), X, Y))
     status, _, err = run("check", csv, "--model", tmp_path / "xor.safetensors")
     assert status == 2
     assert "holds no table encoding" in err
@@ -93,7 +93,7 @@ def test_explain_shows_the_tutorials_step(run):
     status, out, err = run("explain")
     assert (status, err) == (0, "")
     X, Y = sb.xor.data()
-    population = sb.xor.recipe(epochs=1).train(X, Y, seeds=[1])
+    population = sb.train(sb.xor.recipe(epochs=1), X, Y, seeds=[1])
     assert out == f"{sb.explain(population, X, Y)}\n"
     told = json.loads(run("explain", "--json")[1])
     assert [number["symbol"] for number in told["numbers"]][:4] == ["x", "t", "W1", "b1"]
@@ -127,7 +127,7 @@ def test_diagnose_names_what_is_wrong_and_its_remedy(run, csv, tmp_path):
     status, out, err = run("diagnose", model, csv)
     assert (status, err) == (0, "")
     assert out.startswith("nothing is wrong with the 2 members, as far as ")
-    population, table = files.load(model)
+    population, table = files.read(model)
     population.network.views(population.theta)[0].b[...] = -99
     files.save(model, population, table)
     status, out, _ = run("diagnose", model, csv)

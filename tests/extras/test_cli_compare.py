@@ -10,7 +10,7 @@ import pytest
 import seedbed as sb
 from seedbed.cli import main
 from seedbed.comparing.runs import Runs
-from seedbed.engines import choice
+from seedbed.engines import compiled
 from seedbed.engines.state import Stop
 
 RNG = np.random.default_rng(0)
@@ -128,7 +128,7 @@ def test_mistakes_are_one_line(houses, capsys, given, said):
 
 
 def test_long_comparisons_are_compiled_and_what_cannot_be_is_not(monkeypatch):
-    monkeypatch.setattr(choice, "START_UP_SECONDS", 0.1)
+    monkeypatch.setattr(compiled, "START_UP_SECONDS", 0.1)
     x, y = RNG.normal(size=(2, 80, 3))
 
     def recipe(lr, unit):

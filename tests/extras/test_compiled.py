@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 
 import seedbed as sb
 from seedbed import training
-from seedbed.engines import choice
+from seedbed.engines import compiled as compiled_engine
+from seedbed.engines import select
 from seedbed.engines.compiled import engine as compiled
 from seedbed.engines.state import State, Status, Stop
 
@@ -160,7 +161,7 @@ def plan_of(members, *, seeds=None, rows=None, weights=None, held=None, **method
 def carried_out(plan, theta, threads=1, fewest=None, wide=None, stretches=(6,)):
     """Return the state after the epochs, a few of them in each call."""
     state, epoch = State.at_start(plan, theta.copy()), 0
-    engine = compiled.Engine(plan, threads, fewest=fewest, wide=wide)
+    engine = compiled.Training(plan, threads, fewest=fewest, wide=wide)
     for stretch in itertools.cycle(stretches):
         stop = min(epoch + stretch, plan.epochs)
         engine.run(state, range(epoch, stop), Stop())
@@ -352,7 +353,7 @@ def test_what_fades_becomes_0_in_kernels_alone(dtype, fewest):
     state = State.at_start(plan, theta)
     for slot in state.optimizer_state:
         slot[:] = 9 * tiny
-    compiled.Engine(plan, 1, fewest=fewest).run(state, range(60), Stop())
+    compiled.Training(plan, 1, fewest=fewest).run(state, range(60), Stop())
     for slot in state.optimizer_state:
         assert (slot == 0).sum() > slot.size / 2
         assert ((slot == 0) | (np.abs(slot) >= tiny)).all()
@@ -441,14 +442,14 @@ def test_outputs_are_numpys(shape, dtype, monkeypatch):
     result = np.empty((members, rows, 3), dtype)
     loss = sb.cross_entropy
     compiled.outputs(net, loss, theta, x, "outputs", result, threads=2)
-    by_numpy = choice.outputs("numpy", net, loss, theta, x, "outputs")
+    by_numpy = select.NUMPY.outputs(net, loss, theta, x, "outputs")
     np.testing.assert_allclose(result, by_numpy, rtol=1e-5, atol=1e-6)
-    few = compiled.Few(net, loss, theta[:1])
+    few = compiled.SmallBatchPredictor(net, loss, theta[:1])
     np.testing.assert_array_equal(few(x[:16], "outputs"), result[:1, :16])
     seen = np.empty_like(result)
     compiled.outputs(net, loss, theta, x, "normalised", seen, threads=1)
     np.testing.assert_array_equal(few(x[:16], "normalised"), seen[:1, :16])
-    p = choice.outputs("compiled", net, loss, theta, x, "predictions")
+    p = select.COMPILED.outputs(net, loss, theta, x, "predictions")
     np.testing.assert_array_equal(few(x[:16], "predictions"), p[:1, :16])
     np.testing.assert_allclose(p, loss.predict(seen), rtol=1e-6)
     np.testing.assert_allclose(seen, loss.normalised(result), rtol=1e-5, atol=1e-6)
@@ -501,7 +502,7 @@ def test_numpy_predicting_for_the_compiled_engine_is_said(monkeypatch):
         network(sb.tanh), X, TARGETS["number"], loss=sb.huber(), epochs=2, engine="compiled"
     )
     expected = population.predict(X)
-    monkeypatch.setattr(choice, "numba_is_there", lambda: False)
+    monkeypatch.setattr(select.COMPILED, "is_there", lambda: False)
     with pytest.warns(sb.SeedbedWarning, match="Numba is missing, so NumPy predicts"):
         found = population[:].predict(X)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
@@ -514,7 +515,7 @@ def test_a_loss_whose_module_has_changed_predicts_anew():
     scaled = replace(sb.squared_error, name="scaled", predict=module["predict"])
     for scale in (2.0, 5.0):
         module["scale"] = scale
-        evaluate = choice.elementwise("compiled", scaled.predict)
+        evaluate = select.COMPILED.elementwise(scaled.predict)
         np.testing.assert_array_equal(evaluate(np.ones(3, "float32")), np.full(3, scale))
 
 
@@ -624,7 +625,7 @@ def test_what_cannot_be_compiled_is_named_and_left_to_numpy_by_auto(monkeypatch)
     given = {"loss": sb.squared_error, "epochs": 2}
     with pytest.raises(sb.FormulaError, match=r"cannot compile the activation sine.*numpy"):
         sb.train(network(sine), X, TARGETS["number"], engine="compiled", **given)
-    monkeypatch.setattr(choice, "START_UP_SECONDS", 0.0)
+    monkeypatch.setattr(compiled_engine, "START_UP_SECONDS", 0.0)
     by_auto = sb.train(network(sine), X, TARGETS["number"], **given)
     by_numpy = sb.train(network(sine), X, TARGETS["number"], engine="numpy", **given)
     assert by_auto.recipe.engine == "numpy"
@@ -683,7 +684,10 @@ def seen(f, *engines):
     net = sb.Network(1, [sb.Dense(1, sb.Activation("mine", f, lambda z, a: np.ones_like(z)))])
     x = np.array([[-2.0], [-0.5], [1 / 3], [0.9], [3.0]])
     theta = np.array([[1.0, 0.0]])
-    return [choice.outputs(e, net, sb.squared_error, theta, x, "outputs")[0, :, 0] for e in engines]
+    return [
+        select.ENGINES[e].outputs(net, sb.squared_error, theta, x, "outputs")[0, :, 0]
+        for e in engines
+    ]
 
 
 def _single(z):
@@ -822,16 +826,20 @@ print(engine.Formula(sb.poisson.predict)(np.arange(5, dtype="float32")))
 # ---------------------------------------------------------------- which engine
 
 
+EXPECTED_ENGINES = (
+    (1, 100, select.NUMPY), (1000, 20_000, select.COMPILED), (1, 50_000, select.COMPILED)
+)  # fmt: skip
+
+
 def test_auto_goes_by_the_work_alone(monkeypatch):
-    for members, epochs, expected in ((1, 100, "numpy"), (1000, 20_000, "c"), (1, 50_000, "c")):
+    for members, epochs, expected in EXPECTED_ENGINES:
         plan, _ = plan_of(members, network=network(sb.relu), epochs=epochs)
-        taken = choice.engine_for("auto", plan, None, quiet=True)
-        engine = choice.numpy_engine.Engine if expected == "numpy" else compiled.Engine
-        assert type(taken) is engine
-    monkeypatch.setattr(choice, "numba_is_there", lambda: False)
-    assert type(choice.engine_for("auto", plan, None, True)) is choice.numpy_engine.Engine
+        engine, _ = select.prepared("auto", plan, None, quiet=True)
+        assert engine is expected
+    monkeypatch.setattr(select.COMPILED, "is_there", lambda: False)
+    assert select.prepared("auto", plan, None, quiet=True)[0] is select.NUMPY
     with pytest.raises(sb.MissingDependencyError, match=r"pip install 'seedbed\[fast\]'"):
-        choice.engine_for("compiled", plan, None, quiet=True)
+        select.prepared("compiled", plan, None, quiet=True)
 
 
 def test_threads_must_be_a_count():

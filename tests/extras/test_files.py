@@ -55,7 +55,7 @@ def test_what_is_loaded_is_what_was_saved(path, given):
     given = dict(given)
     Y = given.pop("Y", None)
     p = population(**given) if Y is None else population_on(Y, **given)
-    p.save(path)
+    sb.save(path, p)
     q = sb.load(path)
     assert q.recipe == p.recipe
     for name in ("theta", "seeds", "status", "epochs", "best_epoch", "loss"):
@@ -95,12 +95,12 @@ def test_formulas_of_ones_own_are_not_written(path):
         network = sb.Network(3, [sb.Dense(2, activation), sb.Dense(2)])
         p = sb.train(network, X, X[:, :2], loss=sb.squared_error, epochs=1)
         with pytest.raises(sb.FileError, match="not one of Seedbed's own formulas"):
-            p.save(path)
+            sb.save(path, p)
     assert not path.exists()
 
 
 def test_a_file_that_is_cut_short_anywhere_is_refused(path):
-    population().save(path)
+    sb.save(path, population())
     whole = path.read_bytes()
     for length in sorted({0, 1, 7, 8, 9, 100, *range(0, len(whole), 211), len(whole) - 1}):
         path.write_bytes(whole[:length])
@@ -110,7 +110,7 @@ def test_a_file_that_is_cut_short_anywhere_is_refused(path):
 
 
 def test_a_file_with_any_byte_changed_is_refused(path):
-    population().save(path)
+    sb.save(path, population())
     whole = path.read_bytes()
     for place in (*range(0, len(whole), 97), len(whole) - 1):
         spoilt = bytearray(whole)
@@ -155,7 +155,7 @@ def signed(change):
     ],
 )
 def test_an_edited_or_newer_file_is_refused(path, change, words):
-    population().save(path)
+    sb.save(path, population())
     edited(path, change)
     with pytest.raises(sb.FileError, match=words):
         sb.load(path)
@@ -180,7 +180,7 @@ def test_an_edited_or_newer_file_is_refused(path, change, words):
 def test_a_file_whose_words_make_no_model_is_refused(path, change):
     import safetensors
 
-    population().save(path)
+    sb.save(path, population())
     with safetensors.safe_open(path, framework="np") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     edited(path, lambda metadata: signed(change)(metadata, tensors))
@@ -207,7 +207,7 @@ def test_other_files_are_refused(path, tmp_path):
 
 
 def test_what_was_there_stays_when_writing_fails(path, monkeypatch):
-    population().save(path)
+    sb.save(path, population())
     before = path.read_bytes()
 
     def fail(*_):
@@ -216,21 +216,21 @@ def test_what_was_there_stays_when_writing_fails(path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", fail)
         with pytest.raises(sb.FileError, match="No space left on device"):
-            population(seeds=[7, 8, 9]).save(path)
+            sb.save(path, population(seeds=[7, 8, 9]))
     assert path.read_bytes() == before
     assert [*path.parent.iterdir()] == [path]
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(sb.FileError, match=r"cannot write .*none.*No such file or directory"):
-        population().save(tmp_path / "none" / "m.safetensors")
+        sb.save(tmp_path / "none" / "m.safetensors", population())
 
 
 def test_a_link_is_followed_not_replaced(path, tmp_path):
-    population().save(path)
+    sb.save(path, population())
     link = tmp_path / "link.safetensors"
     link.symlink_to(path)
-    population(seeds=[7, 8, 9]).save(link)
+    sb.save(link, population(seeds=[7, 8, 9]))
     assert link.is_symlink()
     assert sb.load(path).seeds.tolist() == [7, 8, 9]
 
@@ -246,7 +246,7 @@ def test_diverged_members_stay_marked(path):
             optimizer=sb.SGD([0.1, 1e30]),
             seeds=[0, 1],
         )
-    p.save(path)
+    sb.save(path, p)
     assert sb.load(path).diverged.tolist() == [False, True]
     assert np.isnan(sb.load(path).predict(X)[1]).all()
 
@@ -268,7 +268,7 @@ def test_the_ensembles_validation_loss_comes_along(tmp_path):
         network, X, X[:, 0], loss=sb.squared_error, epochs=9, patience=5, monitor="ensemble",
         validation=0.3, seeds=range(3), record_every=2,
     )  # fmt: skip
-    population.save(tmp_path / "m.safetensors")
+    sb.save(tmp_path / "m.safetensors", population)
     again = sb.load(tmp_path / "m.safetensors")
     assert again.recipe == population.recipe
     assert len(again.history.ensemble_val_loss) == 5

@@ -18,7 +18,7 @@ CLASSES = ((np.arctan2(POINTS[:, 1], POINTS[:, 0]) // 2.2) % 3).astype(int)
 
 @pytest.fixture(scope="module")
 def tutorial():
-    return xor.recipe(1500).train(*xor.data(), seeds=range(6))
+    return sb.train(xor.recipe(1500), *xor.data(), seeds=range(6))
 
 
 @pytest.fixture(scope="module")
@@ -76,13 +76,13 @@ def test_of_a_wide_layer_some_units_are_drawn(thirds, tmp_path):
 
 def test_a_line_is_the_loss_and_touches_its_tangent(tutorial, tmp_path):
     X, Y = xor.data()
-    begun = xor.recipe(0).train(X, Y, seeds=[4])
+    begun = sb.train(xor.recipe(0), X, Y, seeds=[4])
     axes = plots.line(begun, X, Y, reach=0.5)
     curve, tangent, here = axes.lines
-    g = begun.recipe.value_and_grad(begun.theta, X, Y)[1][0]
+    g = sb.value_and_grad(begun.recipe, begun.theta, X, Y)[1][0]
     for place in (0, 30, 120):
         moved = begun.theta - curve.get_xdata()[place] * g / np.linalg.norm(g)
-        z = begun.recipe.value_and_grad(moved, X, Y)[0]
+        z = sb.value_and_grad(begun.recipe, moved, X, Y)[0]
         assert curve.get_ydata()[place] == pytest.approx(z[0], rel=1e-12)
     assert curve.get_xdata()[[0, -1]].tolist() == [-0.5, 0.5]
     assert here.get_ydata()[0] == pytest.approx(((begun.predict(X)[0] - Y) ** 2).mean())
@@ -102,7 +102,7 @@ def test_a_line_in_a_direction_of_ones_own(thirds):
     curve = axes.lines[0]
     moved = thirds.theta[1:2].astype(float)
     moved[0, 3] += curve.get_xdata()[-1]
-    value = thirds[1].recipe.value_and_grad(moved, POINTS, CLASSES)[0]
+    value = sb.value_and_grad(thirds[1].recipe, moved, POINTS, CLASSES)[0]
     assert curve.get_ydata()[-1] == pytest.approx(value[0])
     assert axes.get_ylabel() == "loss and penalty (cross entropy)"
     for given, message in ((np.zeros(len(u)), "all zeros"), (u[:4], r"shape \(4,\)")):

@@ -13,7 +13,7 @@ def blas_threads():
 
 def train(**given):
     X, Y = sb.xor.data()
-    return sb.xor.recipe(3).train(X, Y, seeds=range(3), **given)
+    return sb.train(sb.xor.recipe(3), X, Y, seeds=range(3), **given)
 
 
 def test_blas_has_one_thread_during_training_and_its_own_after_overlapping_ones():

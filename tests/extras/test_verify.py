@@ -10,8 +10,8 @@ import pytest
 
 import seedbed
 from seedbed import verification
-from seedbed.engines import choice
 from seedbed.engines.compiled.vectors import BYTES, HAS_FMA
+from seedbed.engines.select import COMPILED
 
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 NARROWER = {"nehalem": 16, "haswell": 32} if X86 else {}
@@ -91,7 +91,7 @@ def test_a_name_that_is_none_and_a_missing_numba_are_said_in_one_line(run, monke
     status, out, err = run("verify", "nothing")
     assert (status, out) == (2, "")
     assert "no training is called 'nothing'" in err
-    monkeypatch.setattr(choice, "numba_is_there", lambda: False)
+    monkeypatch.setattr(COMPILED, "is_there", lambda: False)
     status, out, err = run("verify")
     assert (status, out) == (2, "")
     assert "pip install 'seedbed[fast]'" in err

@@ -15,6 +15,7 @@ from seedbed.checking.naming import FACTORS, Evidence, Fault, as_shaped, by_mode
 from seedbed.checking.recognising import recognise
 from seedbed.checking.remedies import WORDS
 from seedbed.errors import DataError, SettingError, ShapeError
+from seedbed.objective import value_and_grad
 from seedbed.recipe import Recipe
 
 _SAME = 1e-6
@@ -374,7 +375,7 @@ def _of_recipe(
 
     def f(given: dict[str, Array]) -> tuple[Any, dict[str, Array]]:
         flat = np.concatenate([block.reshape(-1) for block in given.values()])[None, :]
-        value, gradient = recipe.value_and_grad(flat, X, Y)
+        value, gradient = value_and_grad(recipe, flat, X, Y)
         return value[0], named(gradient)
 
     return f, named(whole)

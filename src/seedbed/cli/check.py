@@ -116,7 +116,7 @@ def _of_table(options: Namespace) -> tuple[str, GradientReport]:
         X, Y = _rows(table, encoding, options.rows)
     else:
         _refuse(options, "--model", "target", "task", "drop", *RECIPE)
-        population, words = files.load(options.model)
+        population, words = files.read(options.model)
         recipe, member = population.recipe, int(np.argmin(population.diverged))
         recipe = recipe.take(np.array([member]), len(population))
         what = f"the gradient of {options.model}, seed {population.seeds[member]}"

@@ -42,7 +42,7 @@ def run(options: Namespace) -> int:
     """Look, print what is found; return the exit status."""
     if options.plot is not None:
         check_picture(options.plot)
-    population, words = files.load(options.model)
+    population, words = files.read(options.model)
     X, Y = model_rows(
         read(options.file), words, population, options.model, options.rows, spread=True
     )

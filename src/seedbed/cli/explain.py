@@ -13,6 +13,7 @@ from seedbed.cli.show import check_picture, print_json, save_picture
 from seedbed.errors import SettingError
 from seedbed.explaining import Explanation, explain
 from seedbed.tables.reading import read
+from seedbed.training import train
 
 FORMATS = ("text", "markdown", "html")
 
@@ -45,12 +46,12 @@ def run(options: Namespace) -> int:
     if options.model is None:
         if options.rows != 4:
             raise SettingError("--rows has no effect on the tutorial's four rows: leave it out")
-        population = xor.recipe(epochs=1).train(*xor.data(), seeds=[1], progress=False)
+        population = train(xor.recipe(epochs=1), *xor.data(), seeds=[1], progress=False)
         X, Y = xor.data()
     elif options.file is None:
         raise SettingError("give the table's FILE too, with the model's columns and its target")
     else:
-        population, words = files.load(options.model)
+        population, words = files.read(options.model)
         least = options.rows if options.row is None else max(options.rows, options.row + 1)
         X, Y = model_rows(read(options.file), words, population, options.model, least)
     found = explain(population, X, Y, member=options.member, row=options.row)

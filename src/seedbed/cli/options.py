@@ -12,7 +12,8 @@ from seedbed.formulas import activations, optimizers
 from seedbed.formulas.activations import Activation
 from seedbed.formulas.losses import cross_entropy, squared_error
 from seedbed.formulas.optimizers import Optimizer
-from seedbed.network import Dense, Network
+from seedbed.layers.dense import Dense
+from seedbed.network import Network
 from seedbed.recipe import Recipe
 from seedbed.tables.encoding import Encoding
 

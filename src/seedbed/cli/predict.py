@@ -46,7 +46,7 @@ def add_to(commands: Any) -> None:
 
 def run(options: Namespace) -> int:
     """Predict, and print or write the table with the predictions; return the exit status."""
-    population, words = files.load(options.model)
+    population, words = files.read(options.model)
     encoding = _encoding(options.model, population, words)
     if options.out is not None:
         _check_out(options)

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from seedbed import files, plots
+from seedbed import files, plots, training
 from seedbed.arrays import Array
 from seedbed.cli.options import add_recipe, number, recipe_of, whole
 from seedbed.cli.show import (
@@ -87,7 +87,9 @@ def run(options: Namespace) -> int:
         notes.append(f"{target.name}: {len(table) - len(known):,} rows without a value, left out")
     recipe = recipe_of(vars(options), encoding, len(train))
     seeds = range(options.seed, options.seed + options.members)
-    population = recipe.train(X[train], encoding.target.to_train_on(Y[train]), seeds=seeds)
+    population = training.train(
+        recipe, X[train], encoding.target.to_train_on(Y[train]), seeds=seeds
+    )
     scores = score(population, encoding, X[test], Y[test], Y[train])
     told = {
         "task": encoding.target.task,
@@ -134,7 +136,7 @@ def _check_out(path: Path) -> None:
     files.check_writable(path)
     if path.is_file():
         try:
-            files.load(path)
+            files.read(path)
         except FileError:
             raise FileError(
                 f"{path} is there already and is not a sound model file: give --out another name"

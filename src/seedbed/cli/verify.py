@@ -12,8 +12,8 @@ import numpy as np
 
 from seedbed import verification
 from seedbed.cli.show import print_json
-from seedbed.engines import choice
-from seedbed.errors import MissingDependencyError, SettingError
+from seedbed.engines.select import COMPILED
+from seedbed.errors import SettingError
 from seedbed.tables.sources import listed
 
 DIFFERENT = 1
@@ -41,8 +41,8 @@ def add_to(commands: Any) -> None:
 
 def run(options: Namespace) -> int:
     """Print a line for each training; return the exit status."""
-    if not choice.numba_is_there():
-        raise MissingDependencyError("numba", "fast")
+    if not COMPILED.is_there():
+        raise COMPILED.missing()
     names = _chosen(options.names)
     if any(name.startswith("estimator") for name in names):
         importlib.import_module("seedbed.estimators")  # what is missing is said first

@@ -21,6 +21,7 @@ from seedbed.cli.show import (
     save_picture,
 )
 from seedbed.population import Population
+from seedbed.training import train
 
 NUDGE = 2e-16
 _PRINTED_EVERY = 1000
@@ -75,8 +76,12 @@ def run(options: Namespace) -> int:
         _print_as_published(rerun, nudged)
     X, Y = xor.data()
     began = time.perf_counter()
-    population = xor.recipe(options.epochs).train(
-        X, Y, seeds=range(options.seeds), record_every=max(1, options.epochs // 100)
+    population = train(
+        xor.recipe(options.epochs),
+        X,
+        Y,
+        seeds=range(options.seeds),
+        record_every=max(1, options.epochs // 100),
     )
     seconds = time.perf_counter() - began
     solved = xor.solved(population)
@@ -120,7 +125,7 @@ def _picture(population: Population, median: int) -> Any:
     places = page.subplot_mosaic([["network", "line", "losses"], ["regions", "regions", "scores"]])
     names = {"inputs": ["x1", "x2", "1"], "outputs": ["xor"]}
     plots.network(population, places["network"], member=median, **names)
-    begun = xor.recipe(epochs=0).train(X, Y, seeds=[population.seeds[median]])
+    begun = train(xor.recipe(epochs=0), X, Y, seeds=[population.seeds[median]])
     plots.line(begun, X, Y, places["line"])
     plots.losses(population, places["losses"])
     shown = np.flatnonzero(~population.diverged)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from seedbed import checks, metrics, streams
 from seedbed.arrays import Array, Indices, as_array, checked_number, one_line
 from seedbed.comparing.comparison import Method, by_name
-from seedbed.engines import choice
+from seedbed.engines.select import fastest
 from seedbed.engines.state import Stop
 from seedbed.errors import (
     DataError,
@@ -28,6 +28,7 @@ from seedbed.errors import (
 from seedbed.metrics import Metric, Task
 from seedbed.population import Population
 from seedbed.recipe import Recipe
+from seedbed.training import train
 
 Split = Literal["resampled", "fixed"]
 _AT_ONCE = 2**22
@@ -156,7 +157,7 @@ class Runs:
         first = next(iter(methods.values()))
         for recipe in methods.values():
             checks.check_outputs(recipe.loss, recipe.network)
-            self.X = checks.checked_inputs(X, recipe.network.inputs, "float64")
+            self.X = checks.checked_inputs(X, recipe.network, "float64")
             t = checks.checked_targets(
                 Y, recipe.loss, recipe.network.outputs, len(self.X), np.float64
             )
@@ -195,9 +196,8 @@ class Runs:
         rows = self.counts[0]
         batch = min(recipe.batch_size or rows, rows)
         steps = recipe.epochs * -(-rows // batch) * planned * len(self.methods)
-        seconds = steps * choice.member_seconds(recipe.network, batch)
-        repays = seconds > choice.START_UP_SECONDS and choice.numba_is_there()
-        return replace(recipe, engine="compiled" if repays else "numpy")
+        engine, _ = fastest(recipe.network, recipe.optimizer, batch, steps, members=1, blocks=0)
+        return replace(recipe, engine=engine.name)
 
     def rows(self, seed: int) -> tuple[Indices, Indices]:
         """Return the rows that a seed trains on, and those that it is scored on."""
@@ -242,7 +242,8 @@ class Runs:
         with warnings.catch_warnings():  # said in the table instead
             warnings.simplefilter("ignore", DivergenceWarning)
             warnings.simplefilter("ignore", InterruptWarning)
-            population = recipe.train(
+            population = train(
+                recipe,
                 self.X,
                 self.Y,
                 seeds=[*seeds] * len(names),

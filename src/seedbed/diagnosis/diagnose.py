@@ -25,7 +25,7 @@ def diagnose(population: Population, X: Any, Y: Any, *, sample_weight: Any = Non
     Raises: ShapeError, DataError for data that do not fit.
     """
     network, loss = population.network, population.recipe.loss
-    x = checked_inputs(X, network.inputs, np.float64)
+    x = checked_inputs(X, network, np.float64)
     t = checked_targets(Y, loss, network.outputs, len(x), np.float64)
     w = checked_weights(sample_weight, len(x), np.float64, "sample_weight")
     seen = passes.look(population, x, t, w)

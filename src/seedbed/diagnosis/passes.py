@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from seedbed import objective
 from seedbed.arrays import Array
 from seedbed.diagnosis.finding import Finding, Kind, of_all
-from seedbed.engines import batches, numpy_engine
+from seedbed.engines.batches import whole_batch
 from seedbed.formulas.activations import Activation
 from seedbed.formulas.losses import Loss
+from seedbed.layers.base import Pass
 from seedbed.population import Population
 
 _ROWS = 256
@@ -62,8 +64,7 @@ def look(population: Population, x: Array, t: Array, w: Array | None = None) -> 
     few = _LARGEST // (len(population) * sum(network.widths))
     chosen = np.linspace(0, len(x) - 1, min(max(few, 32), _ROWS, len(x))).astype(np.intp)
     x, t, w = x[chosen], t[chosen], None if w is None else w[chosen]
-    data = batches.Data(x, loss.smooth(t), w)
-    (batch,) = batches.Batches(data, np.arange(1), loss, None).epoch()
+    batch = whole_batch(x, t, w, loss)
     judged = population.history.train_loss.shape[1] >= LEAST_EPOCHS
     together = max(1, _NUMBERS // (4 * len(x) * sum(network.widths) + network.size))
     parts = []
@@ -75,13 +76,13 @@ def look(population: Population, x: Array, t: Array, w: Array | None = None) -> 
             drawn = network.init(population.seeds[part], np.float64)
             theta = np.where(population.diverged[part, None], drawn, theta)
             with np.errstate(all="ignore"):
-                begun = numpy_engine.evaluate(network, loss, network.views(drawn), [batch])
+                begun = objective.evaluate(network, loss, network.views(drawn), [batch])
         numbers = population.recipe.take(
             np.arange(start, start + len(theta)), len(population)
         ).hyperparameters(len(theta), np.float64)
-        gradient, trace = numpy_engine.Gradient(network, loss, numbers, theta), numpy_engine.Trace()
+        gradient, trace = objective.Objective(network, loss, numbers, theta), objective.Trace()
         with np.errstate(all="ignore"):
-            gradient.at(batch, [], trace)
+            gradient.gradient(batch, trace=trace)
             flow = [np.sqrt((dz * dz).sum(axis=2).mean(axis=1)) for _, dz in trace.slopes[::-1]]
         idle = [
             _idle(layer.activation, one)
@@ -102,8 +103,7 @@ def _constant(loss: Loss, t: Array, w: Array | None) -> float:
     with np.errstate(all="ignore"):
         mean = np.average(t, axis=0, weights=w)
         each = loss.f(loss.inverse_predict(np.broadcast_to(mean, t.shape)), loss.smooth(t))
-    each = each.sum(axis=1) if loss.targets == "classes" else each.mean(axis=1)
-    return float(np.average(each, weights=w))
+    return float(np.average(each.sum(axis=1) / loss.terms(t.shape[1]), weights=w))
 
 
 def last(population: Population, seen: Seen, members: Array) -> Array:
@@ -111,12 +111,12 @@ def last(population: Population, seen: Seen, members: Array) -> Array:
     network = population.network
     with np.errstate(all="ignore"):
         theta = population.theta[members].astype(np.float64)
-        _, passes = numpy_engine.forward(network, network.views(theta), seen.x[None])
+        _, passes = objective.forward(network, network.views(theta), seen.x[None])
     inputs = passes[-1].inputs
     return np.broadcast_to(inputs, (len(members), *inputs.shape[1:]))
 
 
-def _idle(activation: Activation, one: numpy_engine.Pass) -> Array:
+def _idle(activation: Activation, one: Pass) -> Array:
     """Return the share of the units, (P,), that are saturated on nearly all rows, or dead."""
     if one.a.shape[1] < 2:
         return np.zeros(len(one.a))

@@ -126,5 +126,10 @@ class Batches:
 
     def _over_outputs(self, share: Array) -> Array:
         outputs = self.data.t.shape[1]
-        each = share if self.loss.targets == "classes" else share / outputs
-        return np.repeat(each[..., None], outputs, axis=-1)
+        return np.repeat((share / self.loss.terms(outputs))[..., None], outputs, axis=-1)
+
+
+def whole_batch(x: Array, t: Array, w: Array | None, loss: Loss) -> Batch:
+    """Return all rows as one batch that all members share, label smoothing applied to t."""
+    (batch,) = Batches(Data(x, loss.smooth(t), w), np.arange(1), loss, None).epoch()
+    return batch

@@ -103,6 +103,12 @@ class Plan:
         return sum(1 for _ in self.blocks(np.arange(len(self.seeds))))
 
     @property
+    def estimated_steps(self) -> int:
+        """How many steps all epochs have, for a member with the mean number of rows."""
+        rows = int(self.counts[:, 0].mean())
+        return self.epochs * -(-rows // self.largest_batch)
+
+    @property
     def largest_batch(self) -> int:
         """The most rows that a step takes."""
         rows = int(self.counts[:, 0].max())

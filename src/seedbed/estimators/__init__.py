@@ -34,7 +34,7 @@ def load(path: str | PathLike[str]) -> NetworkClassifier | NetworkRegressor:
 
     Raises: FileError if the file is none of an estimator's, or is broken.
     """
-    population, words = files.load(path)
+    population, words = files.read(path)
     if words is None or "estimator" not in words:
         raise FileError(
             f"{path} holds a model and no estimator: seedbed.load reads the population in it"

@@ -18,18 +18,19 @@ from sklearn.utils.validation import _check_sample_weight, check_consistent_leng
 from seedbed import files, folds
 from seedbed.arrays import Array, checked_count, checked_number
 from seedbed.diagnosis.diagnose import diagnose
-from seedbed.engines import choice
+from seedbed.engines.base import cores
 from seedbed.errors import DataError, SeedbedWarning, SettingError
 from seedbed.estimators.words import to_word, unit
 from seedbed.formulas import activations, optimizers, schedules
 from seedbed.formulas.losses import Loss
-from seedbed.network import Dense, Network
+from seedbed.layers.dense import Dense
+from seedbed.network import Network
 from seedbed.population import Population
 from seedbed.recipe import Recipe
 from seedbed.tables import sources
 from seedbed.tables.encoding import Encoding, fit
 from seedbed.tables.targets import Target
-from seedbed.training import Continuation, train_recipe
+from seedbed.training import Continuation, train
 
 _MANY, _LONG, _MOST = 10_000, 30_000, 50_000
 """From how many rows on there is a second layer, are there fewer epochs, and larger steps."""
@@ -139,7 +140,7 @@ class NetworkEstimator(BaseEstimator):
         recipe = self._recipe(len(x), watches=apart is not None or validation is not None)
         if goes_on:
             self._check_like(recipe, len(seeds))
-        population = train_recipe(
+        population = train(
             recipe,
             x,
             t,
@@ -172,7 +173,7 @@ class NetworkEstimator(BaseEstimator):
             )
             self._check_like(recipe, len(continuation.seeds))
         t, continuation = self.encoding_.target.to_train_on(t), replace(continuation)
-        population = train_recipe(
+        population = train(
             recipe, x, t, sample_weight=w, continuation=continuation,
             progress=bool(self.verbose), threads=self._threads(),
         )  # fmt: skip
@@ -289,7 +290,7 @@ class NetworkEstimator(BaseEstimator):
         target = self.encoding_.target
         hidden = self.hidden_layer_sizes
         if isinstance(hidden, str) and hidden == "auto" and hasattr(self, "population_"):
-            hidden = [layer.units for layer in self.population_.network.layers[:-1]]
+            hidden = list(self.population_.network.widths[1:-1])
         elif isinstance(hidden, str) and hidden == "auto":
             hidden = (128,) if rows < _MANY else (128, 128)
         hidden = list(hidden) if isinstance(hidden, Sequence | np.ndarray) else [hidden]
@@ -367,9 +368,9 @@ class NetworkEstimator(BaseEstimator):
     def _threads(self) -> int:
         """Return how many threads train: all cores for n_jobs None or -1."""
         if self.n_jobs in (None, -1):
-            return choice.cores()
+            return cores()
         if isinstance(self.n_jobs, int) and self.n_jobs < -1:
-            return max(1, choice.cores() + 1 + self.n_jobs)
+            return max(1, cores() + 1 + self.n_jobs)
         return checked_count("n_jobs", self.n_jobs)
 
     # ------------------------------------------------------------------ predicting

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from seedbed import objective
 from seedbed.arrays import Array, checked_place
 from seedbed.checks import checked_inputs, checked_targets
-from seedbed.engines import batches, numpy_engine
+from seedbed.engines import numpy_engine
+from seedbed.engines.batches import whole_batch
 from seedbed.explaining.explanation import Explanation
 from seedbed.explaining.sheet import Call, Sheet
 from seedbed.explaining.sources import name_of, uses
@@ -51,7 +53,7 @@ def explain(
     network, loss = population.network, population.recipe.loss
     member = checked_place("member", member, len(population))
     one = population[member]
-    x = checked_inputs(X, network.inputs, np.float64)
+    x = checked_inputs(X, network, np.float64)
     t = checked_targets(Y, loss, network.outputs, len(x), np.float64)
     if row is not None:
         row = checked_place("row", row, len(x))
@@ -106,11 +108,10 @@ class _Step:
         theta = one.theta.astype(np.float64)
         self.before, self.numbers = theta.copy(), one.recipe.hyperparameters(1, np.float64)
         self.layers = [(layer.W[0], layer.b[0]) for layer in self.network.views(self.before)]
-        self.gradient = numpy_engine.Gradient(self.network, self.loss, self.numbers, theta)
-        data = batches.Data(x, self.loss.smooth(t))
-        (self.batch,) = batches.Batches(data, np.arange(1), self.loss, None).epoch()
-        self.trace = numpy_engine.Trace()
-        self.value = self.gradient.at(self.batch, [], self.trace)
+        self.gradient = objective.Objective(self.network, self.loss, self.numbers, theta)
+        self.batch = whole_batch(x, t, None, self.loss)
+        self.trace = objective.Trace()
+        self.value = self.gradient.gradient(self.batch, trace=self.trace)
         self.penalty = self.gradient.penalty()
         self.whole = self.gradient.g.copy()
         slots = self.optimizer.init(theta, self.numbers.lr)
@@ -167,7 +168,7 @@ class _Step:
         """dX for every X, the last layer's first: derivatives of the loss; then the penalty's."""
         show, compute, loss = self.sheet.show, self.sheet.compute, self.loss
         rows, outputs = self.t.shape
-        terms = rows if loss.targets == "classes" else rows * outputs
+        terms = rows * loss.terms(outputs)
         slopes, count = self.trace.slopes[::-1], len(self.layers)
         bare = self.network.views(self.trace.bare)
         for number in range(count, 0, -1):
@@ -250,8 +251,8 @@ class _Step:
                 for symbol, _ in _blocks(self.network, self.whole)
                 for whole in [self._whole(symbol, clipped=False)]
             ]
-            norm = numpy_engine.length(self.whole)[0, 0]
-            factor = numpy_engine.clip_factor(self.whole, numbers.clip_norm)[0, 0]
+            norm = objective.length(self.whole)[0, 0]
+            factor = objective.clip_factor(self.whole, numbers.clip_norm)[0, 0]
             show("update", "clip_norm", "the recipe's clip_norm", numbers.clip_norm[0, 0])
             show("update", "norm", f"np.sqrt({' + '.join(squares)})", norm)
             show("update", "clip", "clip_norm / np.maximum(norm, clip_norm)", factor)

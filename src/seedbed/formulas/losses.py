@@ -36,6 +36,9 @@ class Loss(Named):
 
     ``inverse_predict`` maps predictions back to what f takes; None where there is no inverse.
 
+    ``residual`` is r with l = r² and dr/dy = 1, for methods that take the Jacobian of residuals;
+    None where the loss is no square.
+
     ``options`` are the numbers a factory was called with; ``smoothing`` is the share ε of label
     smoothing (see ``smoothed``). Two losses are equal when name, options and smoothing are.
     """
@@ -50,6 +53,21 @@ class Loss(Named):
     inverse_predict: Callable[[Array], Array] | None = field(
         default=None, compare=False, repr=False
     )
+    residual: Callable[[Array, Array], Array] | None = field(
+        default=None, compare=False, repr=False
+    )
+
+    def terms(self, outputs: int) -> int:
+        """Return how many of a row's outputs the mean loss averages over: classes are summed."""
+        return 1 if self.targets == "classes" else outputs
+
+    def mean(self, y: Array, t: Array, share: Array) -> Array:
+        """Return each member's mean loss Σ l · share, (P,), for normalised y (P, B, O).
+
+        Shapes: t and share (Q, B, O) with Q = P or 1; share as in ``engines.batches.Batch``.
+        """
+        each = self.f(y, t)
+        return np.asarray(np.vecdot(share.reshape(len(share), -1), each.reshape(len(each), -1)))
 
     def smoothed(self, epsilon: float) -> Loss:
         """Return the loss with label smoothing: t becomes (1 - ε) t + ε/K, 0 <= ε < 1.
@@ -85,6 +103,10 @@ def log_softmax(y: Array) -> Array:
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
+def _difference(y: Array, t: Array) -> Array:
+    return y - t
+
+
 def _squared_error(y: Array, t: Array) -> Array:
     d = y - t
     return d * d
@@ -95,7 +117,12 @@ def _squared_error_d(y: Array, t: Array) -> Array:
 
 
 squared_error = Loss(
-    "squared_error", _squared_error, _squared_error_d, _identity, inverse_predict=_identity
+    "squared_error",
+    _squared_error,
+    _squared_error_d,
+    _identity,
+    inverse_predict=_identity,
+    residual=_difference,
 )
 """l = (y - t)²; predicts the mean."""
 

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import Any
+from inspect import signature
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -112,6 +113,10 @@ class Optimizer:
     Raises: SettingError that names the value for a number out of its range.
     """
 
+    needs: ClassVar[Literal["gradient", "jacobian"]] = "gradient"
+    """What a step needs: the gradient, or also residuals r (P, M) and their Jacobian J (P, M, D);
+    then ``rule`` takes (w, g, k, lr, r, J, *state, *hyperparameters)."""
+
     lr: Numbers
     _: KW_ONLY
     weight_decay: Numbers = 0.0
@@ -125,6 +130,13 @@ class Optimizer:
     def hyperparameters(self) -> tuple[str, ...]:
         """The names of what the rule takes after its state."""
         return ()
+
+    @property
+    def state(self) -> tuple[str, ...]:
+        """The rule's names of its state arrays, each (P, D): what it takes after lr."""
+        first = 4 if self.needs == "gradient" else 6
+        names = tuple(signature(self.rule).parameters)[first:]
+        return names[: len(names) - len(self.hyperparameters)]
 
     def init(self, theta: Array, lr: Array) -> list[Array]:
         """Return the state before the first step: arrays of theta's shape, (P, D)."""

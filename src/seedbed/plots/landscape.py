@@ -10,6 +10,7 @@ import numpy as np
 from seedbed.arrays import Array, as_array, checked_count, checked_number, checked_place, one_line
 from seedbed.checks import checked_inputs, checked_targets
 from seedbed.errors import DataError, SettingError, ShapeError
+from seedbed.objective import value_and_grad
 from seedbed.plots.page import COLOURS, MARKERS, VALUES, chosen, on, plain
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def line(
     member = checked_place("member", member, len(population))
     one = population[member]
     recipe, theta = one.recipe, one.theta[0].astype(np.float64)
-    value, gradient = recipe.value_and_grad(theta[None], X, Y)
+    value, gradient = value_and_grad(recipe, theta[None], X, Y)
     here, g = float(value[0]), gradient[0]
     u, name = _direction(direction, theta, g)
     slope = float(g @ u)
@@ -106,7 +107,7 @@ def _along(recipe: Recipe, theta: Array, u: Array, r: Array, X: Any, Y: Any) -> 
     each = recipe.network.size * 3 + len(X) * sum(recipe.network.widths) * 4
     step = max(1, _NUMBERS // each)
     return np.concatenate([
-        recipe.value_and_grad(theta + r[start : start + step, None] * u, X, Y)[0]
+        value_and_grad(recipe, theta + r[start : start + step, None] * u, X, Y)[0]
         for start in range(0, len(r), step)
     ])  # fmt: skip
 
@@ -155,7 +156,7 @@ def regions(
     DataError.
     """
     network, loss = population.network, population.recipe.loss
-    x = checked_inputs(X, network.inputs, np.float64)
+    x = checked_inputs(X, network, np.float64)
     t = None if Y is None else checked_targets(Y, loss, network.outputs, len(x), np.float64)
     if network.inputs < 2 or np.size(columns) != 2:
         raise SettingError(

@@ -6,14 +6,14 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from seedbed import reproducible, streams
 from seedbed.arrays import Array, Indices
+from seedbed.engines.base import SMALL_BATCH, Stage, is_identity
 from seedbed.engines.batches import Data
-from seedbed.engines.choice import FEW_ROWS, Stage, is_identity
 from seedbed.engines.compiled import cache, groups, records, units
 from seedbed.engines.compiled.layout import (
     Groups,
@@ -97,14 +97,12 @@ def _addresses(network: Network, loss: Loss, dtype: np.dtype[Any], **rules: int)
     )
 
 
-class Engine:
-    """One training on this engine; see ``choice.Engine``.
+class Training:
+    """One training on this engine; see ``engines.base.Training``.
 
     ``fewest`` is from how many members on a group shares vectors, ``wide`` how many it has where
     there are many; None takes what is fastest. No result depends on them.
     """
-
-    name: Literal["compiled"] = "compiled"
 
     def __init__(
         self, plan: Plan, threads: int, quiet: bool = True, fewest: int | None = None,
@@ -112,13 +110,7 @@ class Engine:
     ) -> None:  # fmt: skip
         self.plan, self.threads = plan, threads
         network, numbers, self.dtype = plan.network, plan.hyperparameters, plan.train.x.dtype
-        one = np.ones((1, 1), self.dtype)
-        self.slots = len(plan.optimizer.init(one, one))
-        if self.slots > 2:
-            raise FormulaError(
-                f"{type(plan.optimizer).__name__} keeps {self.slots} arrays; the compiled engine "
-                "has room for 2: use engine='numpy'"
-            )
+        self.slots = len(plan.optimizer.state)
         self.W = lanes_of(self.dtype)
         if wide is None:  # bringing each member rows of its own takes longer than all calls
             all_at_once = plan.largest_batch == plan.counts[:, 0].max()
@@ -150,7 +142,7 @@ class Engine:
             validated=plan.validation is not None,
         )
         P = len(plan.seeds)
-        clip = one if numbers.clip_norm is None else numbers.clip_norm
+        clip = np.ones((1, 1)) if numbers.clip_norm is None else numbers.clip_norm
         ordered = [
             numbers.lr, numbers.weight_decay, numbers.l1, numbers.l2, numbers.dropout, clip,
             *numbers.optimizer,
@@ -383,7 +375,7 @@ class Formula:
         return result
 
 
-class Few:
+class SmallBatchPredictor:
     """The outputs of P members for a few rows, as soon as they can be had.
 
     Everything that does not change from call to call is made ready once.
@@ -395,7 +387,7 @@ class Few:
         self.theta, self.dtype, self.outputs = flat(theta), dtype, network.outputs
         self.layers, self.members = len(network.layers), len(theta)
         shape, addresses = shape_of(network), _addresses(network, loss, dtype)
-        space = Space(network, dtype, pieces={1: FEW_ROWS}, classes=True, backward=False)
+        space = Space(network, dtype, pieces={1: SMALL_BATCH}, classes=True, backward=False)
         self.classes, self.space = addresses.classes, space.numbers
         self.program = np.concatenate(
             [

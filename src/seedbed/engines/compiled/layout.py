@@ -39,8 +39,12 @@ def shape_of(network: Network) -> Shape:
     """Return the network as the kernels take it."""
     return Shape(
         widths=np.array(network.widths, dtype=np.int64),
-        weights=np.array([W.start for W, _ in network.blocks], dtype=np.int64),
-        biases=np.array([b.start for _, b in network.blocks], dtype=np.int64),
+        weights=np.array(
+            [each.where.start for each in network.blocks if each.name == "W"], dtype=np.int64
+        ),
+        biases=np.array(
+            [each.where.start for each in network.blocks if each.name == "b"], dtype=np.int64
+        ),
         layers=len(network.layers),
         size=network.size,
     )

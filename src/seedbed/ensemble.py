@@ -6,14 +6,14 @@ import numpy as np
 
 from seedbed import reproducible
 from seedbed.arrays import Array
-from seedbed.engines import choice
-from seedbed.engines.choice import elementwise
+from seedbed.engines.base import Engine
 from seedbed.engines.plan import Plan
 from seedbed.engines.state import State, Status
+from seedbed.engines.stopping import has_waited, is_better
 
 
-class Ensemble:
-    """The ensemble's validation loss, epoch by epoch, and the parameters of its best.
+class EnsembleStopping:
+    """The ensemble's validation loss, epoch by epoch, and the parameters of its best epoch.
 
     A held-out row is predicted by the mean of the running members that hold it out: all of them
     where they share their validation data, those that do not train on it where each has its own.
@@ -21,16 +21,14 @@ class Ensemble:
     curve  (E,) the losses, NaN where not looked at
     """
 
-    def __init__(self, plan: Plan, engine: str) -> None:
+    def __init__(self, plan: Plan, engine: Engine) -> None:
         data = plan.validation
         assert data is not None  # as there is a patience
         assert plan.loss.inverse_predict is not None  # as the recipe has seen to
         self.plan, self.engine, self.data = plan, engine, data
-        self.predict = elementwise(engine, plan.loss.predict)
-        self.loss, self.link = (
-            elementwise(engine, plan.loss.f),
-            elementwise(engine, plan.loss.inverse_predict),
-        )
+        self.predict = engine.elementwise(plan.loss.predict)
+        self.inverse_predict = engine.elementwise(plan.loss.inverse_predict)
+        self.loss = engine.elementwise(plan.loss.f)
         self.curve = np.full(plan.epochs, np.nan)
         self.best_loss, self.best_epoch = np.inf, 0
         self.w = np.ones(len(data.x)) if data.w is None else data.w.astype(np.float64)
@@ -53,18 +51,17 @@ class Ensemble:
         running = state.running
         if not running.size:
             return True
-        seen = self.link(mean[held])
-        each = self.loss(seen, self.t[held])
-        loss = float(reproducible.average(self._over_outputs(each), self.w[held]))
+        each = self.loss(self.inverse_predict(mean[held]), self.t[held])
+        loss = self._mean(each, self.w[held])
         self.curve[epoch - 1] = loss
         if state.best is None:  # watched, and no more
             return False
-        if loss < self.best_loss:
+        if is_better(loss, self.best_loss):
             self.best_loss, self.best_epoch = loss, epoch
             state.best[running] = state.theta[running]
             state.best_loss[running], state.best_epoch[running] = loss, epoch
         patience = self.plan.patience
-        if patience is not None and epoch - self.best_epoch >= patience:
+        if patience is not None and has_waited(epoch, self.best_epoch, patience):
             state.status[running] = Status.STOPPED
             return True
         return False
@@ -83,7 +80,7 @@ class Ensemble:
                 (y,) = self._outputs(state.theta[member : member + 1], self.x[member])
             predicted = self.predict(y)
             each = self.loss(y, self.data.t[rows])
-            loss = reproducible.average(self._over_outputs(each), self.w[rows])
+            loss = self._mean(each, self.w[rows])
             if not np.isfinite(loss):  # as the engines do: back to how the epoch began
                 state.status[member] = Status.DIVERGED
                 state.theta[member] = state.before[member]
@@ -98,8 +95,10 @@ class Ensemble:
 
     def _outputs(self, theta: Array, x: Array) -> Array:
         plan = self.plan
-        return choice.outputs(self.engine, plan.network, plan.loss, theta, x, "normalised")
+        return self.engine.outputs(plan.network, plan.loss, theta, x, "normalised")
 
-    def _over_outputs(self, each: Array) -> Array:
-        classes = self.plan.loss.targets == "classes"
-        return reproducible.total(each) if classes else reproducible.mean(each)
+    def _mean(self, each: Array, w: Array) -> float:
+        """Return the mean of the losses (n, O) over rows of weight w (n,)."""
+        summed = self.plan.loss.terms(each.shape[1]) == 1
+        over_outputs = reproducible.total(each) if summed else reproducible.mean(each)
+        return float(reproducible.average(over_outputs, w))

@@ -1,0 +1,94 @@
+"""The compiled engine: the NumPy engine's steps under Numba, which is imported when first used."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+import numpy as np
+
+from seedbed.arrays import Array
+from seedbed.engines.base import Stage, Training, cores, in_numpy, is_identity
+from seedbed.engines.plan import Plan
+from seedbed.errors import FormulaError, MissingDependencyError
+from seedbed.formulas.losses import Loss
+from seedbed.formulas.optimizers import Optimizer
+from seedbed.layers.dense import Dense
+from seedbed.network import Network
+
+START_UP_SECONDS = 1.0
+"""What loading the engine takes at most; its steps take a small part of NumPy's time."""
+MAX_STATE_ARRAYS = 2
+
+
+class CompiledEngine:
+    """The compiled engine; see ``engines.base.Engine``."""
+
+    name = "compiled"
+
+    def is_there(self) -> bool:
+        """Return whether Numba can be imported."""
+        return "numba" in sys.modules or importlib.util.find_spec("numba") is not None
+
+    def missing(self) -> Exception:
+        """Return the error for a missing Numba."""
+        return MissingDependencyError("numba", "fast")
+
+    def unsupported(self, network: Network, optimizer: Optimizer) -> str | None:
+        """Layers other than Dense, more than two state arrays, and steps that take a Jacobian."""
+        for layer in network.layers:
+            if type(layer) is not Dense:
+                return f"a layer of kind {type(layer).__name__}"
+        if optimizer.needs != "gradient":
+            return f"the {optimizer.needs} that {type(optimizer).__name__} needs"
+        if len(optimizer.state) > MAX_STATE_ARRAYS:
+            return f"the {len(optimizer.state)} state arrays of {type(optimizer).__name__}"
+        return None
+
+    def seconds(
+        self, network: Network, batch: int, steps: float, members: int, blocks: int
+    ) -> float:
+        """Return the start-up time: beside it, a training that NumPy takes as long for is short."""
+        return START_UP_SECONDS
+
+    def prepare(self, plan: Plan, threads: int | None, quiet: bool) -> Training:
+        """Return the plan's training, compiled where it was not before."""
+        from seedbed.engines.compiled import engine
+
+        return engine.Training(plan, threads or cores(), quiet)
+
+    def outputs(self, network: Network, loss: Loss, theta: Array, x: Array, stage: Stage) -> Array:
+        """Return the outputs (P, N, O), on all cores."""
+        from seedbed.engines.compiled import engine
+
+        result = np.empty((len(theta), len(x), network.outputs), dtype=theta.dtype)
+        engine.outputs(network, loss, theta, x, stage, result, cores())
+        return self.elementwise(loss.predict)(result) if stage == "predictions" else result
+
+    def elementwise(self, formula: Callable[..., Array]) -> Callable[..., Array]:
+        """Return the formula compiled; NumPy computes one that cannot be."""
+        fallback = in_numpy(formula)
+        if is_identity(formula):
+            return fallback
+        from seedbed.engines.compiled.engine import Formula
+
+        compiled = Formula(formula)
+
+        def evaluate(*arrays: Array) -> Array:
+            with suppress(FormulaError):
+                return compiled(*arrays)
+            return fallback(*arrays)
+
+        return evaluate
+
+    def small_batch_predictor(
+        self, network: Network, loss: Loss, theta: Array
+    ) -> Callable[[Array, Stage], Array] | None:
+        """Return a predictor with everything prepared that stays the same from call to call."""
+        if not theta.flags.carray:
+            return None
+        from seedbed.engines.compiled.engine import SmallBatchPredictor
+
+        return SmallBatchPredictor(network, loss, theta)

@@ -1,0 +1,79 @@
+"""The table of engines, and which of them carries out a training or predicts."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+from seedbed.engines.base import Engine, Training
+from seedbed.engines.compiled import CompiledEngine
+from seedbed.engines.numpy_engine import NumpyEngine
+from seedbed.engines.plan import Plan
+from seedbed.errors import FormulaError, SeedbedWarning
+from seedbed.formulas.optimizers import Optimizer
+from seedbed.network import Network
+
+COMPILED, NUMPY = CompiledEngine(), NumpyEngine()
+ENGINES: dict[str, Engine] = {engine.name: engine for engine in (COMPILED, NUMPY)}
+"""All engines. The last one supports every plan and needs nothing but NumPy."""
+FALLBACK = NUMPY
+
+
+def prepared(name: str, plan: Plan, threads: int | None, quiet: bool) -> tuple[Engine, Training]:
+    """Return the engine called ``name`` and its training of the plan.
+
+    "auto" takes the engine with the shortest estimated time among those that support the plan. The
+    choice depends on the plan and on what is installed, not on what was compiled before, so that a
+    script gives the same numbers every time.
+
+    Raises: MissingDependencyError, FormulaError if the engine named cannot do it.
+    """
+    if name != "auto":
+        engine = ENGINES[name]
+        if not engine.is_there():
+            raise engine.missing()
+        if (reason := engine.unsupported(plan.network, plan.optimizer)) is not None:
+            raise FormulaError(
+                f"the {name} engine does not support {reason}: use engine={FALLBACK.name!r}"
+            )
+        return engine, engine.prepare(plan, threads, quiet)
+    engine, reason = fastest(
+        plan.network, plan.optimizer, plan.largest_batch, plan.estimated_steps, len(plan.seeds),
+        plan.block_count,
+    )  # fmt: skip
+    try:
+        training = engine.prepare(plan, threads, quiet)
+    except FormulaError as error:
+        engine, reason = FALLBACK, str(error)
+        training = engine.prepare(plan, threads, quiet)
+    if reason is not None and not quiet and sys.stderr is not None:
+        print(f"seedbed: the {engine.name} engine trains: {reason}", file=sys.stderr)
+    return engine, training
+
+
+def fastest(
+    network: Network, optimizer: Optimizer, batch: int, steps: float, members: int, blocks: int
+) -> tuple[Engine, str | None]:
+    """Return the installed engine with the shortest estimated time (``Engine.seconds``).
+
+    Where that does not support the network or the optimizer, return NumPy and the reason.
+    """
+    there = [engine for engine in ENGINES.values() if engine.is_there()]
+    engine = min(there, key=lambda each: each.seconds(network, batch, steps, members, blocks))
+    if (missing := engine.unsupported(network, optimizer)) is None:
+        return engine, None
+    return FALLBACK, f"the {engine.name} one does not support {missing}"
+
+
+def predicting(name: str) -> Engine:
+    """Return the engine called ``name``, or NumPy, with a warning, where it is not installed."""
+    engine = ENGINES[name]
+    if engine.is_there():
+        return engine
+    warnings.warn(
+        "Numba is missing, so NumPy predicts with what the compiled engine trained: the last bits "
+        "may differ (pip install 'seedbed[fast]')",
+        SeedbedWarning,
+        stacklevel=5,
+    )
+    return FALLBACK
