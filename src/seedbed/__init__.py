@@ -70,6 +70,8 @@ from seedbed.formulas.schedules import (
     step_decay,
 )
 from seedbed.layers.dense import Dense
+from seedbed.layers.embedding import Embedding
+from seedbed.layers.periodic import Periodic
 from seedbed.metrics import Metric
 from seedbed.network import Network
 from seedbed.objective import value_and_grad
@@ -95,6 +97,7 @@ __all__ = [
     "DataError",
     "Dense",
     "DivergenceWarning",
+    "Embedding",
     "Explanation",
     "FileError",
     "Finding",
@@ -108,6 +111,7 @@ __all__ = [
     "MissingDependencyError",
     "Network",
     "Optimizer",
+    "Periodic",
     "Population",
     "Progress",
     "RMSprop",

@@ -76,7 +76,8 @@ def test_every_public_name_has_words_of_its_own():
 
 
 EXAMPLES = [
-    "checking.check", "comparing.compare", "comparing.comparison", "comparing.search", "metrics",
+    "checking.check", "comparing.compare", "comparing.comparison", "comparing.search",
+    "layers.embedding", "layers.periodic", "metrics",
     "network", "training",
 ]  # fmt: skip
 

@@ -35,6 +35,8 @@ class Pass(NamedTuple):
     """(P, B, O): pre-activations"""
     a: Array
     """(P, B, O): activations, before dropout"""
+    kept: tuple[Array, ...] = ()
+    """what else the way back needs"""
 
 
 class Call(NamedTuple):

@@ -71,7 +71,7 @@ class Dense(Layer):
 
     def backward(self, p: Any, done: Pass, da: Array, dp: Any, below: bool) -> tuple[Array, Any]:
         """dz = da · f'(z);  dW = xᵀ dz,  db = Σ_rows dz;  dx = dz Wᵀ."""
-        x, z, a = done
+        x, z, a, _ = done
         dz = da * self.activation.df(z, a)
         np.matmul(x.swapaxes(-1, -2), dz, out=dp.W)
         ones = np.ones((1, dz.shape[-2]), dtype=dz.dtype)
