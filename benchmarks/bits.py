@@ -1,9 +1,9 @@
-"""Where ``seedbed verify`` was run, and whether the bits were the same: writes bits.md.
+"""Run ``seedbed verify`` on several processors and compare the bits: writes bits.md.
 
     pip install -e '.[all]' && python benchmarks/bits.py
 
-On this processor, as if on narrower ones (``held.py``), and on an emulated 64-bit ARM processor
-(``arm.py``, which needs a Debian system with qemu-user-static).
+The processors are this one, this one limited to narrower vectors (``held.py``), and an emulated
+64-bit ARM processor (``arm.py``, which needs a Debian system with qemu-user-static).
 """
 
 import datetime
@@ -16,10 +16,11 @@ from machine import described
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "bits.md"
+SEEDBED = [sys.executable, "-m", "seedbed"]
 WAYS = {
-    "this processor": [sys.executable, HERE / "held.py", "native", sys.executable, "-m", "seedbed"],
-    "held to AVX2": [sys.executable, HERE / "held.py", "avx2", sys.executable, "-m", "seedbed"],
-    "held to SSE4.2": [sys.executable, HERE / "held.py", "sse2", sys.executable, "-m", "seedbed"],
+    "this processor": [sys.executable, HERE / "held.py", "native", *SEEDBED],
+    "limited to AVX2": [sys.executable, HERE / "held.py", "avx2", *SEEDBED],
+    "limited to SSE4.2": [sys.executable, HERE / "held.py", "sse2", *SEEDBED],
     "ARM, emulated by QEMU": [sys.executable, HERE / "arm.py"],
 }
 
@@ -30,7 +31,7 @@ def row(way, command):
         [*command, "verify", "--json"], capture_output=True, text=True, check=False
     )
     if not done.stdout:
-        said = (done.stderr.strip() or "it said nothing").splitlines()[-1]
+        said = (done.stderr.strip() or "no output").splitlines()[-1]
         return f"| {way} | not run: {said} | | | | | |"
     told = json.loads(done.stdout)
     machine, count = told["machine"], len(told["found"])
@@ -45,9 +46,9 @@ def main():
         f"Printed by `python benchmarks/bits.py` on {datetime.date.today()}: {described('numba')}.",
         "",
         "`seedbed verify` trains populations and estimators with the compiled engine, and compares",
-        "the SHA-256 of their parameters, losses and predictions with the committed ones.",
+        "the SHA-256 of their parameters, losses and predictions with committed digests.",
         "",
-        "| where | processor | bytes a vector | multiply-add | NumPy | Numba | the same bits |",
+        "| run on | processor | vector, bytes | multiply-add | NumPy | Numba | same bits |",
         "|---|---|---|---|---|---|---|",
     ]
     for way, command in WAYS.items():

@@ -1,9 +1,9 @@
-"""Whether diagnose names what is wrong with a training: prints diagnosis.md, and writes it.
+"""Plant faults in trainings and count how many diagnose names: prints and writes diagnosis.md.
 
     pip install -e '.[all]' && python benchmarks/diagnosis.py
 
-Eight members on each of three tables that come with scikit-learn, by a recipe that suits them; then
-the same with one fault planted, everything else as it was. Ten times each, from other seeds.
+Eight members train on each of three scikit-learn tables with a sound recipe, then with one planted
+fault and everything else unchanged. Each case runs ten times from different seeds.
 """
 
 import datetime
@@ -28,7 +28,7 @@ TABLES = {
 
 
 def table(name, draw):
-    """Return rows of a table: inputs as they are and standardised, targets that suit the loss."""
+    """Return rows of a table: inputs raw and standardised, targets in the loss's form."""
     loader, loss, outputs = TABLES[name]
     raw, y = loader(return_X_y=True)
     rows = np.random.default_rng(draw).permutation(len(raw))[:ROWS]
@@ -40,7 +40,7 @@ def table(name, draw):
 
 
 def recipe(inputs, outputs, loss, *, layers=(32,), activation=sb.relu, lr=0.003, init=None, **more):
-    """Return the recipe: 60 epochs of Adam, its rate ending at 0."""
+    """Return the recipe: 60 epochs of Adam with a rate that falls to 0."""
     hidden = [sb.Dense(units, activation, init) for units in layers]
     network = sb.Network(inputs, [*hidden, sb.Dense(outputs)])
     options = {"optimizer": sb.Adam(lr), "schedule": sb.cosine(), "batch_size": 32, "epochs": 60}
@@ -48,26 +48,26 @@ def recipe(inputs, outputs, loss, *, layers=(32,), activation=sb.relu, lr=0.003,
 
 
 def trained(X, y, seeds, made, start=None):
-    """Train, without a word about members that diverge."""
+    """Train, without warnings about diverged members."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", sb.DivergenceWarning)
         return sb.train(made, X, y, seeds=seeds, start=start)
 
 
 def begun(made, seeds, change):
-    """Return the parameters that the seeds draw, with the first layer's changed."""
+    """Return the seeds' initial parameters, with the first layer changed."""
     theta = made.network.init(seeds, np.float32)
     change(*made.network.views(theta)[0])
     return theta
 
 
 def zeroed(W, b):
-    """Leave the first two members' hidden layer no way to begin."""
+    """Make the first two members' hidden layers unable to learn."""
     W[:2], b[:2] = 0, -1
 
 
 def planted(fault, name, draw):
-    """Return a population with a fault, and what it was trained on."""
+    """Return a population with a fault, and its training data."""
     raw, X, y, loss, outputs = table(name, draw)
     seeds = range(MEMBERS * draw, MEMBERS * (draw + 1))
     shape = X.shape[1], outputs, loss
@@ -160,17 +160,17 @@ def main():
         lines.append(f"| {fault} | {kind or 'nothing'} | {' | '.join(cells)} | {too} |")
         print(lines[-1], flush=True)
     page = "\n".join([
-        "# What diagnose finds", "",
+        "# Faults that diagnose finds", "",
         f"`python benchmarks/diagnosis.py`, {datetime.date.today()}: "
         f"{described('numpy', 'scikit-learn')}.", "",
-        f"{MEMBERS} members, {DRAWS} draws of seeds and rows for each table; how often the fault "
-        "was named · the members' median training loss; and what else was said.", "",
-        f"| planted | named | {' | '.join(TABLES)} | said too |",
+        f"{MEMBERS} members, {DRAWS} draws of seeds and rows for each table. A cell shows how "
+        "often diagnose named the fault · the members' median training loss.", "",
+        f"| planted | expected finding | {' | '.join(TABLES)} | other findings |",
         f"|---|---|{'---|' * len(TABLES)}---|", *lines, "",
-        f"Named: {named} of {tried}. Findings where nothing was planted: {len(alarms)} in "
-        f"{DRAWS * len(TABLES) * len(SOUND)} trainings. Of the faults that were not named, the "
-        "training's end shows no sign: the loss is as low as without them, or (sigmoids on "
-        "diabetes) gradients come through again by then, and other things are said.", "",
+        f"Named: {named} of {tried}. Findings without a planted fault: {len(alarms)} in "
+        f"{DRAWS * len(TABLES) * len(SOUND)} trainings. The faults that were not named leave no "
+        "sign at the end of training: the loss is as low as without them, or (sigmoids on "
+        "diabetes) gradients have recovered, and diagnose reports other problems.", "",
     ])  # fmt: skip
     PAGE.write_text(page, encoding="utf-8")
     print("\n" + page)

@@ -1,12 +1,12 @@
-"""The NumPy engine's time, and both engines' memory: prints engine.md, and writes it.
+"""Measure the NumPy engine's time and both engines' memory: prints and writes engine.md.
 
     python benchmarks/engine.py
 
 Time: one step of one member of the tutorial's 3-4-1 network on the four rows of XOR, whole-batch
-gradient descent in float64, on one pinned core with one BLAS thread. Ours is timed end to end from
-train(...), set-up included; theirs is the loop alone. All take turns in every round.
+gradient descent in float64, on one pinned core with one BLAS thread. Seedbed's time is that of
+train(...), set-up included; the tutorial's is the loop alone. All take turns in every round.
 
-Memory: the peak of what Python and NumPy allocate during train(...), beyond the data it is given.
+Memory: the peak that Python and NumPy allocate during train(...), without the training data.
 """
 
 import os
@@ -42,7 +42,7 @@ def sigmoid_prime(x):
 
 
 def tutorial(steps):
-    """Run the tutorial's loop, with its backward pass mended and nothing else changed."""
+    """Run the tutorial's loop with a corrected backward pass and no other change."""
     X, Y = sb.xor.data()
     rng = np.random.RandomState(1)
     W1, W2, b1, b2 = rng.randn(3, 4), rng.randn(4, 1), rng.randn(4), rng.randn(1)
@@ -60,7 +60,7 @@ def tutorial(steps):
 
 
 def lean(steps):
-    """Run the same with σ' = a (1 - a), as one would write it for speed."""
+    """Run the same loop with σ' = a (1 - a), which is faster."""
     X, Y = sb.xor.data()
     rng = np.random.RandomState(1)
     W1, W2, b1, b2 = rng.randn(3, 4), rng.randn(4, 1), rng.randn(4), rng.randn(1)
@@ -97,9 +97,9 @@ def microseconds(work, steps, *given):
 
 
 def speed():
-    """Return the table of times, one row a way to do it."""
+    """Return the table of times, one row for each implementation."""
     ways = {
-        "the tutorial's lines, gradient mended, 1 network": (tutorial, 20_000, (), 1),
+        "the tutorial's code, corrected gradient, 1 network": (tutorial, 20_000, (), 1),
         "the same with σ' = a (1 - a)": (lean, 20_000, (), 1),
         "Seedbed, 1 member": (ours, 20_000, (1,), 1),
         "Seedbed, 16 members": (ours, 10_000, (16,), 16),
@@ -112,7 +112,8 @@ def speed():
             times[way].append(microseconds(work, steps, *given) / members)
     first = times[next(iter(ways))]
     lines = [
-        "| way | µs a member's step: median | least | most | times the tutorial's |",
+        "| implementation | µs per member and step: median | minimum | maximum | "
+        "ratio to the tutorial |",
         "|---|---|---|---|---|",
     ]
     for way, taken in times.items():
@@ -123,7 +124,7 @@ def speed():
 
 
 def peak(network, loss, members, rows, **method):
-    """Return the bytes that training holds at its peak, and those that it returns as history."""
+    """Return the peak bytes of training, and the bytes of the returned history."""
     rng = np.random.default_rng(0)
     dtype = method.get("dtype", "float32")
     X = rng.normal(size=(rows, network.inputs)).astype(dtype)
@@ -142,7 +143,7 @@ def peak(network, loss, members, rows, **method):
 
 
 def memory():
-    """Return the table of memory, one row a training."""
+    """Return the table of memory, one row for each training."""
 
     def dense(inputs, *units):
         return sb.Network(
@@ -166,15 +167,15 @@ def memory():
         "Adam, patience, alone": (dense(784, 512, 256, 10), 1, 1024, 128, 1, {**adam, **patient}),
     }  # fmt: skip
     lines = [
-        "| network | how | members | engine | peak, MB | its history | in arrays of theta's size | "
-        "bound |",
+        "| network | method | members | engine | peak, MB | history, MB | peak, in arrays of "
+        "theta's size | bound |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for how, (network, members, rows, batch, epochs, method) in cases.items():
         for engine in ("numpy", "compiled"):
             given = {"batch_size": batch, "epochs": epochs, "engine": engine, **method}
             loss = given.pop("loss")
-            peak(network, loss, members, rows, **given)  # what is compiled is not counted
+            peak(network, loss, members, rows, **given)  # leaves compilation out of the count
             held, history, itemsize = peak(network, loss, members, rows, **given)
             theta = members * network.size * itemsize
             activations = members * (batch or rows) * sum(network.widths) * itemsize
@@ -201,17 +202,17 @@ def main():
         "",
         "## One step of one member, 3-4-1, XOR's four rows, float64",
         "",
-        f"{ROUNDS} rounds, in each of which all ways take turns; the last column is the median of "
-        "each round's ratio.",
+        f"{ROUNDS} rounds, in which all implementations take turns; the last column is the median "
+        "of the rounds' ratios.",
         "",
         *speed(),
         "",
         "## Memory during training",
         "",
-        "Peak of all that is allocated during `train(...)`, beyond the data given: parameters, "
-        "gradients, optimizer state, activations, row orders. The count is without the losses' "
-        "history, which holds a number an epoch and member (`record_every` thins it); theta itself "
-        "is one array of it. The bound is 8, and the activations of one batch.",
+        "Peak allocation during `train(...)`, without the training data: parameters, gradients, "
+        "optimizer state, activations, row orders. The count in arrays leaves out the losses' "
+        "history, one number for each epoch and member (`record_every` thins it), and includes "
+        "theta. The bound is 8 arrays and the activations of one batch.",
         "",
         *memory(),
     ]

@@ -1,10 +1,9 @@
-"""Run a command as if on another x86 processor: every library is held to its instructions.
+"""Run a command as on another x86 processor: every library is limited to its instructions.
 
     python benchmarks/held.py avx2|zen|sse2|native COMMAND...
 
-NumPy's loops, OpenBLAS, what Numba compiles, and the peers of ``speed.py`` are told so by
-environment variables; the processor must have the instructions that are left. A command that ends
-in ``.py`` is run by this Python.
+Environment variables limit NumPy's loops, OpenBLAS, Numba and the peers of ``speed.py``. The
+processor must have the remaining instructions. This Python runs a command that ends in ``.py``.
 """
 
 import os
@@ -36,11 +35,11 @@ KINDS = {
     ),
     "native": ({}, "(?!)"),
 }
-"""For each kind, variables, and which of NumPy's features it does not have."""
+"""For each kind: the variables, and a pattern of the NumPy features that it lacks."""
 
 
 def environment(kind):
-    """Return this process's environment, held to ``kind``."""
+    """Return this process's environment, limited to ``kind``."""
     variables, without = KINDS[kind]
     given = {**os.environ, **variables}
     if "XLA_FLAGS" in variables:
@@ -51,7 +50,7 @@ def environment(kind):
 
 
 def _features(without):
-    """Return the features that NumPy would choose loops by, and is not to."""
+    """Return the CPU features that NumPy must not use."""
     code = (
         "from numpy._core._multiarray_umath import __cpu_dispatch__ as names, "
         "__cpu_features__ as have; print(*[name for name in names if have.get(name)])"

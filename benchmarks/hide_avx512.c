@@ -1,10 +1,10 @@
-/* Hides AVX-512 from a process: everything in it then does what it would do on an AVX2 processor.
+/* Hides AVX-512 from a process, which then behaves as on an AVX2 processor.
 
    cc -O2 -shared -fPIC -o hide_avx512.so hide_avx512.c && LD_PRELOAD=./hide_avx512.so python ...
 
-   Variables hold some libraries to AVX2 (Numba, OpenBLAS, oneDNN), but not all: XLA's products ask
-   the processor themselves. So the instruction that they ask with is made to fault (Linux on x86,
-   arch_prctl(2), where the processor can), and answered here without the bits of AVX-512 and AMX.
+   Environment variables limit some libraries to AVX2 (Numba, OpenBLAS, oneDNN), but XLA's products
+   query the processor with CPUID. Here that instruction faults (Linux on x86, arch_prctl(2), if the
+   processor supports it), and the handler answers without the bits of AVX-512 and AMX.
 */
 #define _GNU_SOURCE
 #include <cpuid.h>

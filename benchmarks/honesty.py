@@ -1,10 +1,10 @@
-"""How often verdicts are wrong, and how often they are right: prints honesty.md, and writes it.
+"""Measure how often verdicts are wrong, and how often right: prints and writes honesty.md.
 
     pip install -e '.[dev]' && python benchmarks/honesty.py        (about 15 minutes)
 
-First on simulated scores, of four kinds: normal; skewed; collapsing, where a tenth of the runs
-fail; tied, where scores are rounded to halves of a standard deviation. Then on real networks:
-two recipes that are equal in distribution, trained on scikit-learn's digits.
+The first part simulates four kinds of scores: normal; skewed; collapsing, where a tenth of the runs
+fail; tied, where scores are rounded to half a standard deviation. The second part trains real
+networks on scikit-learn's digits: two recipes whose scores have the same distribution.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from seedbed.comparing import statistics, verdict
 PAGE = Path(__file__).with_name("honesty.md")
 LOOKS = statistics.LOOKS
 TRIALS, FAMILIES, POWERED, NETWORKS = 20_000, 5_000, 5_000, 2_000
-AT_ONCE = 500  # trials a process takes at a time
+AT_ONCE = 500  # trials in one job of a process
 ALPHA = 0.05
 
 
@@ -57,7 +57,7 @@ def fixed(job):
 
 
 def adaptive(job):
-    """Return how many trials crossed at some look, and how many seeds all took."""
+    """Return how many trials crossed at some look, and the seeds that all trials used."""
     kind, shift, trials, seed = job
     rng, crossed, used = np.random.default_rng(seed), 0, 0
     for _ in range(trials):
@@ -76,7 +76,7 @@ def anytime(job):
 
 
 def families(job):
-    """Equal methods, all pairs: return in how many trials any two were told apart."""
+    """Return in how many trials any two of several equal methods were told apart."""
     kind, methods, design, trials, seed = job
     rng, wrong = np.random.default_rng(seed), 0
     pairs = [(i, j) for i in range(methods) for j in range(i)]
@@ -109,7 +109,7 @@ def close(job):
 
 
 def intervals(job):
-    """Return how often each interval held the true value."""
+    """Return how often each interval contained the true value."""
     n, trials, seed = job
     rng, held = np.random.default_rng(seed), np.zeros(3)
     for _ in range(trials):
@@ -131,7 +131,7 @@ def intervals(job):
 
 
 def batches(trials, *job):
-    """Return jobs of at most ``AT_ONCE`` trials, each with a seed of its own."""
+    """Return jobs of at most ``AT_ONCE`` trials, each with its own seed."""
     key = zlib.crc32(repr(job).encode())
     return [
         (*job, min(AT_ONCE, trials - start), [key, start]) for start in range(0, trials, AT_ONCE)
@@ -149,8 +149,8 @@ def digits():
 
 
 def equal_recipes():
-    """Two recipes whose runs have one distribution: the second begins with the first's weights
-    drawn with the opposite sign.
+    """Return two recipes whose runs have the same distribution: the second one's initial weights
+    are the first one's with the opposite sign.
     """
     usual = sb.he
 
@@ -174,7 +174,7 @@ def equal_recipes():
 def networks(trials):
     """Return how often each rule told equal recipes apart, the seeds used, and the disagreements.
 
-    All rules judge the same runs: 64 seeds of each, fresh in every trial.
+    All rules judge the same runs: 64 seeds of each recipe, fresh in every trial.
     """
     X, Y = digits()
     recipes = equal_recipes()
@@ -195,7 +195,7 @@ def networks(trials):
         counts["adaptive"] += stopped is not None
         counts["anytime"] += any(said(n, "anytime") for n in range(8, 65, 8))
         used += stopped or 64
-        if trial < 50:  # compare itself, stopping for itself, must say the same
+        if trial < 50:  # compare with its own stopping must agree
             alone = sb.compare(recipes, X, Y, first_seed=first)
             told = alone["a", "b"]
             disagreed += (told.better is not None, told.n) != (stopped is not None, stopped or 64)
@@ -222,7 +222,7 @@ def percent(count, trials):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a hundredth of it; writes nothing")
+    parser.add_argument("--quick", action="store_true", help="a hundredth of the trials; no page")
     share = 100 if parser.parse_args().quick else 1
     began = time.perf_counter()
     trials, powered = TRIALS // share, POWERED // share
@@ -234,8 +234,8 @@ def main():
         "",
         *__doc__.split("\n\n")[2].splitlines(),
         "",
-        "Every trial's scores are drawn anew, from generators seeded by the row's own name and "
-        "the number of the trial; the networks' seeds are 1,000 to 128,999.",
+        "Every trial draws fresh scores, from generators seeded by the row's name and the trial's "
+        "number; the networks' seeds are 1,000 to 128,999.",
     ]
     with multiprocessing.get_context("spawn").Pool() as pool:
 
@@ -244,9 +244,9 @@ def main():
 
         page += [
             "", "## Two equal methods, alpha = 5 %", "",
-            f"Share of {trials:,} comparisons that end in a verdict. Adaptive: looks at 8, 16, 32, "
-            "64 pairs, stopped at the first that crosses; at any time: looked at after every one "
-            "of 64 pairs. At most 5.46 % is asked.", "",
+            f"Share of {trials:,} comparisons that end in a verdict. Adaptive: looks after 8, 16, "
+            "32 and 64 pairs, and stops at the first that crosses. At any time: looks after every "
+            "one of 64 pairs. Required: at most 5.46 %.", "",
             "| noise | " + " | ".join(f"n = {n}" for n in SIZES) + " | adaptive | at any time |",
             "|---" * (len(SIZES) + 3) + "|",
         ]  # fmt: skip
@@ -259,7 +259,7 @@ def main():
         count = FAMILIES // share
         page += [
             "", "## Several equal methods, all pairs", "",
-            f"Share of {count:,} trials in which any two are told apart; at most 5.92 % is asked.",
+            f"Share of {count:,} trials in which any two are told apart. Required: at most 5.92 %.",
             "", "| noise | 10 methods, n = 20 | 10, adaptive | 3, adaptive |", "|---|---|---|---|",
         ]  # fmt: skip
         for kind in ("normal", "collapsing", "tied"):
@@ -270,18 +270,18 @@ def main():
             page.append(f"| {kind} | {' | '.join(cells)} |")
             print(page[-1], flush=True)
         page += [
-            "", "## When the gain is just what matters", "",
+            "", "## A gain of exactly delta", "",
             f"Share of {count:,} trials in which a gain of exactly delta (half a standard "
-            "deviation) is called too close to matter, looked at whenever the design allows.", "",
+            "deviation) is called too close to matter, with every look that the design allows.", "",
             "| 30 seeds | adaptive | at any time |", "|---|---|---|",
         ]  # fmt: skip
         designs = ("fixed", "adaptive", "anytime")
         cells = [percent(total(close, batches(count, design)), count) for design in designs]
         page.append(f"| {' | '.join(cells)} |")
         page += [
-            "", "## When one is better", "",
-            f"P(A > B) = 0.75, failures counted; {powered:,} trials.", "",
-            "| noise | n = 29 | asked | adaptive, up to 64 | asked | seeds it took | asked |",
+            "", "## One better method", "",
+            f"Share of {powered:,} trials with a verdict. P(A > B) = 0.75, failures included.", "",
+            "| noise | n = 29 | required | adaptive, up to 64 | required | seeds used | required |",
             "|---|---|---|---|---|---|---|",
         ]  # fmt: skip
         for kind, z, least in (("normal", 0.6745, 0.90), ("collapsing", 0.8727, 0.70)):
@@ -295,8 +295,8 @@ def main():
             )
         page += [
             "", "## Intervals of 95 %", "",
-            f"Share of {powered:,} that hold the true value; at least 94 % is asked.", "",
-            "| n | typical gain | P(A > B) | gain where looks stopped |", "|---|---|---|---|",
+            f"Share of {powered:,} that contain the true value. Required: at least 94 %.", "",
+            "| n | typical gain | P(A > B) | gain after adaptive stopping |", "|---|---|---|---|",
         ]  # fmt: skip
         for n in (8, 20, 50):
             held = total(intervals, batches(powered, n))
@@ -307,14 +307,14 @@ def main():
     page += [
         "", "## Real networks", "",
         f"{count:,} comparisons of two 64-16-10 networks on digits, equal in distribution (one "
-        "begins with the other's weights of opposite sign), 64 fresh seeds each, split anew for "
-        "each seed, scored by accuracy. All rules judge the same runs; at most 6.5 % is asked of "
-        "the first two.", "", "| rule | told apart |", "|---|---|",
+        "starts from the other's weights with opposite sign), 64 fresh seeds each, a new split for "
+        "each seed, scored by accuracy. All rules judge the same runs. Required of the first two: "
+        "at most 6.5 %.", "", "| rule | told apart |", "|---|---|",
     ]  # fmt: skip
     for rule, words in (
         ("fixed", "Seedbed, 30 seeds"),
         ("adaptive", "Seedbed, adaptive"),
-        ("anytime", "Seedbed, at any time, looked at after every 8 of 64"),
+        ("anytime", "Seedbed, at any time, a look after every 8 of 64"),
         ("one", "one seed, take the better"),
         ("five", "five seeds, the higher mean"),
         ("t", "a t-test after each seed from the third to the 64th"),
@@ -322,10 +322,10 @@ def main():
         page.append(f"| {words} | {percent(counts[rule], count)} |")
     page += [
         "",
-        f"Adaptive took {used:.1f} seeds on average. `compare` itself, stopping for itself, said "
-        f"otherwise in {disagreed} of {min(50, count)}.",
+        f"Adaptive used {used:.1f} seeds on average. `compare` with its own stopping disagreed in "
+        f"{disagreed} of {min(50, count)}.",
         "",
-        f"All of it took {(time.perf_counter() - began) / 60:.0f} minutes.",
+        f"Total time: {(time.perf_counter() - began) / 60:.0f} minutes.",
     ]
     text = "\n".join(page) + "\n"
     print(text)

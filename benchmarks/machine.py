@@ -1,4 +1,4 @@
-"""What a table was printed on, where the scripts keep what they install, how AVX-512 is hidden."""
+"""Helpers of the benchmarks: the machine's description, cache folders, hiding AVX-512."""
 
 import importlib.metadata
 import os
@@ -23,13 +23,13 @@ def described(*packages):
 
 
 def cache_folder(name):
-    """Return the folder of the user's caches that is meant for ``name``."""
+    """Return the folder for ``name`` in the user's caches."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return caches / "seedbed" / name
 
 
 def without_avx512(directory):
-    """Return the environment of a process that AVX-512 is hidden from."""
+    """Return the environment of a process without AVX-512."""
     library = Path(directory) / "hide_avx512.so"
     source = Path(__file__).with_name("hide_avx512.c")
     subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", library, source], check=True)

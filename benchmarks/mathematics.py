@@ -1,10 +1,10 @@
-"""The errors of the compiled engine's functions: prints the table of mathematics.md, and writes it.
+"""Measure the errors of the compiled engine's functions: prints and writes mathematics.md.
 
     pip install -e '.[all]' && python benchmarks/mathematics.py
 
 Errors are in units in the last place of the result, against NumPy's value in the wider type (long
-double must be wider than float64 here): one in 61 of all float32, and two million float64 from the
-whole range.
+double must be wider than float64). The arguments are every 61st float32, and two million float64
+from the whole range.
 """
 
 import datetime
@@ -26,7 +26,7 @@ RESULTS = Path(__file__).with_name("mathematics.md")
 
 
 def arguments(name, dtype, apart=61):
-    """Return numbers from all over the range of ``dtype``, one of ``apart``, and special ones."""
+    """Return every ``apart``-th number from the whole range of ``dtype``, and special ones."""
     if dtype == "float32":
         bits = np.arange(0, 2**32, apart, dtype=np.uint64).astype(np.uint32)
         x = bits.view(np.float32)
@@ -55,7 +55,7 @@ def errors(name, x):
 
 
 def largest_error(name, dtype, apart=61):
-    """Return the largest error where the result is finite and normal, and of how many numbers."""
+    """Return the largest error of finite, normal results, and the count of arguments."""
     x = arguments(name, dtype, apart)
     largest = 0.0
     for start in range(0, len(x), 2**21):  # a few megabytes at a time

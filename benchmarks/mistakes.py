@@ -1,10 +1,10 @@
-"""Whether check_gradient names mistakes, and keeps quiet: prints mistakes.md, and writes it.
+"""Count the mistakes that check_gradient names, and false alarms: prints and writes mistakes.md.
 
     pip install -e '.[all]' && python benchmarks/mistakes.py
 
-Mistakes planted in backward passes written by hand (tests/core/planted.py), in three networks, with
-parameters and data drawn anew 10 times each; and 500 networks of random shapes and data whose
-gradient is right, of every activation and every loss in turn.
+Hand-written backward passes (tests/core/planted.py) of three networks get planted mistakes, with 10
+draws of parameters and data each. 500 networks of random shapes and data, with every activation and
+every loss in turn, have correct gradients.
 """
 
 import datetime
@@ -27,7 +27,7 @@ DRAWS, RIGHT = 10, 500
 
 
 def suite(planned):
-    """Yield a line for each mistake, or several at once: how often found, and named."""
+    """Yield a line for each planted mistake or pair: how often found, and named."""
     found_in_all = named_in_all = tried = 0
     for faults in planned:
         cells = []
@@ -49,19 +49,19 @@ def suite(planned):
             tried += DRAWS
         yield f"| {' and '.join(faults)} | {' | '.join(cells)} |"
     yield (
-        f"\nFound: {found_in_all} of {tried} ({found_in_all / tried:.1%}); given the right name, "
-        f"and no other: {named_in_all} ({named_in_all / tried:.1%})."
+        f"\nFound: {found_in_all} of {tried} ({found_in_all / tried:.1%}); given only the right "
+        f"names: {named_in_all} ({named_in_all / tried:.1%})."
     )
 
 
 def table(planned):
-    """Return the table of what was planted."""
+    """Return the table of planted mistakes."""
     heads = [f"| planted | {' | '.join(NETWORKS)} |", "|---" * (len(NETWORKS) + 1) + "|"]
     return "\n".join([*heads, *suite(planned)])
 
 
 def another_hand():
-    """Return the table of networks written the other way: examples as columns."""
+    """Return the table of networks with examples as columns."""
     lines, named, tried = ["| planted | b (o, 1) | b (o,) |", "|---|---|---|"], 0, 0
     for faults, kinds in COLUMN_KINDS.items():
         cells = []
@@ -74,11 +74,11 @@ def another_hand():
             cells.append(f"{right}")
             named, tried = named + right, tried + DRAWS
         lines.append(f"| {' and '.join(faults) or 'nothing'} | {' | '.join(cells)} |")
-    return "\n".join([*lines, f"\nGiven the right names, and no others: {named} of {tried}."])
+    return "\n".join([*lines, f"\nGiven only the right names: {named} of {tried}."])
 
 
 def alarms():
-    """Return how many of the right networks are said to be wrong."""
+    """Return how many correct gradients are called wrong."""
     units = [u if isinstance(u, sb.Activation) else u() for u in activations.BY_NAME.values()]
     kinds = [
         u if isinstance(u, sb.Loss) else u(0.3) if name == "quantile" else u()
@@ -103,7 +103,7 @@ def alarms():
 
         def by_differences(given, recipe=recipe, X=X, Y=Y):
             value, gradient = sb.value_and_grad(recipe, given[None], X, Y)
-            return float(value[0].real), gradient[0].real  # a complex step gets no answer
+            return float(value[0].real), gradient[0].real  # no complex step
 
         if number % 2:
             wrong += not sb.check_gradient(recipe, theta, X, Y).agrees
@@ -120,20 +120,20 @@ if __name__ == "__main__":
     )
     took = time.perf_counter() - began
     page = [
-        "# Whether check_gradient names mistakes, and keeps quiet",
+        "# Mistakes that check_gradient names",
         f"{datetime.date.today()}; {described('numpy')}",
         __doc__.split("\n\n", 2)[2].strip().replace("\n", " "),
         "## Planted mistakes",
-        f"Of {DRAWS} draws each: found, and given the right name and no other.",
+        f"Of {DRAWS} draws each: how many were found, and how many were given only the right name.",
         table([(fault,) for fault in KINDS]),
         "## Two at once",
         table(PAIRS),
-        "## In another hand",
-        f"A 3-4-4-1 network with cross-entropy and a penalty, z = W a + b, of {DRAWS} draws each.",
+        "## Examples as columns",
+        f"A 3-4-4-1 network with cross-entropy and a penalty, z = W a + b, {DRAWS} draws each.",
         another_hand(),
         "## False alarms",
-        f"{alarms()} of {RIGHT} networks whose gradient is right are said to be wrong (half of "
-        "them by complex steps, half by central differences).",
+        f"{alarms()} of {RIGHT} correct gradients are called wrong (half are checked by complex "
+        "steps, half by central differences).",
         "## The tutorial as published",
         f"Found in {1000 * took:.0f} ms:\n\n"
         + "\n".join(f"- {mistake}" for mistake in tutorial.mistakes),

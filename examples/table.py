@@ -1,4 +1,4 @@
-"""A table end to end: breast cancer data to CSV, eight members trained on it, and predictions."""
+"""Train on a CSV file and predict another one, with the functions behind the command."""
 
 import csv
 import tempfile
@@ -26,4 +26,4 @@ assert main(["predict", f"{model}", f"{folder}/new.csv", "--out", f"{out}"]) == 
 with out.open() as file:
     rows = list(csv.DictReader(file))
 right = sum(row["predicted_diagnosis"] == row["diagnosis"] for row in rows)
-print(f"{right} of {len(rows)} new rows predicted right: {out}")
+print(f"{right} of {len(rows)} new rows predicted correctly: {out}")

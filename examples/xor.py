@@ -1,4 +1,4 @@
-"""XOR from a thousand seeds: how many learn it, and how far their losses lie apart."""
+"""Train XOR from a thousand seeds; print how many solve it and the spread of their losses."""
 
 import numpy as np
 

@@ -12,6 +12,7 @@ from seedbed.comparing.compare import compare
 from seedbed.comparing.comparison import Comparison, judge
 from seedbed.comparing.search import Search, Space, log_uniform, search, uniform
 from seedbed.comparing.verdict import Verdict
+from seedbed.engines.objective import value_and_grad
 from seedbed.errors import (
     DataError,
     DivergenceWarning,
@@ -74,7 +75,6 @@ from seedbed.layers.embedding import Embedding
 from seedbed.layers.periodic import Periodic
 from seedbed.metrics import Metric
 from seedbed.network import Network
-from seedbed.objective import value_and_grad
 from seedbed.population import History, Population
 from seedbed.progress import Progress
 from seedbed.recipe import Recipe

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import seedbed as sb
-from seedbed import objective
+from seedbed.engines import objective
 from seedbed.formulas import activations, losses
 
 KEPT = Path(__file__).parent / "golden" / "explain.txt"

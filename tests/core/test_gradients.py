@@ -8,7 +8,7 @@ import pytest
 from test_formulas import ACTIVATIONS, LOSSES, name_of
 
 import seedbed as sb
-from seedbed import objective
+from seedbed.engines import objective
 from seedbed.formulas import activations, losses
 
 STEP = 1e-30

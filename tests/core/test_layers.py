@@ -165,7 +165,7 @@ def test_an_optimizer_may_take_residuals_and_their_jacobian():
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_jacobian_of_the_residuals_makes_the_gradient(name):
     from seedbed.engines.batches import whole_batch
-    from seedbed.objective import Objective
+    from seedbed.engines.objective import Objective
 
     given = recipe(name)
     theta = given.network.init([0, 1])

@@ -1,5 +1,6 @@
 """What the package promises: its names, its cost and its needs."""
 
+import ast
 import doctest
 import importlib
 import json
@@ -174,3 +175,65 @@ def test_the_readme_begins_with_two_commands():
         "pip install '.[all]' && seedbed xor",
         "pip install -e '.[dev]' && pytest",
     ]
+
+
+def imports_of(path, package):
+    """Return the names of Seedbed's modules that a file imports when it runs, late ones too."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            node.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names if each.name.startswith("seedbed."))
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("seedbed"):
+            for each in node.names:
+                inner = package / Path(*f"{node.module}.{each.name}".split(".")[1:])
+                there = inner.is_dir() or inner.with_suffix(".py").is_file()
+                yield f"{node.module}.{each.name}" if there else node.module
+
+
+def test_imports_point_upward_in_contributings_list_of_modules():
+    package = Path(sb.__file__).parent
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^    (\S.*?)  +\S", text, flags=re.MULTILINE)
+    names = [name for line in lines for name in re.findall(r"[\w.]+", line)]
+    floor_of = {name: floor for floor, name in enumerate(names)}
+    tops = {path.stem for path in package.glob("*.py") if not path.stem.startswith("__")}
+    tops |= {path.parent.name for path in package.glob("*/__init__.py")}
+    assert tops == floor_of.keys()
+    wrong = []
+    for path in package.rglob("*.py"):
+        here = path.relative_to(package).parts
+        if here[0].startswith("__"):
+            continue
+        name = here[0].removesuffix(".py")
+        for module in imports_of(path, package):
+            other = module.split(".")[1] if "." in module else name
+            if other != name and not floor_of[other] < floor_of[name]:
+                wrong.append(f"{'/'.join(here)} imports {module}")
+    assert not wrong
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    package = Path(sb.__file__).parent
+    graph = {}
+    for path in package.rglob("*.py"):
+        parts = path.relative_to(package.parent).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        if name not in ("seedbed", "seedbed.__main__"):
+            graph[name] = set(imports_of(path, package)) - {"seedbed", name}
+    done, way = set(), []
+
+    def visit(name):
+        assert name not in way, " -> ".join([*way[way.index(name) :], name])
+        if name in done or name not in graph:
+            return
+        way.append(name)
+        for other in sorted(graph[name]):
+            visit(other)
+        way.pop()
+        done.add(name)
+
+    for name in sorted(graph):
+        visit(name)

@@ -14,8 +14,8 @@ from seedbed.checking.functions import Function, slope
 from seedbed.checking.naming import FACTORS, Evidence, Fault, as_shaped, by_model, by_numbers, decay
 from seedbed.checking.recognising import recognise
 from seedbed.checking.remedies import WORDS
+from seedbed.engines.objective import value_and_grad
 from seedbed.errors import DataError, SettingError, ShapeError
-from seedbed.objective import value_and_grad
 from seedbed.recipe import Recipe
 
 _SAME = 1e-6

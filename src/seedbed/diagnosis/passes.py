@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seedbed import objective
 from seedbed.arrays import Array
 from seedbed.diagnosis.finding import Finding, Kind, of_all
+from seedbed.engines import objective
 from seedbed.engines.batches import whole_batch
 from seedbed.formulas.activations import Activation
 from seedbed.formulas.losses import Loss

@@ -9,6 +9,7 @@ import numpy as np
 from seedbed.arrays import Array, Indices
 from seedbed.engines.base import Stage, Training, in_numpy
 from seedbed.engines.batches import Batches
+from seedbed.engines.objective import Objective, clip_factor, dropout_masks, evaluate, forward
 from seedbed.engines.plan import Plan, evaluation_rows
 from seedbed.engines.state import State, Stop
 from seedbed.engines.stopping import MemberStopping
@@ -17,7 +18,6 @@ from seedbed.formulas.losses import Loss
 from seedbed.formulas.optimizers import Optimizer, Rule
 from seedbed.formulas.penalties import shrink
 from seedbed.network import Network
-from seedbed.objective import Objective, clip_factor, dropout_masks, evaluate, forward
 
 MEMBER_SECONDS, PRODUCT_SECONDS, STEP_SECONDS = 0.4e-6, 0.25e-9, 30e-6
 

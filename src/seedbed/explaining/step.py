@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from seedbed import objective
 from seedbed.arrays import Array, checked_place
 from seedbed.checks import checked_inputs, checked_targets
-from seedbed.engines import numpy_engine
+from seedbed.engines import numpy_engine, objective
 from seedbed.engines.batches import whole_batch
 from seedbed.explaining.explanation import Explanation
 from seedbed.explaining.sheet import Call, Sheet

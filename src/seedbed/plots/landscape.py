@@ -9,8 +9,8 @@ import numpy as np
 
 from seedbed.arrays import Array, as_array, checked_count, checked_number, checked_place, one_line
 from seedbed.checks import checked_inputs, checked_targets
+from seedbed.engines.objective import value_and_grad
 from seedbed.errors import DataError, SettingError, ShapeError
-from seedbed.objective import value_and_grad
 from seedbed.plots.page import COLOURS, MARKERS, VALUES, chosen, on, plain
 
 if TYPE_CHECKING:
