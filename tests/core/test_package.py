@@ -49,10 +49,10 @@ def test_public_names_are_listed_sorted_and_there():
     assert sb.__all__ == sorted(sb.__all__, key=lambda name: (not name.isupper(), name))
     for name in sb.__all__:
         assert getattr(sb, name) is not None
-    modules = {"arrays", "data", "engines", "errors", "formulas", "network", "population"}
+    modules = {"arrays", "checks", "engines", "errors", "formulas", "network", "population"}
     modules |= {"progress", "recipe", "streams", "training", "files", "tables", "cli"}
     modules |= {"comparing", "plots", "stopping", "estimators", "diagnosis", "folds"}
-    modules |= {"checking", "explaining", "interrupts", "reproducible", "verification"}
+    modules |= {"checking", "explaining", "interrupts", "reproducible", "splits", "verification"}
     visible = {name for name in vars(sb) if not name.startswith("_")} - modules
     assert visible == set(sb.__all__)
 
