@@ -55,7 +55,7 @@ class Ensemble:
             return True
         seen = self.link(mean[held])
         each = self.loss(seen, self.t[held])
-        loss = float(reproducible.average(self._over_outputs(each), self.w[held]))
+        loss = float(reproducible.weighted_mean(self._over_outputs(each), self.w[held]))
         self.curve[epoch - 1] = loss
         if state.best is None:  # watched, and no more
             return False
@@ -83,7 +83,7 @@ class Ensemble:
                 (y,) = self._outputs(state.theta[member : member + 1], self.x[member])
             predicted = self.predict(y)
             each = self.loss(y, self.data.t[rows])
-            loss = reproducible.average(self._over_outputs(each), self.w[rows])
+            loss = reproducible.weighted_mean(self._over_outputs(each), self.w[rows])
             if not np.isfinite(loss):  # as the engines do: back to how the epoch began
                 state.status[member] = Status.DIVERGED
                 state.theta[member] = state.before[member]

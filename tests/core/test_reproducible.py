@@ -36,7 +36,7 @@ def test_bits_are_those_of_every_machine():
     assert digest(reproducible.log(x)) == "a3e80a502735d905"
     assert digest([reproducible.log2(each) for each in x[x > 0].tolist()]) == "3c414d1b448c24a6"
     assert digest(reproducible.exp(750 * (2 * x[:20_000] - 1))) == "ebb59d57089d6620"
-    assert digest(*reproducible.circle(8 * x[:20_000] - 4)) == "7a5af1486d1f9c41"
+    assert digest(*reproducible.cos_sin_turns(8 * x[:20_000] - 4)) == "7a5af1486d1f9c41"
     x = x[:19_999]
     assert (
         digest(reproducible.total(x), reproducible.total(x.reshape(7, -1), 0)) == "38539ff8bf04acc5"
@@ -107,12 +107,12 @@ def test_special_values():
     assert [reproducible.log2(x) for x in (0.25, 1.0, 8.0)] == [-2, 0, 3]
     turns = np.linspace(-2, 2, 129)
     np.testing.assert_array_equal(
-        [reproducible.cos_turns(v) for v in turns.tolist()], reproducible.circle(turns)[0]
+        [reproducible.cos_turns(v) for v in turns.tolist()], reproducible.cos_sin_turns(turns)[0]
     )
     np.testing.assert_array_equal(
         reproducible.exp([-np.inf, -800, 0, 710, np.inf, np.nan]), [0, 0, 1, np.inf, np.inf, np.nan]
     )
-    cos, sin = reproducible.circle([0, 0.25, 0.5, 0.75, 1, -0.25])
+    cos, sin = reproducible.cos_sin_turns([0, 0.25, 0.5, 0.75, 1, -0.25])
     np.testing.assert_array_equal(cos, [1, 0, -1, 0, 1, 0])
     np.testing.assert_array_equal(sin, [0, 1, 0, -1, 0, -1])
 
@@ -140,10 +140,10 @@ def test_sums_keep_their_dtype_and_means_are_wide():
     x = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
     assert reproducible.mean(x, 0).dtype == np.float64
     np.testing.assert_allclose(reproducible.mean(x, 0), x.mean(axis=0, dtype=float), rtol=1e-14)
-    np.testing.assert_allclose(reproducible.deviation(x, 0), x.std(axis=0, dtype=float), rtol=1e-14)
+    np.testing.assert_allclose(reproducible.std(x, 0), x.std(axis=0, dtype=float), rtol=1e-14)
     w = np.arange(9)
     np.testing.assert_allclose(
-        reproducible.average(x, w), np.average(x.astype(float), axis=0, weights=w), rtol=1e-14
+        reproducible.weighted_mean(x, w), np.average(x.astype(float), axis=0, weights=w), rtol=1e-14
     )
 
 

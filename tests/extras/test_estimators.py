@@ -23,9 +23,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import seedbed as sb
-from seedbed import estimators
 from seedbed.cli import main
 from seedbed.estimators import NetworkClassifier, NetworkRegressor, load
+from seedbed.tables import sources
 
 SMALL = {"hidden_layer_sizes": (16,), "members": 3, "max_iter": 30, "random_state": 0}
 RARE = {  # what only some set-ups of scikit-learn's checks can look at
@@ -167,7 +167,7 @@ def test_the_quick_way_for_arrays_of_numbers_is_the_same_as_the_other():
     X[::10, 2] = np.nan
     X = np.column_stack([X[:, :2], np.ones(len(X)), X[:, 2:]])  # a constant column is left out
     fitted = NetworkClassifier(**SMALL).fit(X, y)
-    slow = fitted.encoding_.inputs(estimators.network.sources.Grid(X))[0]
+    slow = fitted.encoding_.inputs(sources.ArraySource(X))[0]
     np.testing.assert_array_equal(fitted._inputs(X), slow)
     np.testing.assert_array_equal(fitted._inputs(X[:1]), slow[:1])
     np.testing.assert_array_equal(fitted._inputs(X.astype(object)), slow)
@@ -198,7 +198,7 @@ def test_one_number_of_a_billion_does_no_harm(where):
         wild_y[7] = 1e9
     kept = np.arange(300) != 7
     if where == "target":
-        with pytest.warns(sb.SeedbedWarning, match="1 value of y far off all others is held"):
+        with pytest.warns(sb.SeedbedWarning, match="y holds 1 outlier, clipped to between"):
             fitted = NetworkRegressor(**SMALL).fit(wild_X, wild_y)
     else:
         fitted = NetworkRegressor(**SMALL).fit(wild_X, wild_y)
@@ -314,25 +314,25 @@ def test_validation_data_of_ones_own_is_watched():
 @pytest.mark.parametrize("share", [0.1, 0.25, 0.3, 0.5, 0.9])
 def test_members_take_turns_in_what_they_hold_out(share):
     random, classes = np.random.RandomState(0), np.arange(97) % 3
-    apart = sb.folds.held_out(random, 8, share, 97, classes)
+    apart = sb.folds.hold_out_rows(random, 8, share, 97, classes)
     for rows in apart:
         assert len(rows) == len(set(rows.tolist())) == round(97 * share)
         counts = np.bincount(classes[rows], minlength=3)
         assert counts.max() - counts.min() <= 2
     turns = min(8, int(1 / share))
     assert len(np.unique(np.concatenate(apart[:turns]))) == turns * round(97 * share)
-    other = sb.folds.held_out(np.random.RandomState(1), 8, share, 97, classes)
+    other = sb.folds.hold_out_rows(np.random.RandomState(1), 8, share, 97, classes)
     assert any((a != b).any() for a, b in zip(apart, other, strict=True))
 
 
 def test_few_rows_and_rare_classes_are_held_out_with_care():
     random = np.random.RandomState(0)
-    assert sb.folds.held_out(random, 8, 0.25, 2, None) is None
-    assert [len(rows) for rows in sb.folds.held_out(random, 8, 0.1, 3, None)] == [1] * 8
-    assert all(len(rows) == 1 for rows in sb.folds.held_out(random, 70, 0.01, 60, None))
+    assert sb.folds.hold_out_rows(random, 8, 0.25, 2, None) is None
+    assert [len(rows) for rows in sb.folds.hold_out_rows(random, 8, 0.1, 3, None)] == [1] * 8
+    assert all(len(rows) == 1 for rows in sb.folds.hold_out_rows(random, 70, 0.01, 60, None))
     classes = np.array([0] * 20 + [1] * 20 + [2])
     for seed in range(9):
-        apart = sb.folds.held_out(np.random.RandomState(seed), 4, 0.4, 41, classes)
+        apart = sb.folds.hold_out_rows(np.random.RandomState(seed), 4, 0.4, 41, classes)
         assert all(40 not in rows for rows in apart)  # the only row of its class
 
 
@@ -377,25 +377,25 @@ def test_a_table_of_few_different_rows_is_learned_like_any_other():
 
 def test_equal_rows_are_one_but_where_they_are_replicates():
     X, T = np.append(np.arange(40.0), 5.0)[:, None], np.append(np.arange(40) % 2, 1)
-    x, t, w = sb.folds.counted(X, T, None)  # the last is a copy: one row of weight 2
+    x, t, w = sb.folds.deduplicate_rows(X, T, None)  # the last is a copy: one row of weight 2
     assert len(x) == 40
     assert {(value, weight) for value, weight in zip(x.ravel(), w, strict=True) if weight > 1} == {
         (5.0, 2.0)
     }
     np.testing.assert_array_equal(t, x.ravel() % 2)
-    assert sb.folds.counted(X[:40], T[:40], np.full(40, 7.0))[2] is None
+    assert sb.folds.deduplicate_rows(X[:40], T[:40], np.full(40, 7.0))[2] is None
     X, T = np.array([[1.0], [1.0], [1.0], [2.0]]), np.array([0, 1, 0, 1])  # 1 is 0 or 1
-    x, t, w = sb.folds.counted(X, T, None)
+    x, t, w = sb.folds.deduplicate_rows(X, T, None)
     assert sorted(zip(x.ravel(), t, strict=True)) == [(1, 0), (1, 0), (1, 1), (2, 1)]
     assert w is None
-    x, t, w = sb.folds.counted(X, T, np.array([0.5, 2.5, 0.25, 1.0]))
+    x, t, w = sb.folds.deduplicate_rows(X, T, np.array([0.5, 2.5, 0.25, 1.0]))
     third = pytest.approx(2.5 / 3)
     found = sorted(zip(x.ravel(), t, w, strict=True))
     assert found == [(1, 0, 0.75), (1, 1, third), (1, 1, third), (1, 1, third), (2, 1, 1)]
-    x, _, w = sb.folds.counted(X, T, np.array([1e12, 1e12, 1e12, 1.7e12]))
+    x, _, w = sb.folds.deduplicate_rows(X, T, np.array([1e12, 1e12, 1e12, 1.7e12]))
     assert 5000 <= len(x) <= 5003
     assert w.sum() == pytest.approx(4.7e12)
-    assert len(sb.folds.counted(X, T, np.full(4, 1e308))[0]) == 4
+    assert len(sb.folds.deduplicate_rows(X, T, np.full(4, 1e308))[0]) == 4
 
 
 @pytest.mark.parametrize("times", [2, 10])
@@ -663,7 +663,7 @@ def test_several_quantities_at_once_have_the_loss_whose_gradient_is_taken():
     mean, std = fitted.predict(X, return_std=True)
     assert mean.shape == std.shape == (80, 3)
     population, target = fitted.population_, fitted.encoding_.target
-    x, T = fitted._inputs(X), target.to_train_on(target.standardised(Y))
+    x, T = fitted._inputs(X), target.clip_outliers(target.standardised(Y))
     loss = ((population.predict(x) - T) ** 2).mean(axis=(1, 2))  # over rows and over outputs
     np.testing.assert_allclose(population.loss, loss, rtol=1e-4)
     theta, step = population.theta[:1].astype(np.float64), 1e-5

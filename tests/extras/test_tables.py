@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import seedbed as sb
-from seedbed.tables.encoding import STRETCHES, Encoding, fit
+from seedbed.tables.encoding import MAX_BINS, Encoding, fit
 from seedbed.tables.numbers import NumberColumn
-from seedbed.tables.reading import free_names, read, to_bytes
+from seedbed.tables.reading import read, rename_clashes, to_bytes
 from seedbed.tables.targets import Target, find_target, split_rows
 
 
@@ -201,7 +201,7 @@ def test_numbers_are_scaled_and_cut_categories_one_hot_missing_values_marked(tab
     assert "x: 1 missing value, taken as the median" in more
     assert "colour: 1 missing value, taken as no category" in more
     np.testing.assert_array_equal(encoding.target.encode(t)[:4], [1, 0, 1, 0])
-    assert Encoding.from_words(encoding.to_words()) == encoding
+    assert Encoding.from_dict(encoding.to_dict()) == encoding
     whole, notes = fit(t, rows, target)
     assert any(note.startswith("id is left out: 28 different texts in 28 rows") for note in notes)
     assert [column.name for column in whole.columns] == ["x", "colour"]
@@ -244,7 +244,7 @@ def test_codes_keep_their_zeros_from_training_to_prediction(table):
     assert target.classes == ("01000", "02000")
 
 
-def test_what_is_fitted_comes_from_the_rows_to_train_on(table):
+def test_what_is_fitted_comes_from_the_rows_clip_outliers(table):
     t = table("x,y\n" + "".join(f"{i},{i * i}.5\n" for i in range(30)))
     target, _ = find_target(t, "y", None)
     train = np.arange(0, 30, 3)
@@ -253,7 +253,7 @@ def test_what_is_fitted_comes_from_the_rows_to_train_on(table):
     (column,) = encoding.columns
     assert column.center == quantile(x[train], 0.5)
     assert column.scale == quantile(x[train], 0.75) - quantile(x[train], 0.25)
-    shares = np.arange(STRETCHES + 1) / STRETCHES
+    shares = np.arange(MAX_BINS + 1) / MAX_BINS
     assert column.knots == tuple(sorted({quantile(x[train], share) for share in shares}))
     assert encoding.target.mean == pytest.approx((y[train].mean(),))
     assert encoding.target.scale == pytest.approx((y[train].std(),))
@@ -267,7 +267,7 @@ def test_one_value_far_off_changes_little(table, times):
     encoding, _ = fit(t, np.arange(200), find_target(t, "y", None)[0])
     far = table("x,y\n" + "".join(rows) + "1e9,-1e9\n" * times)
     other, _ = fit(far, np.arange(200 + times), find_target(far, "y", None)[0])
-    X, Y = other.inputs(far)[0], other.target.to_train_on(other.target.encode(far))
+    X, Y = other.inputs(far)[0], other.target.clip_outliers(other.target.encode(far))
     assert np.abs(X).max() <= 3
     assert np.abs(Y).max() < 15
     np.testing.assert_allclose(X[:200, 0], encoding.inputs(t)[0][:, 0], atol=0.2)
@@ -299,7 +299,7 @@ def test_columns_that_are_not_used_stop_nothing(tmp_path):
     assert encoding.inputs(read(tmp_path / "new.parquet"))[0].shape == (4, 4)
 
 
-def test_a_target_too_large_to_train_on_is_named(table):
+def test_a_target_too_large_clip_outliers_is_named(table):
     t = table("x,y\n1,1.6e308\n2,2.5\n3,1.7e308\n")
     with pytest.raises(sb.TableError, match=r"target 'y' of .* as large as 1.7e\+308, too large"):
         fit(t, np.arange(3), find_target(t, "y", None)[0])
@@ -422,9 +422,9 @@ def test_a_split_has_two_sides_and_keeps_every_class_in_training(n, share, seed,
 def test_what_is_written_is_the_table_with_columns_added(table, tmp_path):
     t = table('a,predicted\n1,"x, y"\n02,NA\n')
     columns = {"predicted": np.array(["p", "q"], dtype=object), "share": np.array([0.25, 1.0])}
-    free = free_names(t, columns)
+    free = rename_clashes(t, columns)
     assert list(free) == ["predicted_", "share"]
-    clash = free_names(t, {"a": columns["share"], "a_": columns["share"]})
+    clash = rename_clashes(t, {"a": columns["share"], "a_": columns["share"]})
     assert list(clash) == ["a__", "a_"]
     assert to_bytes(t, free).decode() == (
         'a,predicted,predicted_,share\n1,"x, y",p,0.25\n02,NA,q,1.0\n'
@@ -456,8 +456,8 @@ def test_an_encodings_words_are_checked(table):
         lambda w: w["target"].update(kind="word"),
         lambda w: w.pop("columns"),
     ):
-        words = json.loads(json.dumps(encoding.to_words()))
-        assert Encoding.from_words(words) == encoding
+        words = json.loads(json.dumps(encoding.to_dict()))
+        assert Encoding.from_dict(words) == encoding
         spoil(words)
         with pytest.raises((KeyError, TypeError, ValueError)):
-            Encoding.from_words(words)
+            Encoding.from_dict(words)
