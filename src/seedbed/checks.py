@@ -161,10 +161,10 @@ def _as_finite(array: Array, name: str, dtype: npt.DTypeLike) -> Array:
         converted = np.ascontiguousarray(array, dtype=dtype)
     wrong = ~np.isfinite(converted)
     if wrong.any():
-        place = np.argwhere(wrong)[0].tolist()
-        where = f"row {place[0]}" + (f", column {place[1]}" if len(place) > 1 else "")
+        index = np.argwhere(wrong)[0].tolist()
+        where = f"row {index[0]}" + (f", column {index[1]}" if len(index) > 1 else "")
         raise DataError(
-            f"{name} holds {array[tuple(place)]} in {where} ({int(wrong.sum())} such values): it "
+            f"{name} holds {array[tuple(index)]} in {where} ({int(wrong.sum())} such values): it "
             f"needs finite numbers within {np.dtype(dtype).name}'s range; fill them in, or leave "
             "those rows out"
         )

@@ -18,10 +18,10 @@ def deduplicate_rows(X: Array, T: Array, w: Array | None) -> tuple[Array, Array,
     """Return X (N, I), T (N,) or (N, O) and w (N,) without duplicate rows, in a canonical order.
 
     Duplicates become one row with the sum of their weights. So a row of weight 2 equals, bit for
-    bit, the row given twice; row order does not matter; and copies of a row are never torn apart
-    by a hold-out. The exception are replicates: where equal inputs have several targets, or
-    distinct rows are few, a row of total weight w becomes ⌈w⌉ rows that share the weight equally.
-    Equal weights are returned as None.
+    bit, the row given twice; row order does not matter; and copies of a row are all trained on or
+    all held out. Replicates are the exception: where equal inputs have several targets, or distinct
+    rows are few, a row of total weight w becomes ⌈w⌉ rows that share the weight equally. Equal
+    weights are returned as None.
     """
     if w is not None and w.max() > 1e200:  # their sum could overflow
         w = w / w.max()

@@ -180,7 +180,7 @@ class NetworkEstimator(TableEstimator):
         before = self.population_
         if recipe.network != before.network or members != len(before):
             raise SettingError(
-                f"training goes on from {len(before)} members of {before.network}, and the "
+                f"training continues from {len(before)} members of {before.network}, and the "
                 f"parameters ask for {members} of {recipe.network}: set them back, or fit again "
                 "without warm_start"
             )
