@@ -47,7 +47,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from seedbed.engines.base import cores
 from seedbed.estimators import NetworkClassifier, NetworkRegressor
-from seedbed.tables.sources import Grid
+from seedbed.tables.sources import ArraySource
 
 torch.set_num_threads(1)
 for noisy in ("lightning", "lightning.pytorch", "pytorch_lightning"):
@@ -245,7 +245,7 @@ def one_row():
     ):
         shape = {} if network is None else {"hidden_layer_sizes": (64, 64), **network}
         fitted = NetworkClassifier(**shape, random_state=0, engine="compiled").fit(X, y)
-        inputs = fitted.encoding_.inputs(Grid(row))[0]
+        inputs = fitted.encoding_.inputs(ArraySource(row))[0]
         through = microseconds(lambda fitted=fitted: fitted.predict(row))
         raw = microseconds(lambda fitted=fitted, x=inputs: fitted.population_.predict(x))
         yield f"| {title} | {through:.0f} µs | {raw:.1f} µs |"

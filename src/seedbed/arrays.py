@@ -1,4 +1,4 @@
-"""The array types that Seedbed's signatures speak of, and the check of a number."""
+"""Array types for signatures, and checks of numbers."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ Numbers: TypeAlias = float | Sequence[float] | Array
 """A numeric hyperparameter: one value for all members, or one value a member, (P,)."""
 
 
-def one_line(value: object, most: int = 60) -> str:
-    """Return the value's repr in one line, cut to ``most`` characters, for messages."""
+def one_line(value: object, max_length: int = 60) -> str:
+    """Return the value's repr on one line, cut to ``max_length`` characters, for messages."""
     text = " ".join(repr(value).split())
-    return text if len(text) <= most else text[: most - 1] + "…"
+    return text if len(text) <= max_length else text[: max_length - 1] + "…"
 
 
 def as_array(value: Any, name: str, error: type[SeedbedError]) -> Array:
     """Return the value as an array.
 
-    Raises: the error given, where NumPy makes no array of it.
+    Raises: ``error`` if NumPy cannot make an array of it.
     """
     try:
         return np.asarray(value)
@@ -49,7 +49,7 @@ def checked_numbers(
 ) -> float | tuple[float, ...]:
     """Return ``value`` as one float or a tuple of floats, each in the interval from low to high.
 
-    Raises: SettingError that names the value if one is NaN, infinite or out of the interval.
+    Raises: SettingError that names a value that is not finite or out of the interval.
     """
     array = as_array(value, name, SettingError)
     if array.dtype.kind not in "fiu" or array.ndim > 1 or array.size == 0:
@@ -79,9 +79,9 @@ def checked_number(
     open_low: bool = False,
     open_high: bool = False,
 ) -> float:
-    """Return ``value`` as one float in the interval: for numbers that shape a formula.
+    """Return ``value`` as one float in the interval, the same for all members.
 
-    Raises: SettingError that names the value if it is several, not finite or out of the interval.
+    Raises: SettingError that names the value if it is an array, not finite or out of the interval.
     """
     array = as_array(value, name, SettingError)
     if array.ndim or array.dtype.kind not in "fiu":
@@ -100,20 +100,20 @@ def _interval(low: float, high: float, open_low: bool, open_high: bool) -> str:
     return " " + " and ".join(bounds) if bounds else ""
 
 
-def checked_count(name: str, value: int, least: int = 1) -> int:
-    """Return ``value`` if it is a whole number of at least ``least``.
+def checked_count(name: str, value: int, minimum: int = 1) -> int:
+    """Return ``value`` if it is a whole number of at least ``minimum``.
 
     Raises: SettingError that names the value otherwise.
     """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
         raise SettingError(
-            f"{name} must be a whole number of at least {least}, not {one_line(value)}"
+            f"{name} must be a whole number of at least {minimum}, not {one_line(value)}"
         )
     return int(value)
 
 
-def checked_place(name: str, value: int, count: int) -> int:
-    """Return ``value`` if it is a place among ``count``, from 0.
+def checked_index(name: str, value: int, count: int) -> int:
+    """Return ``value`` if it is an index from 0 to count - 1.
 
     Raises: SettingError that names the value otherwise.
     """

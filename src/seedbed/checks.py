@@ -1,4 +1,4 @@
-"""Checks of the data that training is given: inputs, targets, weights."""
+"""Checks of training data: inputs, targets and row weights."""
 
 from __future__ import annotations
 
@@ -19,23 +19,22 @@ from seedbed.network import Network
 def checked_inputs(X: Any, network: Network, dtype: npt.DTypeLike, name: str = "X") -> Array:
     """Return X as (N, I) of ``dtype``, with values that the network's first layer can take.
 
-    Raises: ShapeError if it has another shape; DataError if it is empty, holds something other
-    than numbers, or numbers that are not finite.
+    Raises: ShapeError for another shape; DataError if X is empty, not numeric or not finite.
     """
     inputs = network.inputs
     if type(X) is np.ndarray and X.dtype == dtype and X.ndim == 2 and X.shape[1] == inputs:
-        squares = np.vdot(X, X)  # finite only where all of X is: the quick way for a few rows
+        squares = np.vdot(X, X)  # finite only if all of X is: the fast path for few rows
         if X.size and math.isfinite(squares) and X.flags.c_contiguous:
             network.check(X, name)
             return X
-    x = _numbers(X, name)
+    x = _as_numeric(X, name)
     if x.ndim != 2 or x.shape[1] != inputs:
         raise ShapeError(
             f"{name} has shape {x.shape}; the network has {inputs} inputs, so it needs "
             f"(rows, {inputs})"
             + (f": for a single row give {name}[None, :]" if x.shape == (inputs,) else "")
         )
-    x = _finite(x, name, dtype)
+    x = _as_finite(x, name, dtype)
     network.check(x, name)
     return x
 
@@ -45,17 +44,17 @@ def checked_targets(
 ) -> Array:
     """Return Y as (N, O) of ``dtype``: class numbers become one-hot rows.
 
-    Raises: ShapeError if it does not fit the rows or the outputs; DataError for values that the
-    loss cannot be taken against.
+    Raises: ShapeError if Y does not fit the rows or the outputs; DataError for values that the loss
+    does not accept.
     """
-    t = _numbers(Y, name)
+    t = _as_numeric(Y, name)
     if t.ndim not in (1, 2) or len(t) != rows:
         raise ShapeError(
             f"{name} has shape {t.shape}; X has {rows} rows and the network {outputs} outputs, so "
             f"it needs ({rows}, {outputs})" + (f" or ({rows},)" if outputs == 1 else "")
         )
     if loss.targets == "classes" and (t.ndim == 1 or t.shape[1] == 1 < outputs):
-        t = _one_hot(_finite(t.reshape(-1), name, np.float64), outputs, name)
+        t = _one_hot(_as_finite(t.reshape(-1), name, np.float64), outputs, name)
     if t.ndim == 1:
         t = t[:, None]
     if t.shape[1] != outputs:
@@ -63,7 +62,7 @@ def checked_targets(
             f"{name} has shape {t.shape}; the network has {outputs} outputs, so it needs "
             f"({rows}, {outputs})"
         )
-    t = _finite(t, name, dtype)
+    t = _as_finite(t, name, dtype)
     if loss.targets == "count" and (t < 0).any():
         raise DataError(f"{name} holds {t.min():g}; {loss.name} needs counts of at least 0")
     if loss.targets in ("probability", "classes") and ((t < 0) | (t > 1)).any():
@@ -77,12 +76,12 @@ def checked_targets(
                 f"row {row} of {name} sums to {sums[row]:g}; {loss.name} needs class numbers, or "
                 "rows of probabilities that sum to 1"
             )
-        t = (t / sums[:, None]).astype(t.dtype)  # the slope softmax(y) - t holds for sums of 1
+        t = (t / sums[:, None]).astype(t.dtype)  # the derivative softmax(y) - t assumes a sum of 1
     return t
 
 
 def check_outputs(loss: Loss, network: Network) -> None:
-    """Refuse a last layer that can be computed with the loss but cannot be meant.
+    """Refuse a last layer that is invalid with the loss, though training would run.
 
     Raises: SettingError.
     """
@@ -99,7 +98,7 @@ def check_outputs(loss: Loss, network: Network) -> None:
 
 
 def check_classes(loss: Loss, t: Array) -> None:
-    """Refuse targets (N, O) that are all of one class: there is nothing to learn.
+    """Refuse targets (N, O) that all belong to one class.
 
     Raises: DataError.
     """
@@ -116,22 +115,22 @@ def check_classes(loss: Loss, t: Array) -> None:
 
 
 def checked_weights(sample_weight: Any, rows: int, dtype: npt.DTypeLike, name: str) -> Array | None:
-    """Return the row weights over the greatest of them as (N,) of ``dtype``, or None.
+    """Return the row weights, divided by the largest, as (N,) of ``dtype``; None stays None.
 
-    Raises: ShapeError or DataError if there is not one finite weight >= 0 a row, one of them > 0.
+    Raises: ShapeError or DataError unless each row has a finite weight >= 0, and one is > 0.
     """
     if sample_weight is None:
         return None
-    w = _numbers(sample_weight, name)
+    w = _as_numeric(sample_weight, name)
     if w.shape != (rows,):
         raise ShapeError(f"{name} has shape {w.shape}; X has {rows} rows, so it needs ({rows},)")
-    w = _finite(w, name, np.float64)
+    w = _as_finite(w, name, np.float64)
     if (w < 0).any() or not w.any():
         raise DataError(
-            f"{name} holds {w.min():g} at the least and {w.max():g} at the most; weights must be "
-            "at least 0, and one of them greater"
+            f"{name} ranges from {w.min():g} to {w.max():g}; weights must be at least 0, and "
+            "one of them greater"
         )
-    return (w / w.max()).astype(dtype)  # only their ratios count, and so their sums stay finite
+    return (w / w.max()).astype(dtype)  # only ratios matter; scaled, their sum is finite
 
 
 def _one_hot(classes: Array, outputs: int, name: str) -> Array:
@@ -147,7 +146,7 @@ def _one_hot(classes: Array, outputs: int, name: str) -> Array:
     return np.eye(outputs)[classes.astype(np.int64)]
 
 
-def _numbers(values: Any, name: str) -> Array:
+def _as_numeric(values: Any, name: str) -> Array:
     if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
         raise DataError(f"{name} has masked values: fill them in, or leave those rows out")
     array = as_array(values, name, DataError)
@@ -161,15 +160,15 @@ def _numbers(values: Any, name: str) -> Array:
     return array
 
 
-def _finite(array: Array, name: str, dtype: npt.DTypeLike) -> Array:
+def _as_finite(array: Array, name: str, dtype: npt.DTypeLike) -> Array:
     with np.errstate(over="ignore"):
         converted = np.ascontiguousarray(array, dtype=dtype)
     wrong = ~np.isfinite(converted)
     if wrong.any():
-        place = np.argwhere(wrong)[0].tolist()
-        where = f"row {place[0]}" + (f", column {place[1]}" if len(place) > 1 else "")
+        index = np.argwhere(wrong)[0].tolist()
+        where = f"row {index[0]}" + (f", column {index[1]}" if len(index) > 1 else "")
         raise DataError(
-            f"{name} holds {array[tuple(place)]} in {where} ({int(wrong.sum())} such values): it "
+            f"{name} holds {array[tuple(index)]} in {where} ({int(wrong.sum())} such values): it "
             f"needs finite numbers within {np.dtype(dtype).name}'s range; fill them in, or leave "
             "those rows out"
         )

@@ -101,4 +101,4 @@ class EnsembleStopping:
         """Return the mean of the losses (n, O) over rows of weight w (n,)."""
         summed = self.plan.loss.terms(each.shape[1]) == 1
         over_outputs = reproducible.total(each) if summed else reproducible.mean(each)
-        return float(reproducible.average(over_outputs, w))
+        return float(reproducible.weighted_mean(over_outputs, w))

@@ -1,37 +1,37 @@
 """The errors and warnings that Seedbed raises.
 
 SeedbedError
-├── SettingError (ValueError)        a hyperparameter, seed or option that cannot be meant
+├── SettingError (ValueError)        an invalid hyperparameter, seed or option
 │   └── FormulaError                 a formula that the compiled engine cannot compile
-├── ShapeError (ValueError)          arrays whose shapes do not fit together
+├── ShapeError (ValueError)          arrays whose shapes do not match
 ├── DataError (ValueError)           values that cannot be trained on: NaN, no rows, one class
 │   └── TableError                   a table that cannot be read or does not fit its model
-│       └── ValueTypeError (TypeError)   a value in a table that is neither number nor text
-├── FileError                        a model file that is broken, or of a newer version
-└── MissingDependencyError (ImportError)   a part whose optional dependency is not installed
+│       └── ValueTypeError (TypeError)   a table value that is neither a number nor a text
+├── FileError                        a broken model file, or one of a newer version
+└── MissingDependencyError (ImportError)   an optional dependency that is not installed
 
 SeedbedWarning (UserWarning)
 ├── DivergenceWarning                members whose training failed
-└── InterruptWarning                 training that was cut short
+└── InterruptWarning                 training that stopped before its last epoch
 
 Each message is one line: what came, what was expected and how to mend it.
 """
 
 
 class SeedbedError(Exception):
-    """The base of every error that Seedbed raises on purpose."""
+    """Base class of Seedbed's errors."""
 
 
 class SettingError(SeedbedError, ValueError):
-    """A hyperparameter, seed or option that cannot be meant."""
+    """An invalid hyperparameter, seed or option."""
 
 
 class FormulaError(SettingError):
-    """A formula of the user's own that the compiled engine cannot compile."""
+    """A user-defined formula that the compiled engine cannot compile."""
 
 
 class ShapeError(SeedbedError, ValueError):
-    """Arrays whose shapes do not fit together; the message names both."""
+    """Arrays whose shapes do not match; the message names both."""
 
 
 class DataError(SeedbedError, ValueError):
@@ -39,7 +39,7 @@ class DataError(SeedbedError, ValueError):
 
 
 class TableError(DataError):
-    """A table that cannot be read, or that does not fit the model applied to it."""
+    """A table that cannot be read or does not fit the model applied to it."""
 
 
 class ValueTypeError(TableError, TypeError):
@@ -47,28 +47,28 @@ class ValueTypeError(TableError, TypeError):
 
 
 class FileError(SeedbedError):
-    """A model file that is cut short, edited, of a newer version, or no model file at all."""
+    """A file that is truncated, edited, of a newer version, or not a model file."""
 
 
 class MissingDependencyError(SeedbedError, ImportError):
-    """A part of Seedbed whose optional dependency is not installed."""
+    """An optional dependency that is not installed."""
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"this needs {package}: run  pip install 'seedbed[{extra}]'")
 
 
 def reason(error: Exception) -> str:
-    """Return why the system refused, in its words, for messages."""
+    """Return the operating system's message, or the exception's if it has none."""
     return getattr(error, "strerror", None) or str(error)
 
 
 class SeedbedWarning(UserWarning):
-    """The base of every warning that Seedbed gives."""
+    """Base class of Seedbed's warnings."""
 
 
 class DivergenceWarning(SeedbedWarning):
-    """Some members' loss or parameters stopped being finite; they are marked, not dropped."""
+    """Some members' loss or parameters became non-finite; they are marked, not dropped."""
 
 
 class InterruptWarning(SeedbedWarning):
-    """Training was stopped by Ctrl-C or by a callback before its last epoch."""
+    """Ctrl-C or a callback stopped training before its last epoch."""

@@ -1,4 +1,4 @@
-"""Rows for an ensemble: equal rows counted, and each member's part to hold out."""
+"""Rows for an ensemble: duplicates merged, and each member's hold-out rows."""
 
 from __future__ import annotations
 
@@ -7,61 +7,62 @@ import numpy as np
 from seedbed import reproducible
 from seedbed.arrays import Array, Indices
 
-_MOST = 5_000
-"""Rows that weights are turned into, at most; or four for each different row."""
-_REPLICATES, _FEW = 1.2, 30
-"""From how many different targets for the same inputs on, on average, equal rows are replicates;
-and up to how many different rows: too few to hold whole ones out."""
+MAX_ROWS = 5_000
+"""Limit on the rows that replicates expand to; it is four per distinct row where that is more."""
+MAX_TARGETS_PER_INPUT, MIN_DISTINCT_ROWS = 1.2, 30
+"""Duplicate rows count as replicates above this mean of distinct targets per input, and below this
+number of distinct rows, which are too few to hold whole ones out."""
 
 
-def counted(X: Array, T: Array, w: Array | None) -> tuple[Array, Array, Array | None]:
-    """Return X (N, I), T (N,) or (N, O) and w (N,) in an order of their own, equal rows as one.
+def deduplicate_rows(X: Array, T: Array, w: Array | None) -> tuple[Array, Array, Array | None]:
+    """Return X (N, I), T (N,) or (N, O) and w (N,) without duplicate rows, in a canonical order.
 
-    Equal rows are taken together, their weights added: so a row of weight 2 is, bit for bit, the
-    row given twice, and the order of the rows says nothing. Copies of a row are then all trained
-    on or all held out. But where the same inputs come with several targets, or there are only a few
-    different rows, equal ones are not copies but say how often each is seen: there a row that
-    weighs w in all stands ⌈w⌉ times with an equal share of it each. Weights that are all equal
-    come back as None.
+    Duplicates become one row with the sum of their weights. So a row of weight 2 equals, bit for
+    bit, the row given twice; row order does not matter; and copies of a row are all trained on or
+    all held out. Replicates are the exception: where equal inputs have several targets, or distinct
+    rows are few, a row of total weight w becomes ⌈w⌉ rows that share the weight equally. Equal
+    weights are returned as None.
     """
     if w is not None and w.max() > 1e200:  # their sum could overflow
         w = w / w.max()
-    first, which = _different(X, T)
-    total = np.bincount(which, weights=w).astype(np.float64)
-    apart = w is not None or len(first) < len(X)
-    if apart and (len(first) < _FEW or len(first) > _REPLICATES * len(_different(X)[0])):
-        most = max(_MOST, 4 * len(total))
-        times = np.ceil(total * min(1.0, float(most / reproducible.total(total)))).astype(np.intp)
+    first, group = _distinct_rows(X, T)
+    total = np.bincount(group, weights=w).astype(np.float64)
+    if (w is not None or len(first) < len(X)) and (
+        len(first) < MIN_DISTINCT_ROWS
+        or len(first) > MAX_TARGETS_PER_INPUT * len(_distinct_rows(X)[0])
+    ):
+        limit = max(MAX_ROWS, 4 * len(total))
+        times = np.ceil(total * min(1.0, float(limit / reproducible.total(total)))).astype(np.intp)
         first, total = np.repeat(first, times), np.repeat(total / times, times)
     return X[first], T[first], None if (total == total[0]).all() else total
 
 
-def _different(*parts: Array) -> tuple[Indices, Indices]:
-    """Return the first of each different row of the parts side by side, and which each row is."""
+def _distinct_rows(*parts: Array) -> tuple[Indices, Indices]:
+    """Return the index of each distinct row of the parts side by side, and each row's group."""
     columns = [np.ascontiguousarray(part).reshape(len(part), -1).view(np.uint8) for part in parts]
-    together = np.ascontiguousarray(np.concatenate(columns, axis=1))
-    rows = together.view([("row", np.void, together.shape[1])])[:, 0]
-    _, first, which = np.unique(rows, return_index=True, return_inverse=True)
-    return first, which
+    joined = np.ascontiguousarray(np.concatenate(columns, axis=1))
+    rows = joined.view([("row", np.void, joined.shape[1])])[:, 0]
+    _, first, group = np.unique(rows, return_index=True, return_inverse=True)
+    return first, group
 
 
-def held_out(
+def hold_out_rows(
     random: np.random.RandomState, members: int, share: float, rows: int, classes: Array | None
 ) -> list[Indices] | None:
-    """Return the rows that each member holds out: the ones after those of the member before.
+    """Return the rows that each member holds out: consecutive blocks of one random order.
 
-    So where there are enough members every row is held out by some. Classes (N,) are spread
-    evenly, and the only row of a class is trained on by all. None where there are too few rows.
+    With enough members, each row is held out by some. Classes (N,) are spread evenly, and the only
+    row of a class is never held out. Returns None if there are too few rows.
     """
     order = random.permutation(rows)
     if classes is not None:
-        _, which, counts = np.unique(classes[order], return_inverse=True, return_counts=True)
-        place = np.empty(rows)
-        for each, count in enumerate(counts):
-            place[which == each] = (np.arange(count) + random.random_sample()) / count
-        sorted_ = np.argsort(place, kind="stable")
-        order, which = order[sorted_], which[sorted_]
-        order = order[counts[which] > 1]
+        _, label, counts = np.unique(classes[order], return_inverse=True, return_counts=True)
+        position = np.empty(rows)
+        for number, count in enumerate(counts):
+            position[label == number] = (np.arange(count) + random.random_sample()) / count
+        by_position = np.argsort(position, kind="stable")
+        order, label = order[by_position], label[by_position]
+        order = order[counts[label] > 1]
     count = min(max(1, round(share * len(order))), rows - 2)
     if count < 1 or not len(order):
         return None

@@ -91,7 +91,7 @@ class Recipe:
                     f"{name} must be such as {example}, not {one_line(given)}{called}"
                 )
         checked: dict[str, Any] = {
-            "epochs": checked_count("epochs", self.epochs, least=0),
+            "epochs": checked_count("epochs", self.epochs, minimum=0),
             "l1": checked_numbers("l1", self.l1, 0.0),
             "l2": checked_numbers("l2", self.l2, 0.0),
             "dropout": checked_numbers("dropout", self.dropout, 0.0, 1.0, open_high=True),

@@ -1,13 +1,13 @@
 """Functions and sums whose bits are the same on every machine.
 
-The last bit of log and cos differs between C libraries, and in NumPy between kinds of CPU and
-between versions; so does the order in which a sum is taken. What decides a trained number outside
-of the engines (random draws, schedules, a table's scales, scores) is computed here instead: from
-+ − × ÷ √, which IEEE 754 rounds correctly everywhere, one array at a time, so that no compiler
-fuses two of them into one; and from sums along a tree that the length alone decides.
+The last bit of log and cos depends on the C library, and in NumPy on the CPU and the version; so
+does the order of a sum. Random draws, schedules, table scales and scores therefore use these
+functions. They use only + − × ÷ √, which IEEE 754 rounds correctly everywhere, one array operation
+at a time, so that no compiler fuses two of them. Sums follow a tree that depends on the length
+alone.
 
-Functions of arrays take float64, or what converts to it; those of floats are for what is computed
-step by step. Each is within 2 units in the last place.
+Array functions take float64, or what converts to it; float functions serve scalar code. Each is
+within 2 units in the last place.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from seedbed.arrays import Array
 
 LOG_2 = 0.6931471805599453
-_ROOT = 0.7071067811865476
+_SQRT_HALF = 0.7071067811865476
 _LOG_2_HIGH, _LOG_2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10
 """log 2 in two parts; the first has so few bits that its product with an exponent is exact."""
 
@@ -32,18 +32,18 @@ def log(x: Any) -> Array:
     exact. Source: the form of fdlibm's e_log.c (Sun Microsystems 1993).
     """
     x = np.asarray(x, dtype=np.float64)
-    usual = (x > 0) & (x < np.inf)
-    m, e = np.frexp(x if usual.all() else np.where(usual, x, 1.0))
-    low = m < _ROOT
-    y = _log(m * (1.0 + low), (e - low).astype(np.float64))
-    if usual.all():
+    regular = (x > 0) & (x < np.inf)
+    m, e = np.frexp(x if regular.all() else np.where(regular, x, 1.0))
+    low = m < _SQRT_HALF
+    y = _log_of_parts(m * (1.0 + low), (e - low).astype(np.float64))
+    if regular.all():
         return np.asarray(y)
-    rest = np.where(x == 0, -np.inf, np.where(x == np.inf, np.inf, np.nan))
-    return np.where(usual, y, rest)
+    special = np.where(x == 0, -np.inf, np.where(x == np.inf, np.inf, np.nan))
+    return np.where(regular, y, special)
 
 
-def _log(m: Any, e: Any) -> Any:
-    """log 2^e m for √½ <= m < √2, of arrays or floats."""
+def _log_of_parts(m: Any, e: Any) -> Any:
+    """log 2^e m for √½ <= m < √2; arrays or floats."""
     f = m - 1
     s = f / (2 + f)
     z = s * s
@@ -55,9 +55,9 @@ def _log(m: Any, e: Any) -> Any:
 def log2(x: float) -> float:
     """log x / log 2 of a finite float x > 0, exact at powers of 2."""
     m, e = math.frexp(x)
-    if m < _ROOT:
+    if m < _SQRT_HALF:
         m, e = 2 * m, e - 1
-    return float(e + _log(m, 0.0) / LOG_2)
+    return float(e + _log_of_parts(m, 0.0) / LOG_2)
 
 
 def exp(x: Any) -> Array:
@@ -70,8 +70,8 @@ def exp(x: Any) -> Array:
         return np.ldexp(1 + p, np.where(n == n, n, 0).astype(np.int32))
 
 
-def circle(v: Any) -> tuple[Array, Array]:
-    """cos 2πv and sin 2πv, v finite: as v counts whole turns, its reduction is exact.
+def cos_sin_turns(v: Any) -> tuple[Array, Array]:
+    """cos 2πv and sin 2πv, v finite; in turns, the argument reduction is exact.
 
     With v = k/4 + r, |r| <= 1/8, both follow from Taylor's series of cos 2πr and sin 2πr.
     """
@@ -87,7 +87,7 @@ def circle(v: Any) -> tuple[Array, Array]:
 
 
 def cos_turns(v: float) -> float:
-    """cos 2πv of a float; see ``circle``."""
+    """cos 2πv of a float; see ``cos_sin_turns``."""
     k = round(4 * v)
     x = (v - k / 4) * (2 * math.pi)
     z, quarter = x * x, k & 3
@@ -99,7 +99,7 @@ def cos_turns(v: float) -> float:
 
 
 def _series(first: int, last: int, step: int = 1, alternating: bool = False) -> list[float]:
-    """Return 1/k! for k = last, last - step, … first, every other one negative if alternating."""
+    """Return 1/k! for k = last, last - step, … first; signs alternate if ``alternating``."""
     terms = [1 / math.factorial(k) for k in range(first, last + 1, step)]
     signs = [-1 if alternating and number % 2 == 0 else 1 for number in range(len(terms))]
     return [sign * term for sign, term in zip(signs, terms, strict=True)][::-1]
@@ -111,7 +111,7 @@ _COS_SERIES, _SIN_SERIES = _series(2, 16, 2, True), _series(3, 17, 2, True)
 
 
 def _horner(x: Any, coefficients: list[float]) -> Any:
-    """Return the polynomial whose ``coefficients`` are given from the highest power down."""
+    """Return a polynomial in x by Horner's rule; ``coefficients`` start at the highest power."""
     p = x * coefficients[0]
     for c in coefficients[1:-1]:
         p += c
@@ -120,9 +120,9 @@ def _horner(x: Any, coefficients: list[float]) -> Any:
 
 
 def total(a: Any, axis: int = -1, keepdims: bool = False) -> Array:
-    """Return Σ a along an axis, in a's dtype: one half added to the other until one is left.
+    """Return Σ a along an axis, in a's dtype: one half is added to the other until one is left.
 
-    Every place of the other axes is summed in the same order, whatever stands beside it.
+    The order depends only on the axis's length, so other rows or columns do not change a sum.
     """
     a = np.asarray(a)
     if a.dtype.kind in "bui":
@@ -150,14 +150,14 @@ def mean(a: Any, axis: int = -1, keepdims: bool = False) -> Array:
     return np.asarray(total(a, axis, keepdims) / a.shape[axis])
 
 
-def average(a: Any, weights: Any) -> Array:
+def weighted_mean(a: Any, weights: Any) -> Array:
     """Return Σ w a / Σ w along the first axis, in float64. Shapes: a (N, …), weights (N,)."""
     a, w = np.asarray(a, dtype=np.float64), np.asarray(weights, dtype=np.float64)
-    spread = w.reshape(-1, *[1] * (a.ndim - 1))
-    return np.asarray(total(spread * a, 0) / total(w))
+    columns = w.reshape(-1, *[1] * (a.ndim - 1))
+    return np.asarray(total(columns * a, 0) / total(w))
 
 
-def deviation(a: Any, axis: int = -1) -> Array:
+def std(a: Any, axis: int = -1) -> Array:
     """Return the standard deviation √(Σ (a - ā)² / n) along an axis, in float64."""
     d = np.asarray(a, dtype=np.float64) - mean(a, axis, keepdims=True)
     return np.sqrt(mean(d * d, axis))

@@ -18,7 +18,7 @@ from seedbed.errors import DataError, ShapeError
 
 @dataclass(frozen=True, eq=False, repr=False)
 class GivenRows:
-    """The rows that were given for each member; see ``batches.Rows``."""
+    """The caller's own rows for each member; implements ``batches.Rows``."""
 
     rows: Sequence[Indices]
 
@@ -32,34 +32,35 @@ class GivenRows:
         return np.stack([self.rows[member] for member in members])
 
 
-class Split:
-    """Which rows each member holds out, drawn from its seed.
+class HoldOut:
+    """The rows that each member holds out, drawn from its seed.
 
-    bits   (P, N / 8) a bit a row: held out or not
-    given  the members' own rows, if they have any
+    packed  (P, N / 8) one bit per row: 1 if it is held out
+    count   (P, 2) how many rows each member trains on, and how many it holds out
+    given   the members' own rows, or None if all members see all rows
     """
 
     def __init__(
         self, total: int, share: float, seeds: npt.NDArray[np.int64], given: Rows | None
     ) -> None:
         self.total, self.given = total, given
-        self.bits = np.empty((len(seeds), -(-total // 8)), dtype=np.uint8)
+        self.packed = np.empty((len(seeds), -(-total // 8)), dtype=np.uint8)
         self.count = np.empty((len(seeds), 2), dtype=np.int64)
         for member in range(len(seeds)):
-            mine = self.mine(member)
-            different = np.arange(total) if given is None else np.unique(mine)
-            if len(different) < 2:
+            rows = self.rows_of(member)
+            distinct = np.arange(total) if given is None else np.unique(rows)
+            if len(distinct) < 2:
                 raise DataError("1 row cannot be split: give more rows, or leave validation out")
-            count = min(max(round(share * len(different)), 1), len(different) - 1)
-            order = streams.order(streams.keys(seeds[member : member + 1], "split"), len(different))
+            count = min(max(round(share * len(distinct)), 1), len(distinct) - 1)
+            order = streams.order(streams.keys(seeds[member : member + 1], "split"), len(distinct))
             out = np.zeros(total, dtype=np.bool_)
-            out[different[order[0, :count]]] = True
-            self.bits[member] = np.packbits(out)
-            self.count[member, 1] = out.sum() if given is None else out[mine].sum()
-            self.count[member, 0] = len(mine) - self.count[member, 1]
+            out[distinct[order[0, :count]]] = True
+            self.packed[member] = np.packbits(out)
+            self.count[member, 1] = out.sum() if given is None else out[rows].sum()
+            self.count[member, 0] = len(rows) - self.count[member, 1]
 
-    def mine(self, member: int) -> Indices:
-        """Return a member's rows, (n,), before the split."""
+    def rows_of(self, member: int) -> Indices:
+        """Return all of a member's rows, (n,), trained on or held out."""
         if self.given is None:
             return np.arange(self.total, dtype=np.int32)
         return self.given.of(np.array([member]))[0]
@@ -67,14 +68,14 @@ class Split:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SplitRows:
-    """One side of a split; see ``batches.Rows``."""
+    """One side of a hold-out split; implements ``batches.Rows``."""
 
-    split: Split
+    split: HoldOut
     held_out: bool
 
     @property
     def given(self) -> Rows | None:
-        """The rows that were split, where each member has its own."""
+        """The rows before the split, where each member has its own."""
         return self.split.given
 
     @property
@@ -84,22 +85,22 @@ class SplitRows:
 
     def of(self, members: Indices) -> Indices:
         """Return the members' row numbers, (p, n)."""
-        return np.stack([self._side(int(member)) for member in members])
+        return np.stack([self._rows_of(int(member)) for member in members])
 
-    def _side(self, member: int) -> Indices:
-        bits = np.unpackbits(self.split.bits[member], count=self.split.total)
+    def _rows_of(self, member: int) -> Indices:
+        bits = np.unpackbits(self.split.packed[member], count=self.split.total)
         if self.split.given is None:
             return np.flatnonzero(bits == self.held_out).astype(np.int32)
-        mine = self.split.mine(member)
-        return mine[bits[mine] == self.held_out]
+        rows = self.split.rows_of(member)
+        return rows[bits[rows] == self.held_out]
 
 
 def checked_rows(rows: Any, members: int, total: int, what: str = "rows") -> GivenRows | None:
-    """Return each member's row numbers, which may differ in how many they are.
+    """Return each member's row numbers; their counts may differ.
 
     ``rows`` holds a sequence of row numbers for each member, or is a boolean array (P, N).
 
-    Raises: ShapeError or DataError if there is not one non-empty sequence a member, within 0 … N-1.
+    Raises: ShapeError or DataError unless each member has a non-empty sequence within 0 … N - 1.
     """
     if rows is None:
         return None
@@ -131,38 +132,37 @@ def checked_rows(rows: Any, members: int, total: int, what: str = "rows") -> Giv
 
 
 def split(data: Data, share: float, seeds: npt.NDArray[np.int64]) -> tuple[Data, Data]:
-    """Return the rows to train on and those held out, drawn for each member from its seed.
+    """Return training and held-out data, drawn for each member from its seed.
 
-    At least one row stays on either side. A row that a member sees several times (a bootstrap)
-    goes to one side with all its copies.
+    Each side keeps at least one row. Copies of a row (in a bootstrap) stay on one side.
 
-    Raises: DataError if a member has fewer than two different rows.
+    Raises: DataError if a member has fewer than two distinct rows.
     """
-    drawn = Split(len(data.x), share, seeds, data.rows)
-    kept, held_out = (SplitRows(drawn, side) for side in (False, True))
-    return Data(data.x, data.t, data.w, kept), Data(data.x, data.t, data.w, held_out)
+    drawn = HoldOut(len(data.x), share, seeds, data.rows)
+    train, held_out = (SplitRows(drawn, side) for side in (False, True))
+    return Data(data.x, data.t, data.w, train), Data(data.x, data.t, data.w, held_out)
 
 
-def set_apart(data: Data, held_out: Any, members: int) -> tuple[Data, Data]:
-    """Return each member's rows to train on, which are all but ``held_out``, and those.
+def hold_out(data: Data, held_out: Any, members: int) -> tuple[Data, Data]:
+    """Return training and held-out data, where ``held_out`` gives each member's held-out rows.
 
-    Raises: ShapeError or DataError as ``checked_rows``, or if a member has none left to train on.
+    Raises: ShapeError or DataError as ``checked_rows``, or if a member has no row to train on.
     """
     total = len(data.x)
-    apart = checked_rows(held_out, members, total, "held_out")
-    assert apart is not None
-    kept = []
-    for member, out in enumerate(apart.rows):
-        mine = np.arange(total) if data.rows is None else data.rows.of(np.array([member]))[0]
-        mine = mine[~np.isin(mine, out)]
-        if not len(mine):
+    given = checked_rows(held_out, members, total, "held_out")
+    assert given is not None
+    train = []
+    for member, out in enumerate(given.rows):
+        rows = np.arange(total) if data.rows is None else data.rows.of(np.array([member]))[0]
+        rows = rows[~np.isin(rows, out)]
+        if not len(rows):
             raise DataError(f"held_out[{member}] leaves no row to train on: hold fewer out")
-        kept.append(mine.astype(out.dtype))
-    return Data(data.x, data.t, data.w, GivenRows(kept)), Data(data.x, data.t, data.w, apart)
+        train.append(rows.astype(out.dtype))
+    return Data(data.x, data.t, data.w, GivenRows(train)), Data(data.x, data.t, data.w, given)
 
 
-def check_weighed(data: Data, name: str) -> None:
-    """Refuse rows that all weigh nothing for some member.
+def check_row_weights(data: Data, name: str) -> None:
+    """Refuse data in which all of some member's rows have weight 0.
 
     Raises: DataError.
     """

@@ -1,13 +1,12 @@
 """A seed's independent random streams.
 
-What a member draws is a function of its seed, of the use (init, order, dropout, …), of where
-in the training it is drawn (the epoch, the layer) and of the draw's own number i, and of nothing
-else: not of what was drawn before, nor of who else is trained. So there is no generator state, and
-an added dropout changes no initial weight.
+A draw is a function of the member's seed, the purpose (init, order, dropout, …), the position in
+training (epoch, layer) and the draw's number i. It does not depend on earlier draws or on other
+members, so there is no generator state, and adding dropout changes no initial weight.
 
-The bits are SplitMix64's (Steele, Lea, Flood 2014): the i-th output of a generator that starts at
-``key`` is mix(key + (i + 1) γ), which can be had without the ones before it. The key is a chain of
-the same mix over seed, use and place, so that neighbouring seeds start far apart.
+The bits are SplitMix64's (Steele, Lea, Flood 2014): draw i of the stream that starts at ``key`` is
+mix(key + (i + 1) γ), computed without the draws before it. The key is a chain of the same mix over
+seed, purpose and position, so that the streams of neighbouring seeds are independent.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ from seedbed.arrays import Array, as_array, one_line
 from seedbed.errors import SettingError
 
 Words: TypeAlias = npt.NDArray[np.uint64]
-Use = Literal["init", "order", "dropout", "split", "test", "signs", "search"]
+Purpose = Literal["init", "order", "dropout", "split", "test", "signs", "search"]
 
-_USES: dict[Use, int] = {
+_PURPOSE_NUMBERS: dict[Purpose, int] = {
     "init": 1,
     "order": 2,
     "dropout": 3,
@@ -35,14 +34,14 @@ _USES: dict[Use, int] = {
     "signs": 6,
     "search": 7,
 }
-_PIECE = 2**15
+_CHUNK_DRAWS = 2**15
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
-_FIRST = np.uint64(0xBF58476D1CE4E5B9)
-_SECOND = np.uint64(0x94D049BB133111EB)
+_MULTIPLIER_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MULTIPLIER_2 = np.uint64(0x94D049BB133111EB)
 
 
 def checked_seeds(seeds: Any) -> npt.NDArray[np.int64]:
-    """Return the seeds as (P,): one whole number is one member, a sequence one member each.
+    """Return the seeds as (P,); a single whole number gives P = 1.
 
     Raises: SettingError for seeds that are not whole numbers from 0 to 2^63 - 1.
     """
@@ -66,36 +65,36 @@ def checked_seeds(seeds: Any) -> npt.NDArray[np.int64]:
 
 
 def mix(x: Words) -> Words:
-    """Return each 64-bit word of ``x`` scrambled, one to one; any shape. SplitMix64's finaliser."""
-    x = (x ^ (x >> np.uint64(30))) * _FIRST
-    x = (x ^ (x >> np.uint64(27))) * _SECOND
+    """Return SplitMix64's finaliser, a bijection, of each 64-bit word of ``x``; any shape."""
+    x = (x ^ (x >> np.uint64(30))) * _MULTIPLIER_1
+    x = (x ^ (x >> np.uint64(27))) * _MULTIPLIER_2
     return x ^ (x >> np.uint64(31))
 
 
-def keys(seeds: npt.NDArray[np.int64], use: Use, *place: int) -> Words:
-    """Return the start of each seed's stream for ``use`` at ``place``, (P,).
+def keys(seeds: npt.NDArray[np.int64], purpose: Purpose, *position: int) -> Words:
+    """Return the key of each seed's stream for ``purpose`` at ``position``, (P,).
 
-    ``place`` says where in the training: the epoch, the layer, or both.
+    ``position`` is the epoch, the layer, or both.
     """
-    key = branch(seeds, use, len(place))
-    for coordinate in place:
-        key = enter(key, np.array([coordinate], np.uint64))
+    key = base_keys(seeds, purpose, len(position))
+    for coordinate in position:
+        key = extend_key(key, np.array([coordinate], np.uint64))
     return key
 
 
-def branch(seeds: npt.NDArray[np.int64], use: Use, depth: int) -> Words:
-    """Return where each seed's streams for ``use`` branch off by place, (P,).
+def base_keys(seeds: npt.NDArray[np.int64], purpose: Purpose, depth: int) -> Words:
+    """Return each seed's key for ``purpose`` before the coordinates of a position, (P,).
 
-    ``depth`` is how many coordinates a place has, so that none is the beginning of another.
+    ``depth`` is the number of coordinates; with it, no position is a prefix of another.
     """
     key = mix(seeds.astype(np.uint64) + _GAMMA)
-    for coordinate in (_USES[use], depth):
-        key = enter(key, np.array([coordinate], np.uint64))
+    for coordinate in (_PURPOSE_NUMBERS[purpose], depth):
+        key = extend_key(key, np.array([coordinate], np.uint64))
     return key
 
 
-def enter(key: Words, coordinate: Words) -> Words:
-    """Return each key one coordinate further; for arrays and scalars alike, as are the next two."""
+def extend_key(key: Words, coordinate: Words) -> Words:
+    """Return each key with one more coordinate mixed in; arrays or scalars, as the next two."""
     return mix((key ^ coordinate) + _GAMMA)
 
 
@@ -104,8 +103,8 @@ def word(key: Words, number: Words) -> Words:
     return mix(key + (number + np.uint64(1)) * _GAMMA)
 
 
-def unit(drawn: Words) -> Array:
-    """Return random bits as a draw from U(0, 1) in float64; neither 0 nor 1 is among them."""
+def to_uniform(drawn: Words) -> Array:
+    """Return random bits as draws from the open interval (0, 1), uniform, in float64."""
     return ((drawn >> np.uint64(12)) + 0.5) * 2.0**-52
 
 
@@ -115,8 +114,8 @@ def bits(key: Words, count: int, start: int = 0) -> Words:
 
 
 def uniform(key: Words, count: int, start: int = 0) -> Array:
-    """Return draws from U(0, 1) in float64, (P, count); neither 0 nor 1 is among them."""
-    return unit(bits(key, count, start))
+    """Return draws from the open interval (0, 1), uniform, in float64, (P, count)."""
+    return to_uniform(bits(key, count, start))
 
 
 def normal(key: Words, count: int, start: int = 0) -> Array:
@@ -127,7 +126,7 @@ def normal(key: Words, count: int, start: int = 0) -> Array:
     pairs = (count + 1) // 2
     u = uniform(key, 2 * pairs, start).reshape(len(key), pairs, 2)
     r = np.sqrt(-2 * reproducible.log(u[..., 0]))
-    cos, sin = reproducible.circle(u[..., 1])
+    cos, sin = reproducible.cos_sin_turns(u[..., 1])
     both = np.stack([r * cos, r * sin], axis=-1)
     return both.reshape(len(key), 2 * pairs)[:, :count]
 
@@ -135,8 +134,8 @@ def normal(key: Words, count: int, start: int = 0) -> Array:
 def order(key: Words, count: int) -> npt.NDArray[np.intp]:
     """Return a permutation of 0 … count - 1 for each stream, (P, count).
 
-    The numbers are sorted by random bits; they fill those bits' lowest places, so that no two
-    are equal and every way of sorting gives the same permutation.
+    Each number replaces the lowest bits of a random word, and the words are sorted. No two are
+    equal, so every sorting algorithm gives the same permutation.
     """
     low = np.uint64((1 << max(count - 1, 0).bit_length()) - 1)
     tagged = (bits(key, count) & ~low) | np.arange(count, dtype=np.uint64)
@@ -147,8 +146,8 @@ def order(key: Words, count: int) -> npt.NDArray[np.intp]:
 def keep_mask(key: Words, count: int, start: int, rate: Array, dtype: npt.DTypeLike) -> Array:
     """Return dropout's mask, (P, count): 0 with probability ``rate``, else 1 / (1 - rate).
 
-    ``rate`` is (1, 1) or (P, 1), 0 <= rate < 1. Dividing by the share that is kept leaves the
-    expected activation as it is, so prediction needs no scaling (Srivastava et al. 2014).
+    ``rate`` is (1, 1) or (P, 1), 0 <= rate < 1. Dividing by 1 - rate keeps the expected
+    activation, so prediction needs no scaling (Srivastava et al. 2014).
     """
     kept: Any = uniform(key, count, start) >= rate
     return (kept / (1 - rate)).astype(dtype)
@@ -156,7 +155,7 @@ def keep_mask(key: Words, count: int, start: int, rate: Array, dtype: npt.DTypeL
 
 @dataclass(frozen=True, eq=False)
 class LayerDraws:
-    """The initializers' draws for one parameter block of P members; see ``initializers.Draws``."""
+    """The draws for one parameter block of P members; implements ``initializers.Draws``."""
 
     key: Words
 
@@ -169,9 +168,9 @@ class LayerDraws:
         return self._drawn(uniform, rows * columns).reshape(-1, rows, columns)
 
     def _drawn(self, draw: Callable[[Words, int, int], Array], count: int) -> Array:
-        # in pieces, as the making of a draw takes several times its own memory
+        # in chunks, as a draw's temporaries take several times its memory
         drawn = np.empty((len(self.key), count))
-        for start in range(0, count, _PIECE):
-            stop = min(start + _PIECE, count)
+        for start in range(0, count, _CHUNK_DRAWS):
+            stop = min(start + _CHUNK_DRAWS, count)
             drawn[:, start:stop] = draw(self.key, stop - start, start)
         return drawn

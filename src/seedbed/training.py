@@ -245,12 +245,12 @@ def _planned(
     elif held_out_rows is not None:
         if recipe.validation is not None:
             raise SettingError("held_out and validation are both given: leave one out")
-        train, held_out = splits.set_apart(train, held_out_rows, len(seeds))
-        splits.check_weighed(held_out, "held-out")
+        train, held_out = splits.hold_out(train, held_out_rows, len(seeds))
+        splits.check_row_weights(held_out, "held-out")
     elif recipe.validation is not None:
         train, held_out = splits.split(train, recipe.validation, seeds)
-        splits.check_weighed(held_out, "held-out")
-    splits.check_weighed(train, "training")
+        splits.check_row_weights(held_out, "held-out")
+    splits.check_row_weights(train, "training")
     if recipe.patience is not None and held_out is None:
         raise SettingError(
             "patience watches the validation loss: give validation, such as validation=0.2"

@@ -153,7 +153,7 @@ def _estimator(name: str, kind: str) -> Callable[[], Parts]:
         yield from predict(new, return_std=True)
         if kind == "missing":  # beside rows with missing values, and without any
             yield predict(np.nan_to_num(new))
-        yield json.dumps(model.encoding_.to_words(), sort_keys=True)
+        yield json.dumps(model.encoding_.to_dict(), sort_keys=True)
         yield model.population_.theta
         yield np.array(model.validation_curve_)
 

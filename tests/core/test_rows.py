@@ -1,4 +1,4 @@
-"""A row is predicted the same, bit for bit, whatever rows stand beside it: the NumPy engine."""
+"""A row's prediction does not depend on other rows, bit for bit: the NumPy engine."""
 
 import numpy as np
 import pytest
@@ -33,8 +33,8 @@ def untrained(widths, activation, loss, dtype, engine="numpy", members=3):
     )
 
 
-def assert_rows_are_their_own(population, rows=97):
-    """Compare rows with themselves in other places, other company, and alone."""
+def assert_rows_are_independent(population, rows=97):
+    """Compare predictions of all rows with those of permuted rows, slices and single rows."""
     rng = np.random.default_rng(rows)
     X = rng.normal(size=(rows, population.network.inputs)).astype(population.theta.dtype)
     for predict in (
@@ -49,50 +49,50 @@ def assert_rows_are_their_own(population, rows=97):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("widths", SHAPES, ids=lambda w: "-".join(map(str, w)))
-def test_whatever_the_shape(widths, dtype):
+def test_shapes(widths, dtype):
     loss = sb.squared_error if widths[-1] == 1 else sb.cross_entropy
-    assert_rows_are_their_own(untrained(widths, sb.tanh, loss, dtype))
+    assert_rows_are_independent(untrained(widths, sb.tanh, loss, dtype))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda unit: unit.name)
-def test_whatever_the_activation(activation, dtype):
-    assert_rows_are_their_own(untrained((6, 13, 7, 3), activation, sb.cross_entropy, dtype))
+def test_activations(activation, dtype):
+    assert_rows_are_independent(untrained((6, 13, 7, 3), activation, sb.cross_entropy, dtype))
 
 
 @pytest.mark.parametrize("loss", [sb.binary_cross_entropy, sb.poisson], ids=lambda unit: unit.name)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_whatever_the_loss(loss, dtype):
-    assert_rows_are_their_own(untrained((6, 13, 2), sb.mish, loss, dtype))
+def test_losses(loss, dtype):
+    assert_rows_are_independent(untrained((6, 13, 2), sb.mish, loss, dtype))
 
 
 @pytest.mark.parametrize("members", [1, 2, 9, 300])
-def test_whatever_the_members(members):
-    """300 of them are worked on in several blocks; of 9, one output's mean is a sum of its own."""
+def test_member_counts(members):
+    """300 members take several blocks; NumPy may sum 9 members of one output in another order."""
     population = untrained((2, 3, 1), sb.tanh, sb.squared_error, "float32", members=members)
-    assert_rows_are_their_own(population, 40)
+    assert_rows_are_independent(population, 40)
 
 
-@pytest.mark.parametrize("piece", [1, 8, 23])
-def test_whatever_the_pieces(piece, monkeypatch):
+@pytest.mark.parametrize("chunk", [1, 8, 23])
+def test_evaluation_chunks(chunk, monkeypatch):
     population = untrained((30, 64, 3), sb.silu, sb.cross_entropy, "float32")
     X = np.random.default_rng(0).normal(size=(100, 30)).astype("float32")
     whole = population.predict(X)
-    monkeypatch.setattr(numpy_engine, "evaluation_rows", lambda network: piece)
+    monkeypatch.setattr(numpy_engine, "evaluation_rows", lambda network: chunk)
     np.testing.assert_array_equal(population.predict(X), whole)
 
 
-def test_blocks_are_what_makes_it_so(monkeypatch):
-    """The promise is the blocks', where a kernel's tile is higher than they are."""
+def test_independence_needs_blocks_of_rows(monkeypatch):
+    """A block must be no higher than a BLAS kernel's tile."""
     kernel = np.matmul
 
-    def by_place(a, b, out=None):  # a BLAS whose row's place decides its last bit
-        place = np.arange(a.shape[-2])[:, None] >= 8
-        return np.asarray(kernel(a, b) * (1 + place * np.finfo(a.dtype).eps), a.dtype)
+    def position_dependent(a, b, out=None):  # a BLAS whose last bit depends on the row's position
+        late = np.arange(a.shape[-2])[:, None] >= 8
+        return np.asarray(kernel(a, b) * (1 + late * np.finfo(a.dtype).eps), a.dtype)
 
     population = untrained((6, 5, 2), sb.tanh, sb.squared_error, "float32")
-    monkeypatch.setattr(np, "matmul", by_place)
-    assert_rows_are_their_own(population, 24)
+    monkeypatch.setattr(np, "matmul", position_dependent)
+    assert_rows_are_independent(population, 24)
     monkeypatch.setattr(numpy_engine, "BLOCK_ROWS", 16)
     with pytest.raises(AssertionError):
-        assert_rows_are_their_own(population, 24)
+        assert_rows_are_independent(population, 24)

@@ -1,4 +1,4 @@
-"""A seed's streams: uniform, normal, independent of each other, and functions of their place."""
+"""A seed's streams: uniform, normal, independent of each other, and functions of their position."""
 
 import numpy as np
 import pytest
@@ -8,9 +8,9 @@ from seedbed import streams
 SEEDS = np.arange(2000)
 
 
-@pytest.mark.parametrize("use", ["init", "order", "dropout", "split"])
-def test_uniform_draws_are_uniform(use):
-    u = streams.uniform(streams.keys(SEEDS, use, 3), 500)
+@pytest.mark.parametrize("purpose", ["init", "order", "dropout", "split"])
+def test_uniform_draws_are_uniform(purpose):
+    u = streams.uniform(streams.keys(SEEDS, purpose, 3), 500)
     assert 0 < u.min() < 1e-5
     assert 1 - 1e-5 < u.max() < 1
     counts = np.histogram(u, bins=100, range=(0, 1))[0]
@@ -19,14 +19,14 @@ def test_uniform_draws_are_uniform(use):
     assert chi_square < 99 + 6 * np.sqrt(2 * 99)
 
 
-def test_normal_draws_have_the_normals_moments():
+def test_normal_draws_have_normal_moments():
     n = streams.normal(streams.keys(SEEDS, "init", 0), 501)
     assert n.shape == (2000, 501)
-    spread = 6 / np.sqrt(n.size)
-    assert abs(n.mean()) < spread
-    assert abs(n.var() - 1) < spread * np.sqrt(2)
-    assert abs((n**3).mean()) < spread * np.sqrt(15)
-    assert abs((n**4).mean() - 3) < spread * np.sqrt(96)
+    bound = 6 / np.sqrt(n.size)
+    assert abs(n.mean()) < bound
+    assert abs(n.var() - 1) < bound * np.sqrt(2)
+    assert abs((n**3).mean()) < bound * np.sqrt(15)
+    assert abs((n**4).mean() - 3) < bound * np.sqrt(96)
 
 
 def correlation(a, b):
@@ -38,12 +38,12 @@ def test_neighbours_are_independent():
     bound = 5 / np.sqrt(u.size)
     assert abs(correlation(u[:-1], u[1:])) < bound  # neighbouring seeds
     assert abs(correlation(u[:, :-1], u[:, 1:])) < bound  # neighbouring draws
-    for use, place in (("init", (1,)), ("order", (0,)), ("init", (0, 0))):
-        other = streams.uniform(streams.keys(SEEDS, use, *place), 500)
+    for purpose, position in (("init", (1,)), ("order", (0,)), ("init", (0, 0))):
+        other = streams.uniform(streams.keys(SEEDS, purpose, *position), 500)
         assert abs(correlation(u, other)) < bound
 
 
-def test_a_draw_depends_on_its_own_number_alone():
+def test_a_draw_depends_only_on_its_number():
     key = streams.keys(SEEDS[:3], "dropout", 7, 1)
     whole = streams.bits(key, 100)
     np.testing.assert_array_equal(whole[:, 40:60], streams.bits(key, 20, start=40))

@@ -21,7 +21,7 @@ from seedbed.cli import main
 from seedbed.cli.show import histogram, print_json
 from seedbed.cli.train import score
 from seedbed.cli.xor import rounding_says
-from seedbed.tables.encoding import STRETCHES, Encoding
+from seedbed.tables.encoding import MAX_BINS, Encoding
 from seedbed.tables.reading import read
 from seedbed.tables.targets import split_rows
 
@@ -225,15 +225,15 @@ def test_every_number_is_what_the_model_and_the_split_give(run, csv, tmp_path, t
     z = (np.where(np.isnan(x), quantile(0.5), x) - quantile(0.5)) / (
         quantile(0.75) - quantile(0.25)
     )
-    knots = [quantile(part / STRETCHES) for part in range(STRETCHES + 1)]
+    knots = [quantile(part / MAX_BINS) for part in range(MAX_BINS + 1)]
     filled = np.where(np.isnan(x), quantile(0.5), x)
-    X = np.zeros((N, STRETCHES + 3), np.float32)
+    X = np.zeros((N, MAX_BINS + 3), np.float32)
     X[:, 0] = z / np.sqrt(1 + (z / 3) ** 2)
-    for part in range(STRETCHES):
+    for part in range(MAX_BINS):
         low, high = knots[part : part + 2]
         X[:, 1 + part] = np.clip((filled - low) / (high - low), 0, 1)
-    X[:, STRETCHES + 1] = np.isnan(x)
-    X[:, STRETCHES + 2] = [{"blue": 1, "red": -1}.get(c, 0) for c in frame["colour"]]
+    X[:, MAX_BINS + 1] = np.isnan(x)
+    X[:, MAX_BINS + 2] = [{"blue": 1, "red": -1}.get(c, 0) for c in frame["colour"]]
     if task == "classification":
         Y, mean, scale = labels.astype(float), 0.0, 1.0
     else:
@@ -289,7 +289,7 @@ def test_diverged_members_are_left_out_of_scores_and_predictions(run, csv, tmp_p
     files.save(model, replace(population, status=status), words)
     assert run("predict", model, csv, "--out", out)[0] == 0
     predicted, fitted = pl.read_csv(out), population[[0, 2]]
-    X, _ = Encoding.from_words(words).inputs(read(csv))
+    X, _ = Encoding.from_dict(words).inputs(read(csv))
     np.testing.assert_allclose(
         predicted["probability_yes"], fitted.predict_mean(X)[:, 1], rtol=1e-5
     )
@@ -301,7 +301,7 @@ def test_diverged_members_are_not_scored(run, csv, tmp_path):
     run("train", csv, "--target", "label", "--members", 3, "--epochs", 5, "--out", model)
     population, words = files.read(model)
     status = np.array(["finished", "diverged", "finished"])
-    encoding = Encoding.from_words(words)
+    encoding = Encoding.from_dict(words)
     X, _ = encoding.inputs(read(csv))
     Y = encoding.target.encode(read(csv))
     scores = score(replace(population, status=status), encoding, X, Y, Y)

@@ -1,4 +1,4 @@
-"""The estimators: scikit-learn's contract, tables as they are, members, keeping, warnings."""
+"""The estimators: scikit-learn's contract, raw tables, members, saving, warnings."""
 
 import doctest
 import importlib
@@ -23,28 +23,28 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import seedbed as sb
-from seedbed import estimators
 from seedbed.cli import main
 from seedbed.engines.base import cores
 from seedbed.estimators import NetworkClassifier, NetworkRegressor, load
+from seedbed.tables import sources
 
 SMALL = {"hidden_layer_sizes": (16,), "members": 3, "max_iter": 30, "random_state": 0}
-RARE = {  # what only some set-ups of scikit-learn's checks can look at
+SKIPPED_CHECKS = {  # scikit-learn's checks that need more than this environment has
     "check_array_api_input": "SCIPY_ARRAY_API is not set",
     "check_classifiers_multilabel_output_format_decision_function": "decision_function method",
 }
 
 
 @pytest.fixture(autouse=True)
-def unfinished():
-    """Let small networks stop early: what they are warned of is tested where it is meant."""
+def ignore_convergence_warnings():
+    """Ignore convergence warnings of small networks; their own tests catch them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield
 
 
 def frame(n=120, seed=0):
-    """A table of each kind of column, and two targets that depend on them."""
+    """Return a table with each type of column, and two targets that depend on it."""
     random = np.random.default_rng(seed)
     x, colour = random.normal(size=n), random.choice(["red", "green", "blue"], n)
     flag, size = random.random(n) < 0.5, random.integers(0, 5, n)
@@ -56,15 +56,15 @@ def frame(n=120, seed=0):
     return table, y, quantity
 
 
-def polar(table):
-    """The same table as polars has it, with nulls for what is missing."""
+def as_polars(table):
+    """Return the table as a polars frame, with nulls for missing values."""
     columns = {name: table[name].astype(object).where(table[name].notna(), None) for name in table}
     return pl.DataFrame({name: values.tolist() for name, values in columns.items()})
 
 
 @pytest.mark.kernels
 @pytest.mark.parametrize("kind", [NetworkClassifier, NetworkRegressor])
-def test_scikit_learns_checks_pass_whole(kind):
+def test_all_of_scikit_learns_checks_pass(kind):
     estimator = kind(hidden_layer_sizes=(32,), members=2, max_iter=40, engine="numpy")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -73,13 +73,13 @@ def test_scikit_learns_checks_pass_whole(kind):
     for check in checks:
         if check["status"] != "passed":
             assert check["status"] == "skipped"
-            assert RARE[check["check_name"]] in str(check["exception"])
+            assert SKIPPED_CHECKS[check["check_name"]] in str(check["exception"])
 
 
 @pytest.mark.kernels
 @pytest.mark.parametrize("engine", ["numpy", "compiled"])
 @pytest.mark.parametrize("kind", [NetworkClassifier, NetworkRegressor])
-def test_a_row_is_predicted_the_same_whatever_rows_are_beside_it(kind, engine):
+def test_a_rows_prediction_does_not_depend_on_other_rows(kind, engine):
     table, y, quantity = frame()
     given = {**SMALL, "max_iter": 3, "engine": engine}
     fitted = kind(**given).fit(table, y if kind is NetworkClassifier else quantity)
@@ -99,7 +99,7 @@ def test_a_row_is_predicted_the_same_whatever_rows_are_beside_it(kind, engine):
 
 
 @pytest.mark.parametrize("engine", ["numpy", "compiled"])
-def test_rows_without_missing_values_are_predicted_as_beside_rows_with(engine):
+def test_missing_values_do_not_change_other_rows_predictions(engine):
     rng = np.random.default_rng(1)
     X = rng.normal(size=(60, 3))
     X[::4, 1] = np.nan
@@ -108,14 +108,14 @@ def test_rows_without_missing_values_are_predicted_as_beside_rows_with(engine):
     new = rng.normal(size=(40, 3))
     beside = np.concatenate([new, X[:1]])
     for rows in (1, 7, 40):
-        full = np.full((rows, fitted.encoding_.width), 7, np.float32)  # what memory may hold
+        full = np.full((rows, fitted.encoding_.width), 7, np.float32)  # what freed memory may hold
         del full
         np.testing.assert_array_equal(fitted.predict(new[:rows]), fitted.predict(beside)[:rows])
 
 
 @pytest.mark.parametrize("kind", [NetworkClassifier, NetworkRegressor])
-def test_zeros_of_either_sign_are_one_number(kind):
-    """A sort may mix them up, and rows that are equal are found by their bytes."""
+def test_negative_zero_equals_zero(kind):
+    """A sort may mix the two, and duplicate rows are found by their bytes."""
     rng = np.random.default_rng(2)
     X = np.round(rng.normal(size=(90, 3)))
     X[30:60] = X[:30]
@@ -133,21 +133,21 @@ def test_zeros_of_either_sign_are_one_number(kind):
 
 
 @pytest.mark.parametrize("module", ["classifier", "regressor"])
-def test_docstrings_examples_give_what_they_say(module):
+def test_docstring_examples_run(module):
     assert doctest.testmod(importlib.import_module(f"seedbed.estimators.{module}")).failed == 0
 
 
-# ---------------------------------------------------------------- tables as they are
+# ---------------------------------------------------------------- raw tables
 
 
-def test_frames_of_any_kind_and_arrays_give_the_same():
+def test_frames_of_any_library_and_arrays_give_the_same_predictions():
     table, y, _ = frame()
     fitted = NetworkClassifier(**SMALL).fit(table, y)
     assert fitted.score(table, y) > 0.8
     assert fitted.feature_names_in_.tolist() == ["x", "colour", "flag", "size", "same"]
     p = fitted.predict_proba(table)
     typed = table.astype({"colour": "category", "x": "Float64"}).convert_dtypes()
-    for other in (polar(table), typed):
+    for other in (as_polars(table), typed):
         np.testing.assert_array_equal(fitted.predict_proba(other), p)
         again = NetworkClassifier(**SMALL).fit(other, y)
         np.testing.assert_array_equal(again.predict_proba(other), p)
@@ -163,12 +163,12 @@ def test_frames_of_any_kind_and_arrays_give_the_same():
     )
 
 
-def test_the_quick_way_for_arrays_of_numbers_is_the_same_as_the_other():
+def test_the_fast_path_for_number_arrays_gives_the_same_inputs():
     X, y = load_iris(return_X_y=True)
     X[::10, 2] = np.nan
     X = np.column_stack([X[:, :2], np.ones(len(X)), X[:, 2:]])  # a constant column is left out
     fitted = NetworkClassifier(**SMALL).fit(X, y)
-    slow = fitted.encoding_.inputs(estimators.network.sources.Grid(X))[0]
+    slow = fitted.encoding_.inputs(sources.ArraySource(X))[0]
     np.testing.assert_array_equal(fitted._inputs(X), slow)
     np.testing.assert_array_equal(fitted._inputs(X[:1]), slow[:1])
     np.testing.assert_array_equal(fitted._inputs(X.astype(object)), slow)
@@ -178,20 +178,20 @@ def test_the_quick_way_for_arrays_of_numbers_is_the_same_as_the_other():
         )
 
 
-def test_what_was_not_there_in_training_is_taken_as_missing():
+def test_unseen_categories_are_taken_as_missing():
     table, y, _ = frame()
     fitted = NetworkClassifier(**SMALL).fit(table, y)
-    strange, gone = table.head(3).copy(), table.head(3).copy()
-    strange["colour"], gone["colour"] = "violet", None
-    np.testing.assert_array_equal(fitted.predict_proba(strange), fitted.predict_proba(gone))
+    unseen, missing = table.head(3).copy(), table.head(3).copy()
+    unseen["colour"], missing["colour"] = "violet", None
+    np.testing.assert_array_equal(fitted.predict_proba(unseen), fitted.predict_proba(missing))
     far = table.head(3).assign(x=[1e300, -1e300, np.nan])
     assert np.isfinite(fitted.predict_proba(far)).all()
 
 
 @pytest.mark.parametrize("where", ["inputs", "target"])
-def test_one_number_of_a_billion_does_no_harm(where):
+def test_outliers_do_no_harm(where):
     X, y = make_regression(300, 5, n_informative=3, noise=5, random_state=0)
-    honest = NetworkRegressor(**SMALL).fit(X, y).score(X, y)
+    baseline = NetworkRegressor(**SMALL).fit(X, y).score(X, y)
     wild_X, wild_y = X.copy(), y.copy()
     if where == "inputs":
         wild_X[7, :3] = 1e9
@@ -199,16 +199,16 @@ def test_one_number_of_a_billion_does_no_harm(where):
         wild_y[7] = 1e9
     kept = np.arange(300) != 7
     if where == "target":
-        with pytest.warns(sb.SeedbedWarning, match="1 value of y far off all others is held"):
+        with pytest.warns(sb.SeedbedWarning, match="y holds 1 outlier, clipped to between"):
             fitted = NetworkRegressor(**SMALL).fit(wild_X, wild_y)
     else:
         fitted = NetworkRegressor(**SMALL).fit(wild_X, wild_y)
-    assert honest > 0.8
-    assert fitted.score(X[kept], y[kept]) > honest - 0.1
+    assert baseline > 0.8
+    assert fitted.score(X[kept], y[kept]) > baseline - 0.1
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         (
             lambda t: t.assign(day=pd.Timestamp("2020-01-01")),
@@ -221,15 +221,15 @@ def test_one_number_of_a_billion_does_no_harm(where):
         (lambda t: pl.DataFrame({"x": t["x"].tolist()}).lazy(), "X is a lazy frame"),
     ],
 )
-def test_tables_that_cannot_be_learned_from_are_refused_in_one_line(change, words):
+def test_tables_that_cannot_be_learned_from_are_refused_in_one_line(change, message):
     table, y, _ = frame()
     table = change(table)
-    with pytest.raises(sb.DataError, match=words) as caught:
+    with pytest.raises(sb.DataError, match=message) as caught:
         NetworkClassifier(**SMALL).fit(table, y)
     assert "\n" not in str(caught.value)
 
 
-def test_a_column_of_names_is_left_out_and_told():
+def test_a_column_of_names_is_left_out_with_a_warning():
     table, y, _ = frame()
     table["name"] = [f"person {i}" for i in range(len(table))]
     with pytest.warns(sb.SeedbedWarning, match="column name is left out: 120 different texts"):
@@ -237,7 +237,7 @@ def test_a_column_of_names_is_left_out_and_told():
     assert "name" not in {column.name for column in fitted.encoding_.columns}
 
 
-def test_a_column_that_changed_its_kind_is_refused():
+def test_a_column_of_another_type_is_refused():
     table, y, _ = frame()
     fitted = NetworkClassifier(**SMALL).fit(table, y)
     with pytest.raises(sb.TableError, match="column 'x' of X holds String values where numbers"):
@@ -249,7 +249,7 @@ def test_a_column_that_changed_its_kind_is_refused():
 # ---------------------------------------------------------------- members and stopping
 
 
-def test_the_population_is_what_predicts():
+def test_the_population_gives_the_predictions():
     X, y = load_iris(return_X_y=True)
     fitted = NetworkClassifier(**SMALL).fit(X, y)
     population = fitted.population_
@@ -266,7 +266,7 @@ def test_the_population_is_what_predicts():
     np.testing.assert_array_equal(fitted.predict(X), mean.argmax(axis=1))
 
 
-def test_regression_gives_its_spread_in_the_targets_units():
+def test_regression_std_is_in_target_units():
     X, y = load_diabetes(return_X_y=True)
     fitted = NetworkRegressor(**SMALL).fit(X, y)
     target = fitted.encoding_.target
@@ -301,7 +301,7 @@ def test_training_ends_with_the_ensembles_best_epoch():
     assert whole.n_iter_ == whole.best_iteration_ == 30
 
 
-def test_validation_data_of_ones_own_is_watched():
+def test_given_validation_data_is_monitored():
     X, y = load_breast_cancer(return_X_y=True)
     fitted = NetworkClassifier(**SMALL)
     fitted.fit(X[:400], y[:400], validation_data=(X[400:], y[400:]))
@@ -313,28 +313,28 @@ def test_validation_data_of_ones_own_is_watched():
 
 
 @pytest.mark.parametrize("share", [0.1, 0.25, 0.3, 0.5, 0.9])
-def test_members_take_turns_in_what_they_hold_out(share):
+def test_members_hold_out_consecutive_blocks(share):
     random, classes = np.random.RandomState(0), np.arange(97) % 3
-    apart = sb.folds.held_out(random, 8, share, 97, classes)
-    for rows in apart:
+    held_out = sb.folds.hold_out_rows(random, 8, share, 97, classes)
+    for rows in held_out:
         assert len(rows) == len(set(rows.tolist())) == round(97 * share)
         counts = np.bincount(classes[rows], minlength=3)
         assert counts.max() - counts.min() <= 2
     turns = min(8, int(1 / share))
-    assert len(np.unique(np.concatenate(apart[:turns]))) == turns * round(97 * share)
-    other = sb.folds.held_out(np.random.RandomState(1), 8, share, 97, classes)
-    assert any((a != b).any() for a, b in zip(apart, other, strict=True))
+    assert len(np.unique(np.concatenate(held_out[:turns]))) == turns * round(97 * share)
+    other = sb.folds.hold_out_rows(np.random.RandomState(1), 8, share, 97, classes)
+    assert any((a != b).any() for a, b in zip(held_out, other, strict=True))
 
 
-def test_few_rows_and_rare_classes_are_held_out_with_care():
+def test_hold_out_of_few_rows_and_rare_classes():
     random = np.random.RandomState(0)
-    assert sb.folds.held_out(random, 8, 0.25, 2, None) is None
-    assert [len(rows) for rows in sb.folds.held_out(random, 8, 0.1, 3, None)] == [1] * 8
-    assert all(len(rows) == 1 for rows in sb.folds.held_out(random, 70, 0.01, 60, None))
+    assert sb.folds.hold_out_rows(random, 8, 0.25, 2, None) is None
+    assert [len(rows) for rows in sb.folds.hold_out_rows(random, 8, 0.1, 3, None)] == [1] * 8
+    assert all(len(rows) == 1 for rows in sb.folds.hold_out_rows(random, 70, 0.01, 60, None))
     classes = np.array([0] * 20 + [1] * 20 + [2])
     for seed in range(9):
-        apart = sb.folds.held_out(np.random.RandomState(seed), 4, 0.4, 41, classes)
-        assert all(40 not in rows for rows in apart)  # the only row of its class
+        held_out = sb.folds.hold_out_rows(np.random.RandomState(seed), 4, 0.4, 41, classes)
+        assert all(40 not in rows for rows in held_out)  # the only row of its class
 
 
 def test_the_held_out_rows_are_drawn_from_the_random_state():
@@ -348,11 +348,11 @@ def test_the_held_out_rows_are_drawn_from_the_random_state():
     assert curves[0] == curves[1] != curves[2]
 
 
-# ---------------------------------------------------------------- weights, going on, targets
+# -------------------------------------------------------- weights, continued training, targets
 
 
 @pytest.mark.parametrize("kind", [NetworkClassifier, NetworkRegressor])
-def test_a_weight_is_that_many_rows_bit_for_bit_and_their_order_says_nothing(kind):
+def test_weights_equal_repeated_rows_bit_for_bit_in_any_order(kind):
     random = np.random.default_rng(0)
     X, y = random.normal(size=(60, 3)), random.integers(0, 3, 60)
     w = random.integers(0, 4, 60)
@@ -362,8 +362,8 @@ def test_a_weight_is_that_many_rows_bit_for_bit_and_their_order_says_nothing(kin
     np.testing.assert_array_equal(weighted.population_.theta, repeated.population_.theta)
 
 
-def test_a_table_of_few_different_rows_is_learned_like_any_other():
-    """Equal rows that differ in the target must not be torn apart between training and holding."""
+def test_a_table_of_few_distinct_rows_is_learned():
+    """Holding out whole groups of replicates would bias the predicted probabilities."""
     random = np.random.default_rng(0)
     X = np.stack([random.integers(0, 2, 4000), random.integers(0, 3, 4000)], axis=1)
     true = np.array([[0.1, 0.4, 0.8], [0.7, 0.2, 0.5]])
@@ -376,27 +376,27 @@ def test_a_table_of_few_different_rows_is_learned_like_any_other():
     assert np.abs(whole.predict_proba(cells)[:, 1] - true.ravel()).max() < 0.07
 
 
-def test_equal_rows_are_one_but_where_they_are_replicates():
+def test_duplicate_rows_are_merged_except_replicates():
     X, T = np.append(np.arange(40.0), 5.0)[:, None], np.append(np.arange(40) % 2, 1)
-    x, t, w = sb.folds.counted(X, T, None)  # the last is a copy: one row of weight 2
+    x, t, w = sb.folds.deduplicate_rows(X, T, None)  # the last is a copy: one row of weight 2
     assert len(x) == 40
     assert {(value, weight) for value, weight in zip(x.ravel(), w, strict=True) if weight > 1} == {
         (5.0, 2.0)
     }
     np.testing.assert_array_equal(t, x.ravel() % 2)
-    assert sb.folds.counted(X[:40], T[:40], np.full(40, 7.0))[2] is None
-    X, T = np.array([[1.0], [1.0], [1.0], [2.0]]), np.array([0, 1, 0, 1])  # 1 is 0 or 1
-    x, t, w = sb.folds.counted(X, T, None)
+    assert sb.folds.deduplicate_rows(X[:40], T[:40], np.full(40, 7.0))[2] is None
+    X, T = np.array([[1.0], [1.0], [1.0], [2.0]]), np.array([0, 1, 0, 1])  # x = 1 has both targets
+    x, t, w = sb.folds.deduplicate_rows(X, T, None)
     assert sorted(zip(x.ravel(), t, strict=True)) == [(1, 0), (1, 0), (1, 1), (2, 1)]
     assert w is None
-    x, t, w = sb.folds.counted(X, T, np.array([0.5, 2.5, 0.25, 1.0]))
+    x, t, w = sb.folds.deduplicate_rows(X, T, np.array([0.5, 2.5, 0.25, 1.0]))
     third = pytest.approx(2.5 / 3)
     found = sorted(zip(x.ravel(), t, w, strict=True))
     assert found == [(1, 0, 0.75), (1, 1, third), (1, 1, third), (1, 1, third), (2, 1, 1)]
-    x, _, w = sb.folds.counted(X, T, np.array([1e12, 1e12, 1e12, 1.7e12]))
+    x, _, w = sb.folds.deduplicate_rows(X, T, np.array([1e12, 1e12, 1e12, 1.7e12]))
     assert 5000 <= len(x) <= 5003
     assert w.sum() == pytest.approx(4.7e12)
-    assert len(sb.folds.counted(X, T, np.full(4, 1e308))[0]) == 4
+    assert len(sb.folds.deduplicate_rows(X, T, np.full(4, 1e308))[0]) == 4
 
 
 @pytest.mark.parametrize("times", [2, 10])
@@ -411,7 +411,7 @@ def test_copies_are_trained_on_or_held_out_together(times):
     np.testing.assert_allclose(weighted.validation_curve_, plain.validation_curve_, rtol=0.05)
 
 
-def test_a_target_that_is_mostly_0_keeps_its_large_values():
+def test_large_values_of_a_mostly_zero_target_are_not_clipped():
     y = np.zeros(1000)
     y[:30], y[30:50] = 1, 100
     X = np.stack([y > 0, y > 50], axis=1) * 1.0
@@ -419,7 +419,7 @@ def test_a_target_that_is_mostly_0_keeps_its_large_values():
     np.testing.assert_allclose(longer.predict([[0, 0], [1, 0], [1, 1]]), [0, 1, 100], atol=8)
 
 
-def test_chunks_of_any_size_go_on():
+def test_partial_fit_takes_chunks_of_any_size():
     random = np.random.default_rng(0)
     X = random.normal(size=(10_500, 2))
     going = NetworkRegressor(members=1, random_state=0)
@@ -428,7 +428,7 @@ def test_chunks_of_any_size_go_on():
     assert str(going.population_.network).endswith("-128-128-1 (mish, mish, identity)")
 
 
-def test_odd_columns_and_classes_are_refused():
+def test_unusual_columns_and_classes():
     X, y = load_iris(return_X_y=True)
     lists = pd.DataFrame({"x": X[:, 0], "l": [[0.0, 1.0]] * 150})
     with pytest.raises(sb.DataError, match=r"column 'l' of X holds \[0.0, 1.0\] in row 1"):
@@ -443,7 +443,7 @@ def test_odd_columns_and_classes_are_refused():
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1 / 300, 1, 1e6])
-def test_the_unit_of_the_weights_says_nothing(scale):
+def test_the_scale_of_the_weights_does_not_matter(scale):
     X, y = make_regression(300, 3, random_state=0)
     plain = NetworkRegressor(**SMALL).fit(X, y)
     weighted = NetworkRegressor(**SMALL).fit(X, y, sample_weight=np.full(300, scale))
@@ -467,11 +467,11 @@ def test_class_weights_weigh_the_loss():
     balanced = NetworkClassifier(**SMALL, class_weight="balanced")
     balanced.fit(X, y, sample_weight=weights)
     by_class = dict(enumerate(weights.sum() / (2 * np.bincount(y, weights))))
-    told = NetworkClassifier(**SMALL, class_weight=by_class).fit(X, y, sample_weight=weights)
-    np.testing.assert_allclose(told.population_.theta, balanced.population_.theta, atol=1e-5)
+    explicit = NetworkClassifier(**SMALL, class_weight=by_class).fit(X, y, sample_weight=weights)
+    np.testing.assert_allclose(explicit.population_.theta, balanced.population_.theta, atol=1e-5)
 
 
-def test_rows_of_weight_0_are_not_there():
+def test_rows_of_weight_0_are_ignored():
     X, y = load_iris(return_X_y=True)
     fitted = NetworkClassifier(**SMALL).fit(X, y, sample_weight=(y != 2) * 1.0)
     assert fitted.classes_.tolist() == [0, 1]
@@ -489,12 +489,12 @@ def test_weights_of_validation_data_count():
     expected = np.average(-np.log(p), weights=weights)
     best = fitted.validation_curve_[fitted.best_iteration_ - 1]
     assert best == pytest.approx(expected, rel=1e-4)
-    watched = NetworkClassifier(**SMALL, early_stopping=False)
-    watched.fit(X[::2], y[::2], validation_data=(X[1::2], y[1::2]))
-    assert len(watched.validation_curve_) == watched.n_iter_ == watched.best_iteration_ == 30
+    monitored = NetworkClassifier(**SMALL, early_stopping=False)
+    monitored.fit(X[::2], y[::2], validation_data=(X[1::2], y[1::2]))
+    assert len(monitored.validation_curve_) == monitored.n_iter_ == monitored.best_iteration_ == 30
 
 
-def test_one_number_of_a_billion_in_validation_data_does_no_harm():
+def test_outliers_in_validation_data_do_no_harm():
     X, y = make_regression(200, 3, random_state=0)
     wild = y[100:].copy()
     wild[3] = 1e30
@@ -503,7 +503,7 @@ def test_one_number_of_a_billion_in_validation_data_does_no_harm():
 
 
 @pytest.mark.parametrize("share", [0.5, 0.1])
-def test_a_column_that_is_mostly_0_keeps_what_the_others_say(share):
+def test_mostly_zero_columns_are_scaled_by_their_other_values(share):
     random = np.random.default_rng(0)
     there = random.random(400) < share
     for values in (np.where(there, random.normal(5, 1, 400), 0), there * 1.0):
@@ -514,7 +514,7 @@ def test_a_column_that_is_mostly_0_keeps_what_the_others_say(share):
         assert fitted.score(X[kept], y[kept]) > 0.9
 
 
-def test_a_column_may_be_called_like_the_target():
+def test_a_column_may_have_the_targets_name():
     random = np.random.default_rng(0)
     x, z = random.normal(size=(2, 200))
     table = pd.DataFrame({"x": x, "y": 1000 * z})
@@ -537,7 +537,7 @@ def test_parameters_reach_the_recipe():
     assert str(network).endswith("-5-4-3 (tanh, relu, identity)")
 
 
-def test_threads_change_no_number(monkeypatch):
+def test_threads_do_not_change_results(monkeypatch):
     assert cores() >= 1
     monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
     assert cores() == 1
@@ -551,8 +551,8 @@ def test_threads_change_no_number(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", [NetworkClassifier, NetworkRegressor])
-def test_partial_fit_goes_on_as_one_training(kind):
-    """Three calls on the same rows are three epochs: optimizer, row order and dropout go on."""
+def test_partial_fit_calls_equal_one_training(kind):
+    """Three calls on the same rows are three epochs: optimizer, row order and dropout continue."""
     random = np.random.default_rng(1)
     X, y = random.normal(size=(90, 3)), random.integers(0, 2, 90)
     going = kind(**SMALL)
@@ -569,7 +569,7 @@ def test_partial_fit_goes_on_as_one_training(kind):
     np.testing.assert_array_equal(going.population_.theta, whole.theta)
 
 
-def test_partial_fit_goes_on_after_fit_and_checks_its_classes():
+def test_partial_fit_continues_after_fit_and_checks_classes():
     X, y = load_iris(return_X_y=True)
     fitted = NetworkClassifier(**SMALL).fit(X, y)
     before = fitted.population_.theta.copy()
@@ -585,7 +585,7 @@ def test_partial_fit_goes_on_after_fit_and_checks_its_classes():
         NetworkClassifier(**SMALL, class_weight="balanced").partial_fit(X, y, classes=[0, 1, 2])
 
 
-def test_partial_fit_heeds_weights_and_holds_far_targets():
+def test_partial_fit_uses_weights_and_clips_outliers():
     X, y = make_regression(100, 3, random_state=0)
     weights = np.arange(100) % 2
     half = NetworkRegressor(**SMALL).partial_fit(X, y, sample_weight=weights)
@@ -599,7 +599,7 @@ def test_partial_fit_heeds_weights_and_holds_far_targets():
     np.testing.assert_array_equal(far.population_.theta, near.population_.theta)
 
 
-def test_partial_fit_recovers_from_a_rate_that_was_too_high():
+def test_partial_fit_recovers_from_too_high_a_learning_rate():
     X, y = make_regression(100, 3, random_state=0)
     going = NetworkRegressor(**SMALL).partial_fit(X, y)
     before = going.population_.theta.copy()
@@ -613,7 +613,7 @@ def test_partial_fit_recovers_from_a_rate_that_was_too_high():
     assert not going.population_.diverged.any()
 
 
-def test_partial_fit_counts_on_from_a_fit():
+def test_partial_fit_adds_to_the_epochs_of_fit():
     X, y = load_iris(return_X_y=True)
     fitted = NetworkClassifier(**SMALL).fit(X, y)
     ran = fitted.n_iter_
@@ -621,7 +621,7 @@ def test_partial_fit_counts_on_from_a_fit():
     assert fitted.n_iter_ == len(fitted.loss_curve_) == ran + 1
 
 
-def test_partial_fit_tells_of_a_target_unlike_the_first():
+def test_partial_fit_warns_of_a_target_unlike_the_first():
     random = np.random.default_rng(0)
     X, y = random.normal(size=(50, 2)), random.normal(size=50)
     going = NetworkRegressor(**SMALL).partial_fit(X, y)
@@ -631,14 +631,14 @@ def test_partial_fit_tells_of_a_target_unlike_the_first():
         going.partial_fit(X, 1000 + y)
 
 
-def test_warm_start_goes_on_from_the_members():
+def test_warm_start_continues_from_the_members():
     X, y = load_breast_cancer(return_X_y=True)
     cold = NetworkClassifier(**SMALL, warm_start=True).fit(X, y)
     first = cold.loss_curve_[0]
     again = cold.fit(X, y)
     assert again.loss_curve_[0] < 0.5 * first
     assert clone(again).fit(X, y).loss_curve_[0] == pytest.approx(first)
-    with pytest.raises(sb.SettingError, match=r"goes on from 3 members .* ask for 5"):
+    with pytest.raises(sb.SettingError, match=r"continues from 3 members .* ask for 5"):
         again.set_params(members=5).fit(X, y)
 
 
@@ -656,15 +656,15 @@ def test_targets_of_another_kind_are_refused():
         NetworkClassifier(**SMALL).fit(X, np.where(Y > 0, 1, -1))
 
 
-def test_several_quantities_at_once_have_the_loss_whose_gradient_is_taken():
-    """scikit-learn's own returns as many times the gradient of its loss as there are outputs."""
+def test_multi_output_regression_minimises_the_loss_that_it_reports():
+    """scikit-learn's MLPRegressor returns the gradient times the number of outputs."""
     X, Y = make_regression(80, 4, n_targets=3, random_state=0)
     fitted = NetworkRegressor(**SMALL, early_stopping=False, dropout=0.0).fit(X, Y)
     assert fitted.predict(X).shape == (80, 3)
     mean, std = fitted.predict(X, return_std=True)
     assert mean.shape == std.shape == (80, 3)
     population, target = fitted.population_, fitted.encoding_.target
-    x, T = fitted._inputs(X), target.to_train_on(target.standardised(Y))
+    x, T = fitted._inputs(X), target.clip_outliers(target.standardised(Y))
     loss = ((population.predict(x) - T) ** 2).mean(axis=(1, 2))  # over rows and over outputs
     np.testing.assert_allclose(population.loss, loss, rtol=1e-4)
     theta, step = population.theta[:1].astype(np.float64), 1e-5
@@ -676,14 +676,14 @@ def test_several_quantities_at_once_have_the_loss_whose_gradient_is_taken():
         assert gradient[0, place] == pytest.approx((up - down) / (2 * step), rel=1e-5, abs=1e-9)
 
 
-def test_several_quantities_are_about_as_good_as_each_alone():
+def test_multi_output_regression_is_about_as_good_as_single_outputs():
     X, Y = make_regression(300, 5, n_targets=2, noise=1.0, random_state=0)
     together = NetworkRegressor(**SMALL).fit(X, Y)
     alone = MultiOutputRegressor(NetworkRegressor(**SMALL)).fit(X, Y)
     assert together.score(X, Y) > alone.score(X, Y) - 0.1 > 0.7
 
 
-def test_labels_are_each_there_or_not():
+def test_multi_label_classification():
     random = np.random.default_rng(0)
     X = random.normal(size=(200, 3))
     Y = (X[:, :2] > 0).astype(int)
@@ -716,15 +716,15 @@ def test_other_losses(loss):
 # ---------------------------------------------------------------- scikit-learn's tools
 
 
-def test_it_works_where_scikit_learns_do():
+def test_pipelines_searches_and_cross_validation():
     X, y = load_iris(return_X_y=True)
     small = NetworkClassifier(**{**SMALL, "members": 2})
     pipe = make_pipeline(StandardScaler(), small).fit(X, y)
     assert pipe.score(X, y) > 0.8
     grid = GridSearchCV(small, {"hidden_layer_sizes": [(4,), (8, 4)]}, cv=2).fit(X, y)
     assert grid.best_score_ > 0.7
-    apart = cross_val_score(small, X, y, cv=2, n_jobs=2)
-    np.testing.assert_array_equal(apart, cross_val_score(small, X, y, cv=2))
+    scores = cross_val_score(small, X, y, cv=2, n_jobs=2)
+    np.testing.assert_array_equal(scores, cross_val_score(small, X, y, cv=2))
     assert "NetworkClassifier" in small._repr_html_()
     assert "members=2" in repr(small)
 
@@ -744,7 +744,7 @@ def test_metadata_is_routed():
         set_config(enable_metadata_routing=False)
 
 
-def test_predictions_change_nothing_and_threads_share_an_estimator():
+def test_threads_share_an_estimator_and_predictions_do_not_change_it():
     X, y = load_iris(return_X_y=True)
     fitted = NetworkClassifier(**SMALL, engine="compiled").fit(X, y)
     before = pickle.dumps(fitted)
@@ -757,7 +757,7 @@ def test_predictions_change_nothing_and_threads_share_an_estimator():
     assert pickle.dumps(fitted) == before
 
 
-def test_joblib_keeps_an_estimator(tmp_path):
+def test_joblib_round_trip(tmp_path):
     table, y, quantity = frame()
     for fitted in (
         NetworkClassifier(**SMALL, activation=sb.leaky_relu(0.2)).fit(table, y),
@@ -766,9 +766,7 @@ def test_joblib_keeps_an_estimator(tmp_path):
         joblib.dump(fitted, tmp_path / "m.joblib")
         again = joblib.load(tmp_path / "m.joblib")
         np.testing.assert_array_equal(again.predict(table), fitted.predict(table))
-        again.partial_fit(
-            table, y if fitted is not None and hasattr(fitted, "classes_") else quantity
-        )
+        again.partial_fit(table, y if hasattr(fitted, "classes_") else quantity)
 
 
 @pytest.mark.parametrize(
@@ -785,7 +783,7 @@ def test_joblib_keeps_an_estimator(tmp_path):
         lambda t, y, q: NetworkClassifier(**SMALL, loss=sb.cross_entropy.smoothed(0.1)).fit(t, y),
     ],
 )
-def test_a_file_holds_all_of_an_estimator(tmp_path, make):
+def test_a_saved_estimator_loads_complete(tmp_path, make):
     table, y, quantity = frame()
     fitted, path = make(table, y, quantity), tmp_path / "m.safetensors"
     X = table if hasattr(fitted, "feature_names_in_") else table[["x", "size"]].to_numpy()
@@ -799,30 +797,29 @@ def test_a_file_holds_all_of_an_estimator(tmp_path, make):
         np.testing.assert_array_equal(again.classes_, fitted.classes_)
         np.testing.assert_array_equal(again.predict_proba(X), fitted.predict_proba(X))
     refitted = clone(again).fit(X, again.predict(X)).population_.recipe
-    assert refitted.loss == fitted.population_.recipe.loss  # the parameters came along
+    assert refitted.loss == fitted.population_.recipe.loss  # the parameters are saved, too
     assert refitted.network == fitted.population_.network
 
 
 def test_the_command_predicts_with_an_estimators_file(tmp_path, capsys):
     table, y, quantity = frame()
     csv = tmp_path / "t.csv"
-    flags = table  # booleans, which pandas writes as True and False
-    flags.to_csv(csv, index=False)
-    fitted = NetworkClassifier(**SMALL).fit(flags, y)
+    table.to_csv(csv, index=False)  # pandas writes booleans as True and False
+    fitted = NetworkClassifier(**SMALL).fit(table, y)
     fitted.save(tmp_path / "c.safetensors")
     assert main(["predict", str(tmp_path / "c.safetensors"), str(csv), "--json"]) == 0
-    told = pl.read_json(capsys.readouterr().out.encode())
-    p = fitted.predict_proba(flags)
-    np.testing.assert_allclose(told["probability_yes"][0].to_numpy(), p[:, 1], rtol=1e-5)
-    assert told["predicted_y"][0].to_list() == fitted.predict(flags).tolist()
+    printed = pl.read_json(capsys.readouterr().out.encode())
+    p = fitted.predict_proba(table)
+    np.testing.assert_allclose(printed["probability_yes"][0].to_numpy(), p[:, 1], rtol=1e-5)
+    assert printed["predicted_y"][0].to_list() == fitted.predict(table).tolist()
     both = np.stack([quantity, -quantity], axis=1)
-    several = NetworkRegressor(**SMALL).fit(flags, pd.DataFrame(both, columns=["a", "b"]))
+    several = NetworkRegressor(**SMALL).fit(table, pd.DataFrame(both, columns=["a", "b"]))
     several.save(tmp_path / "r.safetensors")
     assert main(["predict", str(tmp_path / "r.safetensors"), str(csv), "--json"]) == 0
-    told = pl.read_json(capsys.readouterr().out.encode())
+    printed = pl.read_json(capsys.readouterr().out.encode())
     for place, name in enumerate("ab"):
-        column = told[f"predicted_{name}"][0].to_numpy()
-        np.testing.assert_allclose(column, several.predict(flags)[:, place], rtol=1e-4)
+        column = printed[f"predicted_{name}"][0].to_numpy()
+        np.testing.assert_allclose(column, several.predict(table)[:, place], rtol=1e-4)
 
 
 def test_a_broken_or_foreign_file_is_refused(tmp_path):
@@ -843,7 +840,7 @@ def test_a_broken_or_foreign_file_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "corrupt",
     [
         lambda w: w["columns"].pop(),
         lambda w: w["columns"][0].update(knots=[]),
@@ -860,14 +857,14 @@ def test_a_broken_or_foreign_file_is_refused(tmp_path):
         lambda w: w["estimator"].pop("flat"),
     ],
 )
-def test_a_file_that_was_made_up_is_refused(tmp_path, spoil):
+def test_inconsistent_files_are_refused(tmp_path, corrupt):
     X, y = load_iris(return_X_y=True)
     path = tmp_path / "m.safetensors"
     NetworkClassifier(**SMALL).fit(X, y).save(path)
-    population, words = sb.files.read(path)
+    population, saved = sb.files.read(path)
     assert load(path).score(X, y) > 0.8
-    spoil(words)
-    sb.files.save(path, population, words)
+    corrupt(saved)
+    sb.files.save(path, population, saved)
     with pytest.raises(sb.FileError, match=r"broken|does not fit"):
         load(path)
 
@@ -876,7 +873,7 @@ def test_a_file_that_was_made_up_is_refused(tmp_path, spoil):
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("given", "message"),
     [
         ({"members": 0}, "members must be a whole number of at least 1"),
         ({"hidden_layer_sizes": (8, 0)}, "a layer's units must be a whole number of at least 1"),
@@ -901,22 +898,22 @@ def test_a_file_that_was_made_up_is_refused(tmp_path, spoil):
         ),
     ],
 )
-def test_bad_parameters_are_named_in_one_line(given, words):
+def test_bad_parameters_are_named_in_one_line(given, message):
     X, y = load_iris(return_X_y=True)
-    with pytest.raises(sb.SettingError, match=words) as caught:
+    with pytest.raises(sb.SettingError, match=message) as caught:
         NetworkClassifier(**{**SMALL, **given}).fit(X, y)
     assert "\n" not in str(caught.value)
 
 
 def test_bad_targets_are_named():
     X, y = load_iris(return_X_y=True)
-    for change, words in (
+    for change, message in (
         (lambda y: np.zeros(150), "y holds one class"),
         (lambda y: y[:100], "inconsistent numbers of samples"),
         (lambda y: np.where(y == 1, np.nan, y), "Input y contains NaN"),
         (lambda y: np.stack([y, y], axis=1), "y has several columns of classes"),
     ):
-        with pytest.raises(ValueError, match=words):
+        with pytest.raises(ValueError, match=message):
             NetworkClassifier(**SMALL).fit(X, change(y))
     with pytest.raises(ValueError, match="zero"):
         NetworkClassifier(**SMALL).fit(X, y, sample_weight=np.zeros(150))
@@ -929,7 +926,7 @@ def test_a_loss_still_falling_is_scikit_learns_convergence_warning():
         slow.fit(X, y)
 
 
-def test_units_that_die_are_told_of_where_fit_was_called():
+def test_dead_units_are_reported_at_the_line_that_called_fit():
     X, y = load_iris(return_X_y=True)
     killed = NetworkClassifier(
         **{**SMALL, "dropout": 0.0}, activation="relu", learning_rate_init=300, weight_decay=0.0
@@ -943,7 +940,7 @@ def test_units_that_die_are_told_of_where_fit_was_called():
     assert {warning.filename for warning in caught} == {__file__}
 
 
-def test_members_that_diverged_are_no_part_of_a_spread():
+def test_diverged_members_are_excluded_from_the_std():
     X, y = load_iris(return_X_y=True)
     fitted = NetworkClassifier(**SMALL).fit(X, y)
     sound, _ = fitted.predict_proba(X, return_std=True)
@@ -955,7 +952,7 @@ def test_members_that_diverged_are_no_part_of_a_spread():
     np.testing.assert_allclose(fitted.predict_proba(X), mean, rtol=1e-5, atol=1e-7)
 
 
-def test_members_that_diverge_are_told_of():
+def test_diverged_members_are_reported():
     X, y = load_diabetes(return_X_y=True)
     wild = NetworkRegressor(**SMALL, activation="identity", learning_rate_init=1e30)
     with (
@@ -965,7 +962,7 @@ def test_members_that_diverge_are_told_of():
         wild.fit(X, y)
 
 
-def test_a_fit_that_fails_leaves_no_half_of_another():
+def test_a_failed_fit_leaves_no_earlier_model():
     X, y = load_iris(return_X_y=True)
     fitted = NetworkClassifier(**SMALL).fit(X, y)
     with pytest.raises(sb.DataError):
@@ -974,7 +971,7 @@ def test_a_fit_that_fails_leaves_no_half_of_another():
         fitted.predict(X)
 
 
-def test_partial_fit_goes_on_from_the_newest_fit():
+def test_partial_fit_continues_from_the_latest_fit():
     X, y = load_iris(return_X_y=True)
     going = NetworkClassifier(**SMALL).partial_fit(X, y, classes=[0, 1, 2])
     fitted = going.fit(X, y).population_.theta

@@ -1,4 +1,4 @@
-"""Tables to arrays and back: what is read, what it becomes, and what is refused."""
+"""Tables: reading, encoding, targets, splits and error messages."""
 
 import io
 import json
@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import seedbed as sb
-from seedbed.tables.encoding import STRETCHES, Encoding, fit
+from seedbed.tables.encoding import MAX_BINS, Encoding, fit
 from seedbed.tables.numbers import NumberColumn
-from seedbed.tables.reading import free_names, read, to_bytes
+from seedbed.tables.reading import read, rename_clashes, to_bytes
 from seedbed.tables.targets import Target, find_target, split_rows
 
 
@@ -27,7 +27,7 @@ def table(tmp_path):
     return write_and_read
 
 
-def test_a_column_is_read_as_what_it_is_asked_for(table):
+def test_columns_as_numbers_and_as_texts(table):
     t = table(
         'n,text,mixed,flag,gone\n1,red,1,true,\n-2.5e3,"a, ""b""",x,false,NA\n ,?,,true,nan\n'
     )
@@ -47,19 +47,19 @@ def test_a_column_is_read_as_what_it_is_asked_for(table):
     ("values", "numeric"),
     [
         (["1", "2.5", "-3e-4"], True),
-        (["01", "02"], False),  # a code keeps its zero
+        (["01", "02"], False),  # a leading zero marks a code
         (["0.5", "0"], True),
-        (["9007199254740993123", "1"], False),  # more digits than a number holds
+        (["9007199254740993123", "1"], False),  # more digits than a float64 holds
         (["1,5", "2,0"], False),
     ],
 )
-def test_numbers_that_are_names_stay_texts(table, values, numeric):
+def test_codes_stay_texts(table, values, numeric):
     t = table("a,b\n" + "".join(f'"{value}",x\n' for value in values))
     assert t.is_numeric("a") == numeric
     assert t.texts("a").tolist() == values
 
 
-def test_decimal_commas_are_read_where_semicolons_separate(table):
+def test_decimal_commas_in_semicolon_separated_files(table):
     t = table("a;b\n1,5;x\n-20,25;y\n3;z\n")
     assert t.is_numeric("a")
     np.testing.assert_array_equal(t.numbers("a"), [1.5, -20.25, 3])
@@ -78,30 +78,30 @@ def test_decimal_commas_are_read_where_semicolons_separate(table):
         '"a";"b"\n"1";"x"\n"2";"y"\n',
     ],
 )
-def test_ways_to_write_one_table(table, text):
+def test_csv_dialects_give_the_same_table(table, text):
     t = table(text)
     np.testing.assert_array_equal(t.numbers("a"), [1, 2])
     assert t.texts("b").tolist() == ["x", "y"]
     assert t.frame.columns == ["a", "b"]
 
 
-def test_rows_are_not_lost_where_an_empty_line_is_a_value(table):
+def test_empty_lines_are_missing_values_in_one_column_tables(table):
     np.testing.assert_array_equal(table("a\n1\n\nNA\n5\n").numbers("a"), [1, np.nan, np.nan, 5])
-    blank = table("a,b\n1,x\n\n,\n2,y\n")  # an empty line is no row, a row of empty fields is
+    blank = table("a,b\n1,x\n\n,\n2,y\n")  # empty lines are skipped, empty fields are not
     assert blank.texts("b").tolist() == ["x", None, "y"]
 
 
-def test_stray_quotes_are_read_as_they_stand(table):
+def test_stray_quotes_are_kept(table):
     assert table('a,b\n5" pipe,1\n"6"" pipe",2\n').texts("a").tolist() == ['5" pipe', '6" pipe']
 
 
-def test_a_name_with_brackets_is_that_files_own(tmp_path):
+def test_brackets_in_a_file_name_are_literal(tmp_path):
     (tmp_path / "data1.csv").write_text("a,b\n1,2\n")
     (tmp_path / "data[1].csv").write_text("c,d\n3,4\n")
     assert read(tmp_path / "data[1].csv").frame.columns == ["c", "d"]
 
 
-def test_parquet_is_read_as_csv_is(tmp_path):
+def test_parquet_columns_as_numbers_and_as_texts(tmp_path):
     frame = pl.DataFrame(
         {
             "i": [1, None, 3],
@@ -123,7 +123,7 @@ def test_parquet_is_read_as_csv_is(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("", "has no rows"),
         ("a,b\n", "has no rows"),
@@ -138,13 +138,13 @@ def test_parquet_is_read_as_csv_is(tmp_path):
         (b"PAR1 and nothing else", "cannot read .* as a table"),
     ],
 )
-def test_files_that_are_no_tables_are_refused_in_one_line(table, text, words):
-    with pytest.raises(sb.TableError, match=words) as raised:
+def test_non_tables_are_refused_in_one_line(table, text, message):
+    with pytest.raises(sb.TableError, match=message) as raised:
         table(text)
     assert "\n" not in str(raised.value)
 
 
-def test_files_that_are_not_there_or_of_another_kind_are_refused(tmp_path):
+def test_absent_files_and_unsupported_values_are_refused(tmp_path):
     with pytest.raises(sb.TableError, match=r"cannot read .*No such file"):
         read(tmp_path / "none.csv")
     with pytest.raises(sb.TableError, match=r"cannot read .*Is a directory"):
@@ -170,18 +170,18 @@ TEXT = """x,colour,same,gone,id,y
 
 
 def quantile(values, share):
-    """Return the least value that ``share`` of the values do not exceed."""
+    """Return the smallest value that a ``share`` of the values do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def clipped(x, values):
-    """Return x as a network sees it, by the formulas as they are written down."""
+    """Return the smooth clip of x, by its formula."""
     z = (x - quantile(values, 0.5)) / (quantile(values, 0.75) - quantile(values, 0.25))
     return z / math.sqrt(1 + (z / 3) ** 2)
 
 
-def test_numbers_are_scaled_and_cut_categories_one_hot_missing_values_marked(table):
+def test_encoding_of_numbers_categories_and_missing_values(table):
     t = table("\n".join([*TEXT.splitlines(), *(f"3,red,5,,b{i},no" for i in range(24))]) + "\n")
     target, rows = find_target(t, "y", None)
     assert target == Target(("y",), ("no", "yes"), "text")
@@ -201,20 +201,20 @@ def test_numbers_are_scaled_and_cut_categories_one_hot_missing_values_marked(tab
     assert "x: 1 missing value, taken as the median" in more
     assert "colour: 1 missing value, taken as no category" in more
     np.testing.assert_array_equal(encoding.target.encode(t)[:4], [1, 0, 1, 0])
-    assert Encoding.from_words(encoding.to_words()) == encoding
+    assert Encoding.from_dict(encoding.to_dict()) == encoding
     whole, notes = fit(t, rows, target)
     assert any(note.startswith("id is left out: 28 different texts in 28 rows") for note in notes)
     assert [column.name for column in whole.columns] == ["x", "colour"]
 
 
-def test_a_constant_with_gaps_tells_by_its_gaps(table):
+def test_constant_columns_with_missing_values_are_kept(table):
     t = table("paid,tag,y\n1,new,3\n,,4\n1,new,9\n")
     target, rows = find_target(t, "y", "regression")
     encoding, notes = fit(t, rows, target)
     X, _ = encoding.inputs(t)
     assert notes == []
     np.testing.assert_array_equal(X, [[0, 0, 1], [0, 1, 0], [0, 0, 1]])
-    # a constant that is not exact in binary is a constant all the same
+    # also for a constant that is not exact in binary
     t = table("paid,y\n" + "0.1,1.5\n" * 3 + ",2.5\n")
     encoding, _ = fit(t, np.arange(4), find_target(t, "y", None)[0])
     new, _ = encoding.inputs(table("paid\n0.2\n", "new.csv"))
@@ -228,14 +228,14 @@ def test_too_many_categories_are_left_out(table):
         fit(t, np.arange(900), find_target(t, "y", None)[0])
 
 
-def test_a_missing_value_is_no_category_even_where_there_is_a_category_0(table):
+def test_missing_values_are_not_category_0(table):
     t = table("c,y\n0,1.5\n1,2.5\nx,3.5\n")
     encoding, _ = fit(t, np.arange(3), find_target(t, "y", None)[0])
     X, _ = encoding.inputs(table("c,z\n0,1\n1,1\n,1\n", "new.csv"))
     np.testing.assert_array_equal(X, [[1, 0, 0], [0, 1, 0], [0, 0, 0]])
 
 
-def test_codes_keep_their_zeros_from_training_to_prediction(table):
+def test_codes_keep_leading_zeros_in_prediction(table):
     t = table("id,zip,y\n" + "01,01000,1.5\n02,02000,2.5\nx3,01000,0.5\n" * 3)
     encoding, _ = fit(t, np.arange(9), find_target(t, "y", None)[0])
     new = table("id,zip\n02,01000\n", "new.csv")
@@ -244,7 +244,7 @@ def test_codes_keep_their_zeros_from_training_to_prediction(table):
     assert target.classes == ("01000", "02000")
 
 
-def test_what_is_fitted_comes_from_the_rows_to_train_on(table):
+def test_the_encoding_is_fitted_on_training_rows_only(table):
     t = table("x,y\n" + "".join(f"{i},{i * i}.5\n" for i in range(30)))
     target, _ = find_target(t, "y", None)
     train = np.arange(0, 30, 3)
@@ -253,21 +253,21 @@ def test_what_is_fitted_comes_from_the_rows_to_train_on(table):
     (column,) = encoding.columns
     assert column.center == quantile(x[train], 0.5)
     assert column.scale == quantile(x[train], 0.75) - quantile(x[train], 0.25)
-    shares = np.arange(STRETCHES + 1) / STRETCHES
+    shares = np.arange(MAX_BINS + 1) / MAX_BINS
     assert column.knots == tuple(sorted({quantile(x[train], share) for share in shares}))
     assert encoding.target.mean == pytest.approx((y[train].mean(),))
     assert encoding.target.scale == pytest.approx((y[train].std(),))
 
 
-@pytest.mark.parametrize("times", [1, 2])
-def test_one_value_far_off_changes_little(table, times):
-    """Of a column, and of a quantity to predict: what the others become stays about the same."""
+@pytest.mark.parametrize("outliers", [1, 2])
+def test_outliers_hardly_change_the_encoding(table, outliers):
+    """An outlier in a column or in the target leaves other rows about the same."""
     rows = [f"{i % 17},{i % 13}.5\n" for i in range(200)]
     t = table("x,y\n" + "".join(rows))
     encoding, _ = fit(t, np.arange(200), find_target(t, "y", None)[0])
-    far = table("x,y\n" + "".join(rows) + "1e9,-1e9\n" * times)
-    other, _ = fit(far, np.arange(200 + times), find_target(far, "y", None)[0])
-    X, Y = other.inputs(far)[0], other.target.to_train_on(other.target.encode(far))
+    far = table("x,y\n" + "".join(rows) + "1e9,-1e9\n" * outliers)
+    other, _ = fit(far, np.arange(200 + outliers), find_target(far, "y", None)[0])
+    X, Y = other.inputs(far)[0], other.target.clip_outliers(other.target.encode(far))
     assert np.abs(X).max() <= 3
     assert np.abs(Y).max() < 15
     np.testing.assert_allclose(X[:200, 0], encoding.inputs(t)[0][:, 0], atol=0.2)
@@ -280,13 +280,13 @@ def test_a_row_of_weight_2_counts_as_two(table):
     t, repeated = (table("x,y,c\n" + "".join(each)) for each in (rows, twice))
     weights = 1.0 + np.arange(40) % 3
     weighted, _ = fit(t, np.arange(40), find_target(t, "y", None)[0], weights=weights)
-    counted, _ = fit(repeated, np.arange(len(twice)), find_target(repeated, "y", None)[0])
-    assert weighted.columns == counted.columns
-    assert weighted.target.mean == pytest.approx(counted.target.mean)
-    assert weighted.target.low == counted.target.low
+    expected, _ = fit(repeated, np.arange(len(twice)), find_target(repeated, "y", None)[0])
+    assert weighted.columns == expected.columns
+    assert weighted.target.mean == pytest.approx(expected.target.mean)
+    assert weighted.target.low == expected.target.low
 
 
-def test_columns_that_are_not_used_stop_nothing(tmp_path):
+def test_unused_columns_may_hold_unsupported_values(tmp_path):
     frame = pl.DataFrame({"day": ["2020-01-01"] * 4, "x": [1.0, 2, 3, 4], "y": [1.5, 2, 3, 4]})
     frame = frame.with_columns(pl.col("day").str.to_date())
     frame.write_parquet(tmp_path / "t.parquet")
@@ -299,29 +299,29 @@ def test_columns_that_are_not_used_stop_nothing(tmp_path):
     assert encoding.inputs(read(tmp_path / "new.parquet"))[0].shape == (4, 4)
 
 
-def test_a_target_too_large_to_train_on_is_named(table):
+def test_targets_too_large_to_train_on_are_refused(table):
     t = table("x,y\n1,1.6e308\n2,2.5\n3,1.7e308\n")
     with pytest.raises(sb.TableError, match=r"target 'y' of .* as large as 1.7e\+308, too large"):
         fit(t, np.arange(3), find_target(t, "y", None)[0])
 
 
-@pytest.mark.parametrize("unit", [1e-170, 1e306])
-def test_tiny_and_huge_numbers_are_scaled_like_others(table, unit):
-    t = table("x,y\n" + "".join(f"{unit * i!r},{i}.5\n" for i in (1, 2, 3)))
+@pytest.mark.parametrize("factor", [1e-170, 1e306])
+def test_tiny_and_huge_numbers_are_scaled_like_others(table, factor):
+    t = table("x,y\n" + "".join(f"{factor * i!r},{i}.5\n" for i in (1, 2, 3)))
     encoding, _ = fit(t, np.arange(3), find_target(t, "y", None)[0])
     X = encoding.inputs(t)[0]
     one = clipped(3, [1, 2, 3])
     np.testing.assert_allclose(X, [[-one, 0, 0], [0, 1, 0], [one, 1, 1]], atol=1e-6)
 
 
-def test_a_value_far_from_what_was_trained_on_reaches_no_further_than_3(table):
+def test_inputs_beyond_the_training_range_are_clipped_to_3(table):
     t = table("x,y\n1,1.5\n2,2.5\n3,0.5\n")
     encoding, _ = fit(t, np.arange(3), find_target(t, "y", None)[0])
     X = encoding.inputs(table("x\n-1e300\n1e39\n1.7e308\n", "new.csv"))[0]
     np.testing.assert_allclose(X, [[-3, 0, 0], [3, 1, 1], [3, 1, 1]])
 
 
-def test_a_note_names_the_text_that_keeps_a_column_from_being_numbers(table):
+def test_the_error_names_a_text_among_numbers(table):
     rows = "".join(f"{i}.5,{i % 2}\n" for i in range(60))
     t = table("x,y\n" + rows + "none,1\n1,0\n")
     with pytest.raises(sb.TableError, match=r"all but 1 value are numbers, .* 'none' in row 61"):
@@ -342,7 +342,7 @@ def test_unseen_categories_are_refused_or_taken_as_missing(table):
     assert "c: 1 value not seen in training, taken as missing" in notes
 
 
-def test_columns_that_changed_their_kind_or_left_are_refused(table):
+def test_absent_columns_and_columns_of_another_type_are_refused(table):
     t = table("length,c,y\n1,red,1.5\n2,blue,2.5\n")
     encoding, _ = fit(t, np.arange(2), *find_target(t, "y", "regression")[:1])
     with pytest.raises(sb.TableError, match="has no column 'length'; did you mean 'Lenght'"):
@@ -378,7 +378,7 @@ def test_the_task_is_inferred_and_can_be_set(table, values, task, classes):
 
 
 @pytest.mark.parametrize(
-    ("text", "name", "task", "words"),
+    ("text", "name", "task", "message"),
     [
         ("target,b\n1,2\n2,3\n", "Tarjet", None, "has no target column 'Tarjet'; did you mean 't"),
         ("a,b\n1,2\n2,2\n", "b", None, "target 'b' of .* is '2' in all 2 rows: there is nothing"),
@@ -388,8 +388,8 @@ def test_the_task_is_inferred_and_can_be_set(table, values, task, classes):
         ("a,b\n1,2\n2,3\n", "b", "ranking", "task must be one of"),
     ],
 )
-def test_targets_that_cannot_be_learned_are_refused(table, text, name, task, words):
-    with pytest.raises(sb.SeedbedError, match=words):
+def test_targets_that_cannot_be_learned_are_refused(table, text, name, task, message):
+    with pytest.raises(sb.SeedbedError, match=message):
         find_target(table(text), name, task)
 
 
@@ -419,25 +419,25 @@ def test_a_split_has_two_sides_and_keeps_every_class_in_training(n, share, seed,
         assert len(test) == round(share * n)
 
 
-def test_what_is_written_is_the_table_with_columns_added(table, tmp_path):
+def test_written_tables_keep_their_columns_and_add_new_ones(table, tmp_path):
     t = table('a,predicted\n1,"x, y"\n02,NA\n')
     columns = {"predicted": np.array(["p", "q"], dtype=object), "share": np.array([0.25, 1.0])}
-    free = free_names(t, columns)
-    assert list(free) == ["predicted_", "share"]
-    clash = free_names(t, {"a": columns["share"], "a_": columns["share"]})
+    renamed = rename_clashes(t, columns)
+    assert list(renamed) == ["predicted_", "share"]
+    clash = rename_clashes(t, {"a": columns["share"], "a_": columns["share"]})
     assert list(clash) == ["a__", "a_"]
-    assert to_bytes(t, free).decode() == (
+    assert to_bytes(t, renamed).decode() == (
         'a,predicted,predicted_,share\n1,"x, y",p,0.25\n02,NA,q,1.0\n'
     )
-    frame = pl.read_parquet(io.BytesIO(to_bytes(t, free, parquet=True)))
+    frame = pl.read_parquet(io.BytesIO(to_bytes(t, renamed, parquet=True)))
     assert frame["share"].to_list() == [0.25, 1.0]
     assert frame["a"].to_list() == ["1", "02"]
 
 
-def test_an_encodings_words_are_checked(table):
+def test_a_saved_encoding_is_checked(table):
     t = table("x,c,y\n1,red,1.5\n2,blue,2.5\n3,red,0.5\n")
     encoding, _ = fit(t, np.arange(3), find_target(t, "y", None)[0])
-    for spoil in (
+    for corrupt in (
         lambda w: w["columns"][0].update(center="1"),
         lambda w: w["columns"][0].update(center=None),
         lambda w: w["columns"][0].update(scale=0.0),
@@ -456,8 +456,8 @@ def test_an_encodings_words_are_checked(table):
         lambda w: w["target"].update(kind="word"),
         lambda w: w.pop("columns"),
     ):
-        words = json.loads(json.dumps(encoding.to_words()))
-        assert Encoding.from_words(words) == encoding
-        spoil(words)
+        saved = json.loads(json.dumps(encoding.to_dict()))
+        assert Encoding.from_dict(saved) == encoding
+        corrupt(saved)
         with pytest.raises((KeyError, TypeError, ValueError)):
-            Encoding.from_words(words)
+            Encoding.from_dict(saved)

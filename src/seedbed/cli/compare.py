@@ -192,6 +192,6 @@ def _in_units(metric: Metric | None, encoding: Encoding) -> Metric | None:
     score = chosen.f
 
     def f(t: Array, p: Array) -> float:
-        return score(*(target.restored(each.astype(np.float64)) for each in (t, p)))
+        return score(*(target.in_target_units(each.astype(np.float64)) for each in (t, p)))
 
     return replace(chosen, f=f)

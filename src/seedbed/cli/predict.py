@@ -15,7 +15,7 @@ from seedbed.cli.show import print_json
 from seedbed.errors import FileError
 from seedbed.population import Population
 from seedbed.tables.encoding import Encoding, checked_encoding
-from seedbed.tables.reading import free_names, read, to_bytes
+from seedbed.tables.reading import read, rename_clashes, to_bytes
 
 
 def add_to(commands: Any) -> None:
@@ -57,7 +57,7 @@ def run(options: Namespace) -> int:
     X, notes = encoding.inputs(table, options.unseen)
     for note in notes:
         print("note: " + " ".join(note.split()), file=sys.stderr)
-    columns = free_names(table, predictions(population, encoding, X))
+    columns = rename_clashes(table, predictions(population, encoding, X))
     if options.json:
         print_json(columns)
     if options.out is not None:
@@ -100,8 +100,8 @@ def predictions(population: Population, encoding: Encoding, X: Array) -> dict[st
     target = encoding.target
     each = population.predict(X)[~population.diverged].astype(np.float64)
     if target.task == "regression":
-        values = target.restored(each)
-        centre, spread = reproducible.mean(values, 0), reproducible.deviation(values, 0)
+        values = target.in_target_units(each)
+        centre, spread = reproducible.mean(values, 0), reproducible.std(values, 0)
         return {
             f"{what}_{name}": found[:, place]
             for place, name in enumerate(target.names)

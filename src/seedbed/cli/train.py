@@ -80,16 +80,15 @@ def run(options: Namespace) -> int:
     notes += more
     Y = encoding.target.encode(table)
     if encoding.target.task == "regression":
-        far = encoding.target.far_off(encoding.target.restored(Y[train, None]))
+        far = encoding.target.outlier_count(encoding.target.in_target_units(Y[train, None]))
         if far:
             notes.append(f"{target.name}: {far} far off all others, held nearer to train on")
     if len(known) < len(table):
         notes.append(f"{target.name}: {len(table) - len(known):,} rows without a value, left out")
     recipe = recipe_of(vars(options), encoding, len(train))
     seeds = range(options.seed, options.seed + options.members)
-    population = training.train(
-        recipe, X[train], encoding.target.to_train_on(Y[train]), seeds=seeds
-    )
+    targets = encoding.target.clip_outliers(Y[train])
+    population = training.train(recipe, X[train], targets, seeds=seeds)
     scores = score(population, encoding, X[test], Y[test], Y[train])
     told = {
         "task": encoding.target.task,
@@ -116,7 +115,7 @@ def run(options: Namespace) -> int:
     if not options.json:
         _print(options, encoding, told, scores)
     if options.out is not None:
-        files.save(options.out, population, encoding.to_words())
+        files.save(options.out, population, encoding.to_dict())
     if options.plot is not None:
         save_picture(_picture(population, scores), options.plot)
     if options.json:

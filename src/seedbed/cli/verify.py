@@ -14,7 +14,7 @@ from seedbed import verification
 from seedbed.cli.show import print_json
 from seedbed.engines.select import COMPILED
 from seedbed.errors import SettingError
-from seedbed.tables.sources import listed
+from seedbed.tables.sources import join_names
 
 DIFFERENT = 1
 """The exit status where a digest is not the known one."""
@@ -71,8 +71,8 @@ def _chosen(beginnings: list[str]) -> list[str]:
     for given, beginning in zip(beginnings, low, strict=True):
         if not any(name.casefold().startswith(beginning) for name in verification.CASES):
             raise SettingError(
-                f"no training is called {given!r}: {listed([*verification.CASES])} are; give the "
-                "beginnings of names, or nothing for all of them"
+                f"no training is called {given!r}: {join_names([*verification.CASES])} are; give "
+                "the beginnings of names, or nothing for all of them"
             )
     return [name for name in verification.CASES if name.casefold().startswith(tuple(low) or "")]
 

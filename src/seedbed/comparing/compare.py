@@ -153,7 +153,7 @@ def compare(
 
 def _designed(seeds: Any, first_seed: int) -> tuple[Design, list[int]]:
     """Return the design, and after how many seeds training pauses."""
-    checked_count("first_seed", first_seed, least=0)
+    checked_count("first_seed", first_seed, minimum=0)
     if isinstance(seeds, str):
         if seeds == "adaptive":
             return "adaptive", list(Rules(0.05, 1, "adaptive").looks)

@@ -397,7 +397,7 @@ def _quartiles(scores: Array, metric: Metric) -> tuple[str, str, str]:
         place = share * (len(filled) - 1)
         low, high = filled[math.floor(place)], filled[math.ceil(place)]
         value = low + (high - low) * (place % 1) if np.isfinite([low, high]).all() else worst
-        shown.append(metric.shown(float(value)) if math.isfinite(value) else "failed")
+        shown.append(metric.format(float(value)) if math.isfinite(value) else "failed")
     return shown[0], shown[1], shown[2]
 
 

@@ -25,7 +25,7 @@ from seedbed.errors import (
     SettingError,
     ShapeError,
 )
-from seedbed.metrics import Metric, Task
+from seedbed.metrics import Metric, TargetKind
 from seedbed.population import Population
 from seedbed.recipe import Recipe
 from seedbed.training import train
@@ -35,7 +35,7 @@ _AT_ONCE = 2**22
 """How many predictions are held at a time."""
 
 
-def task_of(recipe: Recipe) -> tuple[Task, int]:
+def task_of(recipe: Recipe) -> tuple[TargetKind, int]:
     """Return what the recipe's network is trained to say, and of how many things."""
     kind, outputs = recipe.loss.targets, recipe.network.outputs
     if kind == "classes":
@@ -96,7 +96,7 @@ def check_tasks(methods: Mapping[str, Recipe]) -> None:
             )
 
 
-def _words(task: Task, count: int) -> str:
+def _words(task: TargetKind, count: int) -> str:
     return f"{count} {task if count > 1 or task != 'numbers' else 'number'}"
 
 
@@ -118,13 +118,13 @@ def checked_metric(metric: Any, recipe: Recipe) -> Metric:
         raise SettingError(
             f"metric must be such as sb.metrics.accuracy, not {one_line(metric)}{hint}"
         )
-    if task not in metric.tasks:
+    if task not in metric.targets:
         fit = [
             unit.name for unit in metrics.BY_NAME.values()
-            if isinstance(unit, Metric) and task in unit.tasks
+            if isinstance(unit, Metric) and task in unit.targets
         ]  # fmt: skip
         raise SettingError(
-            f"{metric.name} scores {' and '.join(metric.tasks)}, and the methods predict {task}: "
+            f"{metric.name} scores {' and '.join(metric.targets)}, and the methods predict {task}: "
             f"use {', '.join(fit)}"
         )
     return metric

@@ -288,7 +288,7 @@ def search(
     Source: Jamieson, Talwalkar 2016, on seeds in place of epochs.
     """
     budget = checked_count("budget", budget)
-    seed = checked_count("seed", seed, least=0)
+    seed = checked_count("seed", seed, minimum=0)
     if isinstance(space, Space):
         baseline = space.recipe if baseline is None else baseline
         count = space.size if space.size is not None else budget

@@ -286,13 +286,13 @@ def _sentence(pair: Pair, metric: Metric, rules: Rules) -> str:
     typical, low, high = pair.typical, pair.low, pair.high
     if turned:
         typical, low, high = -typical, -high, -low
-    unit = metric.unit
+    unit = metric.gain_unit
     interval = (
-        f"{100 * pair.confidence:g} % CI {metric.gain(low)} to {metric.gain(high)}"
+        f"{100 * pair.confidence:g} % CI {metric.format_gain(low)} to {metric.format_gain(high)}"
         if math.isfinite(low) or math.isfinite(high)
         else f"{100 * pair.confidence:g} % CI unbounded"
     )
-    gain = f"typical gain {metric.gain(typical)}{unit} ({interval})"
+    gain = f"typical gain {metric.format_gain(typical)}{unit} ({interval})"
     p = f"adjusted p = {_shown_p(pair.p_adjusted)}"
     won = f"won {wins}{f' and tied {pair.ties}' if pair.ties else ''} of {pair.n} paired runs"
     failed = ""
@@ -307,8 +307,8 @@ def _sentence(pair: Pair, metric: Metric, rules: Rules) -> str:
     elif pair.verdict is Verdict.TOO_CLOSE:
         assert rules.delta is not None
         said = (
-            f"{a} and {b} are too close to matter: within ±{metric.gain(rules.delta)}{unit}, "
-            f"{gain}, after {pair.n} paired runs"
+            f"{a} and {b} are too close to matter: within "
+            f"±{metric.format_gain(rules.delta)}{unit}, {gain}, after {pair.n} paired runs"
         )
     elif pair.verdict is Verdict.CANNOT_JUDGE:
         said = (

@@ -1,9 +1,9 @@
-"""scikit-learn estimators: an ensemble of networks, trained as one population, on a table as it is.
+"""scikit-learn estimators: ensembles of networks, trained as one population on a raw table.
 
     from seedbed.estimators import NetworkClassifier, NetworkRegressor
 
-They take what scikit-learn's own take, and data frames: numbers, texts, categories and booleans,
-with values missing. Inputs and quantities are scaled inside (``seedbed.tables.encoding``).
+They take arrays and data frames of numbers, texts, categories and booleans, with missing values.
+They scale inputs and quantities themselves (``seedbed.tables.encoding``).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from os import PathLike
 from seedbed.errors import FileError, MissingDependencyError
 
 try:
-    import narwhals  # noqa: F401  # what reads data frames
+    import narwhals  # noqa: F401  # reads data frames
     import sklearn  # noqa: F401
 except ModuleNotFoundError as error:
     raise MissingDependencyError(
@@ -23,29 +23,27 @@ except ModuleNotFoundError as error:
 from seedbed import files
 from seedbed.estimators.classifier import NetworkClassifier
 from seedbed.estimators.regressor import NetworkRegressor
-from seedbed.estimators.words import from_word
+from seedbed.estimators.serialise import from_json
 from seedbed.tables.encoding import checked_encoding
 
 __all__ = ["NetworkClassifier", "NetworkRegressor", "load"]
 
 
 def load(path: str | PathLike[str]) -> NetworkClassifier | NetworkRegressor:
-    """Read an estimator that its ``save`` wrote. Parameters that are objects come back as None.
+    """Read an estimator from a file that ``save`` wrote; parameters that are objects become None.
 
-    Raises: FileError if the file is none of an estimator's, or is broken.
+    Raises: FileError if the file holds no estimator or is broken.
     """
-    population, words = files.read(path)
-    if words is None or "estimator" not in words:
-        raise FileError(
-            f"{path} holds a model and no estimator: seedbed.load reads the population in it"
-        )
+    population, saved = files.read(path)
+    if saved is None or "estimator" not in saved:
+        raise FileError(f"{path} holds a model and no estimator: use seedbed.load")
     kinds = {kind.__name__: kind for kind in (NetworkClassifier, NetworkRegressor)}
     try:
-        given = words["estimator"]
+        given = saved["estimator"]
         estimator = kinds[given["name"]](
-            **{name: from_word(word) for name, word in given["parameters"].items()}
+            **{name: from_json(value) for name, value in given["parameters"].items()}
         )
-        estimator._restore(population, checked_encoding(words, population, path), given)
+        estimator._restore(population, checked_encoding(saved, population, path), given)
     except (
         KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError
     ) as error:  # fmt: skip

@@ -1,4 +1,4 @@
-"""The classifier."""
+"""The scikit-learn classifier."""
 
 from __future__ import annotations
 
@@ -14,50 +14,50 @@ from sklearn.utils.validation import check_array, column_or_1d
 from seedbed import reproducible
 from seedbed.arrays import Array, one_line
 from seedbed.errors import DataError, SettingError
-from seedbed.estimators.network import NetworkEstimator, Use
-from seedbed.estimators.words import unit
+from seedbed.estimators.data import Role
+from seedbed.estimators.network import NetworkEstimator
+from seedbed.estimators.serialise import as_formula
 from seedbed.formulas import losses
 from seedbed.formulas.losses import Loss
 from seedbed.population import Population
 from seedbed.tables import sources
 from seedbed.tables.encoding import Encoding
-from seedbed.tables.targets import Kind, Target
+from seedbed.tables.targets import ClassType, Target
 
-_KINDS: dict[str, Kind] = {"i": "integer", "u": "integer", "f": "float", "b": "boolean"}
-"""What classes are, by the kind of their dtype; others are texts."""
+_CLASS_TYPES: dict[str, ClassType] = {
+    "i": "integer", "u": "integer", "f": "float", "b": "boolean"
+}  # fmt: skip
+"""The type of classes by their dtype's kind; other dtypes are texts."""
 
 
 class NetworkClassifier(ClassifierMixin, NetworkEstimator):
-    """An ensemble of networks that classifies: several classes, or several labels a row.
+    """An ensemble of networks that predicts one of several classes, or several labels per row.
 
-    members              P, networks in the ensemble, trained together from different seeds
-    hidden_layer_sizes   units of the hidden layers; "auto" is (128,), and (128, 128) from 10,000
-                         rows on
-    activation           of the hidden layers: a name, a ``sb.Activation``, or one for each layer
-    loss                 "auto" is cross-entropy; a name, or a ``sb.Loss``
-    learning_rate_init   of AdamW, whose rate falls in four cycles (``sb.coslog4``)
-    weight_decay         of the weights, decoupled
-    dropout              share of the hidden activations set to 0 in training
-    batch_size           rows a step; "auto" takes an eighth of the rows, between 16 and 128, or 256
-                         from 50,000 rows on
+    members              P, the number of networks, trained together from different seeds
+    hidden_layer_sizes   units of each hidden layer; "auto" is (128,), or (128, 128) for 10,000
+                         rows or more
+    activation           of the hidden layers: a name, an ``sb.Activation``, or one for each layer
+    loss                 a name or an ``sb.Loss``; "auto" is cross-entropy
+    learning_rate_init   initial rate of AdamW; the schedule is ``sb.coslog4``, four cycles
+    weight_decay         AdamW's decoupled weight decay
+    dropout              share of hidden activations set to 0 in training
+    batch_size           rows per step; "auto" is an eighth of the rows, at least 16 and at most
+                         128 (256 for 50,000 rows or more)
     max_iter             epochs; None is 60, and fewer for more than 30,000 rows, down to 20
-    early_stopping       whether each member holds out rows, and training ends with the epoch in
-                         which the members together predict held-out rows best
-    validation_fraction  the share that a member holds out; the members take turns, so that every
-                         row is trained on by some
-    n_iter_no_change     epochs without a better ensemble after which training stops; None is 45 %
-                         of max_iter
-    class_weight         None, "balanced", or weights by class
-    warm_start           whether fit goes on from the members as they are
-    random_state         None, a whole number or a RandomState: decides the members' seeds
-    n_jobs               threads to train with; None takes all cores. No number depends on it
+    early_stopping       whether members hold out rows, and the epoch with the ensemble's best loss
+                         on held-out rows is kept
+    validation_fraction  share of rows that a member holds out; members hold out different rows
+    n_iter_no_change     patience: epochs without a better ensemble; None is 45 % of max_iter
+    class_weight         None, "balanced", or a dict of weights by class
+    warm_start           whether fit continues from the current members
+    random_state         None, a whole number or a RandomState, from which seeds are drawn
+    n_jobs               training threads; None is all cores. Results do not depend on it
     engine               "auto", "compiled" (Numba) or "numpy"
     verbose              whether to show a progress line
 
-    Fitted: classes_, population_ (the ``sb.Population`` behind it), encoding_ (how a table becomes
-    inputs), n_features_in_, feature_names_in_, n_iter_, best_iteration_, loss_curve_,
-    validation_curve_ (the ensemble's loss on held-out rows; None where none was held out),
-    n_outputs_, n_layers_.
+    Fitted: classes_, population_ (the ``sb.Population``), encoding_ (table to inputs),
+    n_features_in_, feature_names_in_, n_iter_, best_iteration_, loss_curve_, validation_curve_
+    (the ensemble's loss on held-out rows, or None), n_outputs_, n_layers_.
 
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
@@ -109,15 +109,14 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         self.class_weight = class_weight
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
-        """Train for one more epoch on X, y; the optimizer goes on from where it stood.
+        """Train for one more epoch on X, y, with the optimizer's state kept between calls.
 
-        The first call names all ``classes`` (but of labels), and fits the table's encoding on its
-        rows. Nothing is held out.
+        The first call needs all ``classes`` (not for labels), and fits the encoding on its rows. No
+        rows are held out.
         """
         if classes is None and not hasattr(self, "population_") and np.ndim(y) == 1:
             raise DataError(
-                "partial_fit's first call needs classes, all that there will be: give such as "
-                "classes=[0, 1]"
+                "partial_fit's first call needs classes: list all of them, such as classes=[0, 1]"
             )
         if isinstance(self.class_weight, str) and self.class_weight == "balanced":
             raise SettingError(
@@ -127,35 +126,32 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         return self._partial_fit(X, y, sample_weight, classes)
 
     def predict(self, X: Any) -> Array:
-        """Return the likeliest class of each row, (N,), or which labels it has, (N, O) 0 or 1."""
-        p = self._together(X)
+        """Return each row's most probable class, (N,), or its labels, (N, O) 0 or 1."""
+        p = self._mean_prediction(X)
         if self.encoding_.target.labels:
             return (p > 0.5).astype(np.int64)
         return np.asarray(self.classes_[p.argmax(axis=1)])
 
     def predict_proba(self, X: Any, return_std: bool = False) -> Any:
-        """Return each class's probability, (N, K), or each label's, (N, O): the members' mean.
+        """Return the members' mean probability of each class, (N, K), or label, (N, O).
 
-        With ``return_std``, a pair: that, and the standard deviation across the members.
+        With ``return_std``, return a pair: the mean and the standard deviation across the members.
         """
         if not return_std:
-            p = self._together(X).astype(np.float64)
+            p = self._mean_prediction(X).astype(np.float64)
             return p if self.encoding_.target.labels else p / reproducible.total(p, keepdims=True)
-        each = self._each(self._inputs(X))
-        return reproducible.mean(each, 0), reproducible.deviation(each, 0)
-
-    def _together(self, X: Any) -> Array:
-        x = self._inputs(X)
-        return self.population_.predict_mean(x)
+        each = self._member_predictions(X)
+        return reproducible.mean(each, 0), reproducible.std(each, 0)
 
     def _loss(self) -> Loss:
         labels = self.encoding_.target.labels
-        usual = losses.binary_cross_entropy if labels else losses.cross_entropy
-        loss: Loss = usual if self.loss == "auto" else unit("loss", self.loss, losses.BY_NAME)
-        if loss.targets != usual.targets:
+        default = losses.binary_cross_entropy if labels else losses.cross_entropy
+        given = default if self.loss == "auto" else self.loss
+        loss: Loss = as_formula("loss", given, losses.BY_NAME)
+        if loss.targets != default.targets:
             raise SettingError(
                 f"loss {loss.name!r} is for {loss.targets}s: a classifier needs "
-                f"{usual.name!r}, or loss='auto'"
+                f"{default.name!r}, or loss='auto'"
             )
         return loss
 
@@ -164,7 +160,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         try:
             check_classification_targets(y)
             kind = type_of_target(y, input_name="y")
-        except TypeError:  # they have no order
+        except TypeError:  # values without an order
             kinds = sorted({type(value).__name__ for value in y.ravel().tolist()})
             raise DataError(
                 f"y holds values of several kinds ({', '.join(kinds)}): give one kind, and leave "
@@ -179,7 +175,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             )
         return np.asarray(column_or_1d(y, warn=True))
 
-    def _set_out(self, y: Array, names: list[str], classes: Any) -> None:
+    def _define_target(self, y: Array, names: list[str], classes: Any) -> None:
         if y.ndim > 1:
             names = names or [f"y{number}" for number in range(y.shape[1])]
             self.classes_ = np.arange(y.shape[1])
@@ -187,29 +183,33 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             return
         self.classes_ = np.unique(y if classes is None else np.asarray(classes))
         if self.classes_.dtype.kind == "f" and not np.isfinite(self.classes_).all():
-            raise DataError(f"classes holds {self.classes_[-1]}: each must be a value of its own")
+            raise DataError(f"classes holds {self.classes_[-1]}: each must be finite")
         if len(self.classes_) < 2:
             raise DataError(
                 f"y holds one class ({self.classes_.tolist()[0]!r}): a classifier needs rows of at "
                 "least two classes"
             )
-        kind = _KINDS.get(self.classes_.dtype.kind, "text")
+        kind = _CLASS_TYPES.get(self.classes_.dtype.kind, "text")
         texts = tuple(sources.as_text(value) for value in self.classes_.tolist())
         self._target = Target((names[0] if names else "y",), texts, kind)
 
-    def _check_use(self, y: Array, use: Use, classes: Any) -> None:
+    def _check_target(self, y: Array, role: Role, classes: Any) -> None:
         if (y.ndim > 1) != self._target.labels or (y.ndim > 1 and y.shape[1] != len(self.classes_)):
             raise DataError(
                 f"y has shape {y.shape}, and the first y was of "
                 f"{len(self.classes_)} {'labels' if self._target.labels else 'classes'}: give the "
-                "same kind, or fit anew"
+                "same kind, or fit again"
             )
         if y.ndim > 1 and not np.isin(y, (0, 1)).all():
             raise DataError(
                 f"y holds {one_line(y[~np.isin(y, (0, 1))].tolist()[0])}: a label is there (1) or "
                 "not (0)"
             )
-        if use == "part" and classes is not None and set(np.unique(classes)) != set(self.classes_):
+        if (
+            role == "partial_fit"
+            and classes is not None
+            and set(np.unique(classes)) != set(self.classes_)
+        ):
             raise DataError(
                 f"classes is {one_line(classes)}, and the first call gave "
                 f"{one_line(self.classes_.tolist())}: they stay the same"
@@ -219,36 +219,34 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         if y.ndim > 1:
             return y.astype(np.float64)
         code = np.clip(np.searchsorted(self.classes_, y), 0, len(self.classes_) - 1)
-        strange = self.classes_[code] != y
-        if strange.any():
+        unknown = self.classes_[code] != y
+        if unknown.any():
             raise DataError(
-                f"y holds {one_line(y[strange].tolist()[0])}, which is none of the classes trained "
-                f"on, {one_line(self.classes_.tolist())}: mend it, or fit anew"
+                f"y holds {one_line(y[unknown].tolist()[0])}, which is none of the classes trained "
+                f"on, {one_line(self.classes_.tolist())}: mend it, or fit again"
             )
         return np.asarray(code)
 
-    def _weighed(self, t: Array, w: Array | None, anew: bool) -> Array | None:
-        """Return the row weights times the classes', which the rows trained on decide."""
+    def _with_class_weights(self, t: Array, w: Array | None, refit: bool) -> Array | None:
         if self.class_weight is None:
             return w
         if t.ndim > 1:
             raise SettingError("class_weight is for classes, and y holds labels: leave it out")
-        if anew:
-            self._class_weights = self._weights_of_classes(t, w)
-        each = self._class_weights[t]
-        return each if w is None else each * w
+        if refit:
+            self._class_weights = self._fit_class_weights(t, w)
+        weights = self._class_weights[t]
+        return weights if w is None else weights * w
 
-    def _weights_of_classes(self, t: Array, w: Array | None) -> Array:
+    def _fit_class_weights(self, t: Array, w: Array | None) -> Array:
         if isinstance(self.class_weight, Mapping):
-            each = compute_class_weight(
-                dict(self.class_weight), classes=self.classes_, y=self.classes_[t]
-            )
-            if not (np.isfinite(each).all() and each.min() >= 0 and each.any()):
+            given = dict(self.class_weight)
+            weights = compute_class_weight(given, classes=self.classes_, y=self.classes_[t])
+            if not (np.isfinite(weights).all() and weights.min() >= 0 and weights.any()):
                 raise SettingError(
-                    f"class_weight holds {one_line(each.tolist())}: weights are numbers of at "
+                    f"class_weight holds {one_line(weights.tolist())}: weights are numbers of at "
                     "least 0, and one of them is greater"
                 )
-            return np.asarray(each)
+            return np.asarray(weights)
         if not isinstance(self.class_weight, str) or self.class_weight != "balanced":
             raise SettingError(
                 "class_weight must be None, 'balanced' or a dict of weights by class, not "
@@ -257,20 +255,20 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         total = np.bincount(t, w, minlength=len(self.classes_))
         return np.asarray(reproducible.total(total) / (len(total) * np.maximum(total, 1e-300)))
 
-    def _restore(self, population: Population, encoding: Encoding, words: dict[str, Any]) -> None:
+    def _restore(self, population: Population, encoding: Encoding, saved: dict[str, Any]) -> None:
         target = encoding.target
         if target.task != "classification":
-            raise ValueError("the file's target is no class")
+            raise ValueError("the file's target is not classes")
         if target.labels:
             self.classes_ = np.arange(len(target.names))
         else:
-            read: dict[str, Callable[[str], Any]] = {
+            parsers: dict[str, Callable[[str], Any]] = {
                 "integer": int, "float": float, "boolean": "true".__eq__, "text": str
             }  # fmt: skip
-            self.classes_ = np.array([read[target.kind](text) for text in target.classes])
+            self.classes_ = np.array([parsers[target.kind](text) for text in target.classes])
             if not (np.unique(self.classes_) == self.classes_).all():
-                raise ValueError("the classes are not in order")
-        super()._restore(population, encoding, words)
+                raise ValueError("the classes are not sorted")
+        super()._restore(population, encoding, saved)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

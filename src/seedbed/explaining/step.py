@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from seedbed.arrays import Array, checked_place
+from seedbed.arrays import Array, checked_index
 from seedbed.checks import checked_inputs, checked_targets
 from seedbed.engines import numpy_engine, objective
 from seedbed.engines.batches import whole_batch
@@ -50,12 +50,12 @@ def explain(
     Raises: SettingError for a member or a row that is not there; ShapeError, DataError.
     """
     network, loss = population.network, population.recipe.loss
-    member = checked_place("member", member, len(population))
+    member = checked_index("member", member, len(population))
     one = population[member]
     x = checked_inputs(X, network, np.float64)
     t = checked_targets(Y, loss, network.outputs, len(x), np.float64)
     if row is not None:
-        row = checked_place("row", row, len(x))
+        row = checked_index("row", row, len(x))
         x, t = x[row : row + 1], t[row : row + 1]
     with np.errstate(all="ignore"):  # what overflows shows as a number that is not finite
         step = _Step(one, x, t)

@@ -86,7 +86,7 @@ def _draw_gains(axes: Any, found: Comparison, pairs: list[Any]) -> None:
         if np.isfinite([pair.low, pair.high]).all():
             axes.plot([pair.low * scale, pair.high * scale], [row] * 2, color="black", linewidth=2)
         else:
-            shown = found.metric.gain(pair.low), found.metric.gain(pair.high)
+            shown = found.metric.format_gain(pair.low), found.metric.format_gain(pair.high)
             axes.annotate(
                 f"interval {shown[0]} to {shown[1]}", (0, row), xytext=(4, 4),
                 textcoords="offset points", fontsize=7,
@@ -107,7 +107,7 @@ def _draw_gains(axes: Any, found: Comparison, pairs: list[Any]) -> None:
     axes.set_yticks(range(len(pairs)), [plain(label) for label in labels], fontsize=8)
     axes.set_ylim(len(pairs) - 0.5, -0.5)
     confidence = f"{100 * (1 - found.rules.alpha):g} %"
-    axes.set_xlabel(f"gain, {found.metric.unit.strip() or found.metric.name}")
+    axes.set_xlabel(f"gain, {found.metric.gain_unit.strip() or found.metric.name}")
     more = len(found.pairs) - len(pairs)
     rest = f"; {more} more pairs are not shown" if more else ""
     axes.set_title(f"Gains, their middle and its {confidence} interval{rest}", fontsize=9)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seedbed.arrays import Array, as_array, checked_count, checked_number, checked_place, one_line
+from seedbed.arrays import Array, as_array, checked_count, checked_index, checked_number, one_line
 from seedbed.checks import checked_inputs, checked_targets
 from seedbed.engines.objective import value_and_grad
 from seedbed.errors import DataError, SettingError, ShapeError
@@ -48,7 +48,7 @@ def line(
     Shapes: X (N, I); Y (N, O), (N,) or class numbers (N,).
     Returns the axes. Raises: SettingError; ShapeError, DataError for data that do not fit.
     """
-    member = checked_place("member", member, len(population))
+    member = checked_index("member", member, len(population))
     one = population[member]
     recipe, theta = one.recipe, one.theta[0].astype(np.float64)
     value, gradient = value_and_grad(recipe, theta[None], X, Y)
@@ -163,13 +163,13 @@ def regions(
             f"regions are drawn over two of the inputs, of which there are {network.inputs}; "
             f"columns is {one_line(columns)}"
         )
-    first, second = (checked_place("columns", each, network.inputs) for each in columns)
+    first, second = (checked_index("columns", each, network.inputs) for each in columns)
     if first == second:
         raise SettingError(f"columns are both {first}: give two different inputs")
     names = inputs or [f"x{number + 1}" for number in range(network.inputs)]
     if len(names) != network.inputs:
         raise ShapeError(f"inputs holds {len(names)} names and the network has {network.inputs}")
-    output = checked_place("output", output, network.outputs)
+    output = checked_index("output", output, network.outputs)
     resolution = checked_count("resolution", resolution, 2)
     shown = population[:16] if members is None else population[chosen(population, members)]
     wide, tall = (_span(x[:, each]) for each in (first, second))

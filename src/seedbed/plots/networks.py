@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seedbed.arrays import Array, checked_place
+from seedbed.arrays import Array, checked_index
 from seedbed.errors import ShapeError
 from seedbed.plots.page import COLOURS, on, plain
 
@@ -43,7 +43,7 @@ def network(
     are too few or too many.
     """
     shape = population.network
-    member = checked_place("member", member, len(population))
+    member = checked_index("member", member, len(population))
     for what, names, count in (("inputs", inputs, shape.inputs),
                                ("outputs", outputs, shape.outputs)):  # fmt: skip
         if names is not None and len(names) != count:

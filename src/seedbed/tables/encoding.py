@@ -1,6 +1,6 @@
-"""Columns to a network's inputs: numbers scaled and cut, categories one-hot; and back to words.
+"""Table columns to network inputs: numbers scaled and binned, categories one-hot.
 
-An ``Encoding`` is fitted on the rows to train on and then serves any table with those columns.
+An ``Encoding`` is fitted on the training rows and then encodes any table with the same columns.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from seedbed.arrays import Array, Indices
 from seedbed.errors import FileError, TableError
 from seedbed.population import Population
 from seedbed.reproducible import total
-from seedbed.tables.numbers import NumberColumn, Numbers, number_column
-from seedbed.tables.sources import Source, check_column, codes, is_missing, listed
-from seedbed.tables.targets import Kind, Target, quantities
+from seedbed.tables.numbers import NumberColumn, NumberEncoder, fit_number_column
+from seedbed.tables.sources import Source, category_codes, check_column, is_missing, join_names
+from seedbed.tables.targets import ClassType, Target, fit_quantities
 
-MOST_CATEGORIES = 255
-"""A text column of more is left out: it is a name or a free text rather than a category."""
+MAX_CATEGORIES = 255
+"""Text columns with more distinct values are left out: they hold names or free text."""
 
-STRETCHES, MOST_INPUTS = 8, 256
-"""Into how many stretches a column of numbers is cut, where all of them make so few inputs."""
+MAX_BINS, MAX_BIN_INPUTS = 8, 256
+"""Limits on the bins of one number column, and on the bin inputs of all columns together."""
 
 _BOOLEANS = {
-    text: truth
-    for truth, number in (("false", "0"), ("true", "1"))
-    for text in (truth, truth.title(), truth.upper(), number)
+    text: boolean
+    for boolean, number in (("false", "0"), ("true", "1"))
+    for text in (boolean, boolean.title(), boolean.upper(), number)
 }
 
 Unseen = Literal["error", "missing"]
@@ -39,38 +39,38 @@ Unseen = Literal["error", "missing"]
 
 @dataclass(frozen=True)
 class CategoryColumn:
-    """An input of 0 or 1 for each category, all 0 where missing; of two, one of 1, -1 or 0."""
+    """One-hot inputs, all 0 where missing; two categories share one input of 1, -1 or 0."""
 
     name: str
     categories: tuple[str, ...]
 
     @property
     def width(self) -> int:
-        """How many inputs the column makes."""
+        """Number of inputs that the column makes."""
         return 1 if len(self.categories) == 2 else len(self.categories)
 
     def encode(self, source: Source, X: Array, unseen: Unseen) -> list[str]:
-        """Write the column's inputs into X, (N, width), and return notes on what was missing."""
+        """Write the column's inputs into X (N, width) and return notes on missing values."""
         texts = source.texts(self.name)
         missing = is_missing(texts)
         categories: Sequence[str] = self.categories
-        truths = [_BOOLEANS.get(category) for category in categories]
-        if None not in truths and len({*truths}) == len(truths):  # however they are written
-            categories = [str(truth) for truth in truths]
+        booleans = [_BOOLEANS.get(category) for category in categories]
+        if None not in booleans and len({*booleans}) == len(booleans):  # in any spelling
+            categories = [str(boolean) for boolean in booleans]
             texts = np.array([_BOOLEANS.get(text, text) for text in texts], dtype=object)
-        code = codes(texts, categories)
-        strange = (code < 0) & ~missing
+        code = category_codes(texts, categories)
+        new = (code < 0) & ~missing
         notes = _missing_note(self.name, missing, "no category")
-        if strange.any() and unseen == "error":
-            row = int(np.argmax(strange))
+        if new.any() and unseen == "error":
+            row = int(np.argmax(new))
             raise TableError(
                 f"column {self.name!r} of {source.name} holds {texts[row]!r} in row {row + 1}, "
-                f"which was not there in training ({listed(self.categories)}): mend it, or take "
-                "such values as missing with --unseen missing"
+                f"which is not in the training data ({join_names(self.categories)}): mend it, or "
+                "take such values as missing with --unseen missing"
             )
-        if strange.any():
-            seen = _count(strange.sum(), "value")
-            notes.append(f"{self.name}: {seen} not seen in training, taken as missing")
+        if new.any():
+            count = _counted(new.sum(), "value")
+            notes.append(f"{self.name}: {count} not seen in training, taken as missing")
         known = np.flatnonzero(code >= 0)
         if self.width == 1:
             X[known, 0] = 1 - 2 * code[known] if len(self.categories) == 2 else 1
@@ -81,10 +81,10 @@ class CategoryColumn:
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a table becomes a network's inputs and targets, fitted on the rows to train on.
+    """The map from a table to network inputs and targets, fitted on the training rows.
 
-    The inputs stand in this order: each column of numbers clipped, their stretches, their flags of
-    missing values, then the categories.
+    Order of the inputs: the clipped number columns, their bins, their missing-value flags, then
+    the categories.
     """
 
     columns: tuple[NumberColumn | CategoryColumn, ...]
@@ -92,96 +92,97 @@ class Encoding:
 
     @cached_property
     def width(self) -> int:
-        """I, the number of inputs that the columns make."""
+        """I, the number of network inputs."""
         return sum(column.width for column in self.columns)
 
     @property
     def outputs(self) -> int:
-        """O, the number of outputs that the target needs."""
+        """O, the number of network outputs."""
         return self.target.outputs
 
     @cached_property
-    def numbers(self) -> Numbers:
-        """What makes inputs of the columns of numbers."""
-        return Numbers([column for column in self.columns if isinstance(column, NumberColumn)])
+    def number_encoder(self) -> NumberEncoder:
+        """The encoder of the number columns."""
+        return NumberEncoder(
+            [column for column in self.columns if isinstance(column, NumberColumn)]
+        )
 
     @property
     def is_numeric(self) -> bool:
         """Whether all columns are numbers."""
-        return len(self.numbers.names) == len(self.columns)
+        return len(self.number_encoder.names) == len(self.columns)
 
     def inputs(self, source: Source, unseen: Unseen = "error") -> tuple[Array, list[str]]:
-        """Return the inputs, (N, I) float32, and notes on what was missing or unseen.
+        """Return the inputs, (N, I) float32, and notes on missing and unseen values.
 
-        ``unseen`` says whether a category that was not there in training is an error or counts as
-        missing.
+        A category that is not in the training data is an error, or missing, as ``unseen`` says.
 
-        Raises: TableError if a column is not there or of another kind than in training.
+        Raises: TableError if a column is absent or of another type than in training.
         """
         for column in self.columns:
             check_column(source, column.name)
-            kind = source.unsuited(column.name)
+            kind = source.unsupported_type(column.name)
             if kind is not None:
                 raise TableError(
-                    f"column {column.name!r} of {source.name} holds {kind} values, which it did "
-                    "not in training: turn them into numbers or texts"
+                    f"column {column.name!r} of {source.name} holds {kind} values, unlike in "
+                    "training: turn them into numbers or texts"
                 )
         X, notes = np.zeros((len(source), self.width), np.float32), []
-        if self.numbers.names:
-            A = source.matrix(self.numbers.names)
-            for name, missing in zip(self.numbers.names, np.isnan(A).T, strict=True):
+        if self.number_encoder.names:
+            A = source.matrix(self.number_encoder.names)
+            for name, missing in zip(self.number_encoder.names, np.isnan(A).T, strict=True):
                 notes += _missing_note(name, missing, "the median")
-            self.numbers.encode(A, X[:, : self.numbers.width])
-        start = self.numbers.width
+            self.number_encoder.encode(A, X[:, : self.number_encoder.width])
+        start = self.number_encoder.width
         for column in self.columns:
             if isinstance(column, CategoryColumn):
                 notes += column.encode(source, X[:, start : start + column.width], unseen)
                 start += column.width
         return X, notes
 
-    def to_words(self) -> dict[str, Any]:
-        """Return the encoding as JSON's words, numbers, lists and dicts."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the encoding as a dict that JSON can hold."""
         target = asdict(self.target)
         for name in ("low", "high"):
             target[name] = [limit if math.isfinite(limit) else None for limit in target[name]]
         return {"columns": [asdict(column) for column in self.columns], "target": target}
 
     @classmethod
-    def from_words(cls, words: Any) -> Encoding:
-        """Return the encoding that ``to_words`` described.
+    def from_dict(cls, saved: Any) -> Encoding:
+        """Return the encoding of which ``saved`` is the ``to_dict``.
 
         Raises: KeyError, TypeError or ValueError for anything else.
         """
         columns = tuple(
-            CategoryColumn(_text(given["name"]), _different(given["categories"]))
+            CategoryColumn(_checked_text(given["name"]), _distinct_texts(given["categories"]))
             if "categories" in given
             else NumberColumn(
-                _text(given["name"]),
-                _finite(given["center"]),
-                _finite(given["scale"], positive=True),
-                _yes_or_no(given["flagged"]),
-                _rising(given["knots"]),
+                _checked_text(given["name"]),
+                _finite_number(given["center"]),
+                _finite_number(given["scale"], positive=True),
+                _boolean(given["flagged"]),
+                _increasing(given["knots"]),
             )
-            for given in words["columns"]
+            for given in saved["columns"]
         )
-        given = words["target"]
-        if given["kind"] not in get_args(Kind):
-            raise ValueError(f"{given['kind']!r:.40} is no kind of class")
+        given = saved["target"]
+        if given["kind"] not in get_args(ClassType):
+            raise ValueError(f"{given['kind']!r:.40} is not a type of classes")
         target = Target(
-            _different(given["names"]),
-            _different(given["classes"]),
+            _distinct_texts(given["names"]),
+            _distinct_texts(given["classes"]),
             given["kind"],
-            _yes_or_no(given["labels"]),
-            tuple(_finite(mean) for mean in given["mean"]),
-            tuple(_finite(scale, positive=True) for scale in given["scale"]),
-            tuple(-math.inf if low is None else _finite(low) for low in given["low"]),
-            tuple(math.inf if high is None else _finite(high) for high in given["high"]),
+            _boolean(given["labels"]),
+            tuple(_finite_number(mean) for mean in given["mean"]),
+            tuple(_finite_number(scale, positive=True) for scale in given["scale"]),
+            tuple(-math.inf if low is None else _finite_number(low) for low in given["low"]),
+            tuple(math.inf if high is None else _finite_number(high) for high in given["high"]),
         )
         sizes = {len(target.mean), len(target.scale), len(target.low), len(target.high)}
         if not target.names or (target.task == "regression" and sizes != {len(target.names)}):
-            raise ValueError("the target's numbers are not one for each column")
+            raise ValueError("the target's scales do not match its columns")
         if len({column.name for column in columns}) != len(columns):
-            raise ValueError("a column is named twice")
+            raise ValueError("a column name is repeated")
         return cls(columns, target)
 
 
@@ -192,28 +193,27 @@ def fit(
     drop: Collection[str] = (),
     weights: Array | None = None,
     *,
-    apart: bool = False,
+    separate_target: bool = False,
 ) -> tuple[Encoding, list[str]]:
-    """Return the encoding of all columns but the target, and notes on what was left out.
+    """Return the encoding of all columns but the target, and notes on columns left out.
 
-    Where the target stands ``apart``, it is none of the columns, whatever they are called.
+    A ``separate_target`` is not among the columns, even if one has its name, and is fitted already.
 
-    Medians, ranges, quantiles and categories come from the rows ``train`` alone, (n,), with
-    ``weights`` (n,): a row of weight 2 counts as two. So do a quantity's mean and scale, where the
-    target does not stand apart.
+    Medians, ranges, quantiles, categories and the target's scale come from the rows ``train`` (n,)
+    alone, with ``weights`` (n,): a row of weight 2 counts as two.
 
-    Raises: TableError if a column to drop is not there, or none is left.
+    Raises: TableError if a column to drop is absent, or no column is left.
     """
     for name in drop:
         check_column(source, name)
     w = np.ones(len(train)) if weights is None else weights
     columns: list[NumberColumn | CategoryColumn] = []
     notes = []
-    without = {*drop, *(() if apart else target.names)}
-    names = [name for name in source.columns if name not in without]
-    stretches = min(STRETCHES, MOST_INPUTS // max(1, len(names)))
+    excluded = {*drop, *(() if separate_target else target.names)}
+    names = [name for name in source.columns if name not in excluded]
+    bins = min(MAX_BINS, MAX_BIN_INPUTS // max(1, len(names)))
     for name in names:
-        column, note = _fitted(source, name, train, w, stretches)
+        column, note = _fit_column(source, name, train, w, bins)
         if column is not None:
             columns.append(column)
         if note:
@@ -221,67 +221,66 @@ def fit(
     if not columns:
         reasons = "; ".join(notes) or "it holds the target alone"
         raise TableError(f"{source.name} has no column to learn from: {reasons}")
-    if target.task == "regression" and not apart:
+    if target.task == "regression" and not separate_target:
         values = source.numbers(target.name)[train]
         if values.min() == values.max():
             raise TableError(
                 f"target {target.name!r} of {source.name} is {values[0]:g} in all rows to train "
                 "on: there is nothing to learn; give more rows"
             )
-        target = quantities(target.names, values[:, None], w, source.name)
+        target = fit_quantities(target.names, values[:, None], w, source.name)
     return Encoding(tuple(columns), target), notes
 
 
-def _fitted(
-    source: Source, name: str, train: Indices, weights: Array, stretches: int
+def _fit_column(
+    source: Source, name: str, train: Indices, weights: Array, bins: int
 ) -> tuple[NumberColumn | CategoryColumn | None, str]:
-    """Return how a column is encoded, or None and why it is not."""
-    kind = source.unsuited(name)
+    """Return a column's encoding, or None and the reason to leave it out."""
+    kind = source.unsupported_type(name)
     if kind is not None:
         return None, f"it holds {kind} values, neither numbers nor texts"
     numeric = source.is_numeric(name)
     values = source.numbers(name)[train] if numeric else source.texts(name)[train]
     missing = is_missing(values)
     present, weights, flagged = values[~missing], weights[~missing], bool(missing.any())
-    ends = (present.min(), present.max()) if numeric and len(present) else ()
-    different = sorted(set(ends if numeric else present.tolist()))
-    if len(different) < 2 and not (different and flagged):
-        return None, "it has " + (
-            "the same value in every row" if different else "no value in any row"
-        )
+    extremes = (present.min(), present.max()) if numeric and len(present) else ()
+    distinct = sorted(set(extremes if numeric else present.tolist()))
+    if len(distinct) < 2 and not (distinct and flagged):
+        reason = "the same value in every row" if distinct else "no value in any row"
+        return None, f"it has {reason}"
     if numeric:
-        return number_column(name, present, weights, flagged, stretches), ""
+        return fit_number_column(name, present, weights, flagged, bins), ""
     count = max(float(total(weights)), len(present))
-    if len(different) > MOST_CATEGORIES or len(different) > max(20, count / 2):
-        note = f"{len(different):,} different texts in {len(present):,} rows make no categories"
-        return None, note + source.stray(name)
-    return CategoryColumn(name, tuple(different)), ""
+    if len(distinct) > MAX_CATEGORIES or len(distinct) > max(20, count / 2):
+        note = f"{len(distinct):,} different texts in {len(present):,} rows make no categories"
+        return None, note + source.non_numeric_note(name)
+    return CategoryColumn(name, tuple(distinct)), ""
 
 
-def _missing_note(name: str, missing: Array, taken: str) -> list[str]:
+def _missing_note(name: str, missing: Array, replacement: str) -> list[str]:
     if not missing.any():
         return []
-    return [f"{name}: {_count(missing.sum(), 'missing value')}, taken as {taken}"]
+    return [f"{name}: {_counted(missing.sum(), 'missing value')}, taken as {replacement}"]
 
 
-def _count(number: int, noun: str) -> str:
+def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _text(value: Any) -> str:
+def _checked_text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r:.40} where a text is expected")
     return value
 
 
-def _different(values: Any) -> tuple[str, ...]:
-    texts = tuple(_text(value) for value in values)
+def _distinct_texts(values: Any) -> tuple[str, ...]:
+    texts = tuple(_checked_text(value) for value in values)
     if len(set(texts)) != len(texts):
-        raise ValueError("a category stands twice")
+        raise ValueError("a category or column is repeated")
     return texts
 
 
-def _finite(value: Any, *, positive: bool = False) -> float:
+def _finite_number(value: Any, *, positive: bool = False) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise TypeError(f"{value!r:.40} where a finite number is expected")
     if positive and not (value > 0 and math.isfinite(1 / value)):
@@ -289,34 +288,34 @@ def _finite(value: Any, *, positive: bool = False) -> float:
     return float(value)
 
 
-def checked_encoding(words: Any, population: Population, path: object) -> Encoding:
-    """Return the encoding that a model file describes.
+def checked_encoding(saved: Any, population: Population, path: object) -> Encoding:
+    """Return the encoding that a model file holds.
 
-    Raises: FileError if it is broken, or does not fit the network.
+    Raises: FileError if it is broken or does not fit the network.
     """
     try:
-        encoding = Encoding.from_words(words)
+        encoding = Encoding.from_dict(saved)
     except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
         raise FileError(f"the table encoding in {path} is broken ({error}): train again") from None
     network, loss = population.network, population.recipe.loss
     target = encoding.target
-    meant = {"classes": bool(target.classes), "probability": target.labels}.get(
+    suits_loss = {"classes": bool(target.classes), "probability": target.labels}.get(
         loss.targets, target.task == "regression"
     )
     fits = (network.inputs, network.outputs) == (encoding.width, encoding.outputs)
-    if not (fits and meant) or population.diverged.all():
+    if not (fits and suits_loss) or population.diverged.all():
         raise FileError(f"the table encoding in {path} does not fit its network: train again")
     return encoding
 
 
-def _rising(values: Any) -> tuple[float, ...]:
-    numbers = tuple(_finite(value) for value in values)
+def _increasing(values: Any) -> tuple[float, ...]:
+    numbers = tuple(_finite_number(value) for value in values)
     if len(numbers) in (1, 2) or any(b <= a for a, b in pairwise(numbers)):
-        raise ValueError("knots do not rise")
+        raise ValueError("knots do not increase")
     return numbers
 
 
-def _yes_or_no(value: Any) -> bool:
+def _boolean(value: Any) -> bool:
     if not isinstance(value, bool):
         raise TypeError(f"{value!r:.40} where true or false is expected")
     return value

@@ -1,7 +1,6 @@
-"""Table files: reading them, and writing them with columns added.
+"""Read table files, and write them with columns added.
 
-A table keeps its columns as the file has them. What a column is taken for, numbers or texts, is
-said by whoever asks for it: so the same file reads the same whatever else it is read with.
+A table keeps its columns as the file has them; the caller asks for a column as numbers or as texts.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import io
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,53 +17,48 @@ import numpy as np
 
 from seedbed.arrays import Array
 from seedbed.errors import MissingDependencyError, TableError, reason
-from seedbed.tables.sources import as_texts, check_column, finite, stacked
+from seedbed.tables.sources import Source, check_column, checked_finite, numbers_as_texts
 
-MISSING = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "?")
-"""What stands for a missing value in a text."""
+MISSING_VALUES = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "?")
+"""Texts that mark a missing value."""
 
-CODE = r"^[+-]?0\d|^[+-]?\d{16,}$"
-"""Numbers that are names: a leading zero, or more digits than a float64 holds."""
+CODE_PATTERN = r"^[+-]?0\d|^[+-]?\d{16,}$"
+"""Digits that are a code, not a number: a leading zero, or more digits than a float64 holds."""
 
 
-@dataclass(frozen=True, eq=False)
-class Table:
-    """A table as it stands in its file.
+class Table(Source):
+    """The content of a table file.
 
     name           of the file, for messages
     frame          the polars frame; a CSV file's values are texts
-    typed          whether the file says itself what its columns are (Parquet)
-    decimal_comma  whether a comma may stand for the decimal point
+    typed          whether the file declares its column types (Parquet)
+    decimal_comma  whether a comma may be the decimal point
     """
 
-    name: str
-    frame: Any
-    typed: bool = False
-    decimal_comma: bool = False
+    def __init__(
+        self, name: str, frame: Any, typed: bool = False, decimal_comma: bool = False
+    ) -> None:
+        self.name, self.frame, self.typed, self.decimal_comma = name, frame, typed, decimal_comma
+        self.columns = list(frame.columns)
 
     def __len__(self) -> int:
         return len(self.frame)
 
     def take(self, rows: slice) -> Table:
         """Return some of the rows, as a table."""
-        return replace(self, frame=self.frame[rows])
+        return Table(self.name, self.frame[rows], self.typed, self.decimal_comma)
 
-    @property
-    def columns(self) -> list[str]:
-        """The columns' names."""
-        return list(self.frame.columns)
-
-    def unsuited(self, name: str) -> str | None:
-        """Return the kind of a column that is neither numbers nor texts, else None."""
+    def unsupported_type(self, name: str) -> str | None:
+        """Return the type of a column that is neither numbers nor texts, else None."""
         check_column(self, name)
         polars, kind = _polars(), self.frame[name].dtype
         texts = (polars.String, polars.Boolean, polars.Categorical, polars.Enum, polars.Null)
         return None if isinstance(kind, texts) or kind.is_numeric() else str(kind)
 
     def is_numeric(self, name: str) -> bool:
-        """Return whether every value that a column has is a number, and no code such as 007.
+        """Return whether all values of a column are numbers, and none is a code such as 007.
 
-        Texts of a Parquet file are texts, whatever they look like.
+        Texts of a Parquet file are always texts.
         """
         check_column(self, name)
         series = self.frame[name]
@@ -78,7 +71,7 @@ class Table:
         return bool(
             texts.null_count() < len(texts)
             and numbers.null_count() == texts.null_count()
-            and not texts.str.contains(CODE).any()
+            and not texts.str.contains(CODE_PATTERN).any()
         )
 
     def texts(self, name: str) -> Array:
@@ -86,10 +79,10 @@ class Table:
 
         Raises: TableError if there is no such column, or it is neither numbers nor texts.
         """
-        self._check_suited(name)
+        self._check_supported(name)
         polars, series = _polars(), self.frame[name]
         if series.dtype.is_numeric():
-            return as_texts(self.numbers(name))
+            return numbers_as_texts(self.numbers(name))
         return np.array(self._stripped(series.cast(polars.String)).to_list(), dtype=object)
 
     def numbers(self, name: str) -> Array:
@@ -97,32 +90,28 @@ class Table:
 
         Raises: TableError if there is no such column, or a value is not a finite number.
         """
-        self._check_suited(name)
+        self._check_supported(name)
         polars, series = _polars(), self.frame[name]
         if not series.dtype.is_numeric():
             texts = self._stripped(series.cast(polars.String))
             series = self._parsed(texts)
-            row = self._first(series.is_null() & texts.is_not_null())
+            row = self._first_row(series.is_null() & texts.is_not_null())
             if row is not None:
                 raise TableError(
                     f"column {name!r} of {self.name} holds {texts[row]!r} in row {row + 1}, where "
                     "a number is expected: mend it, or leave it empty if it is missing"
                 )
         column = np.array(series.cast(polars.Float64).fill_null(np.nan).to_numpy(), np.float64)
-        return finite(column, name, self.name)
+        return checked_finite(column, name, self.name)
 
-    def matrix(self, names: Sequence[str]) -> Array:
-        """Return columns as numbers, (N, C) float64, NaN where missing."""
-        return stacked(self, names)
-
-    def stray(self, name: str) -> str:
-        """Return words on the few values that keep a column from being numbers, or none."""
+    def non_numeric_note(self, name: str) -> str:
+        """Return a note on the few texts in a column that is otherwise numbers, or ""."""
         series = self.frame[name]
         if self.typed:
             return ""
         texts = self._stripped(series)
-        strange = self._parsed(texts).is_null() & texts.is_not_null()
-        row, count = self._first(strange), int(strange.sum())
+        unparsed = self._parsed(texts).is_null() & texts.is_not_null()
+        row, count = self._first_row(unparsed), int(unparsed.sum())
         if row is None or count >= len(self) / 2:
             return ""
         return (
@@ -130,8 +119,8 @@ class Table:
             f"{texts[row]!r} in row {row + 1}: mend or empty those to have numbers"
         )
 
-    def _check_suited(self, name: str) -> None:
-        kind = self.unsuited(name)
+    def _check_supported(self, name: str) -> None:
+        kind = self.unsupported_type(name)
         if kind is not None:
             raise TableError(
                 f"column {name!r} of {self.name} holds {kind} values: turn them into numbers or "
@@ -140,7 +129,7 @@ class Table:
 
     def _stripped(self, series: Any) -> Any:
         series = series.str.strip_chars()
-        return series.set(series.is_in(list(MISSING)), None)
+        return series.set(series.is_in(list(MISSING_VALUES)), None)
 
     def _parsed(self, texts: Any) -> Any:
         if self.decimal_comma:
@@ -148,16 +137,14 @@ class Table:
         return texts.cast(_polars().Float64, strict=False)
 
     @staticmethod
-    def _first(mask: Any) -> int | None:
+    def _first_row(mask: Any) -> int | None:
         return mask.arg_max() if mask.any() else None
 
 
 def read(path: str | Path) -> Table:
-    """Read a CSV file (with a header; commas, semicolons or tabs) or a Parquet file.
+    """Read a CSV file (with a header; commas, semicolons or tabs) or a Parquet file; "-" is stdin.
 
-    "-" is standard input.
-
-    Raises: TableError if the file is not there, not such a table, ragged or empty;
+    Raises: TableError if the file is absent, of another format, ragged or empty;
     MissingDependencyError without polars.
     """
     polars, name = _polars(), str(path)
@@ -183,12 +170,12 @@ def read(path: str | Path) -> Table:
 
 
 def _parse_csv(name: str, content: bytes) -> tuple[str, dict[str, list[str | None]]]:
-    """Return the separator of a CSV file, and its columns; an empty field is None.
+    """Return a CSV file's separator and columns; an empty field is None.
 
-    Empty lines are passed over, but in a table of one column they are empty fields.
+    Empty lines are skipped, except in a one-column table, where they are empty fields.
 
-    Raises: TableError unless it is UTF-8 text whose header names each column once, and whose rows
-    have as many fields as the header.
+    Raises: TableError unless the file is UTF-8 text, the header names each column once, and each
+    row has as many fields as the header.
     """
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise TableError(f"{name} is UTF-16 text: save it as CSV UTF-8, or give Parquet")
@@ -246,9 +233,9 @@ def _header(text: str, separator: str) -> list[str]:
 
 
 def to_bytes(table: Table, columns: Mapping[str, Array], *, parquet: bool = False) -> bytes:
-    """Return the table as it was read, with columns added, as a CSV (UTF-8) or Parquet file.
+    """Return a CSV (UTF-8) or Parquet file of the table as read, with columns added.
 
-    Raises: TableError if a column holds what a CSV file cannot.
+    Raises: TableError if CSV cannot hold a column's values.
     """
     polars, content = _polars(), io.BytesIO()
     frame = table.frame.with_columns(
@@ -264,15 +251,15 @@ def to_bytes(table: Table, columns: Mapping[str, Array], *, parquet: bool = Fals
     return content.getvalue()
 
 
-def free_names(table: Table, columns: Mapping[str, Array]) -> dict[str, Array]:
-    """Return columns under names that the table does not have: with _ behind those it has."""
-    free: dict[str, Array] = {}
+def rename_clashes(table: Table, columns: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the columns with _ appended to names that the table has already."""
+    renamed: dict[str, Array] = {}
     for name, values in columns.items():
-        taken = {*table.frame.columns, *free, *columns} - {name}
-        while name in taken or name in table.frame.columns:
+        taken = {*table.columns, *renamed, *columns} - {name}
+        while name in taken or name in table.columns:
             name += "_"
-        free[name] = values
-    return free
+        renamed[name] = values
+    return renamed
 
 
 def _polars() -> Any:

@@ -1,4 +1,4 @@
-"""What is predicted: a column of classes or of quantities, and which rows it is known in."""
+"""The target of a table: its classes or quantities, and the rows in which it is known."""
 
 from __future__ import annotations
 
@@ -12,30 +12,36 @@ import numpy as np
 from seedbed import streams
 from seedbed.arrays import Array, Indices
 from seedbed.errors import SettingError, TableError
-from seedbed.reproducible import average, total
-from seedbed.tables.numbers import FAR, quantiles, reach_of
-from seedbed.tables.sources import Source, as_texts, check_column, codes, is_missing, listed
+from seedbed.reproducible import total, weighted_mean
+from seedbed.tables.numbers import MAX_SQUARABLE, outlier_distance, quantiles
+from seedbed.tables.sources import (
+    Source,
+    category_codes,
+    check_column,
+    is_missing,
+    join_names,
+    numbers_as_texts,
+)
 
-MOST_CLASSES = 20
-"""A target of whole numbers with more different ones is taken for a quantity."""
+MAX_CLASSES = 20
+"""A target of whole numbers with more distinct values counts as a quantity."""
 
 Task = Literal["classification", "regression"]
-Kind = Literal["text", "integer", "float", "boolean"]
+ClassType = Literal["text", "integer", "float", "boolean"]
 
 
 @dataclass(frozen=True)
 class Target:
     """What is predicted: one of ``classes``, or quantities, each mean + scale · output.
 
-    names    the columns; several of them are several quantities, or, where ``labels`` is true,
-             labels of which each is there or not on its own
-    kind     what the classes' texts stand for
-    low, high   of quantities, in their units: values to train on are held between the two
+    names      the columns; several are several quantities or, if ``labels``, independent labels
+    kind       the type of the classes that their texts stand for
+    low, high  of quantities, in target units: training values are clipped to them
     """
 
     names: tuple[str, ...]
     classes: tuple[str, ...] = ()
-    kind: Kind = "text"
+    kind: ClassType = "text"
     labels: bool = False
     mean: tuple[float, ...] = (0.0,)
     scale: tuple[float, ...] = (1.0,)
@@ -44,55 +50,55 @@ class Target:
 
     @property
     def name(self) -> str:
-        """The one column's name."""
+        """The name of the first column, mostly the only one."""
         return self.names[0]
 
     @property
     def task(self) -> Task:
-        """Whether it is a class or a quantity."""
+        """Whether the target is classes or quantities."""
         return "classification" if self.classes or self.labels else "regression"
 
     @property
     def outputs(self) -> int:
-        """O, the number of outputs that it needs."""
+        """O, the number of network outputs."""
         return len(self.classes) or len(self.names)
 
     def encode(self, source: Source) -> Array:
-        """Return class numbers or standardised numbers, (N,) float64, NaN where missing.
+        """Return class numbers or standardised quantities, (N,) float64, NaN where missing.
 
-        Raises: TableError if a class was not there in training, or a number is not one.
+        Raises: TableError for a class that is not in the training data, or a text among numbers.
         """
         if not self.classes:
             return self.standardised(source.numbers(self.name)[:, None])[:, 0]
         numeric = self.kind == "integer"
-        texts = as_texts(source.numbers(self.name)) if numeric else source.texts(self.name)
-        code = codes(texts, self.classes)
+        texts = numbers_as_texts(source.numbers(self.name)) if numeric else source.texts(self.name)
+        code = category_codes(texts, self.classes)
         missing = is_missing(texts)
-        strange = (code < 0) & ~missing
-        if strange.any():
-            row = int(np.argmax(strange))
+        unseen = (code < 0) & ~missing
+        if unseen.any():
+            row = int(np.argmax(unseen))
             raise TableError(
                 f"target {self.name!r} of {source.name} holds {texts[row]!r} in row {row + 1}, "
-                f"which was not there in training ({listed(self.classes)})"
+                f"which is not in the training data ({join_names(self.classes)})"
             )
         return np.where(missing, np.nan, code)
 
     def standardised(self, values: Array) -> Array:
-        """Return quantities, (N, O) in their units, as the network is to give them."""
+        """Return quantities (N, O) in target units as standardised network outputs."""
         return np.asarray((values - np.array(self.mean)) / np.array(self.scale)) + 0.0
 
-    def restored(self, outputs: Array) -> Array:
-        """Return what the network gives, (…, O), in the quantities' units, float64."""
+    def in_target_units(self, outputs: Array) -> Array:
+        """Return network outputs (…, O) in target units, float64."""
         return np.asarray(np.array(self.mean) + np.array(self.scale) * outputs)
 
-    def far_off(self, values: Array) -> int:
-        """Return how many quantities, (N, O) in their units, are held nearer to train on."""
+    def outlier_count(self, values: Array) -> int:
+        """Return how many quantities, (N, O) in target units, are clipped for training."""
         return int(((values < np.array(self.low)) | (values > np.array(self.high))).sum())
 
-    def to_train_on(self, encoded: Array) -> Array:
-        """Return encoded targets, (N,) or (N, O), as they are best trained on.
+    def clip_outliers(self, encoded: Array) -> Array:
+        """Return encoded targets, (N,) or (N, O), with outliers among quantities clipped.
 
-        A quantity far off all the others is brought nearer: it would count for more than they do.
+        Unclipped, an outlier would outweigh all other rows in the loss.
         """
         if self.task == "classification":
             return encoded
@@ -100,47 +106,50 @@ class Target:
         return np.clip(encoded, low, high) if encoded.ndim > 1 else np.clip(encoded, *low, *high)
 
 
-def quantities(names: Sequence[str], values: Array, weights: Array | None, table: str) -> Target:
+def fit_quantities(
+    names: Sequence[str], values: Array, weights: Array | None, table: str
+) -> Target:
     """Return the target of quantities, fitted on values (N, O) with row weights (N,) or None.
 
-    Single values far off, one or two or one in a thousand of them, are held to within ten times the
-    distance from the median that all but 1 in 50 keep. Where more values lie further they belong
-    to the rest, and none is held. Mean and scale are those of the values so held.
+    Up to two outliers, or one row in a thousand, are clipped to ``outlier_distance`` from the
+    median. If more values lie further, they are no outliers, and none is clipped. Mean and scale
+    are those of the clipped values.
 
-    Raises: TableError if one holds numbers too large.
+    Raises: TableError if a value is too large.
     """
     w = np.ones(len(values)) if weights is None else weights
-    found = []
+    fitted = []
     for name, y in zip(names, values.T, strict=True):
-        if np.abs(y).max() > FAR:
+        if np.abs(y).max() > MAX_SQUARABLE:
             raise TableError(
                 f"target {name!r} of {table} holds numbers as large as {np.abs(y).max():g}, too "
                 "large to train on: give them in a larger unit"
             )
-        y = y + 0.0  # one zero: a sort may mix two
-        (middle,) = quantiles(y, w, [0.5])
-        far = np.abs(y - middle)
-        reach = reach_of(far, w) or 1.0
+        y = y + 0.0  # a sort may mix -0.0 and 0.0
+        (median,) = quantiles(y, w, [0.5])
+        distances = np.abs(y - median)
+        limit = outlier_distance(distances, w) or 1.0
         count = max(float(total(w)), len(w))
-        if total(w[far > reach]) / total(w) > max(2.5 / count, 0.001):
-            reach = math.inf
-        held = np.clip(y, middle - reach, middle + reach)
-        mean = float(average(held, w))
-        unit = float(np.abs(held - mean).max()) or 1.0  # taken out: no square underflows
-        scale = unit * float(np.sqrt(average(((held - mean) / unit) ** 2, w)))
-        scale = scale or 1e-6 * abs(mean) or 1.0  # a constant is predicted as it is
-        found.append((mean, scale, float(middle - reach), float(middle + reach)))
-    means, scales, lows, highs = zip(*found, strict=True)
+        if total(w[distances > limit]) / total(w) > max(2.5 / count, 0.001):
+            limit = math.inf
+        low, high = median - limit, median + limit
+        clipped = np.clip(y, low, high)
+        mean = float(weighted_mean(clipped, w))
+        largest = float(np.abs(clipped - mean).max()) or 1.0  # divided out: no square underflows
+        scale = largest * float(np.sqrt(weighted_mean(((clipped - mean) / largest) ** 2, w)))
+        scale = scale or 1e-6 * abs(mean) or 1.0  # a constant target is predicted exactly
+        fitted.append((mean, scale, float(low), float(high)))
+    means, scales, lows, highs = zip(*fitted, strict=True)
     return Target(tuple(names), mean=means, scale=scales, low=lows, high=highs)
 
 
 def find_target(source: Source, name: str, task: Task | None) -> tuple[Target, Indices]:
-    """Return what is to be predicted and the rows where it is known.
+    """Return the target and the rows in which it is known.
 
-    Where ``task`` is None, texts and up to ``MOST_CLASSES`` different whole numbers are classes,
-    and other numbers quantities.
+    If ``task`` is None, texts and up to ``MAX_CLASSES`` distinct whole numbers are classes, and
+    other numbers are quantities.
 
-    Raises: TableError if the column is not there, has one value only, or does not fit the task.
+    Raises: TableError if the column is absent, has only one value, or does not fit the task.
     """
     if task is not None and task not in get_args(Task):
         raise SettingError(f"task must be one of {get_args(Task)}, not {task!r}")
@@ -150,36 +159,36 @@ def find_target(source: Source, name: str, task: Task | None) -> tuple[Target, I
     known = np.flatnonzero(~is_missing(values))
     if not len(known):
         raise TableError(f"target {name!r} of {source.name} has no value in any row")
-    different = sorted(set(values[known].tolist()))
-    if len(different) < 2:
-        (only,) = _labels(different)
+    distinct = sorted(set(values[known].tolist()))
+    if len(distinct) < 2:
+        (only,) = _class_names(distinct)
         raise TableError(
             f"target {name!r} of {source.name} is {only!r} in all {len(known)} rows: there is "
             "nothing to learn; give rows with at least two different values"
         )
     if task is None:
-        quantity = numeric and (
-            len(different) > MOST_CLASSES or any(value != round(value) for value in different)
+        is_quantity = numeric and (
+            len(distinct) > MAX_CLASSES or any(value != round(value) for value in distinct)
         )
-        task = "regression" if quantity else "classification"
+        task = "regression" if is_quantity else "classification"
     if task == "regression":
         return Target((name,)), known
-    if len(different) > max(2, len(known) / 2):
+    if len(distinct) > max(2, len(known) / 2):
         raise TableError(
-            f"target {name!r} of {source.name} has {len(different):,} different values in "
+            f"target {name!r} of {source.name} has {len(distinct):,} different values in "
             f"{len(known):,} rows, too many for classes: name another target"
             + (", or --task regression" if numeric else "")
         )
-    return Target((name,), _labels(different), "integer" if numeric else "text"), known
+    return Target((name,), _class_names(distinct), "integer" if numeric else "text"), known
 
 
 def split_rows(
     rows: Indices, share: float, seed: int, classes: Array | None = None
 ) -> tuple[Indices, Indices]:
-    """Return the rows to train on and those to test with, drawn from the seed.
+    """Return training and test rows, drawn from the seed.
 
-    Shapes: rows (N,); classes (N,) numbers: each class is then split in the same share, and keeps
-    a row to train on.
+    Shapes: rows (N,); classes (N,) numbers, or None. With classes, each class is split in the same
+    share and keeps a row to train on.
 
     Raises: TableError if either side would be empty.
     """
@@ -201,6 +210,6 @@ def split_rows(
     return rows[~held_out], rows[held_out]
 
 
-def _labels(values: list[Any]) -> tuple[str, ...]:
-    texts = as_texts(np.array(values)) if isinstance(values[0], float) else values
+def _class_names(values: list[Any]) -> tuple[str, ...]:
+    texts = numbers_as_texts(np.array(values)) if isinstance(values[0], float) else values
     return tuple(str(text) for text in texts)

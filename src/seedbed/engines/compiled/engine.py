@@ -42,7 +42,7 @@ _told: list[bool] = []
 def _kernel(name: str, dtype: np.dtype[Any]) -> Any:
     """Return one of ``groups``' kernels for ``dtype``, kept on disk once it is compiled."""
     function = getattr(groups, name).py_func
-    drawn = (streams.enter, streams.word, streams.unit)
+    drawn = (streams.extend_key, streams.word, streams.to_uniform)
     compiled = (at_once if name in ("few_outputs", "compute") else kernel)(function)
     compiled._cache = cache.Kept(function, cache.digest(name, dtype.name, *drawn))
     return compiled
@@ -153,8 +153,8 @@ class Training:
             ).reshape(-1),
             kinds=len(ordered),
             members=P,
-            order_keys=streams.branch(plan.seeds, "order", 1),
-            dropout_keys=streams.branch(plan.seeds, "dropout", 2),
+            order_keys=streams.base_keys(plan.seeds, "order", 1),
+            dropout_keys=streams.base_keys(plan.seeds, "dropout", 2),
         )
         self.pieces = {
             s: piece_rows(network, self.dtype, plan.most_rows, s) for s in (1, self.W, self.wide)

@@ -12,7 +12,7 @@ from seedbed.engines.compiled.units import DROPOUT, for_scalars, turn
 from seedbed.engines.compiled.vectors import apart, part, pointer, width
 
 _enter, _word, _unit = (
-    for_scalars(function) for function in (streams.enter, streams.word, streams.unit)
+    for_scalars(function) for function in (streams.extend_key, streams.word, streams.to_uniform)
 )
 
 

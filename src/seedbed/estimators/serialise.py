@@ -1,4 +1,4 @@
-"""Parameters as words: names turned into formulas, and what a model file holds of them."""
+"""Estimator parameters: names to formulas, and values to and from a model file's JSON."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from seedbed.formulas import activations, losses
 from seedbed.formulas.named import Named, by_name_of, from_spec, is_own, to_spec
 
 
-def unit(what: str, given: Any, by_name: Mapping[str, Any]) -> Any:
-    """Return the formula given, or that of the name given; those that take a number their default.
+def as_formula(what: str, given: Any, by_name: Mapping[str, Any]) -> Any:
+    """Return ``given`` if it is a formula, else the formula of that name with its default numbers.
 
-    Raises: SettingError for anything else.
+    Raises: SettingError for anything else, or a formula that has no default.
     """
     if isinstance(given, Named):
         return given
@@ -34,10 +34,10 @@ def unit(what: str, given: Any, by_name: Mapping[str, Any]) -> Any:
         ) from None
 
 
-def to_word(value: Any) -> Any:
-    """Return a parameter as JSON has it; None for an object that it has no words for.
+def to_json(value: Any) -> Any:
+    """Return a parameter as a JSON value; None for an object that JSON cannot hold.
 
-    Raises: FileError for a formula of the user's own.
+    Raises: FileError for a user-defined formula.
     """
     if isinstance(value, Named):
         if not is_own(value, by_name_of(value)):
@@ -49,25 +49,25 @@ def to_word(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, tuple | list | np.ndarray):
-        return [to_word(each) for each in value]
+        return [to_json(each) for each in value]
     if isinstance(value, Mapping):
-        return {"pairs": [[to_word(key), to_word(each)] for key, each in value.items()]}
+        return {"pairs": [[to_json(key), to_json(each)] for key, each in value.items()]}
     return value if isinstance(value, str | int | float | bool | None) else None
 
 
-def from_word(word: Any) -> Any:
-    """Return the parameter that ``to_word`` described.
+def from_json(saved: Any) -> Any:
+    """Return the parameter of which ``saved`` is the ``to_json``.
 
-    Raises: KeyError or TypeError for what it did not write.
+    Raises: KeyError or TypeError for anything else.
     """
-    if isinstance(word, list):
-        return [from_word(each) for each in word]
-    if isinstance(word, dict) and "pairs" in word:
-        return {tuple(key) if isinstance(key, list) else key: each for key, each in word["pairs"]}
-    if isinstance(word, dict):
+    if isinstance(saved, list):
+        return [from_json(each) for each in saved]
+    if isinstance(saved, dict) and "pairs" in saved:
+        return {tuple(key) if isinstance(key, list) else key: each for key, each in saved["pairs"]}
+    if isinstance(saved, dict):
         kinds: dict[str, Mapping[str, Any]] = {
             "Activation": activations.BY_NAME, "Loss": losses.BY_NAME
         }  # fmt: skip
-        words = dict(word)
-        return from_spec(words, kinds[words.pop("formula")])
-    return word
+        spec = dict(saved)
+        return from_spec(spec, kinds[spec.pop("formula")])
+    return saved

@@ -1,0 +1,174 @@
+"""Tables and targets to arrays, checked as scikit-learn checks them."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Literal
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import _check_sample_weight, check_consistent_length, validate_data
+
+from seedbed.arrays import Array
+from seedbed.errors import DataError, SeedbedWarning
+from seedbed.tables import sources
+from seedbed.tables.encoding import Encoding, fit
+from seedbed.tables.targets import Target
+
+Role = Literal["fit", "warm_start", "partial_fit", "validation"]
+"""What rows are used for; "fit" alone fits the encoding and the target."""
+
+
+class TableEstimator(BaseEstimator):
+    """An estimator whose X is a raw table: fits an encoding, and applies it."""
+
+    _target: Target
+    _columns: list[str]
+    _array_columns: Array | None = (
+        None  # columns of an array that the encoding uses, if all numbers
+    )
+    encoding_: Encoding
+
+    def _prepare(
+        self, X: Any, y: Any, weights: Any, role: Role, classes: Any = None
+    ) -> tuple[Array, Array, Array | None]:
+        """Return inputs (N, I), encoded targets and weights (N,) of the rows of positive weight."""
+        if y is None:
+            raise DataError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None"
+            )
+        source = self._source(X, reset=role == "fit")
+        names = [str(name) for name in getattr(y, "columns", ())]
+        y = self._checked_targets(y)
+        check_consistent_length(X, y)
+        rows, w = np.arange(len(source)), None
+        if weights is not None:
+            w = _check_sample_weight(weights, X, dtype=np.float64)
+            if (w < 0).any() or not w.any():
+                raise DataError(
+                    "Negative values in data passed to `sample_weight`: weights are at least 0"
+                    if (w < 0).any()
+                    else "all sample weights are zero: give at least one row a weight"
+                )
+            rows = np.flatnonzero(w)
+            y, w = y[rows], w[rows]
+        if role == "fit":
+            self._define_target(y, names, classes)
+        self._check_target(y, role, classes)
+        t = self._encoded(y)
+        if role == "fit":
+            if len(t) < 2:
+                raise DataError(
+                    f"too few rows of positive weight (n_samples = {len(t)}, at least 2 samples "
+                    "are needed): give more rows"
+                )
+            target = self._scaled_target(t, w)
+            outliers = target.outlier_count(t) if target.task == "regression" else 0
+            if outliers:
+                warnings.warn(
+                    f"y holds {outliers} outlier{'' if outliers == 1 else 's'}, clipped to between "
+                    f"{min(target.low):.6g} and {max(target.high):.6g} for training: mend what is "
+                    "wrong, or leave it out",
+                    SeedbedWarning,
+                    stacklevel=3,
+                )
+            encoding, notes = fit(source, rows, target, weights=w, separate_target=True)
+            self._set_encoding(encoding)
+            for note in notes:
+                if "different texts" in note:
+                    warnings.warn(f"column {note}", SeedbedWarning, stacklevel=3)
+        if self.encoding_.target.task == "regression":
+            t = self.encoding_.target.standardised(t)
+        x, _ = self.encoding_.inputs(source, unseen="missing")
+        return x[rows], t, w
+
+    def _source(self, X: Any, reset: bool) -> sources.Source:
+        """Return X as a table.
+
+        Raises: ValueError or TypeError, in scikit-learn's words, if X is no table.
+        """
+        frame = sources.as_frame(X)
+        if frame is None:
+            if isinstance(X, list) and np.asarray(X).dtype.kind == "U":  # numbers among texts
+                X = np.array(X, dtype=object)
+            X = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite=False)
+            source: sources.Source = sources.ArraySource(X, [] if reset else self._columns)
+        else:
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            named = reset or hasattr(self, "feature_names_in_")
+            source = sources.FrameSource(frame, [] if named else self._columns)
+            if not len(source) or not source.columns:
+                raise DataError(
+                    f"X has {len(source)} rows and {len(source.columns)} columns (0 sample(s) or "
+                    "0 feature(s)): at least one of each, a minimum of 1, is required"
+                )
+        if reset:
+            self._columns = list(source.columns)
+        for name in source.columns if reset else ():  # later, the encoding checks those it uses
+            kind = source.unsupported_type(name)
+            if kind is not None:
+                dates = kind.lower().startswith(("date", "time", "duration", "period"))
+                raise DataError(
+                    f"column {name!r} holds {kind} values: turn it into numbers"
+                    + (
+                        ", such as the month, the weekday or the age in days,"
+                        if dates
+                        else " or texts,"
+                    )
+                    + " or drop it"
+                )
+        return source
+
+    def _inputs(self, X: Any) -> Array:
+        """Return the inputs (N, I) of a table with the columns of the training table."""
+        self._check_fitted()
+        encoding, columns = self.encoding_, self._array_columns
+        plain = type(X) is np.ndarray and X.dtype.kind in "fiu" and X.ndim == 2
+        if plain and columns is not None and X.shape[1] == self.n_features_in_ and len(X):
+            A = X[:, columns].astype(np.float64, copy=False)
+            if not np.isinf(A).any():  # the fast path: no names to compare
+                x = np.empty((len(A), encoding.width), np.float32)
+                encoding.number_encoder.encode(A, x)
+                return x
+        return encoding.inputs(self._source(X, reset=False), unseen="missing")[0]
+
+    def _set_encoding(self, encoding: Encoding) -> None:
+        self.encoding_, self._array_columns = encoding, None
+        if encoding.is_numeric and not hasattr(self, "feature_names_in_"):
+            indices = {name: index for index, name in enumerate(self._columns)}
+            self._array_columns = np.array([indices[column.name] for column in encoding.columns])
+
+    def _check_fitted(self) -> None:
+        if "population_" not in self.__dict__:
+            raise NotFittedError(
+                f"This {type(self).__name__} instance is not fitted yet: call fit first"
+            )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.target_tags.multi_output = True
+        return tags
+
+    # ------------------------------------------------------------------ the estimator's part
+
+    def _checked_targets(self, y: Any) -> Array:
+        """Return y as a valid array, (N,) or (N, O)."""
+        raise NotImplementedError
+
+    def _define_target(self, y: Array, names: list[str], classes: Any) -> None:
+        """Set ``_target``, and a classifier's ``classes_``, from the first y."""
+        raise NotImplementedError
+
+    def _check_target(self, y: Array, role: Role, classes: Any) -> None:
+        """Refuse a y that differs in kind from the first."""
+        raise NotImplementedError
+
+    def _encoded(self, y: Array) -> Array:
+        """Return y as class numbers (N,), labels (N, O) or quantities (N, O)."""
+        raise NotImplementedError
+
+    def _scaled_target(self, t: Array, w: Array | None) -> Target:
+        """Return the target, its scale fitted on encoded targets t and weights w."""
+        return self._target
