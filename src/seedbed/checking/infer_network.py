@@ -1,4 +1,4 @@
-"""Which network f computes: the one whose gradient is the loss's derivative."""
+"""Infers which network f computes: the one whose gradient is the loss's derivative."""
 
 from __future__ import annotations
 
@@ -9,51 +9,54 @@ from itertools import product
 import numpy as np
 
 from seedbed.arrays import Array
-from seedbed.checking.naming import Evidence
-from seedbed.checking.suspects import SOFTMAX_SQUARES, Layer, Model, right
+from seedbed.checking.evidence import Evidence, is_vector
+from seedbed.checking.faulty_passes import SOFTMAX_SQUARES, Layer, Model, right_deltas
 from seedbed.formulas import activations, losses
+from seedbed.formulas.activations import identity, relu, sigmoid, softplus, tanh
 from seedbed.formulas.losses import Loss
 
-Place = tuple[int, int | None, bool]
-"""Where a layer's W is among the blocks, and its b, and whether W is (out, in)."""
-_HIDDEN = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish",
-           "softplus", "softsign", "identity")  # fmt: skip
-_USUAL = ("sigmoid", "tanh", "relu", "identity")
-_OUTPUT = ("identity", "sigmoid", "tanh", "relu", "softplus")
-_MOST, _LEAST = 2e9, 1e5
-"""Numbers that are computed at most in looking for a network, about, and what a network costs
-however small it is: a few seconds."""
+LayerBlocks = tuple[int, int | None, bool]
+"""The block of a layer's W, the block of its b, and whether W is (out, in)."""
+_COMMON = (sigmoid, tanh, relu, identity)
+"""Activations that networks of three or more hidden layers may mix."""
+_OUTPUT = (identity, sigmoid, tanh, relu, softplus)
+_ANY = tuple(
+    dict.fromkeys([*_COMMON[:3], *map(activations.by_name, activations.BY_NAME), identity])
+)
+"""Activations of hidden layers, the likeliest first."""
+_MAX_WORK, _WORK_PER_MODEL = 2e9, 1e5
+"""Numbers that a search may compute, worth a few seconds, and the least that a model counts for."""
 
 
-def recognise(
+def infer_network(
     evidence: Evidence, X: Array, T: Array, value: float, masks: Sequence[Array], eps: float
 ) -> Model | None:
     """Return the network that the blocks make, whose loss on X (N, I), T (N, O) f computes.
 
-    Weights chain from I to O, all (in, out) or all (out, in), a bias behind its weights;
-    activations and loss are Seedbed's. It is the simplest whose loss has f's value, up to a usual
-    factor, and whose gradient is the derivative; else one whose gradient and a penalty's together
-    are c dL + λ W, whatever c and λ. None where there is none.
+    Weights chain from I to O, all (in, out) or all (out, in), each with a bias of its width or
+    none; activations and loss are Seedbed's. It is the simplest network whose loss is f's value, up
+    to a usual factor, and whose gradient is the derivative; else the first for which c dL + λ W is,
+    with any c and λ; else None.
     """
-    left = _MOST
-    for places in _chains(evidence.theta, X.shape[1], T.shape[1]):
+    work = _MAX_WORK
+    for blocks in _chains(evidence.theta, X.shape[1], T.shape[1]):
         others = []
-        for model in _models(places, evidence.theta, X, T, masks):
-            left -= _LEAST + len(X) * sum(layer.W.size for layer in model.layers)
-            if left < 0:
+        for model in _models(blocks, evidence.theta, X, T, masks):
+            work -= _WORK_PER_MODEL + len(X) * sum(layer.W.size for layer in model.layers)
+            if work < 0:
                 return None
             with np.errstate(all="ignore"):
-                own = model.value()
-                factor = _usual(model, own, value, eps)
+                loss = model.value()
+                factor = _usual_factor(model, loss, value, eps)
                 if factor is not None:
                     scaled = replace(model, factor=factor)
                     if _is_right(evidence, scaled):
                         return scaled
-            if np.isfinite(own):
+            if np.isfinite(loss):
                 others.append(model)
         for model in others:
-            left -= 4 * (_LEAST + len(X) * sum(layer.W.size for layer in model.layers))
-            if left < 0:
+            work -= 4 * (_WORK_PER_MODEL + len(X) * sum(layer.W.size for layer in model.layers))
+            if work < 0:
                 return None
             with np.errstate(all="ignore"):
                 fitted = _fitted(evidence, model)
@@ -62,39 +65,34 @@ def recognise(
     return None
 
 
-def _usual(model: Model, own: float, value: float, eps: float) -> float | None:
-    """Return by which of the usual factors a model's mean loss is f's; None if by none."""
-    if not np.isfinite(own) or own == 0:
+def _usual_factor(model: Model, loss: float, value: float, eps: float) -> float | None:
+    """Return the usual factor that turns a model's mean loss into f's; None if there is none."""
+    if not np.isfinite(loss) or loss == 0:
         return None
     n, o = model.T.shape
     for factor in (1, 0.5, n, n / 2, o, o / 2, n * o, n * o / 2, 1 / o, 0.5 / o):
-        if abs(own * factor - value) <= max(1e-9, 10 * eps) * max(abs(value), 1e-300):
+        if abs(loss * factor - value) <= max(1e-9, 10 * eps) * max(abs(value), 1e-300):
             return factor
     return None
 
 
-def _gradient(model: Model) -> list[tuple[int, Array]]:
-    """Return each block and the model's gradient by it."""
-    found = []
-    for layer, x, delta in zip(model.layers, model.forward()[0], right(model), strict=True):
-        found.append((layer.W_block, layer.dW(x, delta)))
+def _gradient(evidence: Evidence, model: Model) -> Iterator[tuple[int, Array]]:
+    """Yield each block and the model's gradient by it, in theta's shape."""
+    for layer, x, delta in zip(model.layers, model.forward()[0], right_deltas(model), strict=True):
+        yield layer.W_block, layer.dW(x, delta).reshape(evidence.theta[layer.W_block].shape)
         if layer.b_block is not None:
-            found.append((layer.b_block, delta.sum(axis=0)))
-    return found
+            yield layer.b_block, delta.sum(axis=0).reshape(evidence.theta[layer.b_block].shape)
 
 
 def _is_right(evidence: Evidence, model: Model) -> bool:
-    return all(
-        evidence.agrees(block, gradient.reshape(evidence.theta[block].shape))
-        for block, gradient in _gradient(model)
-    )
+    return all(evidence.agrees(block, g) for block, g in _gradient(evidence, model))
 
 
 def _fitted(evidence: Evidence, model: Model) -> Model | None:
-    """Return the model with the c and λ for which c dL + λ W is the derivative, if any are."""
+    """Return the model with the c and λ for which c dL + λ W is the derivative, if any."""
     weights = {layer.W_block for layer in model.layers}
     rows, targets = [], []
-    gradient = [(b, g.reshape(evidence.theta[b].shape)) for b, g in _gradient(model)]
+    gradient = list(_gradient(evidence, model))
     for block, g in gradient:
         known = np.isfinite(evidence.slopes[block])
         theta = evidence.theta[block][known] * (block in weights)
@@ -117,40 +115,37 @@ def _fitted(evidence: Evidence, model: Model) -> Model | None:
 
 
 def _models(
-    places: Sequence[Place], theta: Sequence[Array], X: Array, T: Array, masks: Sequence[Array]
-) -> Iterator[Model]:
-    """Yield the networks that blocks in their places may make, the simplest first."""
-    hidden = len(places) - 1
-    widths = [_width(theta[w], turned) for w, _, turned in places[:-1]]
+    blocks: Sequence[LayerBlocks], theta: Sequence[Array], X: Array, T: Array,
+    masks: Sequence[Array],
+) -> Iterator[Model]:  # fmt: skip
+    """Yield the networks that blocks in this order may make, the simplest first."""
+    hidden = len(blocks) - 1
+    widths = [_width(theta[w], transposed) for w, _, transposed in blocks[:-1]]
     if any(mask.shape[1] != width for mask, width in zip(masks, widths, strict=False)):
         return
-    uniform = [(name,) * hidden for name in _HIDDEN]
-    mixed = product(_HIDDEN if hidden < 3 else _USUAL, repeat=hidden) if hidden < 5 else ()
-    for kinds in dict.fromkeys([*uniform, *mixed]):
+    uniform = [(unit,) * hidden for unit in _ANY]
+    mixed = product(_ANY if hidden < 3 else _COMMON, repeat=hidden) if hidden < 5 else ()
+    for units in dict.fromkeys([*uniform, *mixed]):
         for last in _OUTPUT:
             layers = [
                 Layer(
-                    _matrix(theta[w]), None if b is None else theta[b], w, b,
-                    activations.by_name(name), turned,
+                    theta[w] if theta[w].ndim == 2 else theta[w].reshape(-1, 1),
+                    None if b is None else theta[b], w, b, unit, transposed,
                 )
-                for (w, b, turned), name in zip(places, (*kinds, last), strict=True)
+                for (w, b, transposed), unit in zip(blocks, (*units, last), strict=True)
             ]  # fmt: skip
-            for loss in _losses(T, last):
+            for loss in _losses(T, last == identity):
                 yield Model(layers, loss, X, T, masks=masks)
 
 
-def _width(block: Array, turned: bool) -> int:
-    return 1 if block.ndim == 1 else block.shape[0 if turned else 1]
+def _width(block: Array, transposed: bool) -> int:
+    return 1 if block.ndim == 1 else block.shape[0 if transposed else 1]
 
 
-def _matrix(block: Array) -> Array:
-    return block if block.ndim == 2 else block.reshape(-1, 1)
-
-
-def _losses(T: Array, last: str) -> Iterator[Loss]:
+def _losses(T: Array, from_logits: bool) -> Iterator[Loss]:
     yield losses.squared_error
     distribution = T.shape[1] > 1 and np.allclose(T.sum(axis=1), 1) and (T >= 0).all()
-    if distribution and last == "identity":
+    if distribution and from_logits:
         yield losses.cross_entropy
         yield SOFTMAX_SQUARES
     if ((T >= 0) & (T <= 1)).all():
@@ -161,37 +156,37 @@ def _losses(T: Array, last: str) -> Iterator[Loss]:
         yield losses.poisson
 
 
-def _chains(theta: Sequence[Array], inputs: int, outputs: int) -> Iterator[list[Place]]:
-    """Yield ways in which blocks make layers: each W's place, its b's and whether W is (out, in).
+def _chains(theta: Sequence[Array], inputs: int, outputs: int) -> Iterator[list[LayerBlocks]]:
+    """Yield the ways in which the blocks make layers.
 
-    A block of one long axis may be a bias, or the weights of a single unit.
+    A vector may be a bias, or the weights of a single unit.
     """
-    vectors = [i for i, block in enumerate(theta) if block.size == max(block.shape, default=1)]
+    vectors = [i for i, block in enumerate(theta) if is_vector(block)]
 
-    def walk(
-        width: int, free: tuple[int, ...], done: list[Place], turned: bool
-    ) -> Iterator[list[Place]]:
-        if width == outputs and done and not free:
-            yield done
+    def extend(
+        width: int, free: tuple[int, ...], chain: list[LayerBlocks], transposed: bool
+    ) -> Iterator[list[LayerBlocks]]:
+        if width == outputs and chain and not free:
+            yield chain
         for w in free:
-            shape = theta[w].shape[::-1] if turned else theta[w].shape
+            shape = theta[w].shape[::-1] if transposed else theta[w].shape
             if len(shape) < 2:
                 shape = (theta[w].size, 1)
             if len(shape) != 2 or shape[0] != width:
                 continue
             rest = tuple(i for i in free if i != w)
-            fitting = [i for i in rest if i in vectors and theta[i].size == shape[1]]
-            fitting.sort(key=lambda i: theta[i].ndim > 1)
-            for b in [*fitting[:3], None]:
-                yield from walk(
+            biases = [i for i in rest if i in vectors and theta[i].size == shape[1]]
+            biases.sort(key=lambda i: theta[i].ndim > 1)
+            for b in [*biases[:3], None]:
+                yield from extend(
                     shape[1],
                     tuple(i for i in rest if i != b),
-                    [*done, (w, b, turned and theta[w].ndim == 2)],
-                    turned,
+                    [*chain, (w, b, transposed and theta[w].ndim == 2)],
+                    transposed,
                 )
             if w not in vectors:
-                break  # of matrices of one shape, the first comes first
+                break  # matrices of one shape are taken in order
 
     everything = tuple(range(len(theta)))
-    for turned in (False, True):
-        yield from walk(inputs, everything, [], turned)
+    for transposed in (False, True):
+        yield from extend(inputs, everything, [], transposed)
