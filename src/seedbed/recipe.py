@@ -101,15 +101,13 @@ class Recipe:
                     f"{name} must be such as {example}, not {one_line(given)}{called}"
                 )
         checked: dict[str, Any] = {
-            "epochs": checked_count("epochs", self.epochs, least=0),
-            **{
-                name: _BOUNDS[name].checked(getattr(self, name)) for name in ("l1", "l2", "dropout")
-            },
+            name: bounds.checked(getattr(self, name))
+            for name, bounds in _BOUNDS.items()
+            if name != "clip_norm" or self.clip_norm is not None
         }
+        checked["epochs"] = checked_count("epochs", self.epochs, least=0)
         if self.batch_size is not None:
             checked["batch_size"] = checked_count("batch_size", self.batch_size)
-        if self.clip_norm is not None:
-            checked["clip_norm"] = _BOUNDS["clip_norm"].checked(self.clip_norm)
         if self.patience is not None:
             checked["patience"] = checked_count("patience", self.patience)
         if self.validation is not None:

@@ -333,7 +333,7 @@ def test_a_wrong_shape_is_named():
     ("f", "options", "message"),
     [
         (lambda w: (np.nan, w), {}, "loss is nan at theta: check at a point where it is finite"),
-        (lambda w: (w.sum(), None), {}, "gradient of theta is None: f's loss does not depend on it"),
+        (lambda w: (w.sum(), None), {}, "gradient of theta is None: f's loss does not depend on"),
         (lambda w: (w.sum(), "x"), {}, "must be an array of real numbers, not 'x'"),
         (lambda w: (w.sum() + 3j, w), {}, "loss is complex"),
         (lambda w: (w.sum(), w), {"masks": None}, "masks must be a list"),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from seedbed.checking.evidence import Evidence, Fault, named_factor, reshaped
+from seedbed.checking.evidence import Evidence, Fault, is_vector, named_factor, reshaped
 
 
 def by_block(
@@ -19,7 +19,7 @@ def by_block(
     kinds: dict[tuple[str, str], list[int]] = {}
     everything = range(len(evidence.names))
     factors = {block: _factor(evidence, block) for block in everything}
-    matrices = [block for block in everything if not evidence.is_vector(block)]
+    matrices = [block for block in everything if not is_vector(evidence.theta[block])]
     shared = _shared(
         [1.0 if block not in wrong else factors[block] for block in matrices or everything]
     )
@@ -60,7 +60,7 @@ def _shape_fault(evidence: Evidence, block: int, shared: float) -> str | None:
     given, slope = evidence.given[block] / shared, evidence.slopes[block]
     if not np.isfinite(slope).all():
         return None
-    fits = given.ndim == 2 and given.shape == slope.T.shape and not evidence.is_vector(block)
+    fits = given.ndim == 2 and given.shape == slope.T.shape and not is_vector(evidence.theta[block])
     if fits and not evidence.agrees(block, given) and evidence.agrees(block, given.T):
         return "transposed"
     if reshaped(given, slope) is not None:

@@ -76,13 +76,9 @@ class Evidence:
         largest = max(np.abs(candidate).max(initial=0), np.abs(array).max(initial=0), 1e-300)
         return bool(np.abs(array - candidate).max(initial=0) <= 10 * self.tolerance * largest)
 
-    def is_vector(self, block: int) -> bool:
-        """Return whether a block has at most one axis longer than 1, as a bias has."""
-        return is_vector(self.theta[block])
-
 
 def is_vector(array: Array) -> bool:
-    """Return whether an array has at most one axis longer than 1."""
+    """Return whether an array has at most one axis longer than 1, as a bias has."""
     return array.size == max(array.shape, default=1)
 
 

@@ -55,12 +55,7 @@ class Function:
         """
         if not self.is_numpy or self.eps < 1e-10:
             return self
-        theta: Any = [block.astype(np.float64) for block in self.blocks]
-        if isinstance(self.given, Mapping):
-            theta = dict(zip(self.given, theta, strict=True))
-        elif not isinstance(self.given, list | tuple):
-            theta = theta[0]
-        finer = Function(self.f, theta)
+        finer = Function(self.f, self._like_theta([b.astype(np.float64) for b in self.blocks]))
         try:
             result = finer.result(finer.theta)
         except Exception:  # f may raise anything on another dtype than its own
@@ -70,16 +65,19 @@ class Function:
     def result(self, theta: Sequence[Array]) -> Any:
         """Return f's result, a pair."""
         blocks = [_convert(array, block) for array, block in zip(theta, self.blocks, strict=True)]
-        if isinstance(self.given, Mapping):
-            result = self.f(dict(zip(self.given, blocks, strict=True)))
-        elif isinstance(self.given, list | tuple):
-            kind = type(self.given)
-            result = self.f(kind(*blocks) if hasattr(kind, "_fields") else kind(blocks))
-        else:
-            result = self.f(blocks[0])
+        result = self.f(self._like_theta(blocks))
         if not isinstance(result, list | tuple) or len(result) != 2:
             raise DataError(f"f must return (loss, gradient), not {one_line(result)}")
         return result
+
+    def _like_theta(self, blocks: Sequence[Any]) -> Any:
+        """Return the blocks as a dict, a sequence or one array, as theta was given."""
+        if isinstance(self.given, Mapping):
+            return dict(zip(self.given, blocks, strict=True))
+        if isinstance(self.given, list | tuple):
+            kind = type(self.given)
+            return kind(*blocks) if hasattr(kind, "_fields") else kind(blocks)
+        return blocks[0]
 
     def __call__(self, theta: Sequence[Array]) -> tuple[Any, list[Array]]:
         """Return the loss, a number, and the gradient's blocks in the shapes that f returned."""
@@ -87,10 +85,7 @@ class Function:
         return self._loss(result), self._gradient(result[1])
 
     def _loss(self, result: Any) -> Any:
-        try:
-            loss = np.asarray(_to_numpy(result[0]))
-        except (TypeError, ValueError):
-            loss = np.empty(0)
+        loss = _numeric(result[0])
         if loss.size != 1 or loss.dtype.kind not in "fiuc":
             raise DataError(f"f's loss must be one number, not {one_line(result[0])}")
         return loss.reshape(()).item()

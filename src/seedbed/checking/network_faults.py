@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from seedbed.arrays import Array
-from seedbed.checking.evidence import Evidence, Fault, factors_of, named_factor, reshaped
+from seedbed.checking.evidence import Evidence, Fault, factors_of, is_vector, named_factor, reshaped
 from seedbed.checking.faulty_passes import BackwardPass, Model, backward_passes
 
 
@@ -115,7 +115,7 @@ def _block_faults(
     factors = factors_of(*deltas[-1].shape)
     for layer, x, delta in zip(model.layers, inputs, deltas, strict=True):
         for block, candidates in (
-            (layer.W_block, _weight_gradients(layer.dW(x, delta), factors)),
+            (layer.W_block, _scaled(layer.dW(x, delta), factors)),
             (layer.b_block, _bias_gradients(delta, factors)),
         ):
             if block is None:
@@ -138,11 +138,8 @@ def _block_faults(
     return {kind: tuple(blocks) for kind, blocks in found.items()}
 
 
-def _weight_gradients(right: Array, factors: Mapping[str, float]) -> Iterator[tuple[str, Array]]:
-    """Yield what an author may have written for a weight's gradient, the right one first."""
-    yield "", right
-    for kind, factor in factors.items():
-        yield kind, right * factor
+def _scaled(right: Array, factors: Mapping[str, float]) -> list[tuple[str, Array]]:
+    return [(kind, factor * right) for kind, factor in ({"": 1.0} | {**factors}).items()]
 
 
 def _bias_gradients(delta: Array, factors: Mapping[str, float]) -> Iterator[tuple[str, Array]]:
@@ -161,8 +158,7 @@ def _bias_gradients(delta: Array, factors: Mapping[str, float]) -> Iterator[tupl
             yield "bias: wrong axis", each
     yield "grown by broadcasting", delta
     yield "grown by broadcasting", delta.T
-    for kind, factor in factors.items():
-        yield kind, right * factor
+    yield from _scaled(right, factors)[1:]
 
 
 def _is_multiple(evidence: Evidence, block: int, right: Array) -> bool:
@@ -180,6 +176,6 @@ def _is_multiple(evidence: Evidence, block: int, right: Array) -> bool:
 
 def _is_transposed(evidence: Evidence, block: int, right: Array) -> bool:
     """Return whether f's gradient of a matrix is the right one's transpose."""
-    if evidence.is_vector(block) or evidence.equals(block, right):
+    if is_vector(evidence.theta[block]) or evidence.equals(block, right):
         return False
     return evidence.equals(block, right.T)

@@ -29,10 +29,7 @@ def diagnose(population: Population, X: Any, Y: Any, *, sample_weight: Any = Non
     t = checked_targets(Y, loss, network.outputs, len(x), np.float64)
     w = checked_weights(sample_weight, len(x), np.float64, "sample_weight")
     measured = gradient_flow.measure(population, x, t, w)
-    findings = [
-        *curves.diverged(population),
-        *gradient_flow.idle_units(population, measured),
-    ]
+    findings = [*curves.diverged(population), *gradient_flow.idle_units(population, measured)]
     if not findings or findings[-1].kind == "diverged":  # dead and saturated units stop gradients
         findings += gradient_flow.vanishing_or_exploding(population, measured)
     findings += scaling.inputs(x)

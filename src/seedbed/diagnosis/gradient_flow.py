@@ -91,7 +91,8 @@ def measure(population: Population, x: Array, t: Array, w: Array | None = None) 
             initial_loss, np.stack([*idle, np.zeros(len(theta))], axis=1)[:, :-1],
             np.stack(flow, axis=1), np.sqrt(np.vecdot(gradient.g, gradient.g)),
         ))  # fmt: skip
-    return Measured(t, x, *map(np.concatenate, zip(*chunks, strict=True)), constant)
+    initials, idles, flows, norms = (np.concatenate(each) for each in zip(*chunks, strict=True))
+    return Measured(t, x, initials, idles, flows, norms, constant)
 
 
 def _constant_loss(loss: Loss, t: Array, w: Array | None) -> float:

@@ -35,10 +35,7 @@ class Bounds(NamedTuple):
     open_high: bool = False
 
     def checked(self, value: Numbers) -> float | tuple[float, ...]:
-        """Return the value as floats.
-
-        Raises: SettingError that names the value if it is out of bounds.
-        """
+        """Return the value as floats.  Raises: SettingError if it is out of bounds."""
         name, low, high, open_low, open_high = self
         return checked_numbers(name, value, low, high, open_low=open_low, open_high=open_high)
 
@@ -78,16 +75,9 @@ def rmsprop(
 
 
 def adam(
-    w: Array,
-    g: Array,
-    k: int,
-    lr: Array,
-    m: Array,
-    v: Array,
-    beta1: Array,
-    beta2: Array,
+    w: Array, g: Array, k: int, lr: Array, m: Array, v: Array, beta1: Array, beta2: Array,
     epsilon: Array,
-) -> tuple[Array, ...]:
+) -> tuple[Array, ...]:  # fmt: skip
     """m <- β1 m + (1 - β1) g;  v <- β2 v + (1 - β2) g²;  w <- w - lr m̂ / (√v̂ + ε).
 
     m̂ = m / (1 - β1^k), v̂ = v / (1 - β2^k); ε is outside the root, added to the corrected √v̂
@@ -101,17 +91,9 @@ def adam(
 
 
 def rprop(
-    w: Array,
-    g: Array,
-    k: int,
-    lr: Array,
-    previous: Array,
-    size: Array,
-    shrink_by: Array,
-    grow_by: Array,
-    smallest: Array,
-    largest: Array,
-) -> tuple[Array, ...]:
+    w: Array, g: Array, k: int, lr: Array, previous: Array, size: Array, shrink_by: Array,
+    grow_by: Array, smallest: Array, largest: Array,
+) -> tuple[Array, ...]:  # fmt: skip
     """w <- w - size sign(g); size grows while g keeps its sign and shrinks when the sign changes.
 
     Where the sign has changed, no step is taken and the next one counts as the first. ``lr`` is
@@ -133,7 +115,7 @@ class Optimizer:
     weight_decay  decoupled: each step first multiplies the weights by 1 - lr λ
                   (see ``penalties.shrink``)
 
-    A subclass extends ``bounds`` by those of its own hyperparameters.
+    A subclass extends ``bounds`` by its hyperparameters', in the rule's order.
 
     Raises: SettingError that names the value for a hyperparameter out of its bounds.
     """
@@ -155,8 +137,8 @@ class Optimizer:
 
     @property
     def hyperparameters(self) -> tuple[str, ...]:
-        """The names of the rule's arguments after its state."""
-        return ()
+        """The names of the rule's arguments after its state: those of the subclass's bounds."""
+        return tuple(name for name in self.bounds if name not in Optimizer.bounds)
 
     def init(self, theta: Array, lr: Array) -> list[Array]:
         """Return the state before the first step: arrays of theta's shape, (P, D)."""
@@ -227,11 +209,6 @@ class RMSprop(Optimizer):
         """The formula of one step."""
         return rmsprop
 
-    @property
-    def hyperparameters(self) -> tuple[str, ...]:
-        """ρ and ε."""
-        return "rho", "epsilon"
-
     def init(self, theta: Array, lr: Array) -> list[Array]:
         """Return a mean square of zero."""
         return [np.zeros_like(theta)]
@@ -258,11 +235,6 @@ class Adam(Optimizer):
     def rule(self) -> Rule:
         """The formula of one step."""
         return adam
-
-    @property
-    def hyperparameters(self) -> tuple[str, ...]:
-        """β1, β2 and ε."""
-        return "beta1", "beta2", "epsilon"
 
     def init(self, theta: Array, lr: Array) -> list[Array]:
         """Return two moments of zero."""
@@ -315,11 +287,6 @@ class Rprop(Optimizer):
     def rule(self) -> Rule:
         """The formula of one step."""
         return rprop
-
-    @property
-    def hyperparameters(self) -> tuple[str, ...]:
-        """The factors and bounds of the step size."""
-        return "shrink_by", "grow_by", "smallest", "largest"
 
     def init(self, theta: Array, lr: Array) -> list[Array]:
         """Return a previous gradient of zero, and the step size lr for every parameter."""
