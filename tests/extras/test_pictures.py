@@ -160,9 +160,9 @@ def test_regions_of_quantities_and_of_diverged_members(tmp_path):
             engine="numpy",
         )  # fmt: skip
     axes = plots.regions(population, POINTS, POINTS[:, 0], across=2)
-    first, lost = axes.child_axes
-    assert lost.get_title() == "seed 4: diverged"
-    assert not lost.collections
+    first, diverged = axes.child_axes
+    assert diverged.get_title() == "seed 4: diverged"
+    assert not diverged.collections
     assert first.collections
     assert_saved(axes, tmp_path / "quantity.png")
     for options, message in (

@@ -20,9 +20,8 @@ LayerBlocks = tuple[int, int | None, bool]
 _COMMON = (sigmoid, tanh, relu, identity)
 """Activations that networks of three or more hidden layers may mix."""
 _OUTPUT = (identity, sigmoid, tanh, relu, softplus)
-_ANY = tuple(
-    dict.fromkeys([*_COMMON[:3], *map(activations.by_name, activations.BY_NAME), identity])
-)
+_OTHERS = [unit for unit in map(activations.by_name, activations.BY_NAME) if unit not in _COMMON]
+_HIDDEN = (sigmoid, tanh, relu, *_OTHERS, identity)
 """Activations of hidden layers, the likeliest first."""
 _MAX_WORK, _WORK_PER_MODEL = 2e9, 1e5
 """Numbers that a search may compute, worth a few seconds, and the least that a model counts for."""
@@ -123,8 +122,8 @@ def _models(
     widths = [_width(theta[w], transposed) for w, _, transposed in blocks[:-1]]
     if any(mask.shape[1] != width for mask, width in zip(masks, widths, strict=False)):
         return
-    uniform = [(unit,) * hidden for unit in _ANY]
-    mixed = product(_ANY if hidden < 3 else _COMMON, repeat=hidden) if hidden < 5 else ()
+    uniform = [(unit,) * hidden for unit in _HIDDEN]
+    mixed = product(_HIDDEN if hidden < 3 else _COMMON, repeat=hidden) if hidden < 5 else ()
     for units in dict.fromkeys([*uniform, *mixed]):
         for last in _OUTPUT:
             layers = [

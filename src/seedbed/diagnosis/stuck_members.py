@@ -48,7 +48,9 @@ def find(population: Population, measured: Measured, explained: set[int]) -> Ite
             f"for example seed {population.seeds[example]} "
             f"{_reason(population, measured, example, others)}"
         )
-        remedy = "more hidden units, or weights scaled to the layer's size (glorot, he), help"
+        remedy = (
+            "more hidden units, or weights scaled to the layer's size (glorot, he), make it rarer"
+        )
     yield Finding(
         "stuck members",
         f"{count_of_members(count, len(population))} {'is' if count == 1 else 'are'} stuck at a "
