@@ -25,7 +25,7 @@ class Activation(Named):
 
     options      the arguments of the factory; activations with equal name and options are equal
     initializer  keeps the signal's variance through f: he if f cuts off the negative half, lecun
-                 for selu, which is derived from it, glorot for others
+                 for selu, whose derivation assumes it, glorot for others
     saturates    whether f is bounded and flat on both sides
     """
 
