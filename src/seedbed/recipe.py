@@ -14,21 +14,25 @@ from seedbed.arrays import (
     Numbers,
     checked_count,
     checked_number,
-    checked_numbers,
     one_line,
 )
 from seedbed.engines.plan import Hyperparameters
 from seedbed.engines.select import ENGINES
 from seedbed.errors import SettingError
 from seedbed.formulas.losses import Loss
-from seedbed.formulas.optimizers import Adam, Optimizer, Rprop
+from seedbed.formulas.optimizers import Adam, Bounds, Optimizer
 from seedbed.formulas.schedules import Schedule, constant
 from seedbed.layers.base import named_units
 from seedbed.network import Network
 
 DTYPES = ("float32", "float64")
 MONITORS = ("members", "ensemble")
-_BELOW_ONE = ("dropout", "momentum", "rho", "beta1", "beta2", "shrink_by")
+_BOUNDS = {
+    "l1": Bounds("l1"),
+    "l2": Bounds("l2"),
+    "dropout": Bounds("dropout", high=1.0, open_high=True),
+    "clip_norm": Bounds("clip_norm", open_low=True),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,15 +95,13 @@ class Recipe:
                     f"{name} must be such as {example}, not {one_line(given)}{called}"
                 )
         checked: dict[str, Any] = {
-            "epochs": checked_count("epochs", self.epochs, minimum=0),
-            "l1": checked_numbers("l1", self.l1, 0.0),
-            "l2": checked_numbers("l2", self.l2, 0.0),
-            "dropout": checked_numbers("dropout", self.dropout, 0.0, 1.0, open_high=True),
+            name: bounds.checked(getattr(self, name))
+            for name, bounds in _BOUNDS.items()
+            if name != "clip_norm" or self.clip_norm is not None
         }
+        checked["epochs"] = checked_count("epochs", self.epochs, minimum=0)
         if self.batch_size is not None:
             checked["batch_size"] = checked_count("batch_size", self.batch_size)
-        if self.clip_norm is not None:
-            checked["clip_norm"] = checked_numbers("clip_norm", self.clip_norm, 0.0, open_low=True)
         if self.patience is not None:
             checked["patience"] = checked_count("patience", self.patience)
         if self.validation is not None:
@@ -118,9 +120,10 @@ class Recipe:
                 f"monitor='ensemble' takes the loss of mean predictions: give {self.loss.name} its "
                 "inverse_predict"
             )
-        if isinstance(self.optimizer, Rprop) and self.schedule != constant:
+        if not self.optimizer.uses_schedule and self.schedule != constant:
             raise SettingError(
-                "Rprop finds its step sizes itself, so a schedule has no effect: leave it out"
+                f"{type(self.optimizer).__name__} finds its step sizes itself, so a schedule has "
+                "no effect: leave it out"
             )
 
     @property
@@ -212,6 +215,7 @@ class Recipe:
 
         Raises: SettingError if a number is given for more or fewer members than there are.
         """
+        bounds = _BOUNDS | self.optimizer.bounds
 
         def column(name: str, value: Any) -> Array:
             if isinstance(value, tuple):
@@ -220,8 +224,8 @@ class Recipe:
             with np.errstate(all="ignore"):
                 rounded = exact.astype(dtype)
             changed = ~np.isfinite(rounded) | ((rounded == 0) != (exact == 0))
-            if name in _BELOW_ONE:
-                changed |= rounded == 1
+            if name in bounds:
+                changed |= ~bounds[name].contain(rounded)
             if changed.any():
                 raise SettingError(
                     f"{name} {float(exact[changed][0])!r} is {rounded[changed][0]:g} in "

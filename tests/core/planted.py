@@ -1,4 +1,4 @@
-"""Backward passes written by hand, each with a mistake of the kind that is seen in the wild."""
+"""Backward passes by hand, each with a common mistake."""
 
 from itertools import pairwise
 
@@ -9,7 +9,7 @@ def sigmoid(z):
     return 1 / (1 + np.exp(-z))
 
 
-SLOPES = {  # of the pre-activation
+SLOPES = {  # as functions of the pre-activation
     "sigmoid": lambda z: sigmoid(z) * (1 - sigmoid(z)),
     "tanh": lambda z: 1 - np.tanh(z) ** 2,
     "relu": lambda z: (z > 0) * 1.0,
@@ -51,7 +51,7 @@ KINDS = {
     "decay in loss": "decay missing in the gradient",
     "decay in gradient": "decay missing in the loss",
 }
-"""What is planted, and the name that it should be given."""
+"""The planted faults and the kind by which each should be named."""
 
 PAIRS = [
     ("1/outputs missing", "bias mean"),
@@ -67,11 +67,11 @@ PAIRS = [
     ("another loss", "bias mean"),
     ("slope missing", "weights transposed"),
 ]
-"""Two at once."""
+"""Two faults at once."""
 
 
 def can_be_planted(network, fault):
-    """Return whether a fault can be told in a network at all, and its shapes let it run."""
+    """Return whether a fault is visible in a network, and its shapes allow it."""
     widths, units, loss, _ = NETWORKS[network]
     if fault == "1/outputs missing":
         return loss == "squares" and widths[-1] > 1
@@ -83,7 +83,7 @@ def can_be_planted(network, fault):
 
 
 def planted(network, *faults, seed=0):
-    """Return f, theta, X, Y and the masks: a loss and a gradient by hand, with the faults in it."""
+    """Return f, theta, X, Y and the masks: a loss and a gradient by hand, with the faults."""
     widths, units, kind, rows = NETWORKS[network]
     random = np.random.default_rng(seed)
     if "bias axis" in faults:
@@ -102,7 +102,7 @@ def planted(network, *faults, seed=0):
     masks = []
     if "mask" in faults:
         masks = [(random.random((rows, width)) < 0.6) / 0.6 for width in widths[1:-1]]
-    last, decay, kept = len(widths) - 1, 0.1, {"sum": {}, "a": None}
+    last, decay, memory = len(widths) - 1, 0.1, {"sum": {}, "a": None}
 
     def f(p):
         a, zs, activations = X, {}, {0: X}
@@ -126,8 +126,8 @@ def planted(network, *faults, seed=0):
                 dy = 2 * (a - Y) / (rows * outputs)
         if "decay in loss" in faults:
             loss = loss + 0.5 * decay * sum((p[f"W{k}"] ** 2).sum() for k in layers)
-        seen = activations if kept["a"] is None or "stale" not in faults else kept["a"]
-        kept["a"] = activations
+        is_stale = "stale" in faults and memory["a"] is not None
+        inputs, memory["a"] = memory["a"] if is_stale else activations, activations
         slope = SLOPES[units[-1]]
         delta = dy * slope(zs[last])
         if "slope of activation" in faults:
@@ -136,7 +136,7 @@ def planted(network, *faults, seed=0):
             delta = dy
         g = {}
         for k in reversed(layers):
-            g[f"W{k}"] = seen[k - 1].T @ delta
+            g[f"W{k}"] = inputs[k - 1].T @ delta
             g[f"b{k}"] = delta.sum(axis=0)
             if "bias mean" in faults:
                 g[f"b{k}"] = delta.mean(axis=0)
@@ -169,8 +169,8 @@ def planted(network, *faults, seed=0):
         g = {name: block * factor for name, block in g.items()}
         if "accumulated" in faults:
             for name, block in g.items():
-                kept["sum"][name] = kept["sum"].get(name, 0) + block
-            g = {name: block.copy() for name, block in kept["sum"].items()}
+                memory["sum"][name] = memory["sum"].get(name, 0) + block
+            g = {name: block.copy() for name, block in memory["sum"].items()}
         return loss, g
 
     return f, theta, X, Y, masks
@@ -195,13 +195,13 @@ COLUMN_KINDS = {
     ("bias mean", "slope of activation"): ["bias: mean for sum", "slope of the activation"],
     ("weights transposed", "sign"): ["sign", "weights transposed"],
 }
-"""What is planted in the other hand's networks, and the names it should be given."""
+"""The faults planted by ``columns`` and the kinds by which they should be named."""
 
 
 def columns(*faults, seed=0, flat_biases=False, decay=0.05):
-    """Return f, theta, X, Y: examples are columns, W (out, in), b (out, 1); with a penalty.
+    """Return f, theta, X, Y with rows as columns, W (out, in), b (out, 1) and a penalty.
 
-    It is the other textbooks' way of writing it: z = W a + b, and sums over axis 1.
+    This is the other convention of textbooks: z = W a + b, and sums over axis 1.
     """
     random, m, widths = np.random.default_rng(seed), 9, (3, 4, 4, 1)
     data, labels = random.normal(size=(3, m)), (random.random((1, m)) < 0.5) * 1.0

@@ -1,6 +1,6 @@
-"""explain: every number of the tutorial's first step, by hand, and its text as it is kept.
+"""explain(): every number of the tutorial's first step by hand, and its text against a golden file.
 
-Every formula that is shown is run, on nothing but the numbers shown above it.
+Every formula shown is evaluated on nothing but the numbers shown above it.
 """
 
 import math
@@ -17,7 +17,7 @@ import seedbed as sb
 from seedbed.engines import objective
 from seedbed.formulas import activations, losses
 
-KEPT = Path(__file__).parent / "golden" / "explain.txt"
+GOLDEN = Path(__file__).parent / "golden" / "explain.txt"
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +26,9 @@ def population():
     return sb.train(sb.xor.recipe(epochs=1), X, Y, seeds=[0, 1])
 
 
-def test_every_number_agrees_with_a_calculation_by_hand(population):
+def test_every_number_equals_the_one_computed_by_hand(population):
     X, Y = sb.xor.data()
-    found = sb.explain(population, X, Y, member=1)
+    explained = sb.explain(population, X, Y, member=1)
     (W1, b1), (W2, b2) = (
         (view.W[1], view.b[1]) for view in population.network.views(population.theta)
     )
@@ -50,27 +50,27 @@ def test_every_number_agrees_with_a_calculation_by_hand(population):
         "b2 new": b2 - dz2.sum(axis=0), "W1 change": -X.T @ dz1, "W2 change": -a1.T @ dz2,
         "b1 change": -dz1.sum(axis=0)[None], "b2 change": -dz2.sum(axis=0)[None],
     }  # fmt: skip
-    assert {number.symbol for number in found.numbers} == set(by_hand)
-    for number in found.numbers:
+    assert {number.symbol for number in explained.numbers} == set(by_hand)
+    for number in explained.numbers:
         np.testing.assert_allclose(
             number.value, by_hand[number.symbol], rtol=1e-12, atol=1e-15, err_msg=number.symbol
         )
         assert number.value.shape == np.shape(by_hand[number.symbol])
-    order = [number.symbol for number in found.numbers]
+    order = [number.symbol for number in explained.numbers]
     assert order.index("z1") < order.index("a1") < order.index("z2") < order.index("loss")
     assert order.index("loss") < order.index("dz2") < order.index("dW2") < order.index("da1")
 
 
-def test_the_step_is_the_one_that_training_takes(population):
+def test_the_step_is_the_one_of_training(population):
     X, Y = sb.xor.data()
-    found = sb.explain(population, X, Y)
+    explained = sb.explain(population, X, Y)
     after = sb.train(sb.xor.recipe(epochs=1), X, Y, seeds=[0], start=population.theta[:1])
     for number, (W, b) in enumerate(after.network.views(after.theta), 1):
-        np.testing.assert_array_equal(found[f"W{number} new"], W[0])
-        np.testing.assert_array_equal(found[f"b{number} new"], b[0])
+        np.testing.assert_array_equal(explained[f"W{number} new"], W[0])
+        np.testing.assert_array_equal(explained[f"b{number} new"], b[0])
 
 
-def test_formulas_are_the_sources_own(population):
+def test_formulas_come_from_the_source(population):
     X, Y = sb.xor.data()
     formulas = {n.symbol: n.formula for n in sb.explain(population, X, Y).numbers}
     assert formulas["z2"] == "a1 @ W2 + b2"
@@ -81,12 +81,12 @@ def test_formulas_are_the_sources_own(population):
     assert formulas["W1 new"] == "W1 - lr * dW1"
 
 
-def test_the_text_is_as_it_is_kept(population):
+def test_the_text_equals_the_golden_file(population):
     text = str(sb.explain(population, *sb.xor.data(), member=1))
-    assert text + "\n" == KEPT.read_text(encoding="utf-8")
+    assert text + "\n" == GOLDEN.read_text(encoding="utf-8")
 
 
-def test_a_row_alone_and_other_forms(population):
+def test_one_row_and_the_markdown_and_html_forms(population):
     X, Y = sb.xor.data()
     one = sb.explain(population, X, Y, row=2)
     np.testing.assert_array_equal(one["x"], X[2:3])
@@ -101,27 +101,27 @@ def test_a_row_alone_and_other_forms(population):
         assert shape == ("×".join(map(str, number.value.shape)) or "a number")
         seen = np.array([line.split() for line in lines.split("\n")], dtype=float)
         np.testing.assert_allclose(seen, np.atleast_2d(number.value), rtol=1e-5, atol=1e-12)
-    with pytest.raises(KeyError, match="'z9' is none of x, t"):
+    with pytest.raises(KeyError, match="'z9' is not one of x, t"):
         one["z9"]
 
 
-def test_classes_penalties_and_long_arrays():
+def test_classes_penalties_and_truncated_arrays():
     random = np.random.default_rng(0)
     X, Y = random.normal(size=(20, 9)), random.integers(0, 3, 20)
     network = sb.Network(9, [sb.Dense(10, sb.mish), sb.Dense(3)])
     recipe = sb.Recipe(network=network, loss=sb.cross_entropy, epochs=2, l2=0.1)
     population = sb.train(recipe, X, Y, seeds=[4])
-    found = sb.explain(population, X, Y)
+    explained = sb.explain(population, X, Y)
     value, gradient = sb.value_and_grad(recipe, population.theta.astype(np.float64), X, Y)
     (W1, b1), _ = network.views(gradient)
-    np.testing.assert_allclose(found["gW1"], W1[0])
-    np.testing.assert_allclose(found["db1"], b1[0])
-    assert float(found["objective"]) == pytest.approx(value[0])
-    assert float(found["loss"] + found["penalty"]) == float(found["objective"])
-    p = np.exp(found["y"])
+    np.testing.assert_allclose(explained["gW1"], W1[0])
+    np.testing.assert_allclose(explained["db1"], b1[0])
+    assert float(explained["objective"]) == pytest.approx(value[0])
+    assert float(explained["loss"] + explained["penalty"]) == float(explained["objective"])
+    p = np.exp(explained["y"])
     np.testing.assert_allclose(p.sum(axis=1), 1)
-    text = str(found)
-    assert "… 8 rows more" in text
+    text = str(explained)
+    assert "… 8 more rows" in text
     assert "… 2 more" in text
     assert "AdamW" not in text
     assert "mW1 = beta1 * m0 + (1 - beta1) * gW1" in text
@@ -137,37 +137,37 @@ def test_classes_penalties_and_long_arrays():
         ({"member": "a"}, "member must be a whole number"),
     ],
 )
-def test_members_and_rows_that_are_not_there(population, options, words):
+def test_members_and_rows_out_of_range_are_refused(population, options, words):
     with pytest.raises(sb.SettingError, match=words):
         sb.explain(population, *sb.xor.data(), **options)
 
 
-GIVEN = re.compile(
+GIVEN_SYMBOLS = re.compile(
     r"x|t|[Wb]\d+|smoothing|l1|l2|rate|factor|lr|k|weight_decay|clip_norm|momentum|rho|beta1|beta2|"
     r"epsilon|shrink_by|grow_by|smallest|largest|(m|v|previous|size)0"
 )
 
 
-def run_formulas(found):
-    """Run every formula in order, on the numbers above it; return those that were words alone."""
+def evaluate_formulas(explained):
+    """Check every formula on the numbers above it; return the symbols whose formula is words."""
     values, words = {"np": np}, []
-    for number in found.numbers:
+    for number in explained.numbers:
         name = number.symbol.replace(" ", "_")
         formula = number.formula.replace(" new", "_new")
-        if GIVEN.fullmatch(number.symbol) and formula not in ("rate * factor", "lr"):
+        if GIVEN_SYMBOLS.fullmatch(number.symbol) and formula not in ("rate * factor", "lr"):
             words.append(number.symbol)
         else:
-            given = np.asarray(eval(formula, dict(values)))
-            assert given.shape == number.value.shape, (number.symbol, formula)
+            result = np.asarray(eval(formula, dict(values)))
+            assert result.shape == number.value.shape, (number.symbol, formula)
             np.testing.assert_allclose(
-                given, number.value, rtol=1e-10, atol=0, err_msg=f"{number.symbol} = {formula}"
+                result, number.value, rtol=1e-10, atol=0, err_msg=f"{number.symbol} = {formula}"
             )
         assert name not in values, f"{name} is shown twice"
         values[name] = number.value
     return words
 
 
-def one_step(activation, loss, outputs=2, **settings):
+def explained_step(activation, loss, outputs=2, **settings):
     random = np.random.default_rng(5)
     X = 2 * random.normal(size=(6, 4))
     Y = random.integers(0, 2, size=(6, outputs)).astype(float)
@@ -180,9 +180,9 @@ def one_step(activation, loss, outputs=2, **settings):
     return sb.explain(sb.train(recipe, X, Y, seeds=[3]), X, Y)
 
 
-def unit(table, name, **options):
-    found = table[name]
-    return found if hasattr(found, "name") else found(**options)
+def formula_of(table, name, **options):
+    formula = table[name]
+    return formula if hasattr(formula, "name") else formula(**options)
 
 
 OPTIONS = {
@@ -192,32 +192,34 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("name", sorted(activations.BY_NAME))
-def test_an_activations_formulas_give_its_numbers(name):
-    activation = unit(activations.BY_NAME, name, **OPTIONS.get(name, {}))
-    found = one_step(activation, sb.squared_error)
-    words = run_formulas(found)
+def test_formulas_of_every_activation_evaluate_to_its_numbers(name):
+    activation = formula_of(activations.BY_NAME, name, **OPTIONS.get(name, {}))
+    explained = explained_step(activation, sb.squared_error)
+    words = evaluate_formulas(explained)
     assert words == ["x", "t", "W1", "b1", "W2", "b2", "W3", "b3", "lr", "beta1", "beta2",
                      "epsilon", "k", "m0", "v0"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", sorted(losses.BY_NAME))
 @pytest.mark.parametrize("outputs", [1, 3])
-def test_a_losss_formulas_give_its_numbers(name, outputs):
-    loss = unit(losses.BY_NAME, name, **OPTIONS.get(name, {}))
+def test_formulas_of_every_loss_evaluate_to_its_numbers(name, outputs):
+    loss = formula_of(losses.BY_NAME, name, **OPTIONS.get(name, {}))
     if name == "cross_entropy":
         outputs += 1
-    run_formulas(one_step(sb.tanh, loss, outputs))
+    evaluate_formulas(explained_step(sb.tanh, loss, outputs))
 
 
-def test_formulas_of_several_lines_have_a_symbol_for_each():
-    formulas = {n.symbol: n.formula for n in one_step(sb.gelu, sb.huber(0.5)).numbers}
+def test_each_line_of_a_formula_has_its_own_symbol():
+    formulas = {n.symbol: n.formula for n in explained_step(sb.gelu, sb.huber(0.5)).numbers}
     assert formulas["d"] == "np.maximum(a3 - t, t - a3)"
     assert formulas["m"] == "np.minimum(d, 0.5)"
     assert formulas["l"] == "m * (d - 0.5 * m)"
     assert formulas["z2_"] == "np.minimum(np.maximum(z2, -1000.0), 1000.0)"
     assert formulas["u2"].startswith("np.tanh(0.79788")
     assert formulas["dz2"].startswith("da2 * (0.5 * (1 + u2) + 0.5 * z2_ * (1 - u2 * u2)")
-    formulas = {n.symbol: n.formula for n in one_step(sb.mish, sb.binary_cross_entropy).numbers}
+    formulas = {
+        n.symbol: n.formula for n in explained_step(sb.mish, sb.binary_cross_entropy).numbers
+    }
     softplus = "np.maximum({0}, 0) + np.log1p(np.exp(np.minimum({0}, -{0})))"
     assert formulas["a1"] == f"z1 * np.tanh({softplus.format('z1')})"
     assert formulas["l"] == f"{softplus.format('a3')} - t * a3"
@@ -225,12 +227,12 @@ def test_formulas_of_several_lines_have_a_symbol_for_each():
 
 
 @pytest.mark.parametrize(("loss", "classes"), [(sb.cross_entropy, 3), (sb.binary_cross_entropy, 2)])
-def test_smoothed_targets_have_a_symbol_of_their_own(loss, classes):
-    found = one_step(sb.tanh, loss.smoothed(0.2), 3)
-    assert "smoothing" in run_formulas(found)
-    assert set(np.unique(found["t"])) <= {0.0, 1.0}
-    np.testing.assert_allclose(found["t_smooth"], 0.8 * found["t"] + 0.2 / classes)
-    formulas = {n.symbol: n.formula for n in found.numbers}
+def test_smoothed_targets_have_their_own_symbol(loss, classes):
+    explained = explained_step(sb.tanh, loss.smoothed(0.2), 3)
+    assert "smoothing" in evaluate_formulas(explained)
+    assert set(np.unique(explained["t"])) <= {0.0, 1.0}
+    np.testing.assert_allclose(explained["t_smooth"], 0.8 * explained["t"] + 0.2 / classes)
+    formulas = {n.symbol: n.formula for n in explained.numbers}
     for symbol in ("l", "da3"):
         assert "t_smooth" in formulas[symbol]
         assert not re.search(r"\bt\b", formulas[symbol])
@@ -279,16 +281,16 @@ RULES = [
 @pytest.mark.parametrize("clip_norm", [None, 0.05, 1e6])
 @pytest.mark.parametrize(("l1", "l2"), [(0.0, 0.0), (0.1, 0.0), (0.2, 0.3)])
 @pytest.mark.parametrize(("optimizer", "rule"), RULES)
-def test_the_update_can_be_followed(optimizer, rule, l1, l2, clip_norm):
+def test_every_number_of_the_update_equals_the_one_by_hand(optimizer, rule, l1, l2, clip_norm):
     schedule = sb.constant if rule is rprop else sb.one_cycle(start=0.25)
-    found = one_step(
+    explained = explained_step(
         sb.silu, sb.squared_error, 2,
         optimizer=optimizer, l1=l1, l2=l2, clip_norm=clip_norm, schedule=schedule,
     )  # fmt: skip
-    run_formulas(found)
-    symbols = {number.symbol for number in found.numbers}
+    evaluate_formulas(explained)
+    symbols = {number.symbol for number in explained.numbers}
     factor = 1 if rule is rprop else 0.25
-    assert float(found["lr"]) == pytest.approx(optimizer.lr * factor, rel=1e-15)
+    assert float(explained["lr"]) == pytest.approx(optimizer.lr * factor, rel=1e-15)
     assert ("rate" in symbols) == ("factor" in symbols) == (rule is not rprop)
     assert ("k" in symbols) == (rule is adam)
     assert ("penalty" in symbols) == ("objective" in symbols) == bool(l1 or l2)
@@ -297,35 +299,35 @@ def test_the_update_can_be_followed(optimizer, rule, l1, l2, clip_norm):
     by_hand = {}
     total = 0.0
     for block in blocks:
-        by_hand[block] = found[f"d{block}"]
+        by_hand[block] = explained[f"d{block}"]
         if block[0] == "W":
-            by_hand[block] = by_hand[block] + l1 * np.sign(found[block]) + l2 * found[block]
-            total += (l1 * np.abs(found[block]) + l2 / 2 * found[block] ** 2).sum()
+            by_hand[block] = by_hand[block] + l1 * np.sign(explained[block]) + l2 * explained[block]
+            total += (l1 * np.abs(explained[block]) + l2 / 2 * explained[block] ** 2).sum()
     if l1 or l2:
-        assert float(found["penalty"]) == pytest.approx(total, rel=1e-12)
+        assert float(explained["penalty"]) == pytest.approx(total, rel=1e-12)
     if clip_norm is not None:
         norm = math.sqrt(sum((g**2).sum() for g in by_hand.values()))
-        assert float(found["norm"]) == pytest.approx(norm, rel=1e-12)
-        assert float(found["clip"]) == pytest.approx(min(1, clip_norm / norm), rel=1e-12)
+        assert float(explained["norm"]) == pytest.approx(norm, rel=1e-12)
+        assert float(explained["clip"]) == pytest.approx(min(1, clip_norm / norm), rel=1e-12)
         by_hand = {block: g * min(1, clip_norm / norm) for block, g in by_hand.items()}
     for block in blocks:
-        g = found[f"g{block}"] if f"g{block}" in symbols else found[f"d{block}"]
+        g = explained[f"g{block}"] if f"g{block}" in symbols else explained[f"d{block}"]
         np.testing.assert_allclose(g, by_hand[block], rtol=1e-12, atol=0)
-        w = found[block]
+        w = explained[block]
         if optimizer.weight_decay and block[0] == "W":
-            w = w - found["lr"] * optimizer.weight_decay * w
-            np.testing.assert_allclose(found[f"{block}_decayed"], w, rtol=1e-12)
-        new, state = rule(w, g, float(found["lr"]), lambda name: float(found[name]))
-        np.testing.assert_allclose(found[f"{block} new"], new, rtol=1e-10, atol=1e-13)
+            w = w - explained["lr"] * optimizer.weight_decay * w
+            np.testing.assert_allclose(explained[f"{block}_decayed"], w, rtol=1e-12)
+        new, state = rule(w, g, float(explained["lr"]), lambda name: float(explained[name]))
+        np.testing.assert_allclose(explained[f"{block} new"], new, rtol=1e-10, atol=1e-13)
         for name, value in state.items():
-            np.testing.assert_allclose(found[f"{name}{block}"], value, rtol=1e-12, atol=0)
+            np.testing.assert_allclose(explained[f"{name}{block}"], value, rtol=1e-12, atol=0)
 
 
-def test_parameters_taken_in_pieces_are_put_together_again(monkeypatch):
+def test_parameters_updated_in_pieces_are_concatenated(monkeypatch):
     settings = {"optimizer": sb.Adam(0.02), "l2": 0.1, "clip_norm": 0.1}
-    whole = one_step(sb.tanh, sb.squared_error, **settings)
+    whole = explained_step(sb.tanh, sb.squared_error, **settings)
     monkeypatch.setattr(objective, "PIECE", 5)
-    pieces = one_step(sb.tanh, sb.squared_error, **settings)
+    pieces = explained_step(sb.tanh, sb.squared_error, **settings)
     assert str(whole) == str(pieces)
 
 
@@ -333,12 +335,12 @@ SCALE = 2.0
 
 
 def twice(z, by=SCALE):
-    doubled = by * z  # a comment, which is not shown
+    doubled = by * z  # not shown
     return doubled + 0.5 * doubled
 
 
 def own(z):
-    """Use a helper with a name of its own for what it computes."""
+    """Call a helper that has a variable of its own."""
     d = twice(z)
     d = np.tanh(d)
     return d * d
@@ -382,7 +384,7 @@ def half(z, a):
 
 @dataclass
 class Formula:
-    """A function of the user's, its derivative, and what is shown of the first layer's."""
+    """A user's function, its derivative, and the formulas shown of the first layer."""
 
     f: Callable
     df: Callable
@@ -403,19 +405,19 @@ FORMULAS = [
 
 
 @pytest.mark.parametrize("given", FORMULAS)
-def test_formulas_of_ones_own_are_shown_or_named(given):
-    found = one_step(sb.Activation("mine", given.f, given.df), sb.squared_error)
-    formulas = {n.symbol: n.formula for n in found.numbers}
+def test_a_users_activation_is_shown_or_named(given):
+    explained = explained_step(sb.Activation("mine", given.f, given.df), sb.squared_error)
+    formulas = {n.symbol: n.formula for n in explained.numbers}
     assert formulas["dz1"] == given.dz1
     assert formulas["a1"] == given.a1
     if given.f is own:
-        run_formulas(found)
+        evaluate_formulas(explained)
         assert formulas["doubled1"] == "2.0 * z1"
         assert formulas["d1_"] == "doubled1 + 0.5 * doubled1"
         assert formulas["d1"] == "np.tanh(d1_)"
 
 
-def test_a_losss_own_names_are_shown_once_and_kept_apart():
+def test_variables_of_a_losss_two_functions_are_shared_if_equal():
     def f(y, t):
         d = y - t
         k = 3 * d
@@ -430,15 +432,15 @@ def test_a_losss_own_names_are_shown_once_and_kept_apart():
         return d + d + d
 
     for df, names in ((same, ["d", "k_"]), (another, ["d", "k_", "d_"])):
-        found = one_step(sb.tanh, sb.Loss("mine", f, df, predict=lambda y: y))
-        run_formulas(found)
-        symbols = [number.symbol for number in found.numbers]
+        explained = explained_step(sb.tanh, sb.Loss("mine", f, df, predict=lambda y: y))
+        evaluate_formulas(explained)
+        symbols = [number.symbol for number in explained.numbers]
         assert [symbol for symbol in symbols if symbol in ("d", "k_", "d_")] == names
 
 
 @dataclass(frozen=True)
 class Heavy(sb.Optimizer):
-    """Momentum that begins with the parameters themselves."""
+    """Momentum that starts from the parameters."""
 
     plain: bool = True
 
@@ -460,14 +462,14 @@ def heavy_with_branches(w, g, k, lr, v, n):
     return w, v, n
 
 
-def test_an_optimizer_of_ones_own_is_shown_or_named():
-    found = one_step(sb.tanh, sb.squared_error, optimizer=Heavy(lr=0.1))
-    np.testing.assert_array_equal(found["v0_W2"], found["W2"])
-    formulas = {n.symbol: n.formula for n in found.numbers}
+def test_a_users_optimizer_is_shown_or_named():
+    explained = explained_step(sb.tanh, sb.squared_error, optimizer=Heavy(lr=0.1))
+    np.testing.assert_array_equal(explained["v0_W2"], explained["W2"])
+    formulas = {n.symbol: n.formula for n in explained.numbers}
     assert formulas["vW2"] == "0.1 * v0_W2 + dW2"
     assert formulas["nW2"] == "n0 + k"
     assert formulas["W2 new"] == "W2 - lr * (dW2 + 0.1 * v0_W2)"
-    named = one_step(sb.tanh, sb.squared_error, optimizer=Heavy(lr=0.1, plain=False))
+    named = explained_step(sb.tanh, sb.squared_error, optimizer=Heavy(lr=0.1, plain=False))
     formulas = {n.symbol: n.formula for n in named.numbers}
     assert formulas["W2 new"] == "heavy_with_branches(W2, dW2, k, lr, v0_W2, n0)"
-    np.testing.assert_array_equal(named["W2 new"], found["W2 new"])
+    np.testing.assert_array_equal(named["W2 new"], explained["W2 new"])

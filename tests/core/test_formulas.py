@@ -1,5 +1,6 @@
-"""The formulas: each value against its derivative, its known values and its dtype."""
+"""The formulas: each value against its derivative, known values and dtype."""
 
+import ast
 import copy
 import math
 import pickle
@@ -8,7 +9,15 @@ import numpy as np
 import pytest
 
 import seedbed as sb
-from seedbed.formulas import activations, initializers, losses, optimizers, penalties, schedules
+from seedbed.formulas import (
+    activations,
+    initializers,
+    losses,
+    optimizers,
+    penalties,
+    schedules,
+    source,
+)
 from seedbed.streams import LayerDraws, keys
 
 ACTIVATIONS = [
@@ -42,7 +51,7 @@ def name_of(unit):
     return unit.name
 
 
-def test_every_formula_is_listed_by_its_name():
+def test_every_formula_is_in_its_table():
     assert {unit.name for unit in ACTIVATIONS} == set(activations.BY_NAME)
     assert {unit.name for unit in LOSSES} == set(losses.BY_NAME)
     assert len(activations.BY_NAME) == 12
@@ -53,10 +62,10 @@ def test_every_formula_is_listed_by_its_name():
 
 
 @pytest.mark.parametrize("unit", ACTIVATIONS, ids=name_of)
-def test_an_activations_derivative_is_that_of_its_value(unit):
+def test_an_activations_derivative_matches_its_value(unit):
     z = np.concatenate([np.linspace(-30, 30, 401) + 0.0371, [-1e-7, 1e-7, -2e-3, 2e-3]])
     exact = unit.f(z + 1j * STEP).imag / STEP
-    # the slopes' scale is 1, so that 5e-15 is a few roundings of it
+    # slopes are of size 1, so 5e-15 is a few rounding errors
     np.testing.assert_allclose(unit.df(z, unit.f(z)), exact, rtol=1e-12, atol=5e-15)
 
 
@@ -73,7 +82,7 @@ def test_an_activation_keeps_shape_and_dtype_and_stays_finite(unit, dtype):
         assert np.isfinite(array).all()
 
 
-def test_activations_have_their_known_values():
+def test_known_values_of_activations():
     z = np.array([-2.0, 0.0, 1.0])
     known = {
         "identity": [-2.0, 0.0, 1.0],
@@ -94,24 +103,23 @@ def test_activations_have_their_known_values():
     np.testing.assert_allclose(sb.elu(0.7)(z), [0.7 * math.expm1(-2), 0, 1], rtol=1e-15)
 
 
-def test_the_derivatives_at_kinks_are_the_stated_ones():
+def test_derivatives_at_kinks_are_as_documented():
     zero = np.zeros(1)
     for unit, slope in ((sb.relu, 0), (sb.leaky_relu(0.1), 0.1), (sb.softsign, 1), (sb.elu(), 1)):
         assert unit.df(zero, unit.f(zero)) == slope
 
 
 @pytest.mark.parametrize("unit", LOSSES, ids=name_of)
-def test_a_losss_derivative_is_that_of_its_value(unit):
+def test_a_losss_derivative_matches_its_value(unit):
     rng = np.random.default_rng(0)
     y = rng.normal(size=(50, 3))
     t = rng.uniform(size=(50, 3))
     t /= t.sum(axis=1, keepdims=True)
 
     def value(outputs):
-        seen = losses.log_softmax(outputs) if unit.targets == "classes" else outputs
-        return unit.f(seen, t)
+        return unit.f(unit.normalised(outputs), t)
 
-    slope = unit.df(losses.log_softmax(y) if unit.targets == "classes" else y, t)
+    slope = unit.df(unit.normalised(y), t)
     for output in range(3):
         moved = y + 0j
         moved[:, output] += 1j * STEP
@@ -127,7 +135,7 @@ def test_a_loss_keeps_the_dtype(unit, dtype):
         assert array.dtype == dtype
 
 
-def test_losses_have_their_known_values():
+def test_known_values_of_losses():
     y, t = np.array([0.5, -2.0, 3.0]), np.array([1.0, -2.0, 0.0])
     np.testing.assert_allclose(sb.squared_error.f(y, t), [0.25, 0, 9])
     np.testing.assert_allclose(sb.absolute_error.f(y, t), [0.5, 0, 3])
@@ -143,7 +151,7 @@ def test_losses_have_their_known_values():
     np.testing.assert_allclose(log_p, [[-math.log(2), -math.log(2), -2000 - math.log(2)]])
 
 
-def test_label_smoothing_moves_targets_towards_the_middle():
+def test_label_smoothing_moves_targets_towards_uniform():
     one_hot = np.array([[0.0, 1.0, 0.0, 0.0]])
     np.testing.assert_allclose(
         sb.cross_entropy.smoothed(0.2).smooth(one_hot), [[0.05, 0.85, 0.05, 0.05]]
@@ -182,12 +190,12 @@ def test_label_smoothing_moves_targets_towards_the_middle():
         (lambda: sb.AdamW(weight_decay=math.inf), "invalid weight decay: inf"),
     ],
 )
-def test_numbers_that_cannot_be_meant_are_refused(make, words):
+def test_invalid_hyperparameters_are_refused(make, words):
     with pytest.raises(sb.SettingError, match=words):
         make()
 
 
-def test_units_are_equal_when_name_and_numbers_are():
+def test_formulas_with_equal_name_and_options_are_equal():
     assert sb.leaky_relu(0.1) == sb.leaky_relu(0.1)
     assert sb.leaky_relu(0.1) != sb.leaky_relu(0.2)
     assert sb.huber(1.0) == sb.huber(1.0)
@@ -212,7 +220,7 @@ def drawn(unit, inputs, outputs, seeds=200):
     ],
     ids=lambda unit: getattr(unit, "name", ""),
 )
-def test_initializers_have_mean_zero_and_the_stated_variance(unit, variance):
+def test_initializers_have_mean_zero_and_the_documented_variance(unit, variance):
     W = drawn(unit, 30, 20)
     assert W.shape == (200, 30, 20)
     assert abs(W.mean()) < 5 * math.sqrt(variance / W.size)
@@ -234,7 +242,7 @@ def test_orthogonal_weights_are_orthonormal_along_the_shorter_side(inputs, outpu
     np.testing.assert_allclose(gram, np.broadcast_to(np.eye(gram.shape[1]), gram.shape), atol=1e-12)
 
 
-def test_zeros_are_zeros_and_defaults_suit_the_activation():
+def test_zeros_are_zeros_and_each_activation_has_its_initializer():
     assert not drawn(sb.zeros, 2, 3).any()
     for activation, init in (
         (sb.relu, sb.he),
@@ -242,11 +250,13 @@ def test_zeros_are_zeros_and_defaults_suit_the_activation():
         (sb.selu, sb.lecun),
         (sb.tanh, sb.glorot),
         (sb.identity, sb.glorot),
+        (sb.Activation("mine", np.sin, lambda z, a: np.cos(z)), sb.glorot),
+        (sb.Activation("mine", np.sin, lambda z, a: np.cos(z), initializer=sb.lecun), sb.lecun),
     ):
         assert sb.Dense(3, activation).init == init
 
 
-def test_schedules_have_their_known_values():
+def test_known_values_of_schedules():
     assert [sb.constant(t) for t in (0, 0.5, 1)] == [1, 1, 1]
     step = sb.step_decay(at=(0.5, 0.75), factor=0.1)
     assert [step(t) for t in (0, 0.49, 0.5, 0.8)] == pytest.approx([1, 1, 0.1, 0.01])
@@ -254,7 +264,7 @@ def test_schedules_have_their_known_values():
     assert [cosine(t) for t in (0, 0.1, 0.2, 0.6, 1)] == pytest.approx([0, 0.5, 1, 0.55, 0.1])
     cycle = sb.one_cycle(peak=0.25, start=0.04, end=0.0)
     assert [cycle(t) for t in (0, 0.125, 0.25, 0.625, 1)] == pytest.approx([0.04, 0.52, 1, 0.5, 0])
-    # ½ (1 − cos(2π log2(1 + 15 t))): zero where 1 + 15 t is a power of two, one halfway in its log
+    # ½ (1 − cos(2π log2(1 + 15 t))): 0 where 1 + 15 t is a power of two, 1 halfway in log2
     for power in range(5):
         assert sb.coslog4((2**power - 1) / 15) == pytest.approx(0, abs=1e-12)
     for half in (0.5, 1.5, 2.5, 3.5):
@@ -287,15 +297,15 @@ def test_one_step_of_each_optimizer_by_hand():
 
     rprop, sizes = sb.Rprop(lr=0.1), np.array([[0.1, 0.1]])
     after, kept, size = one_step(rprop, w, g, 2, [np.array([[1.0, 1.0]]), sizes])
-    np.testing.assert_allclose(size, [[0.12, 0.05]])  # the same sign grows, a turned one shrinks
-    np.testing.assert_allclose(after, [[1 - 0.12, -2.0]])  # and waits
+    np.testing.assert_allclose(size, [[0.12, 0.05]])  # same sign: grows; changed sign: shrinks …
+    np.testing.assert_allclose(after, [[1 - 0.12, -2.0]])  # … and takes no step
     np.testing.assert_allclose(kept, [[0.5, 0.0]])
     bounded = sb.Rprop(lr=0.1, smallest=0.08, largest=0.11)
     _, _, size = one_step(bounded, w, g, 2, [np.array([[1.0, 1.0]]), sizes])
     np.testing.assert_allclose(size, [[0.11, 0.08]])
 
 
-def test_decoupled_decay_shrinks_by_the_rate_times_the_decay():
+def test_decoupled_decay_shrinks_weights_by_lr_times_decay():
     w = np.array([[1.0, -2.0]])
     shrunk = penalties.shrink(w, np.array([[0.1]]), np.array([[0.5]]))
     np.testing.assert_allclose(shrunk, [[0.95, -1.9]])
@@ -309,9 +319,40 @@ def test_decoupled_decay_shrinks_by_the_rate_times_the_decay():
     ],
     ids=lambda unit: unit.name,
 )  # fmt: skip
-def test_units_are_pickled_by_name_and_numbers(unit):
+def test_formulas_are_pickled_by_name_and_options(unit):
     again = pickle.loads(pickle.dumps(unit))
     assert again == unit
     assert type(again) is type(unit)
-    own = sb.Activation("relu", np.tanh, lambda z, a: 1 - a * a)  # called like one of Seedbed's
+    own = sb.Activation("relu", np.tanh, lambda z, a: 1 - a * a)  # shares a name with Seedbed's
     assert copy.copy(own).f is np.tanh
+
+
+@pytest.mark.parametrize("table", [activations.BY_NAME, losses.BY_NAME])
+def test_a_formulas_source_can_be_read(table):
+    for name in table:
+        unit = table[name] if hasattr(table[name], "name") else table[name](0.5)
+        for function in (unit.f, unit.df):
+            assert "np" not in source.closure_values(function)
+            assert source.module_values(function).get("np", np) is np
+            assert isinstance(source.statements(function)[1], ast.expr)
+    leaky = source.closure_values(sb.leaky_relu(0.25).f)
+    assert leaky == {"slope": 0.25}
+    assert source.globals_of(sb.leaky_relu().f.__code__) == ["np"]
+    body, returned = source.statements(sb.huber().f)
+    assert [ast.unparse(line) for line in body][1] == "m = np.minimum(d, delta)"
+    assert ast.unparse(returned) == "m * (d - 0.5 * m)"
+
+
+def test_hyperparameters_must_stay_in_bounds_when_rounded():
+    network = sb.Network(1, [sb.Dense(1)])
+    for options in (
+        {"optimizer": sb.SGD(0.1, momentum=1 - 1e-12)},
+        {"optimizer": sb.Rprop(0.1, shrink_by=1 - 1e-12)},
+        {"optimizer": sb.Rprop(0.1, grow_by=1 + 1e-12)},
+        {"optimizer": sb.Adam(1e-60)},
+        {"dropout": 1 - 1e-12},
+    ):
+        recipe = sb.Recipe(network=network, loss=sb.squared_error, **options)
+        recipe.hyperparameters(1, np.float64)
+        with pytest.raises(sb.SettingError, match="give another value, or dtype='float64'"):
+            recipe.hyperparameters(1, np.float32)

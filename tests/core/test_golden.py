@@ -1,4 +1,4 @@
-"""Losses, gradients and optimizer steps against PyTorch's; see golden/make_golden.py."""
+"""Losses, gradients and optimizer steps against PyTorch; see golden/make_golden.py."""
 
 import json
 from collections import Counter
@@ -22,14 +22,14 @@ def parametrized(cases):
     return pytest.mark.parametrize("case", cases, ids=[case["name"] for case in cases])
 
 
-def built(spec):
-    """Return what a case names: a value of Seedbed's, or one that its options make."""
-    named = getattr(sb, spec["name"])
-    return named(**spec["options"]) if spec["options"] else named
+def from_spec(spec):
+    """Return the formula or factory of a name, called with the options if there are any."""
+    formula = getattr(sb, spec["name"])
+    return formula(**spec["options"]) if spec["options"] else formula
 
 
 def relative_error(found, expected):
-    """Return max|found - expected| / max|expected| over the last axis, the worst of its rows."""
+    """Return max|found - expected| / max|expected| over the last axis, for the worst row."""
     found, expected = np.asarray(found), np.asarray(expected)
     assert found.dtype == np.float64
     assert found.shape == expected.shape
@@ -41,9 +41,9 @@ def assert_equal(found, expected):
 
 
 def value_and_grad(case):
-    loss = built(case["loss"])
+    loss = from_spec(case["loss"])
     recipe = sb.Recipe(
-        network=sb.Network(3, [sb.Dense(5, built(case["hidden"])), sb.Dense(case["outputs"])]),
+        network=sb.Network(3, [sb.Dense(5, from_spec(case["hidden"])), sb.Dense(case["outputs"])]),
         loss=loss.smoothed(case["smoothing"]) if case["smoothing"] else loss,
         **case["arguments"],
     )
@@ -57,23 +57,23 @@ def value_and_grad(case):
 
 
 @parametrized(GRADIENTS)
-def test_value_and_gradient(case):
+def test_value_and_gradient_equal_pytorchs(case):
     value, gradient = value_and_grad(case)
-    assert_equal(value[:, None], np.array(case["value"])[:, None])  # each member's by itself
+    assert_equal(value[:, None], np.array(case["value"])[:, None])  # one row per member
     assert_equal(gradient, case["gradient"])
 
 
 @parametrized(TRAINING)
-def test_twenty_steps(case):
+def test_twenty_steps_equal_pytorchs(case):
     optional = {"clip_norm": case["clip_norm"]} if "clip_norm" in case else {}
     if "schedule" in case:
-        optional["schedule"] = built(case["schedule"])
+        optional["schedule"] = from_spec(case["schedule"])
     population = sb.train(
         sb.Network(3, [sb.Dense(5, sb.tanh), sb.Dense(2)]),
         np.array(INPUTS["X"]),
         np.array(INPUTS["targets"]["training"]),
         loss=sb.squared_error,
-        optimizer=built(case["optimizer"]),
+        optimizer=from_spec(case["optimizer"]),
         start=np.array(INPUTS["start"]),
         epochs=20,
         dtype="float64",

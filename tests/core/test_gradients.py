@@ -1,4 +1,4 @@
-"""The gradient against complex steps and central differences, over every way into the loss."""
+"""Gradients against complex steps and central differences, for every part of the objective."""
 
 import itertools
 from dataclasses import replace
@@ -19,12 +19,12 @@ COMBINATIONS = list(itertools.product(ACTIVATIONS, LOSSES, (1, 3)))
 
 
 def problem(activation, loss, outputs, **given):
-    """Return a recipe, theta of two members, inputs and targets that the loss can be taken of."""
+    """Return a recipe, theta of two members, inputs, and targets that suit the loss."""
     network = sb.Network(3, [sb.Dense(4, activation), sb.Dense(outputs, activation)])
     recipe = sb.Recipe(network=network, loss=loss, dtype="float64", **given)
     rng = np.random.default_rng(outputs)
     theta = rng.normal(size=(2, network.size)) * 0.7
-    theta[:, -outputs:] = 1.0  # so that no output is cut off by a relu in every row
+    theta[:, -outputs:] = 1.0  # so that relu leaves some row's output positive
     X = rng.normal(size=(ROWS, 3))
     Y = rng.uniform(0.05, 0.95, size=(ROWS, outputs))
     if loss.targets == "classes":
@@ -61,7 +61,7 @@ def relative_error(found, expected):
 
 
 def agrees(recipe, theta, X, Y, **given):
-    """Whether the gradient agrees with both judges."""
+    """Return whether the gradient agrees with both methods."""
     gradient = sb.value_and_grad(recipe, theta, X, Y, **given)[1]
     return (
         relative_error(gradient, complex_step(recipe, theta, X, Y, **given)) <= SMOOTH
@@ -69,7 +69,7 @@ def agrees(recipe, theta, X, Y, **given):
     )
 
 
-def test_the_combinations_are_all_there():
+def test_no_combination_is_missing():
     assert len(COMBINATIONS) == 13 * 7 * 2
     assert len({(a.name, b.name, o) for a, b, o in COMBINATIONS}) == 12 * 7 * 2
     assert {a.name for a, _, _ in COMBINATIONS} == set(activations.BY_NAME)
@@ -77,11 +77,11 @@ def test_the_combinations_are_all_there():
 
 
 @pytest.mark.parametrize(("activation", "loss", "outputs"), COMBINATIONS, ids=lambda u: str(u)[:40])
-def test_the_gradient_of_every_activation_loss_and_number_of_outputs(activation, loss, outputs):
+def test_gradients_of_every_activation_and_loss(activation, loss, outputs):
     recipe, theta, X, Y = problem(activation, loss, outputs)
     gradient = sb.value_and_grad(recipe, theta, X, Y)[1]
     assert agrees(recipe, theta, X, Y)
-    vanishes = loss is sb.cross_entropy and outputs == 1  # the only class is certain
+    vanishes = loss is sb.cross_entropy and outputs == 1  # the only class has probability 1
     assert gradient.any() != vanishes
 
 
@@ -100,9 +100,9 @@ def test_the_gradient_of_every_activation_loss_and_number_of_outputs(activation,
             {"seeds": [1, 2], "sample_weight": np.arange(6.0)},
         ),
     ],
-    ids=["l1", "l2", "each its own", "weights", "dropout", "each its dropout", "all"],
+    ids=["l1", "l2", "per member", "weights", "dropout", "dropout per member", "all"],
 )
-def test_the_gradient_of_penalties_weights_and_dropout(loss, method, given):
+def test_gradients_with_penalties_weights_and_dropout(loss, method, given):
     recipe, theta, X, Y = problem(sb.tanh, loss, 3, **method)
     assert agrees(recipe, theta, X, Y, **given)
     plain, *_ = problem(sb.tanh, loss, 3)
@@ -114,7 +114,7 @@ def test_the_gradient_of_penalties_weights_and_dropout(loss, method, given):
 
 
 @pytest.mark.parametrize("loss", [sb.cross_entropy, sb.binary_cross_entropy], ids=name_of)
-def test_the_gradient_under_label_smoothing(loss):
+def test_gradients_with_label_smoothing(loss):
     assert agrees(*problem(sb.tanh, loss.smoothed(0.2), 3))
 
 
@@ -135,10 +135,10 @@ def test_the_value_is_the_mean_over_rows_and_outputs_by_hand():
     np.testing.assert_allclose(weighted, [(3 * 1.25 + 1 * 0.25) / 2 / 4])
     penalized = sb.Recipe(network=network, loss=sb.squared_error, l1=0.1, l2=2.0)
     extra = sb.value_and_grad(penalized, theta, X, Y)[0] - value
-    np.testing.assert_allclose(extra, [0.1 * 3 + 0.5 * 2.0 * 5])  # the biases are left alone
+    np.testing.assert_allclose(extra, [0.1 * 3 + 0.5 * 2.0 * 5])  # without the biases
 
 
-def test_clipping_leaves_the_gradient_as_it_is():
+def test_clipping_does_not_change_value_and_grad():
     recipe, theta, X, Y = problem(sb.tanh, sb.squared_error, 3, clip_norm=1e-3)
     assert agrees(recipe, theta, X, Y)
 
@@ -155,19 +155,19 @@ def test_a_row_of_weight_two_counts_as_two_rows():
         np.testing.assert_allclose(weighed, repeated, rtol=1e-12, atol=1e-15)
 
 
-def spoil_backward(change):
-    """Return a backward pass whose gradient is changed after it was written."""
+def faulty_backward(change):
+    """Return a backward pass that changes its gradient at the end."""
     sound = objective.backward
 
-    def spoilt(network, layers, passes, masks, dy, dlayers, *kept):
+    def faulty(network, layers, passes, masks, dy, dlayers, *kept):
         sound(network, layers, passes, masks, dy, dlayers, *kept)
         change(dlayers)
 
-    return sb.squared_error, spoilt
+    return sb.squared_error, faulty
 
 
-def spoil_slope(change):
-    """Return a loss whose derivative is not that of its value."""
+def faulty_slope(change):
+    """Return a loss whose derivative is wrong."""
     sound = sb.squared_error
     return replace(sound, df=lambda y, t: change(sound.df(y, t))), objective.backward
 
@@ -188,13 +188,13 @@ def mean_bias(dlayers):
 
 
 FAULTS = {
-    "one weight block 1e-5 too long": spoil_backward(scale(0, "W", 1 + 1e-5)),
-    "a bias is a mean, not a sum": spoil_backward(scale(1, "b", 1 / ROWS)),
-    "a bias is averaged over units": spoil_backward(mean_bias),
-    "rows of a weight swapped": spoil_backward(reverse),
-    "a factor of outputs": spoil_slope(lambda dy: dy * dy.shape[2]),
-    "a sign": spoil_slope(lambda dy: -dy),
-    "a missing 1/n": spoil_slope(lambda dy: dy * dy.shape[1]),
+    "one weight block too large by 1e-5": faulty_backward(scale(0, "W", 1 + 1e-5)),
+    "a bias is a mean, not a sum": faulty_backward(scale(1, "b", 1 / ROWS)),
+    "a bias is averaged over units": faulty_backward(mean_bias),
+    "rows of a weight swapped": faulty_backward(reverse),
+    "a factor of outputs": faulty_slope(lambda dy: dy * dy.shape[2]),
+    "a sign": faulty_slope(lambda dy: -dy),
+    "a missing 1/n": faulty_slope(lambda dy: dy * dy.shape[1]),
 }
 
 
@@ -206,12 +206,12 @@ def test_planted_faults_are_rejected(fault, monkeypatch):
     assert not agrees(*problem(sb.tanh, loss, 3))
 
 
-def test_a_derivative_taken_at_the_activation_is_rejected():
+def test_a_derivative_at_the_activation_is_rejected():
     wrong = sb.Activation("tanh", sb.tanh.f, lambda z, a: 1 - np.tanh(a) ** 2)
     assert not agrees(*problem(wrong, sb.squared_error, 3))
 
 
-def test_a_forgotten_mask_is_rejected(monkeypatch):
+def test_a_missing_mask_is_rejected(monkeypatch):
     recipe, theta, X, Y = problem(sb.tanh, sb.squared_error, 3, dropout=0.5)
     assert agrees(recipe, theta, X, Y, seeds=[0, 1])
     sound = objective.backward

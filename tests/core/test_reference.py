@@ -1,4 +1,4 @@
-"""Training against a plain loop: one member, one step after the other, in two dimensions."""
+"""Training against a plain loop: one member, step by step, in two-dimensional arrays."""
 
 import itertools
 import math
@@ -25,7 +25,7 @@ def stream(seed, use, *place):
 
 def reference(seed, rows, *, lr, epochs, batch_size, dropout, l1, l2, decay, clip, smoothing,
               warmup, held_out, patience, weights):  # fmt: skip
-    """Train one member with AdamW and cross-entropy; return theta, losses and epochs kept."""
+    """Train one member with AdamW and cross-entropy; return theta, losses and epochs."""
     w = np.ones(N) if weights is None else weights
     T = (1 - smoothing) * np.eye(3)[CLASSES] + smoothing / 3
     theta = NETWORK.init(seed)[0]
@@ -113,12 +113,12 @@ def reference(seed, rows, *, lr, epochs, batch_size, dropout, l1, l2, decay, cli
 
 
 def split(seed, rows, share):
-    """Return a member's own split of its rows, by the documented draw."""
+    """Return a member's training and held-out rows, by the documented draw."""
     if share is None:
         return rows, rows[:0]
-    different = np.unique(rows)
-    order = streams.order(stream(seed, "split"), len(different))[0]
-    out = different[order[: round(share * len(different))]]
+    distinct = np.unique(rows)
+    order = streams.order(stream(seed, "split"), len(distinct))[0]
+    out = distinct[order[: round(share * len(distinct))]]
     return rows[~np.isin(rows, out)], rows[np.isin(rows, out)]
 
 
@@ -130,7 +130,7 @@ BOOTSTRAP = [np.sort(np.random.default_rng(s).integers(0, N, N)) for s in (3, 8)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("dropout", [0.0, 0.35])
 @pytest.mark.parametrize("batch_size", [4, 7, 100])
-def test_training_is_that_of_the_plain_loop(rows, share, weighted, dropout, batch_size):
+def test_training_equals_the_plain_loop(rows, share, weighted, dropout, batch_size):
     seeds, rates = [3, 8], [0.01, 0.05]
     weights = WEIGHTS if weighted else None
     population = sb.train(
@@ -154,8 +154,8 @@ def test_training_is_that_of_the_plain_loop(rows, share, weighted, dropout, batc
         dtype="float64",
     )
     for member, seed in enumerate(seeds):
-        mine = np.arange(N) if rows is None else np.array(rows[member])
-        kept, held_out = split(seed, mine, share)
+        own_rows = np.arange(N) if rows is None else np.array(rows[member])
+        kept, held_out = split(seed, own_rows, share)
         theta, train_losses, val_losses, ran, best, final = reference(
             seed,
             kept,
@@ -186,7 +186,7 @@ def test_training_is_that_of_the_plain_loop(rows, share, weighted, dropout, batc
         np.testing.assert_allclose(population.loss[member], final, rtol=1e-9)
 
 
-def test_masks_differ_between_epochs_layers_and_places():
+def test_masks_differ_between_epochs_layers_and_positions():
     key = [
         streams.uniform(stream(1, "dropout", epoch, layer), 12, start)[0].tolist()
         for epoch in (0, 1)
@@ -196,14 +196,14 @@ def test_masks_differ_between_epochs_layers_and_places():
     assert len({tuple(row) for row in key}) == 8
 
 
-def test_a_wide_layers_draws_do_not_repeat():
+def test_draws_of_a_wide_layer_do_not_repeat():
     wide = sb.Network(300, [sb.Dense(300)])
     theta = wide.init(0)[0, :90_000]
     assert len(np.unique(theta)) == 90_000
     assert abs(np.corrcoef(theta[:32768], theta[32768:65536])[0, 1]) < 0.03
 
 
-def test_validation_data_are_smoothed_as_the_training_targets_are():
+def test_label_smoothing_applies_to_validation_data():
     loss = sb.cross_entropy.smoothed(0.3)
     recipe = sb.Recipe(network=NETWORK, loss=loss, epochs=2, dtype="float64")
     population = sb.train(recipe, X, CLASSES, validation=(X, CLASSES))
@@ -211,7 +211,7 @@ def test_validation_data_are_smoothed_as_the_training_targets_are():
     np.testing.assert_allclose(population.history.val_loss[:, -1], value, rtol=1e-12)
 
 
-def test_long_tables_are_evaluated_whole(monkeypatch):
+def test_evaluation_in_chunks_covers_all_rows(monkeypatch):
     monkeypatch.setattr("seedbed.engines.numpy_engine.evaluation_rows", lambda network: 5)
     recipe = sb.Recipe(network=NETWORK, loss=sb.cross_entropy, epochs=2, dtype="float64")
     population = sb.train(
@@ -238,7 +238,7 @@ def test_ties_in_the_validation_loss_go_to_the_first_epoch():
     assert population.epochs.tolist() == [5]
 
 
-def test_a_validation_loss_that_is_not_finite_is_divergence():
+def test_a_validation_loss_that_is_not_finite_counts_as_divergence():
     far = np.full((2, 3), 1e30)
     with pytest.warns(sb.DivergenceWarning):
         population = sb.train(
@@ -255,7 +255,7 @@ def test_a_validation_loss_that_is_not_finite_is_divergence():
     assert population.epochs.tolist() == population.best_epoch.tolist() == [0]
 
 
-def test_a_member_that_diverges_after_its_best_epoch_is_not_restored():
+def test_a_member_that_diverges_after_its_best_epoch_stays_diverged():
     network = sb.Network(3, [sb.Dense(1)])
     with pytest.warns(sb.DivergenceWarning):
         population = sb.train(
@@ -274,7 +274,7 @@ def test_a_member_that_diverges_after_its_best_epoch_is_not_restored():
     assert population.epochs[0] > 5
 
 
-def test_a_share_never_holds_out_all_rows():
+def test_a_validation_share_leaves_rows_on_both_sides():
     population = sb.train(
         sb.Network(3, [sb.Dense(1)]),
         X[:3],
@@ -296,8 +296,8 @@ def test_a_share_never_holds_out_all_rows():
     assert np.isfinite(tiny.history.val_loss).all()
 
 
-def test_ctrl_c_is_looked_at_before_every_step(monkeypatch):
-    """A whole epoch of many steps is not waited for: the members go back to its start."""
+def test_ctrl_c_is_checked_before_every_step(monkeypatch):
+    """Ctrl-C stops within an epoch: the members return to its start."""
     asked = []
 
     class Pressed:
@@ -312,7 +312,7 @@ def test_ctrl_c_is_looked_at_before_every_step(monkeypatch):
         return sb.train(recipe, X, CLASSES, seeds=range(2))
 
     with monkeypatch.context() as patch:
-        patch.setattr("seedbed.training.interruptible", lambda: Entered(Pressed()))
+        patch.setattr("seedbed.training.interruptible", lambda: ContextOf(Pressed()))
         with pytest.warns(sb.InterruptWarning):
             population = train(50)
     ran = int(population.epochs[0])
@@ -321,8 +321,8 @@ def test_ctrl_c_is_looked_at_before_every_step(monkeypatch):
     np.testing.assert_array_equal(population.theta, whole.theta)
 
 
-def test_a_training_cut_short_goes_back_to_its_last_finite_loss(monkeypatch):
-    """Whatever epoch Ctrl-C falls into, the member has the last theta whose loss was finite."""
+def test_an_interrupted_training_returns_to_its_last_finite_loss(monkeypatch):
+    """Ctrl-C in any epoch leaves the member with its last theta of finite loss."""
     given = {"loss": sb.squared_error, "optimizer": sb.SGD(1e-12), "epochs": 9, "batch_size": 1}
     network = sb.Network(1, [sb.Dense(1)])
 
@@ -335,7 +335,7 @@ def test_a_training_cut_short_goes_back_to_its_last_finite_loss(monkeypatch):
                 return len(asked) > checks
 
         with monkeypatch.context() as patch:
-            patch.setattr("seedbed.training.interruptible", lambda: Entered(Pressed()))
+            patch.setattr("seedbed.training.interruptible", lambda: ContextOf(Pressed()))
             with pytest.warns(sb.SeedbedWarning):
                 return sb.train(network, [[1e10], [2e10]], [0.0, 0.0], **given)
 
@@ -347,7 +347,7 @@ def test_a_training_cut_short_goes_back_to_its_last_finite_loss(monkeypatch):
         assert np.isfinite(value).all()
 
 
-class Entered:
+class ContextOf:
     def __init__(self, value):
         self.value = value
 

@@ -1,4 +1,4 @@
-"""Pictures of networks and of what they compute: what is drawn is what there is."""
+"""Plots of networks, predictions and scores: the drawn numbers are the population's."""
 
 import sys
 
@@ -30,28 +30,28 @@ def thirds():
     )  # fmt: skip
 
 
-def drawn(axes, path):
+def assert_saved(axes, path):
     axes.figure.savefig(path, bbox_inches="tight")
     assert path.stat().st_size > 5_000
 
 
-def test_a_networks_lines_are_its_weights(tutorial, tmp_path):
+def test_lines_of_a_network_are_its_weights(tutorial, tmp_path):
     given = Figure().subplots()
     names = {"inputs": ["left", "right", "one"], "outputs": ["a$b"]}
     axes = plots.network(tutorial, given, member=2, **names)
     assert axes is given
     (W1, b1), (W2, b2) = ((W[2], b[2, 0]) for W, b in tutorial.network.views(tutorial.theta))
     largest = max(np.abs(each).max() for each in (W1, b1, W2, b2))
-    ways = [line for line in axes.lines if list(np.diff(line.get_xdata())) == [1]]
-    assert len(ways) == 16
-    widths = sorted(line.get_linewidth() for line in ways)
+    lines = [line for line in axes.lines if list(np.diff(line.get_xdata())) == [1]]
+    assert len(lines) == 16
+    widths = sorted(line.get_linewidth() for line in lines)
     expected = sorted(5 * np.abs(np.r_[W1.ravel(), W2.ravel()]) / largest)
     np.testing.assert_allclose(widths, np.maximum(expected, 0.3))
-    below = [line for line in ways if line.get_linestyle() == "--"]
+    below = [line for line in lines if line.get_linestyle() == "--"]
     assert len(below) == (W1 < 0).sum() + (W2 < 0).sum() > 0
     assert {line.get_color() for line in below} == {plots.page.COLOURS[1]}
     heights = [np.arange(3) - 1.0, np.arange(4) - 1.5, np.zeros(1)]
-    widest = max(ways, key=lambda line: line.get_linewidth())
+    widest = max(lines, key=lambda line: line.get_linewidth())
     layer = int(widest.get_xdata()[0])
     W = (W1, W2)[layer]
     i, o = np.unravel_index(np.abs(W).argmax(), W.shape)
@@ -60,42 +60,42 @@ def test_a_networks_lines_are_its_weights(tutorial, tmp_path):
     assert {"left", "right", "one", r"a\$b", "3 inputs", "4 sigmoid", "1 sigmoid"} <= set(words)
     signs = [word for word in words if word in "+−"]
     assert signs == ["−" if bias < 0 else "+" for bias in (*b1, *b2)]
-    drawn(axes, tmp_path / "network.png")
+    assert_saved(axes, tmp_path / "network.png")
 
 
-def test_of_a_wide_layer_some_units_are_drawn(thirds, tmp_path):
+def test_a_wide_layer_is_drawn_in_part(thirds, tmp_path):
     axes = plots.network(thirds)
     assert "20 tanh\n5 more not drawn" in [text.get_text() for text in axes.texts]
     assert sum(list(np.diff(line.get_xdata())) == [1] for line in axes.lines) == 15 * 2 + 15 * 3
-    drawn(axes, tmp_path / "network.svg")
+    assert_saved(axes, tmp_path / "network.svg")
     with pytest.raises(sb.SettingError, match="member 5: there are 5, from 0 to 4"):
         plots.network(thirds, member=5)
     with pytest.raises(sb.ShapeError, match="inputs holds 1 names and the network has 2 inputs"):
         plots.network(thirds, inputs=["a"])
 
 
-def test_a_line_is_the_loss_and_touches_its_tangent(tutorial, tmp_path):
+def test_line_is_the_loss_with_its_tangent(tutorial, tmp_path):
     X, Y = xor.data()
-    begun = sb.train(xor.recipe(0), X, Y, seeds=[4])
-    axes = plots.line(begun, X, Y, reach=0.5)
+    untrained = sb.train(xor.recipe(0), X, Y, seeds=[4])
+    axes = plots.line(untrained, X, Y, reach=0.5)
     curve, tangent, here = axes.lines
-    g = sb.value_and_grad(begun.recipe, begun.theta, X, Y)[1][0]
+    g = sb.value_and_grad(untrained.recipe, untrained.theta, X, Y)[1][0]
     for place in (0, 30, 120):
-        moved = begun.theta - curve.get_xdata()[place] * g / np.linalg.norm(g)
-        z = sb.value_and_grad(begun.recipe, moved, X, Y)[0]
+        moved = untrained.theta - curve.get_xdata()[place] * g / np.linalg.norm(g)
+        z = sb.value_and_grad(untrained.recipe, moved, X, Y)[0]
         assert curve.get_ydata()[place] == pytest.approx(z[0], rel=1e-12)
     assert curve.get_xdata()[[0, -1]].tolist() == [-0.5, 0.5]
-    assert here.get_ydata()[0] == pytest.approx(((begun.predict(X)[0] - Y) ** 2).mean())
+    assert here.get_ydata()[0] == pytest.approx(((untrained.predict(X)[0] - Y) ** 2).mean())
     slope = np.polyfit(tangent.get_xdata(), tangent.get_ydata(), 1)[0]
     r, value = curve.get_xdata()[59:62], curve.get_ydata()[59:62]
     assert slope == pytest.approx((value[2] - value[0]) / (r[2] - r[0]), rel=1e-3)
     assert slope == pytest.approx(-np.linalg.norm(g))
     assert "down the gradient" in axes.get_xlabel()
     assert axes.get_ylabel() == "loss (squared error)"
-    drawn(plots.line(tutorial, X, Y, member=3), tmp_path / "line.png")
+    assert_saved(plots.line(tutorial, X, Y, member=3), tmp_path / "line.png")
 
 
-def test_a_line_in_a_direction_of_ones_own(thirds):
+def test_line_in_a_given_direction(thirds):
     u = np.zeros(thirds.network.size)
     u[3] = 2.0
     axes = plots.line(thirds, POINTS, CLASSES, direction=u, member=1)
@@ -112,7 +112,7 @@ def test_a_line_in_a_direction_of_ones_own(thirds):
         plots.line(thirds, POINTS, CLASSES, reach=-1)
 
 
-def test_regions_boundaries_lie_where_members_are_undecided(tutorial, tmp_path):
+def test_boundaries_of_regions_lie_at_one_half(tutorial, tmp_path):
     X, Y = xor.data()
     axes = plots.regions(tutorial, X, Y, members=[5, 0, 1], resolution=60)
     assert len(axes.child_axes) == 3
@@ -128,10 +128,10 @@ def test_regions_boundaries_lie_where_members_are_undecided(tutorial, tmp_path):
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("x1", "x2")
     words = [text.get_text() for text in axes.get_legend().get_texts()]
     assert words == ["target 0", "target 1"]
-    drawn(axes, tmp_path / "regions.png")
+    assert_saved(axes, tmp_path / "regions.png")
 
 
-def test_regions_of_classes_hold_what_is_predicted(thirds, tmp_path):
+def test_regions_of_classes_equal_the_predictions(thirds, tmp_path):
     axes = plots.regions(thirds, POINTS, CLASSES, resolution=120)
     assert len(axes.child_axes) == 5
     words = [text.get_text() for text in axes.get_legend().get_texts()]
@@ -149,10 +149,10 @@ def test_regions_of_classes_hold_what_is_predicted(thirds, tmp_path):
             pieces = [Path(each) for each in path.to_polygons()]
             inside = np.sum([piece.contains_points(probes) for piece in pieces], axis=0) % 2
             np.testing.assert_array_equal(inside[clear] == 1, likeliest[clear] == number)
-    drawn(axes, tmp_path / "regions.svg")
+    assert_saved(axes, tmp_path / "regions.svg")
 
 
-def test_regions_of_quantities_and_of_who_diverged(tmp_path):
+def test_regions_of_quantities_and_of_diverged_members(tmp_path):
     with pytest.warns(sb.DivergenceWarning):
         population = sb.train(
             sb.Network(2, [sb.Dense(4, sb.tanh), sb.Dense(1)]), POINTS, POINTS[:, 0],
@@ -160,11 +160,11 @@ def test_regions_of_quantities_and_of_who_diverged(tmp_path):
             engine="numpy",
         )  # fmt: skip
     axes = plots.regions(population, POINTS, POINTS[:, 0], across=2)
-    first, lost = axes.child_axes
-    assert lost.get_title() == "seed 4: diverged"
-    assert not lost.collections
+    first, diverged = axes.child_axes
+    assert diverged.get_title() == "seed 4: diverged"
+    assert not diverged.collections
     assert first.collections
-    drawn(axes, tmp_path / "quantity.png")
+    assert_saved(axes, tmp_path / "quantity.png")
     for options, message in (
         ({"columns": (0, 0)}, "columns are both 0"),
         ({"columns": (0, 7)}, "columns 7: there are 2"),
@@ -188,11 +188,11 @@ def test_scores_are_dots_and_quartiles(tmp_path):
     assert list(box.get_xdata()) == [26, 76]
     assert list(middle.get_xdata()) == [51, 51]
     places = np.column_stack([np.floor((values - 1) / (100 / 60)), dots.get_ydata()])
-    assert len(np.unique(places, axis=0)) == 101  # no dot covers another of its stretch
+    assert len(np.unique(places, axis=0)) == 101  # no dot covers another in its bin
     assert [label.get_text() for label in axes.get_yticklabels()] == ["all", "some\n1 failed"]
     assert axes.get_xlabel() == "error, %"
     assert axes.get_legend().get_texts()[0].get_text() == "ensemble 4"
-    drawn(axes, tmp_path / "scores.png")
+    assert_saved(axes, tmp_path / "scores.png")
     assert plots.scores([1e-3, 1e-1], log=True).get_xscale() == "log"
     assert plots.scores([1e-3, 2e-3], log=True).get_xscale() == "linear"
     for given, options, message in (
@@ -203,7 +203,7 @@ def test_scores_are_dots_and_quartiles(tmp_path):
             plots.scores(given, **options)
 
 
-def test_where_pyplot_is_in_use_it_shows_the_picture(tutorial, monkeypatch):
+def test_pyplot_shows_the_figure_if_it_is_in_use(tutorial, monkeypatch):
     assert "matplotlib.pyplot" not in sys.modules
     alone = plots.losses(tutorial)
     monkeypatch.setenv("MPLBACKEND", "agg")
@@ -221,7 +221,7 @@ def test_where_pyplot_is_in_use_it_shows_the_picture(tutorial, monkeypatch):
         sys.modules.pop("matplotlib.pyplot")
 
 
-def test_commands_draw(tmp_path, capsys):
+def test_commands_draw_plots(tmp_path, capsys):
     for words in (
         ["xor", "--seeds", "20", "--epochs", "50"],
         ["explain"],
@@ -234,7 +234,7 @@ def test_commands_draw(tmp_path, capsys):
         assert "must end in .png, .svg, .pdf" in capsys.readouterr().err
 
 
-def test_ten_classes_have_markers_of_their_own():
+def test_ten_classes_have_distinct_markers():
     random = np.random.default_rng(3)
     T = np.arange(90) % 10
     population = sb.train(
@@ -245,7 +245,7 @@ def test_ten_classes_have_markers_of_their_own():
     (panel,) = axes.child_axes
     looks = {(line.get_marker(), line.get_markerfacecolor()) for line in panel.lines}
     assert len(looks) == 10
-    assert panel.get_position().width > 0.3  # one panel is not drawn a sixth as wide
+    assert panel.get_position().width > 0.3  # one panel has the full width
     one = sb.train(sb.Network(1, [sb.Dense(1)]), [[1.0]], [[1.0]], loss=sb.squared_error)
     with pytest.raises(sb.SettingError, match="over two of the inputs, of which there are 1"):
         plots.regions(one, [[1.0]])

@@ -1,4 +1,4 @@
-"""Pictures: what is drawn is what there is."""
+"""Plots of losses: the drawn numbers are the population's."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def population():
         )  # fmt: skip
 
 
-def test_loss_bands_are_the_members_quantiles(population):
+def test_loss_bands_are_quantiles_over_members(population):
     axes = Figure().subplots()
     assert plots.losses(population, axes) is axes
     training, validation, diverged = axes.lines
@@ -46,17 +46,17 @@ def test_loss_bands_of_one_member_and_of_an_ensemble(tmp_path, population):
     assert len(one.lines) == 2
     X = np.random.default_rng(0).normal(size=(40, 2))
     network = sb.Network(2, [sb.Dense(3, sb.tanh), sb.Dense(1)])
-    watched = sb.train(
+    monitored = sb.train(
         network, X, X[:, 0], loss=sb.squared_error, epochs=30, patience=20, monitor="ensemble",
         validation=0.3, seeds=range(3), engine="numpy",
     )  # fmt: skip
-    axes = plots.losses(watched)
-    np.testing.assert_array_equal(axes.lines[2].get_ydata(), watched.history.ensemble_val_loss)
+    axes = plots.losses(monitored)
+    np.testing.assert_array_equal(axes.lines[2].get_ydata(), monitored.history.ensemble_val_loss)
     axes.figure.savefig(tmp_path / "ensemble.png")
     assert (tmp_path / "ensemble.png").stat().st_size > 10_000
 
 
-def test_train_draws_its_losses(tmp_path, capsys):
+def test_the_train_command_draws_losses(tmp_path, capsys):
     csv, picture = tmp_path / "t.csv", tmp_path / "losses.svg"
     csv.write_text("x,y\n" + "".join(f"{i},{i * i}.5\n" for i in range(40)), encoding="utf-8")
     words = ["train", str(csv), "--target", "y", "--epochs", "5", "--members", "2"]
@@ -82,13 +82,13 @@ def test_losses_of_few_epochs_and_of_none(population, tmp_path):
     assert [line.get_marker() for line in axes.lines if len(line.get_xdata()) == 1][-1] == "o"
     axes.figure.savefig(tmp_path / "one.png")
     with pytest.warns(sb.DivergenceWarning):
-        lost = trained(9, lr=1e30, validation=0.2)
-    axes = plots.losses(lost)
+        diverged = trained(9, lr=1e30, validation=0.2)
+    axes = plots.losses(diverged)
     assert axes.get_legend().get_texts()[-1].get_text() == "diverged (4)"
-    axes.figure.savefig(tmp_path / "lost.png")
+    axes.figure.savefig(tmp_path / "diverged.png")
 
 
-def test_who_stopped_keeps_its_last_loss_in_the_bands():
+def test_a_stopped_member_keeps_its_last_loss_in_the_bands():
     random = np.random.default_rng(0)
     X = random.normal(size=(40, 3))
     stopped = sb.train(
@@ -103,7 +103,7 @@ def test_who_stopped_keeps_its_last_loss_in_the_bands():
         curve[epochs:] = curve[epochs - 1]
     there = np.isfinite(stopped.history.train_loss).any(axis=0)
     np.testing.assert_allclose(axes.lines[0].get_ydata(), np.median(curves[:, there], axis=0))
-    assert "who stopped keeps its last" in axes.get_title()
+    assert "stopped members keep their last loss" in axes.get_title()
     (own,) = [line for line in axes.lines if line.get_label() == "seed 1"]
     np.testing.assert_array_equal(own.get_ydata(), stopped.history.train_loss[1])
     with pytest.raises(sb.SettingError, match=r"members \[9\]: expected places from 0 to 5"):

@@ -1,1 +1,1 @@
-"""Is this gradient right, and if not, which mistake is it?"""
+"""check_gradient(): compares a gradient with its loss's derivative and names the mistakes."""

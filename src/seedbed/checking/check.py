@@ -1,4 +1,4 @@
-"""check_gradient: is this gradient the derivative of that loss, and if not, which mistake is it?"""
+"""check_gradient(): compares a gradient with its loss's derivative and names the mistakes."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ from typing import Any
 import numpy as np
 
 from seedbed.arrays import Array, as_array, checked_count, one_line
-from seedbed.checking.functions import Function, slope
-from seedbed.checking.naming import FACTORS, Evidence, Fault, as_shaped, by_model, by_numbers, decay
-from seedbed.checking.recognising import recognise
-from seedbed.checking.remedies import WORDS
+from seedbed.checking.block_faults import by_block, decay
+from seedbed.checking.evidence import FACTOR_KINDS, Evidence, Fault, reshaped
+from seedbed.checking.functions import Function, derivative
+from seedbed.checking.infer_network import infer_network
+from seedbed.checking.messages import MESSAGES
+from seedbed.checking.network_faults import by_network
 from seedbed.engines.objective import value_and_grad
 from seedbed.errors import DataError, SettingError, ShapeError
 from seedbed.recipe import Recipe
 
-_SAME = 1e-6
-"""Losses and gradients of the same theta are the same to within so much, relative."""
+_REPEAT_TOLERANCE = 1e-6
+"""Losses and gradients at the same theta may differ by this much, relative."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """One block of parameters: whether f's gradient agrees there with the loss's derivative.
+    """One block of parameters, and whether f's gradient agrees there with the loss's derivative.
 
-    error      the largest difference over the largest number of either; inf for another shape
-    index      where it is, and what stands there: ``given`` by f, and ``expected``
-    looked_at  how many of its parameters were looked at
-    is_told    False where the derivative is known too coarsely to tell; ``agrees`` says then that
-               nothing speaks against it
-    returned   the shape of f's gradient
+    error       the largest difference over the largest number of either; inf for a wrong shape
+    index       the place of the largest difference, ``given`` and ``expected`` the numbers there
+    checked     the number of its parameters that were checked
+    conclusive  False if the derivative is too imprecise to judge by; ``agrees`` is then True
+    returned    the shape of f's gradient
     """
 
     name: str
@@ -41,16 +42,16 @@ class Block:
     index: tuple[int, ...]
     given: float
     expected: float
-    looked_at: int
-    is_told: bool
+    checked: int
+    conclusive: bool
     returned: tuple[int, ...]
 
     def __str__(self) -> str:
         size = int(np.prod(self.shape))
-        part = f" in {self.looked_at:,} of {size:,} places" if self.looked_at < size else ""
-        if not self.is_told:
+        part = f" in {self.checked:,} of {size:,} places" if self.checked < size else ""
+        if not self.conclusive:
             return (
-                f"can't be told{part}: the loss is too coarse or has a kink there; check at "
+                f"inconclusive{part}: the loss is too coarse or has a kink there; check at "
                 "another point, or in float64"
             )
         if self.agrees:
@@ -69,7 +70,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Mistake:
-    """What is wrong, in which blocks, and how to mend it; ``kind`` is its short name."""
+    """One mistake: its short name, its blocks, what is wrong and how to mend it."""
 
     kind: str
     blocks: tuple[str, ...]
@@ -82,12 +83,12 @@ class Mistake:
 
 @dataclass(frozen=True)
 class GradientReport:
-    """What ``check_gradient`` found.
+    """The result of ``check_gradient``.
 
     loss      at theta
     blocks    of parameters, each with its verdict
     mistakes  that explain the blocks that do not agree
-    method    how the derivative was found: "complex steps" or "central differences"
+    method    of computing the derivative: "complex steps" or "central differences"
     """
 
     loss: float
@@ -97,7 +98,7 @@ class GradientReport:
 
     @property
     def agrees(self) -> bool:
-        """Whether all is well."""
+        """Whether the gradient is right."""
         return all(block.agrees for block in self.blocks) and not self.mistakes
 
     def __str__(self) -> str:
@@ -110,7 +111,7 @@ class GradientReport:
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as JSON's words, numbers, lists and dicts."""
+        """Return the report as JSON-compatible types."""
         return {
             "agrees": self.agrees,
             "loss": self.loss,
@@ -137,29 +138,28 @@ def check_gradient(
     Y: Any = None,
     *,
     masks: Sequence[Any] = (),
-    most: int = 2000,
+    max_parameters: int = 2000,
     seed: int = 0,
 ) -> GradientReport:
-    """Compare a gradient with the derivative of its loss, and name the mistake if they differ.
+    """Compare a gradient with the derivative of its loss, and name the mistakes.
 
-    f      a function of theta that returns (loss, gradient); or a Recipe, whose own network is
-           then checked on X, Y
-    theta  where: an array, or a dict or a sequence of arrays, which f's gradient is then too, of
-           NumPy, PyTorch or JAX; one array for each weight and bias lets more be named. A Recipe
-           takes theta (D,), and draws it from ``seed`` where it is None
-    X, Y   (N, I) and (N, O) the data that f uses, if it is a network: with them more mistakes can
-           be told apart
-    masks  (N, units) each: what f multiplies its hidden activations with, where dropout is on
-    most   parameters of a block to look at, at most; of more, so many drawn from ``seed``
+    f      a function of theta that returns (loss, gradient), or a Recipe, which is checked on X, Y
+    theta  an array, or a dict or sequence of arrays, of NumPy, PyTorch or JAX; f's gradient has the
+           same structure. One array for each weight and bias allows more mistakes to be named. A
+           Recipe takes theta (D,), or draws it from ``seed`` if it is None
+    X, Y   (N, I) and (N, O) the data that f uses, if it is a network: they allow more mistakes to
+           be named
+    masks  (N, units) each: dropout's factors of f's hidden activations
+    max_parameters  larger blocks are checked on a random sample of this size, drawn from ``seed``
 
-    Raises: SettingError, ShapeError or DataError for what cannot be checked.
+    Raises: SettingError, ShapeError or DataError for an invalid argument or result of f.
     >>> import numpy as np, seedbed as sb
     >>> def f(w):
     ...     return float((w ** 2).mean()), 2 * w  # the mean's 1/3 is missing
     >>> print(sb.check_gradient(f, np.array([1.0, 2.0, 3.0])).mistakes[0].kind)
     factor
     """
-    checked_count("most", most)
+    checked_count("max_parameters", max_parameters)
     checked_count("seed", seed, 0)
     if isinstance(f, Recipe):
         f, theta = _of_recipe(f, theta, X, Y, seed)
@@ -170,57 +170,58 @@ def check_gradient(
     x, t = _data(X, Y)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
-        return _checked(function, x, t, _masks(masks, x), most, seed)
+        return _report(function, x, t, _masks(masks, x), max_parameters, seed)
 
 
-def _checked(
-    function: Function, x: Array | None, t: Array | None, masks: list[Array], most: int, seed: int
-) -> GradientReport:
-    here = function.theta
+def _report(
+    function: Function, x: Array | None, t: Array | None, masks: list[Array],
+    max_parameters: int, seed: int,
+) -> GradientReport:  # fmt: skip
+    theta = function.theta
     random = np.random.default_rng(seed)
-    elsewhere = [block + 0.1 * random.standard_normal(block.shape) for block in here]
+    other_theta = [block + 0.1 * random.standard_normal(block.shape) for block in theta]
     try:
-        before = function(elsewhere)[1]
-    except Exception:  # f may not be defined there: that is no mistake
+        before = function(other_theta)[1]
+    except Exception:  # f may be undefined there, which is no mistake
         before = None
-    loss, given = function(here)  # the call before was at another point
-    again, second = function(here)
-    _, third = function(here)
+    loss, given = function(theta)  # after a call at another point
+    again, second = function(theta)
+    _, third = function(theta)
     if isinstance(loss, complex):
         raise DataError(f"f's loss is complex, {loss:.6g}, at real parameters: return a real one")
-    if abs(loss - again) > _SAME * max(abs(loss), abs(again), 1e-300):
+    if abs(loss - again) > _REPEAT_TOLERANCE * max(abs(loss), abs(again), 1e-300):
         raise DataError(
-            f"f gives another loss each time at the same theta, {loss:.6g} and then {again:.6g}: "
-            "fix what it draws (its seed, its batch), so that it is a function"
+            f"f's loss at the same theta is {loss:.6g} and then {again:.6g}: fix what it draws "
+            "(its seed, its batch)"
         )
-    finer = function.in_double()
-    slopes, errors, method = slope(finer, elsewhere, given, most, random)
+    finer = function.in_float64()
+    slopes, errors, method = derivative(finer, other_theta, given, max_parameters, random)
     largest = max(np.abs(each[np.isfinite(each)]).max(initial=0) for each in slopes)
     evidence = Evidence(
         names=function.names,
-        theta=here,
+        theta=theta,
         given=[np.asarray(block, dtype=np.float64) for block in given],
         slopes=slopes,
         errors=errors,
         tolerance=max(1e-6, 30 * max(function.eps, finer.eps) ** (2 / 3)),
         floor=max(1e-12 * max(abs(float(loss)), largest), 1e-300),
     )
-    blocks = tuple(_block(evidence, number) for number in range(len(here)))
+    blocks = tuple(_block(evidence, number) for number in range(len(theta)))
     wrong = [number for number, block in enumerate(blocks) if not block.agrees]
-    everywhere = tuple(range(len(here)))
-    lost = tuple(number for number in wrong if not np.isfinite(given[number]).all())
-    found = [Fault("not finite", lost)] if lost else []
-    found = found or [Fault(kind, everywhere) for kind in _history(given, second, third)]
-    alike = all(x.shape == y.shape for x, y in zip(given, here, strict=True))
-    same = before is not None and alike and any(map(np.any, given)) and not _apart(before, given)
-    if wrong and not found and same:
-        found = [Fault("stale", everywhere)]
-    if wrong and not found:
-        found = _named(evidence, wrong, x, t, masks, float(loss), function.eps)
+    everywhere = tuple(range(len(theta)))
+    not_finite = tuple(number for number in wrong if not np.isfinite(given[number]).all())
+    faults = [Fault("not finite", not_finite)] if not_finite else []
+    faults = faults or [Fault(kind, everywhere) for kind in _repeat_faults(given, second, third)]
+    if wrong and not faults and before is not None:
+        fits = all(x.shape == y.shape for x, y in zip(given, theta, strict=True))
+        if fits and any(map(np.any, given)) and not _differ(before, given):
+            faults = [Fault("stale", everywhere)]
+    if wrong and not faults:
+        faults = _fewest_faults(evidence, wrong, x, t, masks, float(loss), function.eps)
     return GradientReport(
         loss=float(loss),
         blocks=blocks,
-        mistakes=tuple(_mistakes(function.names, found)),
+        mistakes=tuple(_mistakes(function.names, faults)),
         method=method,
     )
 
@@ -240,35 +241,35 @@ def _masks(given: Any, x: Array | None) -> list[Array]:
             or (x is not None and len(mask) not in (1, len(x)))
         ):
             rows = "N" if x is None else len(x)
-            raise ShapeError(f"a mask has shape {mask.shape}: ({rows}, units) is needed")
+            raise ShapeError(f"a mask has shape {mask.shape}: it must be ({rows}, units)")
     return [mask.astype(np.float64) for mask in masks]
 
 
-def _apart(first: Sequence[Array], second: Sequence[Array]) -> bool:
+def _differ(first: Sequence[Array], second: Sequence[Array]) -> bool:
     return any(
-        x.shape != y.shape or np.abs(x - y).max() > _SAME * max(np.abs(x).max(), 1e-300)
+        x.shape != y.shape or np.abs(x - y).max() > _REPEAT_TOLERANCE * max(np.abs(x).max(), 1e-300)
         for x, y in zip(first, second, strict=True)
     )
 
 
-def _history(first: list[Array], second: list[Array], third: list[Array]) -> list[str]:
-    """Return what is wrong if the same theta gives other gradients from call to call."""
-    if not _apart(second, third):
-        return ["stale"] if _apart(first, second) else []
+def _repeat_faults(first: list[Array], second: list[Array], third: list[Array]) -> list[str]:
+    """Return the kind of mistake if three calls at the same theta give different gradients."""
+    if not _differ(second, third):
+        return ["stale"] if _differ(first, second) else []
     if any(x.shape != y.shape for x, y in zip(first, third, strict=True)):
-        return ["drawn anew"]
+        return ["not deterministic"]
     before, after = (
         np.concatenate([(b - a).ravel() for a, b in zip(*pair, strict=True)])
         for pair in ((first, second), (second, third))
-    )  # each call adds the same, or, with momentum, a share of what the one before added
+    )  # each call adds the same, or with momentum a share of what the previous one added
     share = float(before @ after) / max(float(before @ before), 1e-300)
     grows = (
-        share > 0 and not _apart([share * before], [after]) and (before.size > 1 or share > 0.99)
+        share > 0 and not _differ([share * before], [after]) and (before.size > 1 or share > 0.99)
     )
-    return ["accumulated" if grows else "drawn anew"]
+    return ["accumulated" if grows else "not deterministic"]
 
 
-def _named(
+def _fewest_faults(
     evidence: Evidence,
     wrong: list[int],
     x: Array | None,
@@ -277,35 +278,35 @@ def _named(
     loss: float,
     eps: float,
 ) -> list[Fault]:
-    """Return the fewest mistakes that explain the wrong blocks."""
+    """Return the fewest faults that explain the wrong blocks."""
     rows, outputs = (None, None) if t is None else t.shape
-    simple = by_numbers(evidence, wrong, rows, outputs)
-    lost = any(fault.kind in ("unknown", "shape") for fault in simple)
-    vague = lost or any(fault.kind == "factor" for fault in simple)
+    simple = by_block(evidence, wrong, rows, outputs)
+    unexplained = any(fault.kind in ("unknown", "shape") for fault in simple)
+    vague = unexplained or any(fault.kind == "factor" for fault in simple)
     if x is not None and t is not None:
-        model = recognise(evidence, x, t, loss, masks, eps)
-        known = None if model is None else by_model(evidence, model, wrong)
-        factors = known is not None and all(fault.kind in FACTORS for fault in known)
-        fewer = known is not None and len(known) <= len(simple)
-        if known is not None and (fewer or (vague and not factors) or lost):
-            return known
-    lacking = decay(evidence, wrong)
-    return [lacking] if lacking is not None and (len(simple) > 1 or lost) else simple
+        model = infer_network(evidence, x, t, loss, masks, eps)
+        faults = None if model is None else by_network(evidence, model, wrong)
+        if faults is not None:
+            only_factors = all(fault.kind in FACTOR_KINDS for fault in faults)
+            if len(faults) <= len(simple) or (vague and not only_factors) or unexplained:
+                return faults
+    penalty = decay(evidence, wrong)
+    return [penalty] if penalty is not None and (len(simple) > 1 or unexplained) else simple
 
 
-def _mistakes(names: Sequence[str], found: Sequence[Fault]) -> Iterator[Mistake]:
-    """Yield each kind of mistake once, with all of its places and blocks."""
-    for kind in dict.fromkeys(fault.kind for fault in found):
-        alike = [fault for fault in found if fault.kind == kind]
-        places = [fault.place for fault in alike if fault.place]
-        blocks = sorted({block for fault in alike for block in fault.blocks})
-        words, _, other = kind.partition(": ") if kind.startswith("another") else (kind, "", "")
-        message, remedy = WORDS[words]
+def _mistakes(names: Sequence[str], faults: Sequence[Fault]) -> Iterator[Mistake]:
+    """Yield each kind of mistake once, with all its places and blocks."""
+    for kind in dict.fromkeys(fault.kind for fault in faults):
+        same = [fault for fault in faults if fault.kind == kind]
+        places = [fault.place for fault in same if fault.place]
+        blocks = sorted({block for fault in same for block in fault.blocks})
+        general, _, other = kind.partition(": ") if kind.startswith("another") else (kind, "", "")
+        message, remedy = MESSAGES[general]
         if places:
             message += f", at {' and '.join(places)}"
         if other:
             message += f": it is {other}'s"
-        details = [fault.detail for fault in alike if fault.detail]
+        details = [fault.detail for fault in same if fault.detail]
         if details:
             message += f" ({'; '.join(dict.fromkeys(details))})"
         yield Mistake(kind, tuple(names[block] for block in blocks), message, remedy)
@@ -314,20 +315,20 @@ def _mistakes(names: Sequence[str], found: Sequence[Fault]) -> Iterator[Mistake]
 def _block(evidence: Evidence, number: int) -> Block:
     expected, returned = evidence.slopes[number], evidence.given[number].shape
     known = np.isfinite(expected)
-    found = as_shaped(evidence.given[number], expected)
-    if found is None:
+    given = reshaped(evidence.given[number], expected)
+    if given is None:
         return Block(
             evidence.names[number], expected.shape, False, np.inf, (), np.nan, np.nan,
             int(known.sum()), True, returned,
         )  # fmt: skip
-    apart = np.where(known, np.nan_to_num(np.abs(found - expected), nan=np.inf), -1.0)
-    index = tuple(int(i) for i in np.unravel_index(int(apart.argmax()), apart.shape))
-    largest = max(np.abs(found[known]).max(), np.abs(expected[known]).max(), 1e-300)
+    error = np.where(known, np.nan_to_num(np.abs(given - expected), nan=np.inf), -1.0)
+    index = tuple(int(i) for i in np.unravel_index(int(error.argmax()), error.shape))
+    largest = max(np.abs(given[known]).max(), np.abs(expected[known]).max(), 1e-300)
     agrees = evidence.agrees(number)
     return Block(
-        evidence.names[number], expected.shape, agrees, float(apart.max() / largest), index,
-        float(found[index]), float(expected[index]), int(known.sum()),
-        not agrees or evidence.can_tell(number), returned,
+        evidence.names[number], expected.shape, agrees, float(error.max() / largest), index,
+        float(given[index]), float(expected[index]), int(known.sum()),
+        not agrees or evidence.is_conclusive(number), returned,
     )  # fmt: skip
 
 
@@ -344,7 +345,7 @@ def _data(X: Any, Y: Any) -> tuple[Array | None, Array | None]:
     if not (np.isfinite(x).all() and np.isfinite(t).all()):
         raise DataError("X or Y holds numbers that are not finite: leave those rows out")
     if x.ndim != 2 or t.ndim != 2 or len(x) != len(t):
-        raise ShapeError(f"X has shape {x.shape} and Y {t.shape}: (N, I) and (N, O) are needed")
+        raise ShapeError(f"X has shape {x.shape} and Y {t.shape}: they must be (N, I) and (N, O)")
     if not x.size or not t.size:
         raise DataError(f"X has shape {x.shape} and Y {t.shape}: give at least one row")
     return x, t
@@ -353,7 +354,7 @@ def _data(X: Any, Y: Any) -> tuple[Array | None, Array | None]:
 def _of_recipe(
     recipe: Recipe, theta: Any, X: Any, Y: Any, seed: int
 ) -> tuple[Callable[..., Any], dict[str, Array]]:
-    """Return the recipe's objective as a function of its layers' blocks, and where to check it."""
+    """Return the recipe's objective as a function of its layers' blocks, and the blocks."""
     if X is None or Y is None:
         raise SettingError("a recipe is checked on data: give X and Y")
     network = recipe.network
@@ -364,7 +365,7 @@ def _of_recipe(
             f"a recipe's theta is one array of {network.size} numbers, such as "
             f"population.theta[0], not {one_line(theta)}"
         )
-    whole = np.array(as_array(theta, "theta", ShapeError), dtype=np.float64).reshape(1, -1)
+    flat_theta = np.array(as_array(theta, "theta", ShapeError), dtype=np.float64).reshape(1, -1)
 
     def named(flat: Array) -> dict[str, Array]:
         return {
@@ -378,4 +379,4 @@ def _of_recipe(
         value, gradient = value_and_grad(recipe, flat, X, Y)
         return value[0], named(gradient)
 
-    return f, named(whole)
+    return f, named(flat_theta)

@@ -1,4 +1,4 @@
-"""Anyone's loss and gradient, called with NumPy's arrays, and its derivative by differences."""
+"""Calls a user's loss and gradient with NumPy arrays, and computes the loss's derivative."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ import numpy as np
 from seedbed.arrays import Array, one_line
 from seedbed.errors import DataError, SettingError
 
-_CONFIRMED = 100
-"""Complex steps in a row that differences must come to before the others of a block are believed
-without them."""
+_MIN_CONFIRMED = 100
+"""After differences confirm this many complex steps of a block in a row, the others are trusted."""
 _COMPLEX_STEP = 1e-30
-"""So small that a complex step has no truncation error: it takes no difference of near numbers."""
+"""A complex step subtracts no near numbers, so a step this small has no truncation error."""
 
 
 class Function:
-    """f(theta) -> (loss, gradient), whatever kind of arrays it takes: NumPy's, PyTorch's, JAX's.
+    """f(theta) -> (loss, gradient), for arrays of NumPy, PyTorch or JAX.
 
     names   of the blocks of parameters: a dict's keys, or theta[0], theta[1], … of a sequence
     theta   the blocks as float64 arrays
-    eps     the rounding error of the numbers that f computes with
+    eps     the rounding error of f's arithmetic
 
-    Raises: SettingError or DataError for a theta, or an answer of f's, that cannot be meant.
+    Raises: SettingError or DataError for an invalid theta or result.
     """
 
     def __init__(self, f: Callable[..., Any], theta: Any) -> None:
@@ -43,80 +42,79 @@ class Function:
         if not blocks:
             raise DataError("theta is empty: give the arrays that f takes")
         self.blocks = blocks
-        self.theta = [_numbers(block, name) for block, name in zip(blocks, self.names, strict=True)]
-        self.eps = max(_rounding(np.asarray(_plain(block)).dtype) for block in blocks)
+        self.theta = [
+            _parameters(block, name) for block, name in zip(blocks, self.names, strict=True)
+        ]
+        self.eps = max(_eps_of(np.asarray(_to_numpy(block)).dtype) for block in blocks)
         self.is_numpy = all(isinstance(block, np.ndarray | np.generic) for block in blocks)
 
-    def in_double(self) -> Function:
-        """Return the function with its parameters in float64, if they are NumPy's and f takes it.
+    def in_float64(self) -> Function:
+        """Return the function with NumPy parameters in float64, if f accepts them.
 
         A loss in float32 is too coarse for differences.
         """
         if not self.is_numpy or self.eps < 1e-10:
             return self
-        made: Any = [block.astype(np.float64) for block in self.blocks]
-        if isinstance(self.given, Mapping):
-            made = dict(zip(self.given, made, strict=True))
-        elif not isinstance(self.given, list | tuple):
-            made = made[0]
-        finer = Function(self.f, made)
+        finer = Function(self.f, self._like_theta([b.astype(np.float64) for b in self.blocks]))
         try:
-            answer = finer.answer(finer.theta)
-        except Exception:  # whatever f raises when it meets another dtype than its own
+            result = finer.result(finer.theta)
+        except Exception:  # f may raise anything on another dtype than its own
             return self
-        return finer if np.asarray(answer[0]).dtype.itemsize >= 8 else self
+        return finer if np.asarray(result[0]).dtype.itemsize >= 8 else self
 
-    def answer(self, theta: Sequence[Array]) -> Any:
-        """Return what f returns, a pair."""
-        made = [_like(block, values) for block, values in zip(self.blocks, theta, strict=True)]
+    def result(self, theta: Sequence[Array]) -> Any:
+        """Return f's result, a pair."""
+        blocks = [_convert(array, block) for array, block in zip(theta, self.blocks, strict=True)]
+        result = self.f(self._like_theta(blocks))
+        if not isinstance(result, list | tuple) or len(result) != 2:
+            raise DataError(f"f must return (loss, gradient), not {one_line(result)}")
+        return result
+
+    def _like_theta(self, blocks: Sequence[Any]) -> Any:
+        """Return the blocks as a dict, a sequence or one array, as theta was given."""
         if isinstance(self.given, Mapping):
-            answer = self.f(dict(zip(self.given, made, strict=True)))
-        elif isinstance(self.given, list | tuple):
+            return dict(zip(self.given, blocks, strict=True))
+        if isinstance(self.given, list | tuple):
             kind = type(self.given)
-            answer = self.f(kind(*made) if hasattr(kind, "_fields") else kind(made))
-        else:
-            answer = self.f(made[0])
-        if not isinstance(answer, list | tuple) or len(answer) != 2:
-            raise DataError(f"f must return (loss, gradient), not {one_line(answer)}")
-        return answer
+            return kind(*blocks) if hasattr(kind, "_fields") else kind(blocks)
+        return blocks[0]
 
     def __call__(self, theta: Sequence[Array]) -> tuple[Any, list[Array]]:
-        """Return the loss, a number, and the gradient's blocks, each of the shape f gave it."""
-        answer = self.answer(theta)
-        return self._loss(answer), self._gradient(answer[1])
+        """Return the loss, a number, and the gradient's blocks in the shapes that f returned."""
+        result = self.result(theta)
+        return self._loss(result), self._gradient(result[1])
 
-    def _loss(self, answer: Any) -> Any:
-        try:
-            loss = np.asarray(_plain(answer[0]))
-        except (TypeError, ValueError):
-            loss = np.empty(0)
+    def _loss(self, result: Any) -> Any:
+        loss = _numeric(result[0])
         if loss.size != 1 or loss.dtype.kind not in "fiuc":
-            raise DataError(f"f's loss must be one number, not {one_line(answer[0])}")
+            raise DataError(f"f's loss must be one number, not {one_line(result[0])}")
         return loss.reshape(()).item()
 
-    def _gradient(self, given: Any) -> list[Array]:
+    def _gradient(self, gradient: Any) -> list[Array]:
         if isinstance(self.given, Mapping):
-            if not isinstance(given, Mapping) or set(given) != set(self.given):
-                names = list(given) if isinstance(given, Mapping) else given
+            if not isinstance(gradient, Mapping) or set(gradient) != set(self.given):
+                names = list(gradient) if isinstance(gradient, Mapping) else gradient
                 raise DataError(
                     f"f's gradient must be a dict with theta's keys, {one_line(self.names)}, not "
                     f"{one_line(names)}"
                 )
-            blocks = [given[name] for name in self.given]
+            blocks = [gradient[name] for name in self.given]
         elif isinstance(self.given, list | tuple):
-            if not isinstance(given, list | tuple) or len(given) != len(self.names):
+            if not isinstance(gradient, list | tuple) or len(gradient) != len(self.names):
                 raise DataError(
                     f"f's gradient must be a sequence of {len(self.names)} arrays, like theta, not "
-                    f"{one_line(given)}"
+                    f"{one_line(gradient)}"
                 )
-            blocks = list(given)
+            blocks = list(gradient)
         else:
-            blocks = [given]
-        return [_block(block, name) for block, name in zip(blocks, self.names, strict=True)]
+            blocks = [gradient]
+        return [
+            _gradient_block(block, name) for block, name in zip(blocks, self.names, strict=True)
+        ]
 
     def loss(self, theta: Sequence[Array]) -> Any:
         """Return the loss alone."""
-        return self._loss(self.answer(theta))
+        return self._loss(self.result(theta))
 
 
 def _check_arguments(f: Callable[..., Any]) -> None:
@@ -126,7 +124,7 @@ def _check_arguments(f: Callable[..., Any]) -> None:
     """
     try:
         signature = inspect.signature(f)
-    except (TypeError, ValueError):  # built in: whether it can, the first call shows
+    except (TypeError, ValueError):  # a builtin: the first call shows whether it can
         return
     try:
         signature.bind(None)
@@ -138,32 +136,37 @@ def _check_arguments(f: Callable[..., Any]) -> None:
         ) from None
 
 
-def _rounding(dtype: Any) -> float:
-    """Return the rounding error of what is computed with numbers of a dtype."""
+def _eps_of(dtype: Any) -> float:
+    """Return the rounding error of arithmetic on numbers of a dtype."""
     return float(np.finfo(dtype).eps) if dtype.kind == "f" else float(np.finfo(float).eps)
 
 
-def _plain(value: Any) -> Any:
-    """Return the value as something that NumPy takes: without PyTorch's gradient and device."""
+def _to_numpy(value: Any) -> Any:
+    """Return the value without PyTorch's gradient and device, as something that NumPy accepts."""
     if not hasattr(value, "detach"):
         return value
     value = value.detach().cpu()
     return (value if "bfloat16" not in str(value.dtype) else value.float()).numpy()
 
 
-def _block(block: Any, name: str) -> Array:
-    """Return a block of the gradient as f gave it.
+def _numeric(block: Any) -> Array:
+    """Return the block as an array, an empty one if it is not numbers."""
+    try:
+        return np.array(_to_numpy(block))
+    except (TypeError, ValueError):
+        return np.empty(0)
 
-    Raises: DataError if it is no array of numbers.
+
+def _gradient_block(block: Any, name: str) -> Array:
+    """Return a block of f's gradient.
+
+    Raises: DataError if it is not an array of numbers.
     """
     if block is None:
-        raise DataError(f"f's gradient of {name} is None: f's loss does not reach it")
-    try:
-        array = np.array(_plain(block))
-    except (TypeError, ValueError):
-        array = np.empty(0, dtype=object)
+        raise DataError(f"f's gradient of {name} is None: f's loss does not depend on it")
+    array = _numeric(block)
     if array.dtype.kind == "c" and np.abs(array.imag).max(initial=0) < 1e-20:
-        array = array.real  # a trace of complex steps, in what f keeps from call to call
+        array = array.real  # f may keep a complex step's trace from call to call
     if array.dtype.kind not in "fiu" or array.size == 0:
         raise DataError(
             f"f's gradient of {name} must be an array of real numbers, not {one_line(block)}"
@@ -171,11 +174,8 @@ def _block(block: Any, name: str) -> Array:
     return array
 
 
-def _numbers(block: Any, name: str) -> Array:
-    try:
-        array = np.asarray(_plain(block))
-    except (TypeError, ValueError):
-        array = np.empty(0, dtype=object)
+def _parameters(block: Any, name: str) -> Array:
+    array = _numeric(block)
     if array.dtype.kind not in "fiu" or array.size == 0:
         hint = "; name each array: a dict with one level" if isinstance(block, Mapping) else ""
         raise DataError(f"{name} must be an array of numbers, not {one_line(block)}{hint}")
@@ -184,55 +184,54 @@ def _numbers(block: Any, name: str) -> Array:
     return array.astype(np.float64)
 
 
-def _like(block: Any, values: Array) -> Any:
-    """Return the values as an array of the block's kind and dtype; complex ones stay complex."""
+def _convert(array: Array, block: Any) -> Any:
+    """Return the array with the block's library and dtype; complex numbers stay complex."""
     library = type(block).__module__.split(".")[0]
     if library == "torch":
-        import torch  # here already, as the block is one of its own
+        import torch  # already imported by the caller
 
-        made = torch.tensor(values, dtype=block.dtype, device=block.device)
-        return made.requires_grad_(block.requires_grad)
+        tensor = torch.tensor(array, dtype=block.dtype, device=block.device)
+        return tensor.requires_grad_(block.requires_grad)
     if library in ("jax", "jaxlib"):
         import jax.numpy as jnp
 
-        return jnp.asarray(values, dtype=block.dtype)
-    array = np.asarray(block)
-    real = array.dtype if array.dtype.kind == "f" else np.dtype(np.float64)
-    made = values.astype(np.result_type(real, np.complex64) if values.dtype.kind == "c" else real)
+        return jnp.asarray(array, dtype=block.dtype)
+    dtype = np.asarray(block).dtype
+    real = dtype if dtype.kind == "f" else np.dtype(np.float64)
+    made = array.astype(np.result_type(real, np.complex64) if array.dtype.kind == "c" else real)
     return float(made) if isinstance(block, float | int) else made
 
 
-def slope(
+def derivative(
     function: Function,
-    elsewhere: Sequence[Array],
+    other_theta: Sequence[Array],
     given: Sequence[Array],
-    most: int,
+    max_parameters: int,
     random: np.random.Generator,
 ) -> tuple[list[Array], list[Array], str]:
-    """Return the loss's derivative by each block, how far off it may be, and how it was found.
+    """Return the loss's derivative by each block, its error, and the name of the method.
 
-    By complex steps where they work (as they do for analytic functions of NumPy's), and by central
-    differences elsewhere. A complex step is wrong, and without a sign of it, where f takes a real
-    part or an absolute: so differences look at some of a block's parameters too, and at those
-    where f's gradient, ``given``, is not what the complex step says. At a kink, such as relu's, the
-    derivative may be anything between the slopes of either side. Where a block has more than
-    ``most`` parameters, so many of them, drawn at random, are looked at, and the rest are NaN.
+    The method is complex steps where f accepts them (NumPy's analytic functions), else central
+    differences. A complex step is silently wrong where f takes a real part or an absolute value, so
+    differences confirm some of each block's, and those that contradict f's gradient, ``given``. At
+    a kink, such as relu's, any value between the slopes of its two sides is right. A block with
+    more than ``max_parameters`` gets a random sample of that size; the rest are NaN.
 
-    How large the numbers are that f computes with is seen from its loss ``elsewhere`` too: at a
-    minimum the loss itself may be next to nothing. Where both losses are numbers of float32, f is
-    taken to compute in it (``function.eps``).
+    The scale of f's arithmetic is estimated from its loss at ``other_theta``, too: at a minimum the
+    loss may be almost 0. If both losses are float32 numbers, f is taken to compute in float32
+    (``function.eps``).
 
-    Sources: Squire, Trapp 1998 (complex steps); central differences of h = ε^(1/3) and h/2, whose
-    difference says how far they may be off.
-    Raises: DataError if the loss is not finite there.
+    Sources: Squire, Trapp 1998 (complex steps); central differences with h = ε^(1/3) and h/2, whose
+    difference estimates their error.
+    Raises: DataError if the loss is not finite at theta.
     """
     theta = [block.copy() for block in function.theta]
     centre = float(np.real(function.loss(theta)))
     if not np.isfinite(centre):
         raise DataError(f"f's loss is {centre} at theta: check at a point where it is finite")
     try:
-        other = float(np.real(function.loss(elsewhere)))
-    except Exception:  # whatever f raises where it is not defined
+        other = float(np.real(function.loss(other_theta)))
+    except Exception:  # f may raise anything where it is undefined
         other = np.nan
     scale = max(abs(centre), abs(other) if np.isfinite(other) else 0.0)
     if np.isfinite(other) and all(float(np.float32(loss)) == loss for loss in (centre, other)):
@@ -241,22 +240,23 @@ def slope(
     errors = [np.full(block.shape, np.nan) for block in theta]
     analytic = function.is_numpy and function.eps < 1e-10
     for number, (block, claimed) in enumerate(zip(theta, given, strict=True)):
-        places = random.permutation(block.size)[:most]
-        if claimed.size == block.size:  # the large ones first: what f hides shows on them
+        places = random.permutation(block.size)[:max_parameters]
+        if claimed.size == block.size:  # the largest first: there a wrong complex step shows
             places = places[np.argsort(-np.abs(claimed.ravel()[places]), kind="stable")]
-        left, near = _CONFIRMED, 1e-3 * float(np.abs(claimed).max())
-        for taken, place in enumerate(places):
+        unconfirmed, near = _MIN_CONFIRMED, 1e-3 * float(np.abs(claimed).max())
+        for done, place in enumerate(places):
             index = np.unravel_index(place, block.shape)
-            one = _Parameter(function, theta, number, index, centre, scale)
-            exact = one.complex_step() if analytic else None
+            parameter = _Parameter(function, theta, number, index, centre, scale)
+            exact = parameter.complex_step() if analytic else None
             analytic = analytic and exact is not None
             claim = claimed.flat[place] if claimed.size == block.size else np.nan
             agrees = exact is not None and abs(claim - exact) <= 1e-6 * abs(exact)
-            if exact is not None and (left <= 0 or (agrees and taken >= _CONFIRMED)):
-                value, error = exact, one.error_of(exact)
+            if exact is not None and (unconfirmed <= 0 or (agrees and done >= _MIN_CONFIRMED)):
+                value, error = exact, parameter.complex_error(exact)
             else:
-                value, error = one.settled(exact, near)
-                left = left - 1 if value == exact else _CONFIRMED  # one that is not, and all are
+                value, error = parameter.confirmed(exact, near)
+                # one complex step that is not confirmed starts the count again
+                unconfirmed = unconfirmed - 1 if value == exact else _MIN_CONFIRMED
                 if exact is not None and abs(exact - value) > 0.1 * abs(value):
                     near = 0.0
             slopes[number][index], errors[number][index] = value, error
@@ -265,11 +265,11 @@ def slope(
 
 @dataclass(frozen=True)
 class _Parameter:
-    """One parameter, by which the loss's derivative is looked for.
+    """One parameter, by which the loss is differentiated.
 
-    theta          of all blocks; it is moved, and put back
+    theta          of all blocks; changed and restored
     number, index  the parameter's block, and its place there
-    centre, scale  the loss at theta, and how large the numbers are that f computes with
+    centre, scale  the loss at theta, and the scale of f's arithmetic
     """
 
     function: Function
@@ -279,40 +279,41 @@ class _Parameter:
     centre: float
     scale: float
 
-    def settled(self, exact: float | None, near: float) -> tuple[float, float]:
-        """Return the derivative, and about how far off it is.
+    def confirmed(self, exact: float | None, near: float) -> tuple[float, float]:
+        """Return the derivative and its estimated error.
 
-        A complex step (``exact``) is taken if differences come to it, or within ``near``: their own
-        noise may be large beside a loss next to nothing. Else it is the difference that is the most
-        sure of itself, of steps that grow shorter where the first is too long for f.
+        It is the complex step (``exact``) if differences agree with it, or come within ``near``:
+        their noise may exceed a loss near 0. Else it is the difference with the least error, among
+        steps that get shorter as long as f varies within them.
         """
         first = best = self.difference()
         noisy = False
         for shrink in (1.0, 1e-2, 1e-4):
             if shrink < 1:
-                found = self.difference(shrink)
-                # what looks like a kink, and the more so the closer one looks, is noise
-                noisy = noisy or (not first[2] and not found[2] and found[1] > 10 * first[1])
-                # a loss that does not move at all says nothing of a step so short
-                if found[0] and found[2] and (not best[2] or found[1] < best[1]):
-                    best = found
+                shorter = self.difference(shrink)
+                # what looks like a kink, and more so with a shorter step, is noise
+                noisy = noisy or (not first[2] and not shorter[2] and shorter[1] > 10 * first[1])
+                # a loss that does not change over so short a step says nothing
+                if shorter[0] and shorter[2] and (not best[2] or shorter[1] < best[1]):
+                    best = shorter
             value, error, is_smooth = best
-            off = np.inf if exact is None else abs(exact - value)
+            distance = np.inf if exact is None else abs(exact - value)
             if exact is not None and (
-                (off <= near and (is_smooth or noisy)) or (is_smooth and off <= 10 * error)
+                (distance <= near and (is_smooth or noisy))
+                or (is_smooth and distance <= 10 * error)
             ):
-                return exact, self.error_of(exact)
+                return exact, self.complex_error(exact)
             if exact is None and is_smooth and error <= 1e-3 * abs(value):
                 break
         value, error, is_smooth = best
         return (value, error) if is_smooth else first[:2]
 
-    def error_of(self, exact: float) -> float:
-        """Return about how far off a complex step is."""
+    def complex_error(self, exact: float) -> float:
+        """Return the estimated error of a complex step."""
         return 1e-10 * abs(exact) + 1e-14 * self.scale
 
     def difference(self, shrink: float = 1.0) -> tuple[float, float, bool]:
-        """Return the central difference, about how far off it is, and whether f is smooth there."""
+        """Return the central difference, its estimated error, and whether f is smooth there."""
         block = self.theta[self.number]
         here, eps = block[self.index], self.function.eps
         width = shrink * eps ** (1 / 3) * max(1.0, abs(here))
@@ -323,22 +324,26 @@ class _Parameter:
                 block[self.index] = value
                 ends.append(float(np.real(self.function.loss(self.theta))))
             slopes.append((ends[0] - ends[1]) / (2 * h))
-            gaps.append(abs(ends[0] - 2 * self.centre + ends[1]) / h)  # of the slopes of each side
+            gaps.append(abs(ends[0] - 2 * self.centre + ends[1]) / h)  # between one-sided slopes
         block[self.index] = here
         wide, narrow = slopes
         rounding = eps * max(self.scale, 1e-300) / width
-        if gaps[1] > 0.75 * gaps[0] and gaps[1] > 100 * rounding:  # a smooth one's halves with h
-            return narrow, 0.055 * gaps[1], False  # ten times that is from one slope to the other
+        if gaps[1] > 0.75 * gaps[0] and gaps[1] > 100 * rounding:  # a smooth f's gap halves with h
+            return (
+                narrow,
+                0.055 * gaps[1],
+                False,
+            )  # ten times that is allowed: to either side's slope
         return (4 * narrow - wide) / 3, abs(narrow - wide) + 4 * rounding, True
 
     def complex_step(self) -> float | None:
-        """Return the derivative by a complex step; None where f takes no complex numbers."""
+        """Return the derivative by a complex step; None if f takes no complex numbers."""
         moved = list(self.theta)
         moved[self.number] = moved[self.number].astype(np.complex128)
         moved[self.number][self.index] += 1j * _COMPLEX_STEP
         try:
             with np.errstate(all="ignore"):
                 loss = self.function.loss(moved)
-        except Exception:  # whatever f raises when it meets complex numbers
+        except Exception:  # f may raise anything on complex numbers
             return None
         return loss.imag / _COMPLEX_STEP if isinstance(loss, complex) else None

@@ -95,7 +95,7 @@ def _closing(report: GradientReport) -> str:
         looked, all_ = (
             sum(count)
             for count in zip(
-                *((b.looked_at, int(np.prod(b.shape))) for b in report.blocks), strict=True
+                *((b.checked, int(np.prod(b.shape))) for b in report.blocks), strict=True
             )
         )
         part = f", as far as {looked:,} of {all_:,} parameters tell" if looked < all_ else ""

@@ -1,1 +1,1 @@
-"""What is wrong with a trained population, and what mends it."""
+"""diagnose(): what is wrong with a trained population, and the remedy."""

@@ -1,9 +1,13 @@
-"""What a diagnosis is made of."""
+"""Finding: one fault that diagnose() reports."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
+
+import numpy as np
+
+from seedbed.arrays import Array
 
 Kind = Literal[
     "diverged",
@@ -27,8 +31,8 @@ class Finding:
     kind     "diverged", "dead units", "saturated units", "vanishing gradients", "exploding
              gradients", "unscaled inputs", "unscaled target", "rate too high", "rate too low",
              "still falling" or "stuck members"
-    message  one line that names it and its remedy
-    members  the places in the population of the members that have it, from 0; none where it is the
+    message  one line that names the fault and its remedy
+    members  the affected members' places in the population, from 0; empty if the fault is the
              data's
     """
 
@@ -37,8 +41,13 @@ class Finding:
     members: tuple[int, ...] = ()
 
 
-def of_all(count: int, among: int) -> str:
-    """Return how many members something is true of, for the beginning of a message."""
-    if among == 1:
+def count_of_members(count: int, total: int) -> str:
+    """Return such as "3 of 8 members", for a message."""
+    if total == 1:
         return "the member"
-    return f"all {among:,} members" if count == among else f"{count:,} of {among:,} members"
+    return f"all {total:,} members" if count == total else f"{count:,} of {total:,} members"
+
+
+def places_of(members: Array) -> tuple[int, ...]:
+    """Return the places where a boolean array (P,) is true."""
+    return tuple(np.flatnonzero(members).tolist())

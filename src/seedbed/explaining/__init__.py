@@ -1,4 +1,4 @@
-"""Every number of one pass forward, one back and one step, as the engine computes them."""
+"""Every number of one training step: forward pass, backward pass, update."""
 
 from seedbed.explaining.explanation import Explanation, Number
 from seedbed.explaining.step import explain

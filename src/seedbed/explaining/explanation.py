@@ -1,4 +1,4 @@
-"""What is shown of a step: numbers in order, as text, Markdown or HTML."""
+"""An explained step: its numbers in order, as text, Markdown or HTML."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import numpy as np
 
 from seedbed.arrays import Array
 
-_ROWS, _COLUMNS = 12, 8
-"""How many rows and columns of an array are shown; the others are counted."""
+_MAX_ROWS, _MAX_COLUMNS = 12, 8
+"""Rows and columns of an array that are shown; the others are counted."""
 
 
 @dataclass(frozen=True, eq=False)
 class Number:
-    """One array on the way: what it is called, how it comes about, and what it is.
+    """One array of the step.
 
     part     "forward", "backward" or "update"
     symbol   such as z1, dW2
-    formula  how it is computed: Python, of ``np`` and the symbols before it; words, where it is
-             given or its source says nothing
+    formula  how it is computed: Python in ``np`` and the symbols before it; words, if it is given
+             or its source is unavailable
     value    a number, or an array of up to two axes
     """
 
@@ -33,7 +33,7 @@ class Number:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """All numbers in order; ``str`` gives text, a notebook HTML, ``markdown`` Markdown.
+    """All numbers of a step; ``str`` gives text, ``html`` HTML, ``markdown`` Markdown.
 
     title    what is explained
     numbers  in the order in which they are computed
@@ -47,7 +47,7 @@ class Explanation:
         for number in self.numbers:
             if number.symbol == symbol:
                 return number.value
-        raise KeyError(f"{symbol!r} is none of {', '.join(n.symbol for n in self.numbers)}")
+        raise KeyError(f"{symbol!r} is not one of {', '.join(n.symbol for n in self.numbers)}")
 
     def __str__(self) -> str:
         lines = [self.title]
@@ -99,14 +99,15 @@ def _shape(value: Array) -> str:
 
 
 def _cells(value: Array) -> list[str]:
-    """Return an array's numbers in lines, the columns aligned; the first of them if many."""
+    """Return the first rows and columns of an array as aligned lines."""
     if value.ndim == 0:
         return [f"{float(value):.8g}"]
     rows = np.atleast_2d(value)
-    shown = [[f"{number:.6g}" for number in row[:_COLUMNS]] for row in rows[:_ROWS]]
+    shown = [[f"{number:.6g}" for number in row[:_MAX_COLUMNS]] for row in rows[:_MAX_ROWS]]
     width = max(len(cell) for row in shown for cell in row)
-    more = f"  … {rows.shape[1] - _COLUMNS} more" if rows.shape[1] > _COLUMNS else ""
+    hidden = rows.shape[1] - _MAX_COLUMNS
+    more = f"  … {hidden} more" if hidden > 0 else ""
     lines = ["  ".join(cell.rjust(width) for cell in row) + more for row in shown]
-    if len(rows) > _ROWS:
-        lines.append(f"… {len(rows) - _ROWS} rows more")
+    if len(rows) > _MAX_ROWS:
+        lines.append(f"… {len(rows) - _MAX_ROWS} more rows")
     return lines

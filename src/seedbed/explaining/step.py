@@ -1,4 +1,4 @@
-"""One step as the engine takes it, laid out: forward, backward, update."""
+"""explain(): one training step of the engine, number by number."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from seedbed.checks import checked_inputs, checked_targets
 from seedbed.engines import numpy_engine, objective
 from seedbed.engines.batches import whole_batch
 from seedbed.explaining.explanation import Explanation
-from seedbed.explaining.sheet import Call, Sheet
-from seedbed.explaining.sources import name_of, uses
+from seedbed.explaining.symbolic import name_of, uses_parameter
+from seedbed.explaining.trace import Call, FormulaTrace
 from seedbed.formulas.losses import log_softmax
 from seedbed.formulas.optimizers import Rule
 from seedbed.formulas.penalties import penalty, penalty_d, shrink
 from seedbed.network import Network
 from seedbed.population import Population
 
-_OF_THE_STEP = (
+_STEP_SYMBOLS = (
     "np", "x", "t", "smoothing", "t_smooth", "y", "l", "loss", "l1", "l2", "penalty", "objective",
     "rate", "factor", "lr", "k", "weight_decay", "clip_norm", "norm", "clip",
 )  # fmt: skip
-_OF_A_LAYER = (
+_LAYER_SYMBOLS = (
     "W{}", "b{}", "z{}", "a{}", "da{}", "dz{}", "dW{}", "db{}", "pW{}", "gW{}", "gb{}",
     "W{}_decayed",
 )  # fmt: skip
@@ -42,12 +42,12 @@ def explain(
 ) -> Explanation:
     """Return every number of one step of a member's training on X, Y: forward, backward, update.
 
-    The step is the first of a training from the member's parameters, on all rows at once, or on
-    one ``row``; without dropout. The numbers are the NumPy engine's own, in float64; the formulas
-    are the source's, each in Python of ``np`` and the symbols above it.
+    The step is the first of a training that starts from the member's parameters, on all rows in one
+    batch or on one ``row``, without dropout. The numbers are the NumPy engine's, in float64. The
+    formulas come from the source: Python in ``np`` and the symbols above.
 
     Shapes: X (N, I); Y (N, O), (N,) or class numbers (N,).
-    Raises: SettingError for a member or a row that is not there; ShapeError, DataError.
+    Raises: SettingError for a member or a row out of range; ShapeError, DataError.
     """
     network, loss = population.network, population.recipe.loss
     member = checked_index("member", member, len(population))
@@ -57,25 +57,25 @@ def explain(
     if row is not None:
         row = checked_index("row", row, len(x))
         x, t = x[row : row + 1], t[row : row + 1]
-    with np.errstate(all="ignore"):  # what overflows shows as a number that is not finite
+    with np.errstate(all="ignore"):  # overflow shows as a number that is not finite
         step = _Step(one, x, t)
         step.forward()
         step.backward()
         step.update()
     rows = f"row {row}" if row is not None else f"{len(x)} rows"
     title = f"One step of seed {one.seeds[0]}, {network}, on {rows}"
-    return Explanation(title, tuple(step.sheet.numbers))
+    return Explanation(title, tuple(step.shown.numbers))
 
 
-class _Watched:
-    """An optimizer's rule that keeps what the engine gives it and what it returns.
+class _RecordedRule:
+    """An optimizer's rule that records its arguments and results.
 
     given     w, g, then the state before the step, (1, D) each
-    returned  w and the state after it
+    returned  w and the state after the step
     """
 
-    def __init__(self, rule: Rule, slots: int) -> None:
-        self.rule, self.slots = rule, slots
+    def __init__(self, rule: Rule, states: int) -> None:
+        self.rule, self.state_count = rule, states
         self.lr: Array | float = np.nan
         self.k = 0
         self._given: list[list[Array]] = []
@@ -83,7 +83,7 @@ class _Watched:
 
     def __call__(self, w: Array, g: Array, k: int, lr: Array, *rest: Array) -> tuple[Array, ...]:
         self.k, self.lr = k, lr
-        self._given.append([each.copy() for each in (w, g, *rest[: self.slots])])
+        self._given.append([each.copy() for each in (w, g, *rest[: self.state_count])])
         returned = self.rule(w, g, k, lr, *rest)
         self._returned.append([np.broadcast_to(each, w.shape).copy() for each in returned])
         return returned
@@ -98,37 +98,37 @@ class _Watched:
 
 
 class _Step:
-    """A member's step: the engine's run of it, and the sheet on which it is laid out."""
+    """A member's step, run by the engine, and the numbers shown of it."""
 
     def __init__(self, one: Population, x: Array, t: Array) -> None:
         self.one, self.x, self.t = one, x, t
         self.network, self.loss = one.network, one.recipe.loss
         self.optimizer, self.kind = one.recipe.optimizer, type(one.recipe.optimizer).__name__
         theta = one.theta.astype(np.float64)
-        self.before, self.numbers = theta.copy(), one.recipe.hyperparameters(1, np.float64)
+        self.before, self.hyperparameters = theta.copy(), one.recipe.hyperparameters(1, np.float64)
         self.layers = [(layer.W[0], layer.b[0]) for layer in self.network.views(self.before)]
-        self.gradient = objective.Objective(self.network, self.loss, self.numbers, theta)
+        self.gradient = objective.Objective(self.network, self.loss, self.hyperparameters, theta)
         self.batch = whole_batch(x, t, None, self.loss)
         self.trace = objective.Trace()
         self.value = self.gradient.gradient(self.batch, trace=self.trace)
         self.penalty = self.gradient.penalty()
-        self.whole = self.gradient.g.copy()
-        slots = self.optimizer.init(theta, self.numbers.lr)
-        self.rule = _Watched(self.optimizer.rule, len(slots))
+        self.unclipped = self.gradient.g.copy()
+        state = self.optimizer.init(theta, self.hyperparameters.lr)
+        self.rule = _RecordedRule(self.optimizer.rule, len(state))
         self.factor = one.recipe.schedule(0.0)
-        numpy_engine.update(self.gradient, self.rule, slots, 1, self.factor)
-        self.states = _states(self.optimizer.rule, len(slots))
-        reserved = [*_OF_THE_STEP, *self.optimizer.hyperparameters]
+        numpy_engine.update(self.gradient, self.rule, state, 1, self.factor)
+        self.states = _state_names(self.optimizer.rule, len(state))
+        reserved = [*_STEP_SYMBOLS, *self.optimizer.hyperparameters]
         reserved += [f"{state}0" for state in self.states]
         for number in range(1, len(self.layers) + 1):
-            reserved += [symbol.format(number) for symbol in _OF_A_LAYER]
-        self.sheet = Sheet(reserved)
+            reserved += [symbol.format(number) for symbol in _LAYER_SYMBOLS]
+        self.shown = FormulaTrace(reserved)
         self.y = "y" if self.loss.targets == "classes" else f"a{len(self.layers)}"
         self.target = "t_smooth" if self.loss.smoothing else "t"
 
     def forward(self) -> None:
-        """x to the loss; with penalties, to what is minimised."""
-        show, compute, loss = self.sheet.show, self.sheet.compute, self.loss
+        """Show x to the loss, and with penalties to the objective."""
+        show, compute, loss = self.shown.show, self.shown.compute, self.loss
         show("forward", "x", "the inputs", self.x)
         show("forward", "t", "the targets", self.t)
         if loss.smoothing:
@@ -141,22 +141,22 @@ class _Step:
         ):
             show("forward", f"W{number}", "weights", W)
             show("forward", f"b{number}", "biases", b)
-            formula = f"{_below(number)} @ W{number} + b{number}"
+            formula = f"{_inputs_of(number)} @ W{number} + b{number}"
             show("forward", f"z{number}", formula, each.z[0])
             call = Call(layer.activation.f, [f"z{number}"], layer.activation.name)
             compute("forward", f"a{number}", "{}", [call], each.a[0], str(number))
-        seen = loss.normalised(self.trace.y[0])
+        y = loss.normalised(self.trace.y[0])
         if self.y == "y":
             outputs = Call(log_softmax, [f"a{len(self.layers)}"], "log_softmax")
-            compute("forward", "y", "{}  # log-probabilities", [outputs], seen)
+            compute("forward", "y", "{}  # log-probabilities", [outputs], y)
         call = Call(loss.f, [self.y, self.target], loss.name)
-        compute("forward", "l", "{}", [call], loss.f(seen, self.batch.t[0]))
-        # a mean over rows and outputs; classes share one row's loss, and are summed
+        compute("forward", "l", "{}", [call], loss.f(y, self.batch.t[0]))
+        # the mean over rows and outputs; classes of one distribution are summed
         mean = "l.sum(axis=1).mean()" if loss.targets == "classes" else "l.mean()"
         show("forward", "loss", mean, self.value[0])
         if self.gradient.penalized:
-            show("forward", "l1", "the recipe's l1", self.numbers.l1[0, 0])
-            show("forward", "l2", "the recipe's l2", self.numbers.l2[0, 0])
+            show("forward", "l1", "the recipe's l1", self.hyperparameters.l1[0, 0])
+            show("forward", "l2", "the recipe's l2", self.hyperparameters.l2[0, 0])
             weights = [f"W{number}" for number in range(1, len(self.layers) + 1)]
             calls = [Call(penalty, [W, "l1", "l2"], "penalty") for W in weights]
             form = " + ".join(["np.sum({})"] * len(calls))
@@ -164,8 +164,8 @@ class _Step:
             show("forward", "objective", "loss + penalty", (self.value + self.penalty)[0])
 
     def backward(self) -> None:
-        """dX for every X, the last layer's first: derivatives of the loss; then the penalty's."""
-        show, compute, loss = self.sheet.show, self.sheet.compute, self.loss
+        """Show the loss's derivatives from the last layer to the first, then the penalty's."""
+        show, compute, loss = self.shown.show, self.shown.compute, self.loss
         rows, outputs = self.t.shape
         terms = rows * loss.terms(outputs)
         slopes, count = self.trace.slopes[::-1], len(self.layers)
@@ -181,140 +181,137 @@ class _Step:
             call = Call(activation.df, [f"z{number}", f"a{number}"], f"{activation.name}_d")
             compute("backward", f"dz{number}", f"da{number} * {{}}", [call], dz[0], str(number))
             (dW, db), dz_ = bare[number - 1], f"dz{number}"
-            show("backward", f"dW{number}", f"{_below(number)}.T @ {dz_}", dW[0])
+            show("backward", f"dW{number}", f"{_inputs_of(number)}.T @ {dz_}", dW[0])
             show("backward", f"db{number}", f"{dz_}.sum(axis=0, keepdims=True)", db[0])
         if self.gradient.penalized:
             for number, (W, _) in enumerate(self.layers, 1):
-                slope = penalty_d(W, self.numbers.l1, self.numbers.l2)
+                slope = penalty_d(W, self.hyperparameters.l1, self.hyperparameters.l2)
                 call = Call(penalty_d, [f"W{number}", "l1", "l2"], "penalty_d")
                 compute("backward", f"pW{number}", "{}", [call], slope)
 
     def update(self) -> None:
-        """Show the numbers of the step, and then what becomes of each W and b."""
+        """Show the hyperparameters, then how each W and b changes."""
         rule = self.rule
-        changed = self.gradient.penalized or self.numbers.clip_norm is not None
+        changed = self.gradient.penalized or self.hyperparameters.clip_norm is not None
         given = list(zip(*(_blocks(self.network, each) for each in rule.given), strict=True))
         returned = zip(*(_blocks(self.network, each) for each in rule.returned), strict=True)
-        self._numbers_of_the_step()
+        self._show_hyperparameters()
         for (symbol, old), inputs, outputs in zip(
             _blocks(self.network, self.before), given, returned, strict=True
         ):
             w, g, *before = [value for _, value in inputs]
             d = f"d{symbol}"
-            if changed and (formula := self._whole(symbol)) != d:
+            if changed and (formula := self._gradient_formula(symbol)) != d:
                 d = f"g{symbol}"
-                self.sheet.show("update", d, formula, g)
+                self.shown.show("update", d, formula, g)
             start = symbol
             if self.gradient.decays and symbol[0] == "W":
                 start = f"{symbol}_decayed"
                 call = Call(shrink, [symbol, "lr", "weight_decay"], "shrink")
-                self.sheet.compute("update", start, "{}", [call], w)
+                self.shown.compute("update", start, "{}", [call], w)
             befores = []
-            for state, value, everywhere in zip(
-                self.states, before, self.rule.given[2:], strict=True
-            ):
+            for state, value, whole in zip(self.states, before, rule.given[2:], strict=True):
                 befores.append(f"{state}0")
-                if not _alike(everywhere):
+                if not _is_uniform(whole):
                     befores[-1] += f"_{symbol}"
                     words = f"{state} before the first step"
-                    self.sheet.show("update", befores[-1], words, value)
-            self._rule(symbol, [start, d], befores, [value for _, value in outputs])
+                    self.shown.show("update", befores[-1], words, value)
+            self._show_rule(symbol, [start, d], befores, [value for _, value in outputs])
             new = outputs[0][1]
-            self.sheet.show("update", f"{symbol} change", f"{symbol} new - {symbol}", new - old)
+            self.shown.show("update", f"{symbol} change", f"{symbol} new - {symbol}", new - old)
 
-    def _numbers_of_the_step(self) -> None:
-        show, numbers, lr = self.sheet.show, self.numbers, np.ravel(self.rule.lr)[0]
+    def _show_hyperparameters(self) -> None:
+        show, given, lr = self.shown.show, self.hyperparameters, np.ravel(self.rule.lr)[0]
         if self.factor == 1:
             show("update", "lr", f"{self.kind}'s learning rate", lr)
         else:
             schedule = f"{self.one.recipe.schedule.name}'s factor, at the first step"
-            show("update", "rate", f"{self.kind}'s learning rate", numbers.lr[0, 0])
+            show("update", "rate", f"{self.kind}'s learning rate", given.lr[0, 0])
             show("update", "factor", schedule, self.factor)
             show("update", "lr", "rate * factor", lr)
-        for name, number in zip(self.optimizer.hyperparameters, numbers.optimizer, strict=True):
+        for name, number in zip(self.optimizer.hyperparameters, given.optimizer, strict=True):
             show("update", name, f"{self.kind}'s {name}", number[0, 0])
         if self.gradient.decays:
-            decay = numbers.weight_decay[0, 0]
+            decay = given.weight_decay[0, 0]
             show("update", "weight_decay", f"{self.kind}'s weight_decay", decay)
-        if uses(self.rule.rule, 2):
-            show("update", "k", "the number of the step", self.rule.k)
+        if uses_parameter(self.rule.rule, 2):
+            show("update", "k", "the step number", self.rule.k)
         for state, before in zip(self.states, self.rule.given[2:], strict=True):
-            if _alike(before):
+            if _is_uniform(before):
                 first = before[0, 0]
                 words = f"{state} before the first step, for every parameter"
                 words = "lr" if first and first == lr else words
                 show("update", f"{state}0", words, first)
-        if numbers.clip_norm is not None:
-            squares = [
-                f"np.sum(({whole}) ** 2)" if "+" in whole else f"np.sum({whole} ** 2)"
-                for symbol, _ in _blocks(self.network, self.whole)
-                for whole in [self._whole(symbol, clipped=False)]
+        if given.clip_norm is not None:
+            formulas = [
+                self._gradient_formula(symbol, clipped=False)
+                for symbol, _ in _blocks(self.network, self.unclipped)
             ]
-            norm = objective.length(self.whole)[0, 0]
-            factor = objective.clip_factor(self.whole, numbers.clip_norm)[0, 0]
-            show("update", "clip_norm", "the recipe's clip_norm", numbers.clip_norm[0, 0])
+            squares = [f"np.sum({f'({g})' if '+' in g else g} ** 2)" for g in formulas]
+            norm = objective.length(self.unclipped)[0, 0]
+            factor = objective.clip_factor(self.unclipped, given.clip_norm)[0, 0]
+            show("update", "clip_norm", "the recipe's clip_norm", given.clip_norm[0, 0])
             show("update", "norm", f"np.sqrt({' + '.join(squares)})", norm)
             show("update", "clip", "clip_norm / np.maximum(norm, clip_norm)", factor)
 
-    def _rule(
+    def _show_rule(
         self, symbol: str, inputs: list[str], befores: list[str], outputs: list[Array]
     ) -> None:
-        """Show a block's state and parameters after the step, by the rule's own source."""
+        """Show a block's state and parameters after the step, by the rule's source."""
         rule = self.rule.rule
         after = [f"{state}{symbol}" for state in self.states]
         symbols = [*inputs, "k", "lr", *befores, *self.optimizer.hyperparameters]
         call = Call(rule, symbols, self.kind)
         own = [*inputs, *(each for each in befores if symbol in each)]
-        found = self.sheet.told(call, ["", *self.states], symbol, own, outputs)
-        if found is None:
+        read = self.shown.read(call, ["", *self.states], symbol, own, outputs)
+        if read is None:
             results = [f"{name_of(rule, self.kind)}({', '.join(symbols)})"] * len(outputs)
             shown = set[str]()
         else:
-            (lines, results), numbers = found
+            (lines, results), values = read
             shown = set(lines)
-            numbers |= dict(zip(after, outputs[1:], strict=True))
-            self.sheet.add("update", lines, numbers)
+            self.shown.add("update", lines, values | dict(zip(after, outputs[1:], strict=True)))
         for name, formula, value in zip(after, results[1:], outputs[1:], strict=True):
             if name not in shown:
-                self.sheet.show("update", name, formula, value)
-        self.sheet.show("update", f"{symbol} new", results[0], outputs[0])
+                self.shown.show("update", name, formula, value)
+        self.shown.show("update", f"{symbol} new", results[0], outputs[0])
 
-    def _whole(self, symbol: str, clipped: bool = True) -> str:
-        """Return the formula of the gradient that the rule is given: penalty, then clipping."""
+    def _gradient_formula(self, symbol: str, clipped: bool = True) -> str:
+        """Return the formula of the rule's gradient: the penalty is added, then it is clipped."""
         formula = f"d{symbol}"
         if self.gradient.penalized and symbol[0] == "W":
             formula += f" + p{symbol}"
-        if clipped and self.numbers.clip_norm is not None:
+        if clipped and self.hyperparameters.clip_norm is not None:
             formula = f"({formula}) * clip" if "+" in formula else f"{formula} * clip"
         return formula
 
 
 def _blocks(network: Network, array: Array) -> Iterator[tuple[str, Array]]:
-    """Yield W1, b1, … and their part of an array (1, D)."""
+    """Yield W1, b1, … and their blocks of an array (1, D)."""
     for number, (W, b) in enumerate(network.views(array), 1):
         yield f"W{number}", W[0]
         yield f"b{number}", b[0]
 
 
-def _states(rule: Rule, count: int) -> list[str]:
-    """Return what a rule calls its state, behind w, g, k and lr."""
+def _state_names(rule: Rule, count: int) -> list[str]:
+    """Return a rule's names of its state, the parameters after w, g, k and lr."""
     try:
         names = list(inspect.signature(rule).parameters)[4 : 4 + count]
-    except (TypeError, ValueError):  # compiled, and says nothing of them
+    except (TypeError, ValueError):  # a compiled rule without a signature
         names = []
     return names if len(names) == count else [f"s{number}" for number in range(count)]
 
 
-def _alike(array: Array) -> bool:
-    """Return whether one number says it for all parameters."""
+def _is_uniform(array: Array) -> bool:
+    """Return whether all parameters have the same number."""
     return bool((array == array[0, 0]).all())
 
 
-def _below(number: int) -> str:
+def _inputs_of(number: int) -> str:
     """Return the symbol of a layer's inputs."""
     return "x" if number == 1 else f"a{number - 1}"
 
 
 def _joined(pieces: Sequence[Sequence[Array]]) -> list[Array]:
-    """Return the pieces of each array, put together again."""
+    """Return each array, concatenated from its pieces."""
     return [np.concatenate(each, axis=1) for each in zip(*pieces, strict=True)]

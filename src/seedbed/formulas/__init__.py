@@ -1,1 +1,1 @@
-"""The mathematics: each unit holds a formula and, where it has one, its derivative."""
+"""The mathematics: each file holds one kind of formula, with its derivative if it has one."""

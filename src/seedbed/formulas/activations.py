@@ -1,20 +1,21 @@
 """Activation functions: each value stands above its derivative.
 
-Every function is elementwise and written for arrays and scalars alike: without branches, without
-``np.where``, and with operations that keep the dtype, so that the same lines serve every engine.
-They also hold for complex arguments near the real axis (maximum and minimum order complex numbers
-by their real part first), which is what complex-step checks of a gradient need.
+Every function is elementwise and works on arrays and scalars: no branches, no ``np.where``, only
+operations that keep the dtype, so that every engine can use the same lines. The functions also hold
+for complex arguments near the real axis (maximum and minimum order complex numbers by their real
+part first), which complex-step gradient checks need.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 
 from seedbed.arrays import Array, checked_number
+from seedbed.formulas.initializers import Initializer, glorot, he, lecun
 from seedbed.formulas.named import Named
 
 
@@ -22,18 +23,23 @@ from seedbed.formulas.named import Named
 class Activation(Named):
     """a = f(z);  da/dz = df(z, a).  Elementwise; keeps shape and dtype.
 
-    ``options`` are the numbers a factory was called with; two activations are equal when their
-    name and options are.
+    options      the arguments of the factory; activations with equal name and options are equal
+    initializer  keeps the signal's variance through f: he if f cuts off the negative half, lecun
+                 for selu, whose derivation assumes it, glorot for others
+    saturates    whether f is bounded and flat on both sides
     """
 
     name: str
     f: Callable[[Array], Array] = field(compare=False, repr=False)
     df: Callable[[Array, Array], Array] = field(compare=False, repr=False)
     options: tuple[tuple[str, float], ...] = ()
+    _: KW_ONLY
+    initializer: Initializer = field(default=glorot, compare=False, repr=False)
+    saturates: bool = field(default=False, compare=False, repr=False)
 
     def __call__(self, z: Array) -> Array:
         """Return f(z), of z's shape."""
-        with np.errstate(over="ignore"):  # exp of a large number is inf, and 1/inf the right 0
+        with np.errstate(over="ignore"):  # exp overflows to inf, and 1 / inf is the right 0
             return self.f(np.asarray(z))
 
 
@@ -57,7 +63,7 @@ def _sigmoid_d(z: Array, a: Array) -> Array:
     return a * (1 - a)
 
 
-sigmoid = Activation("sigmoid", _sigmoid, _sigmoid_d)
+sigmoid = Activation("sigmoid", _sigmoid, _sigmoid_d, saturates=True)
 """a = 1 / (1 + e^-z), the logistic function."""
 
 
@@ -69,7 +75,7 @@ def _tanh_d(z: Array, a: Array) -> Array:
     return 1 - a * a
 
 
-tanh = Activation("tanh", _tanh, _tanh_d)
+tanh = Activation("tanh", _tanh, _tanh_d, saturates=True)
 """a = tanh z."""
 
 
@@ -81,14 +87,14 @@ def _relu_d(z: Array, a: Array) -> Array:
     return np.sign(a)  # a >= 0
 
 
-relu = Activation("relu", _relu, _relu_d)
-"""a = max(z, 0); its derivative at 0 is taken as 0."""
+relu = Activation("relu", _relu, _relu_d, initializer=he)
+"""a = max(z, 0); the derivative at 0 is defined as 0."""
 
 
 def leaky_relu(slope: float = 0.01) -> Activation:
     """a = z where z > 0, slope · z elsewhere; 0 <= slope <= 1.
 
-    Source: Maas, Hannun, Ng 2013, section 2; the derivative at 0 is taken as ``slope``.
+    Source: Maas, Hannun, Ng 2013, section 2; the derivative at 0 is defined as ``slope``.
     """
     slope = checked_number("slope", slope, 0.0, 1.0)
 
@@ -98,7 +104,7 @@ def leaky_relu(slope: float = 0.01) -> Activation:
     def df(z: Array, a: Array) -> Array:
         return np.maximum(np.sign(z), slope)
 
-    return Activation("leaky_relu", f, df, (("slope", slope),))
+    return Activation("leaky_relu", f, df, (("slope", slope),), initializer=he)
 
 
 def elu(alpha: float = 1.0) -> Activation:
@@ -114,7 +120,7 @@ def elu(alpha: float = 1.0) -> Activation:
     def df(z: Array, a: Array) -> Array:
         return np.maximum(np.sign(z), 0) + (z <= 0) * (alpha * np.exp(np.minimum(z, 0)))
 
-    return Activation("elu", f, df, (("alpha", alpha),))
+    return Activation("elu", f, df, (("alpha", alpha),), initializer=he)
 
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
@@ -130,8 +136,8 @@ def _selu_d(z: Array, a: Array) -> Array:
     return _SELU_SCALE * (np.maximum(np.sign(z), 0) + below)
 
 
-selu = Activation("selu", _selu, _selu_d)
-"""a = λ elu(z; α) with the fixed point's λ and α (Klambauer et al. 2017, equation 2)."""
+selu = Activation("selu", _selu, _selu_d, initializer=lecun)
+"""a = λ elu(z; α), λ and α those of the fixed point (Klambauer et al. 2017, equation 2)."""
 
 
 _GELU_C = math.sqrt(2 / math.pi)
@@ -142,12 +148,12 @@ def _gelu(z: Array) -> Array:
 
 
 def _gelu_d(z: Array, a: Array) -> Array:
-    z = np.minimum(np.maximum(z, -1e3), 1e3)  # far out the slope is 0 or 1, and z³ overflows
+    z = np.minimum(np.maximum(z, -1e3), 1e3)  # beyond, the slope is 0 or 1 and z³ overflows
     u = np.tanh(_GELU_C * (z + 0.044715 * (z * z * z)))
     return 0.5 * (1 + u) + 0.5 * z * (1 - u * u) * (_GELU_C * (1 + 0.134145 * (z * z)))
 
 
-gelu = Activation("gelu", _gelu, _gelu_d)
+gelu = Activation("gelu", _gelu, _gelu_d, initializer=he)
 """a = ½ z (1 + tanh(√(2/π) (z + 0.044715 z³))) (Hendrycks, Gimpel 2016; the tanh form)."""
 
 
@@ -160,12 +166,12 @@ def _silu_d(z: Array, a: Array) -> Array:
     return s + a * (1 - s)
 
 
-silu = Activation("silu", _silu, _silu_d)
+silu = Activation("silu", _silu, _silu_d, initializer=he)
 """a = z σ(z), also called swish (Elfwing, Uchibe, Doya 2018)."""
 
 
 def _softplus(z: Array) -> Array:
-    # log(1 + e^z) with the larger exponent taken out, so that nothing overflows
+    # log(1 + e^z) with the larger exponent factored out, so that nothing overflows
     return np.maximum(z, 0) + np.log1p(np.exp(np.minimum(z, -z)))
 
 
@@ -186,7 +192,7 @@ def _mish_d(z: Array, a: Array) -> Array:
     return u + z * (1 - u * u) * _sigmoid(z)
 
 
-mish = Activation("mish", _mish, _mish_d)
+mish = Activation("mish", _mish, _mish_d, initializer=he)
 """a = z tanh(softplus z) (Misra 2019)."""
 
 
@@ -199,7 +205,7 @@ def _softsign_d(z: Array, a: Array) -> Array:
     return 1 / (u * u)
 
 
-softsign = Activation("softsign", _softsign, _softsign_d)
+softsign = Activation("softsign", _softsign, _softsign_d, saturates=True)
 """a = z / (1 + |z|)."""
 
 
@@ -220,7 +226,7 @@ BY_NAME: dict[str, Activation | Callable[..., Activation]] = {
 
 
 def by_name(name: str) -> Activation:
-    """Return the activation of a name in ``BY_NAME``; those that take a number take their default.
+    """Return the activation of a name in ``BY_NAME``, factories called with their defaults.
 
     Raises: KeyError.
     """

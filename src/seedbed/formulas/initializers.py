@@ -1,7 +1,7 @@
 """Initializers: how a layer's first weights are drawn.
 
-An initializer turns standard draws into weights; the draws come from the member's own stream, so
-the same seed gives the same weights in whatever company.
+An initializer turns standard draws into weights. The draws come from the member's own stream, so
+the same seed gives the same weights whichever members are trained with it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ import numpy as np
 
 from seedbed import reproducible
 from seedbed.arrays import Array
-from seedbed.formulas.activations import Activation
 from seedbed.formulas.named import Named
 
 
 class Draws(Protocol):
-    """One layer's independent random draws, for P members at once."""
+    """One layer's independent random draws for P members."""
 
     def normal(self, rows: int, columns: int) -> Array:
         """Return (P, rows, columns) draws from N(0, 1)."""
@@ -82,11 +81,11 @@ lecun = Initializer("lecun", _lecun)
 
 def _orthogonal(draws: Draws, inputs: int, outputs: int) -> Array:
     tall, wide = max(inputs, outputs), min(inputs, outputs)
-    q = draws.normal(tall, wide).transpose(0, 2, 1).copy()  # its columns, as rows (P, wide, tall)
+    q = draws.normal(tall, wide).transpose(0, 2, 1).copy()  # columns as rows (P, wide, tall)
     total = reproducible.total
     for j in range(wide):
         column, before = q[:, j], q[:, :j]
-        for _ in range(2):  # once leaves rounding errors as large as the columns were alike
+        for _ in range(2):  # one pass leaves rounding errors where columns are nearly parallel
             along = total(before * column[:, None], 2, keepdims=True)
             column -= total(along * before, 1)
         column /= np.sqrt(total(column * column, 1, keepdims=True))
@@ -95,19 +94,8 @@ def _orthogonal(draws: Draws, inputs: int, outputs: int) -> Array:
 
 orthogonal = Initializer("orthogonal", _orthogonal)
 """Uniform over matrices whose shorter side's vectors are orthonormal (Saxe et al. 2014): normal
-draws made orthonormal by Gram and Schmidt's method, each column twice (Giraud et al. 2005), and so
-without LAPACK, whose last bits differ between machines."""
-
-
-def default_for(activation: Activation) -> Initializer:
-    """Return the initializer that keeps the signal's variance through ``activation``.
-
-    he for the functions that cut the negative half off, lecun for selu, whose derivation asks for
-    it, glorot for the others.
-    """
-    if activation.name in ("relu", "leaky_relu", "elu", "gelu", "silu", "mish"):
-        return he
-    return lecun if activation.name == "selu" else glorot
+draws, orthonormalised by Gram-Schmidt, each column twice (Giraud et al. 2005), and not by LAPACK,
+whose last bits differ between machines."""
 
 
 BY_NAME: dict[str, Initializer] = {

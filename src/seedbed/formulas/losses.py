@@ -1,11 +1,11 @@
 """Loss functions: each value stands above its derivative, and the map from outputs to predictions.
 
-A loss is the mean over rows. It is the mean over outputs too, except where the outputs are the
-classes of one distribution (cross-entropy), which are summed. With row weights w it is
-Σ w l / Σ w. The gradient is the derivative of exactly that number.
+A loss is the mean over rows, and over outputs too, except for the classes of one distribution
+(cross-entropy), which are summed. With row weights w it is Σ w l / Σ w. The gradient is the
+derivative of exactly that number.
 
-As in ``activations``, every function is elementwise, for arrays and scalars alike, and analytic
-near the real axis wherever the loss is smooth.
+As in ``activations``, every function is elementwise, works on arrays and scalars, and is analytic
+near the real axis where the loss is smooth.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from seedbed.formulas.activations import _identity, _sigmoid, _softplus
 from seedbed.formulas.named import Named
 
 Targets = Literal["number", "count", "probability", "classes"]
-"""What the targets are: any number; a number >= 0; a number in [0, 1] for each output on its own;
-or one distribution over all outputs, as class numbers or as rows that sum to 1."""
+"""What the targets are: any number; a number >= 0; a number in [0, 1] for each output; or one
+distribution over all outputs, as class numbers or as rows that sum to 1."""
 
 
 @dataclass(frozen=True)
 class Loss(Named):
     """l = f(y, t);  dl/dy = df(y, t);  prediction = predict(y).  Elementwise; keeps shape, dtype.
 
-    y is the network's output and t the target, both (…, O). Where ``targets`` is "classes", y is
-    first normalised to log-probabilities (see ``log_softmax``), f and predict see those, and df is
-    still the derivative by the network's own output; it holds for targets that sum to 1.
+    y is the network's output and t the target, both (…, O). If ``targets`` is "classes", f, df and
+    predict take log-probabilities (see ``log_softmax``), and df is still the derivative by the
+    network's own output, for targets that sum to 1.
 
-    ``inverse_predict`` maps predictions back to what f takes; None where there is no inverse.
+    options          the arguments of the factory
+    smoothing        the share ε of label smoothing (see ``smoothed``)
+    inverse_predict  maps predictions back to what f takes; None if there is no inverse
+    residual         r with l = r² and dr/dy = 1, for steps that need its Jacobian; None
+                     if the loss is not a square
 
-    ``residual`` is r with l = r² and dr/dy = 1, for methods that take the Jacobian of residuals;
-    None where the loss is no square.
-
-    ``options`` are the numbers a factory was called with; ``smoothing`` is the share ε of label
-    smoothing (see ``smoothed``). Two losses are equal when name, options and smoothing are.
+    Losses with equal name, options and smoothing are equal.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Loss(Named):
     def smoothed(self, epsilon: float) -> Loss:
         """Return the loss with label smoothing: t becomes (1 - ε) t + ε/K, 0 <= ε < 1.
 
-        K is the number of classes, or 2 where each output is a probability of its own.
+        K is the number of classes, or 2 if each output is a separate probability.
 
         Raises: SettingError if the targets are not probabilities.
         Source: Szegedy et al. 2016, section 7.
@@ -85,11 +85,11 @@ class Loss(Named):
         return replace(self, smoothing=epsilon)
 
     def normalised(self, y: Array) -> Array:
-        """Return what f, df and predict are given: log-probabilities for classes, else y itself."""
+        """Return what f, df and predict take: log-probabilities for classes, else y itself."""
         return log_softmax(y) if self.targets == "classes" else y
 
     def smooth(self, t: Array) -> Array:
-        """Return the targets (…, O) that the loss is taken against, label smoothing applied."""
+        """Return the targets (…, O) with label smoothing applied."""
         if not self.smoothing:
             return t
         return (1 - self.smoothing) * t + self.smoothing / (
@@ -98,7 +98,7 @@ class Loss(Named):
 
 
 def log_softmax(y: Array) -> Array:
-    """Return y - log Σ e^y over the last axis, (…, O), with the largest y taken out first."""
+    """Return y - log Σ e^y over the last axis, (…, O); the largest y is subtracted first."""
     shifted = y - y.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
@@ -138,7 +138,7 @@ def _absolute_error_d(y: Array, t: Array) -> Array:
 absolute_error = Loss(
     "absolute_error", _absolute_error, _absolute_error_d, _identity, inverse_predict=_identity
 )
-"""l = |y - t|; predicts the median. Its derivative at 0 is taken as 0."""
+"""l = |y - t|; predicts the median. The derivative at 0 is defined as 0."""
 
 
 def huber(delta: float = 1.0) -> Loss:
@@ -162,7 +162,7 @@ def huber(delta: float = 1.0) -> Loss:
 def quantile(q: float) -> Loss:
     """l = q (t - y) where t > y, (1 - q) (y - t) elsewhere; predicts the q quantile, 0 < q < 1.
 
-    Also called the pinball loss; its derivative where y = t is taken as 1/2 - q.
+    Also called the pinball loss; the derivative at y = t is defined as 1/2 - q.
     Source: Koenker, Bassett 1978.
     """
     q = checked_number("q", q, 0.0, 1.0, open_low=True, open_high=True)
@@ -185,7 +185,7 @@ def _poisson_d(y: Array, t: Array) -> Array:
 
 
 _TINY = float(np.finfo(np.float32).tiny)
-"""The least probability or rate whose logarithm is taken, in either dtype."""
+"""Probabilities and rates are clipped to this before the logarithm, in either dtype."""
 
 
 def _exp(y: Array) -> Array:
@@ -221,8 +221,8 @@ binary_cross_entropy = Loss(
     targets="probability",
     inverse_predict=_logit,
 )
-"""l = -t log σ(y) - (1 - t) log(1 - σ(y)) in nats, y a logit, each output on its own. Predicts
-the probability σ(y)."""
+"""l = -t log σ(y) - (1 - t) log(1 - σ(y)) in nats for each output, y a logit. Predicts the
+probability σ(y)."""
 
 
 def _cross_entropy(y: Array, t: Array) -> Array:

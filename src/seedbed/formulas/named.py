@@ -1,4 +1,4 @@
-"""Formulas by name: how a unit is written down in words and numbers, and found again."""
+"""Formulas by name: to a spec of name and options, and back."""
 
 from __future__ import annotations
 
@@ -9,61 +9,61 @@ from typing import Any
 
 
 class Named:
-    """A unit that is copied and pickled by its name and numbers, where it is Seedbed's own.
+    """A formula that is copied and pickled by its name and options if it is one of Seedbed's.
 
-    Functions made by a factory cannot be pickled; a unit of the user's own is pickled as it is.
+    Functions made by a factory cannot be pickled; a user's own formula is pickled as it is.
     """
 
     name: str
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         if is_own(self, by_name_of(self)):
-            return _found, (type(self).__module__, to_spec(self))
+            return _unpickled, (type(self).__module__, to_spec(self))
         return super().__reduce_ex__(protocol)
 
 
-def by_name_of(unit: Named) -> Mapping[str, Any]:
-    """Return the table of its kind, by name."""
-    table: Mapping[str, Any] = vars(sys.modules[type(unit).__module__])["BY_NAME"]
+def by_name_of(formula: Named) -> Mapping[str, Any]:
+    """Return the formulas of the same kind, by name."""
+    table: Mapping[str, Any] = vars(sys.modules[type(formula).__module__])["BY_NAME"]
     return table
 
 
-def to_spec(unit: Any) -> dict[str, Any]:
-    """Return the unit's name and numbers, a loss's label smoothing among them."""
-    smoothing = getattr(unit, "smoothing", 0.0)
-    words = {"name": unit.name, **dict(getattr(unit, "options", ()))}
-    return words | {"smoothing": smoothing} if smoothing else words
+def to_spec(formula: Any) -> dict[str, Any]:
+    """Return the formula's name and options, and a loss's label smoothing."""
+    smoothing = getattr(formula, "smoothing", 0.0)
+    spec = {"name": formula.name, **dict(getattr(formula, "options", ()))}
+    return spec | {"smoothing": smoothing} if smoothing else spec
 
 
-def from_spec(words: Mapping[str, Any], by_name: Mapping[str, Any]) -> Any:
-    """Return the unit of that name, made with those numbers.
+def from_spec(spec: Mapping[str, Any], by_name: Mapping[str, Any]) -> Any:
+    """Return the formula that a spec describes.
 
-    Raises: KeyError, TypeError or AttributeError for words that describe none; SettingError.
+    Raises: KeyError, TypeError or AttributeError for a spec that fits no formula; SettingError.
     """
-    options = dict(words)
-    unit, smoothing = by_name[options.pop("name")], options.pop("smoothing", 0.0)
-    unit = unit if hasattr(unit, "name") else unit(**options)
-    return unit.smoothed(smoothing) if smoothing else unit
+    options = dict(spec)
+    formula, smoothing = by_name[options.pop("name")], options.pop("smoothing", 0.0)
+    formula = formula if hasattr(formula, "name") else formula(**options)
+    return formula.smoothed(smoothing) if smoothing else formula
 
 
-def is_own(unit: Any, by_name: Mapping[str, Any]) -> bool:
-    """Return whether the unit is the one of that name: none of the user's own, called the same."""
-    if unit.name not in by_name:
+def is_own(formula: Any, by_name: Mapping[str, Any]) -> bool:
+    """Return whether the formula is Seedbed's, not a user's own with the same name."""
+    if formula.name not in by_name:
         return False
     try:
-        return _code(from_spec(to_spec(unit), by_name)) is _code(unit)
+        return _code(from_spec(to_spec(formula), by_name)) is _code(formula)
     except TypeError:
         return False
 
 
-def _found(module: str, words: Mapping[str, Any]) -> Any:
-    return from_spec(words, vars(sys.modules[module])["BY_NAME"])
+def _unpickled(module: str, spec: Mapping[str, Any]) -> Any:
+    return from_spec(spec, vars(sys.modules[module])["BY_NAME"])
 
 
-def _code(unit: Any) -> Any:
-    """Return the formula's code, which all units that one factory makes share."""
+def _code(formula: Any) -> Any:
+    """Return the formula's code, which is the same for all that one factory makes."""
     return next(
-        getattr(unit, field.name).__code__
-        for field in fields(unit)
-        if hasattr(getattr(unit, field.name), "__code__")
+        getattr(formula, field.name).__code__
+        for field in fields(formula)
+        if hasattr(getattr(formula, field.name), "__code__")
     )

@@ -1,21 +1,22 @@
 """Optimizers: one step each, on one array that holds all parameters of all members.
 
-A rule takes the parameters w and their gradient g, the number k = 1, 2, … of the step, the
-learning rate of this step, the optimizer's state and its other numbers, and returns the new
-parameters and state. It is elementwise, for arrays and scalars alike:
+A rule takes the parameters w, their gradient g, the step number k = 1, 2, …, this step's learning
+rate, the optimizer's state and its other hyperparameters, and returns the new parameters and
+state. It is elementwise and works on arrays and scalars:
 
-    w, *state = rule(w, g, k, lr, *state, *numbers)
+    w, *state = rule(w, g, k, lr, *state, *hyperparameters)
 
-w, g and each state array are (P, D); lr and the numbers are (1, 1), or (P, 1) where members
+w, g and each state array are (P, D); lr and the hyperparameters are (1, 1), or (P, 1) if members
 differ, all of one dtype. Rules change nothing in place.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from inspect import signature
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -23,6 +24,26 @@ from seedbed.arrays import Array, Numbers, checked_numbers
 from seedbed.errors import SettingError
 
 Rule = Callable[..., tuple[Array, ...]]
+
+
+class Bounds(NamedTuple):
+    """The interval of a hyperparameter's valid values, and its name in messages."""
+
+    name: str
+    low: float = 0.0
+    high: float = math.inf
+    open_low: bool = False
+    open_high: bool = False
+
+    def checked(self, value: Numbers) -> float | tuple[float, ...]:
+        """Return the value as floats.  Raises: SettingError if it is out of bounds."""
+        name, low, high, open_low, open_high = self
+        return checked_numbers(name, value, low, high, open_low=open_low, open_high=open_high)
+
+    def contain(self, array: Array) -> Array:
+        """Return which numbers of the array are within the bounds."""
+        above = array > self.low if self.open_low else array >= self.low
+        return np.asarray(above & (array < self.high if self.open_high else array <= self.high))
 
 
 def sgd(w: Array, g: Array, k: int, lr: Array) -> tuple[Array, ...]:
@@ -55,21 +76,14 @@ def rmsprop(
 
 
 def adam(
-    w: Array,
-    g: Array,
-    k: int,
-    lr: Array,
-    m: Array,
-    v: Array,
-    beta1: Array,
-    beta2: Array,
+    w: Array, g: Array, k: int, lr: Array, m: Array, v: Array, beta1: Array, beta2: Array,
     epsilon: Array,
-) -> tuple[Array, ...]:
+) -> tuple[Array, ...]:  # fmt: skip
     """m <- β1 m + (1 - β1) g;  v <- β2 v + (1 - β2) g²;  w <- w - lr m̂ / (√v̂ + ε).
 
-    m̂ = m / (1 - β1^k), v̂ = v / (1 - β2^k); ε stands outside the root and is added to the
-    corrected √v̂ (Kingma, Ba 2015, algorithm 1). Both corrections are taken out of the division,
-    with c = √(1 - β2^k):  lr m̂ / (√v̂ + ε) = (lr c / (1 - β1^k)) m / (√v + ε c).
+    m̂ = m / (1 - β1^k), v̂ = v / (1 - β2^k); ε is outside the root, added to the corrected √v̂
+    (Kingma, Ba 2015, algorithm 1). Both corrections are factored out of the division, with
+    c = √(1 - β2^k):  lr m̂ / (√v̂ + ε) = (lr c / (1 - β1^k)) m / (√v + ε c).
     """
     m = beta1 * m + (1 - beta1) * g
     v = beta2 * v + (1 - beta2) * (g * g)
@@ -78,22 +92,14 @@ def adam(
 
 
 def rprop(
-    w: Array,
-    g: Array,
-    k: int,
-    lr: Array,
-    previous: Array,
-    size: Array,
-    shrink_by: Array,
-    grow_by: Array,
-    smallest: Array,
-    largest: Array,
-) -> tuple[Array, ...]:
-    """w <- w - size sign(g), where size grows while g keeps its sign and shrinks when it turns.
+    w: Array, g: Array, k: int, lr: Array, previous: Array, size: Array, shrink_by: Array,
+    grow_by: Array, smallest: Array, largest: Array,
+) -> tuple[Array, ...]:  # fmt: skip
+    """w <- w - size sign(g); size grows while g keeps its sign and shrinks when the sign changes.
 
-    Where the sign has turned, the step is left out and the next one counts as the first. ``lr`` is
-    the first size only (Riedmiller, Braun 1993, without weight backtracking: Rprop- with the
-    gradient set to zero, as PyTorch has it).
+    Where the sign has changed, no step is taken and the next one counts as the first. ``lr`` is
+    only the initial size (Riedmiller, Braun 1993, without weight backtracking: Rprop- with the
+    gradient set to zero, as in PyTorch).
     """
     turn = np.sign(g * previous)
     size = size * (1 + (grow_by - 1) * np.maximum(turn, 0) + (1 - shrink_by) * np.minimum(turn, 0))
@@ -104,18 +110,26 @@ def rprop(
 
 @dataclass(frozen=True)
 class Optimizer:
-    """What every optimizer has: a learning rate, decoupled weight decay, a rule and its state.
+    """Base class: learning rate, decoupled weight decay, rule and state.
 
-    lr            the learning rate, >= 0: a number, or one a member
+    lr            the learning rate, >= 0: one number, or one per member
     weight_decay  decoupled: each step first multiplies the weights by 1 - lr λ
                   (see ``penalties.shrink``)
 
-    Raises: SettingError that names the value for a number out of its range.
+    A subclass extends ``bounds`` by its hyperparameters', in the rule's order.
+
+    Raises: SettingError that names the value for a hyperparameter out of its bounds.
     """
 
     needs: ClassVar[Literal["gradient", "jacobian"]] = "gradient"
     """What a step needs: the gradient, or also residuals r (P, M) and their Jacobian J (P, M, D);
     then ``rule`` takes (w, g, k, lr, r, J, *state, *hyperparameters)."""
+
+    bounds: ClassVar[dict[str, Bounds]] = {
+        "lr": Bounds("learning rate"),
+        "weight_decay": Bounds("weight decay"),
+    }
+    uses_schedule: ClassVar[bool] = True
 
     lr: Numbers
     _: KW_ONLY
@@ -128,8 +142,8 @@ class Optimizer:
 
     @property
     def hyperparameters(self) -> tuple[str, ...]:
-        """The names of what the rule takes after its state."""
-        return ()
+        """The names of the rule's arguments after its state: those of the subclass's bounds."""
+        return tuple(name for name in self.bounds if name not in Optimizer.bounds)
 
     @property
     def state(self) -> tuple[str, ...]:
@@ -143,20 +157,18 @@ class Optimizer:
         raise NotImplementedError
 
     def __post_init__(self) -> None:
-        self._check("lr", "learning rate")
-        self._check("weight_decay", "weight decay")
-
-    def _check(self, name: str, words: str, *bounds: float, **kinds: bool) -> None:
-        numbers = checked_numbers(words, getattr(self, name), *(bounds or (0.0,)), **kinds)
-        object.__setattr__(self, name, numbers)
+        for name, bounds in self.bounds.items():
+            object.__setattr__(self, name, bounds.checked(getattr(self, name)))
 
 
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """Gradient descent, with momentum (Polyak's, or Nesterov's) where momentum > 0.
+    """Gradient descent, with Polyak's or Nesterov's momentum if momentum > 0.
 
     See ``sgd``, ``sgd_momentum`` and ``sgd_nesterov`` for the formulas; 0 <= momentum < 1.
     """
+
+    bounds = Optimizer.bounds | {"momentum": Bounds("momentum", high=1.0, open_high=True)}
 
     lr: Numbers = 0.01
     _: KW_ONLY
@@ -166,11 +178,10 @@ class SGD(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check("momentum", "momentum", 0.0, 1.0, open_high=True)
         if self.nesterov and not np.all(self.momentum):
             raise SettingError(
-                "Nesterov's step needs a momentum greater than 0 for every member: give one, such "
-                "as momentum=0.9"
+                "Nesterov's step needs a momentum greater than 0 for every member, such as "
+                "momentum=0.9"
             )
 
     @property
@@ -182,11 +193,11 @@ class SGD(Optimizer):
 
     @property
     def hyperparameters(self) -> tuple[str, ...]:
-        """The momentum, where there is one."""
+        """The momentum, if there is one."""
         return ("momentum",) if np.any(self.momentum) else ()
 
     def init(self, theta: Array, lr: Array) -> list[Array]:
-        """Return a velocity of zero, where there is momentum."""
+        """Return a velocity of zero if there is momentum."""
         return [np.zeros_like(theta)] if np.any(self.momentum) else []
 
 
@@ -194,26 +205,21 @@ class SGD(Optimizer):
 class RMSprop(Optimizer):
     """Steps divided by a running root mean square of the gradient; see ``rmsprop``."""
 
+    bounds = Optimizer.bounds | {
+        "rho": Bounds("rho", high=1.0, open_high=True),
+        "epsilon": Bounds("epsilon", open_low=True),
+    }
+
     lr: Numbers = 0.01
     _: KW_ONLY
     rho: Numbers = 0.99
     epsilon: Numbers = 1e-8
     weight_decay: Numbers = 0.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check("rho", "rho", 0.0, 1.0, open_high=True)
-        self._check("epsilon", "epsilon", 0.0, open_low=True)
-
     @property
     def rule(self) -> Rule:
         """The formula of one step."""
         return rmsprop
-
-    @property
-    def hyperparameters(self) -> tuple[str, ...]:
-        """ρ and ε."""
-        return "rho", "epsilon"
 
     def init(self, theta: Array, lr: Array) -> list[Array]:
         """Return a mean square of zero."""
@@ -224,6 +230,12 @@ class RMSprop(Optimizer):
 class Adam(Optimizer):
     """Adaptive moment estimation; see ``adam``."""
 
+    bounds = Optimizer.bounds | {
+        "beta1": Bounds("beta1", high=1.0, open_high=True),
+        "beta2": Bounds("beta2", high=1.0, open_high=True),
+        "epsilon": Bounds("epsilon", open_low=True),
+    }
+
     lr: Numbers = 0.001
     _: KW_ONLY
     beta1: Numbers = 0.9
@@ -231,24 +243,13 @@ class Adam(Optimizer):
     epsilon: Numbers = 1e-8
     weight_decay: Numbers = 0.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check("beta1", "beta1", 0.0, 1.0, open_high=True)
-        self._check("beta2", "beta2", 0.0, 1.0, open_high=True)
-        self._check("epsilon", "epsilon", 0.0, open_low=True)
-
     @property
     def rule(self) -> Rule:
         """The formula of one step."""
         return adam
 
-    @property
-    def hyperparameters(self) -> tuple[str, ...]:
-        """β1, β2 and ε."""
-        return "beta1", "beta2", "epsilon"
-
     def init(self, theta: Array, lr: Array) -> list[Array]:
-        """Return both moments zero."""
+        """Return two moments of zero."""
         return [np.zeros_like(theta), np.zeros_like(theta)]
 
 
@@ -264,9 +265,17 @@ class AdamW(Adam):
 class Rprop(Optimizer):
     """Resilient propagation: a step size for each parameter, from the gradient's signs alone.
 
-    ``lr`` is the first step size; see ``rprop``. Meant for whole-batch gradients: the sign of a
+    ``lr`` is the initial step size; see ``rprop``. Meant for whole-batch gradients: the sign of a
     mini-batch's gradient is mostly noise.
     """
+
+    bounds = Optimizer.bounds | {
+        "shrink_by": Bounds("shrink_by", high=1.0, open_low=True, open_high=True),
+        "grow_by": Bounds("grow_by", low=1.0, open_low=True),
+        "smallest": Bounds("smallest step size", open_low=True),
+        "largest": Bounds("largest step size", open_low=True),
+    }
+    uses_schedule = False
 
     lr: Numbers = 0.01
     _: KW_ONLY
@@ -278,13 +287,9 @@ class Rprop(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check("shrink_by", "shrink_by", 0.0, 1.0, open_low=True, open_high=True)
-        self._check("grow_by", "grow_by", 1.0, open_low=True)
-        self._check("smallest", "smallest step size", 0.0, open_low=True)
-        self._check("largest", "largest step size", 0.0, open_low=True)
         smallest, largest = np.asarray(self.smallest), np.asarray(self.largest)
-        alike = smallest.shape == largest.shape or 0 in (smallest.ndim, largest.ndim)
-        if alike and (smallest > largest).any():
+        comparable = smallest.shape == largest.shape or 0 in (smallest.ndim, largest.ndim)
+        if comparable and (smallest > largest).any():
             raise SettingError(
                 f"the smallest step size, {self.smallest}, must be at most the largest, "
                 f"{self.largest}"
@@ -295,13 +300,8 @@ class Rprop(Optimizer):
         """The formula of one step."""
         return rprop
 
-    @property
-    def hyperparameters(self) -> tuple[str, ...]:
-        """The factors and bounds of the step size."""
-        return "shrink_by", "grow_by", "smallest", "largest"
-
     def init(self, theta: Array, lr: Array) -> list[Array]:
-        """Return no previous gradient, and the first step size lr for every parameter."""
+        """Return a previous gradient of zero, and the step size lr for every parameter."""
         return [np.zeros_like(theta), np.zeros_like(theta) + lr]
 
 

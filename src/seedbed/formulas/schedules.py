@@ -1,4 +1,4 @@
-"""Learning-rate schedules: the factor on the learning rate as training goes on.
+"""Learning-rate schedules: the factor on the learning rate during training.
 
 A schedule is a function of t, the share of all steps already taken, 0 <= t < 1.
 """
@@ -20,8 +20,7 @@ Options = tuple[tuple[str, float | tuple[float, ...]], ...]
 class Schedule(Named):
     """The learning rate at step k of n is lr · factor(k / n).
 
-    ``options`` are the numbers a factory was called with; two schedules are equal when their name
-    and options are.
+    ``options`` are the arguments of the factory; schedules with equal name and options are equal.
     """
 
     name: str
@@ -38,11 +37,11 @@ def _constant(t: float) -> float:
 
 
 constant = Schedule("constant", _constant)
-"""1 throughout."""
+"""Always 1."""
 
 
 def step_decay(at: Sequence[float] = (0.5, 0.75), factor: float = 0.1) -> Schedule:
-    """1, multiplied by ``factor`` at each share of the training named in ``at``.
+    """Starts at 1 and is multiplied by ``factor`` at each share of training in ``at``.
 
     Source: He et al. 2016, section 4.2: a tenth at 50 % and at 75 %.
     """

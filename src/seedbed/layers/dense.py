@@ -20,7 +20,7 @@ from seedbed.layers.base import Call, Layer, Line, Parameter, Pass
 class Dense(Layer):
     """A fully connected layer: a = activation(x W + b), W (I, units), b (1, units).
 
-    init       how W is drawn; None takes the activation's own (``initializers.default_for``)
+    init       how W is drawn; None takes the activation's ``initializer``
     bias_init  how b is drawn
 
     Raises: SettingError if units is not a whole number >= 1, or another is of a wrong kind.
@@ -38,7 +38,7 @@ class Dense(Layer):
                 f"activation must be one of Seedbed's, such as sb.relu, not {self.activation!r}"
             )
         if self.init is None:
-            object.__setattr__(self, "init", initializers.default_for(self.activation))
+            object.__setattr__(self, "init", self.activation.initializer)
         for given in (self.init, self.bias_init):
             if not isinstance(given, Initializer):
                 raise SettingError(f"init must be one of Seedbed's, such as sb.he, not {given!r}")

@@ -1,6 +1,6 @@
-"""Pictures: each function draws on the Axes it is given, or on new ones, and returns them.
+"""Plots: each function draws on the given Axes, or on new ones, and returns them.
 
-``comparison`` alone draws a page of two. Matplotlib is loaded by the first picture.
+Only ``comparison`` draws a figure of two. Matplotlib is imported by the first plot.
 """
 
 from seedbed.plots.comparing import comparison

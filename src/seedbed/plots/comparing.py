@@ -1,4 +1,4 @@
-"""The picture of a comparison: scores by seed, and gains with their intervals."""
+"""The plot of a comparison: scores by seed, and gains with their intervals."""
 
 from __future__ import annotations
 
@@ -6,24 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seedbed.plots.page import COLOURS, MARKERS, figure, plain
+from seedbed.plots.page import COLOURS, MARKERS, escaped, figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from seedbed.comparing.comparison import Comparison
 
-_MOST_PAIRS = 12
+_MAX_PAIRS = 12
 
 
 def comparison(found: Comparison) -> Figure:
-    """Draw a comparison: each method's scores by seed, and each pair's gains with their interval.
+    """Draw each method's scores by seed, and each pair's gains with their interval.
 
-    On the left a dot is a run, and a line joins the runs of one seed; a failed run is a cross at
-    the worse edge. On the right a dot is a seed's gain, the diamond the typical one, the bar its
-    interval.
+    Left: a dot per run, a line per seed; failed runs are crosses at the worse edge. Right: a dot
+    per seed's gain, a diamond at the typical gain, a bar for its interval.
     """
-    pairs = list(found.pairs)[:_MOST_PAIRS]
+    pairs = list(found.pairs)[:_MAX_PAIRS]
     names = list(found.methods)
     height = max(3.2, 1.2 + 0.45 * max(len(names), len(pairs)))
     page = figure(11.0, height)
@@ -40,8 +39,8 @@ def _draw_scores(axes: Any, found: Comparison, names: list[str]) -> None:
     every = np.concatenate([found.methods[name].scores for name in names]) * scale
     finite = every[np.isfinite(every)]
     low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
-    room = (high - low or 1.0) * 0.08
-    worst = low - room if metric.higher_is_better else high + room
+    margin = (high - low or 1.0) * 0.08
+    worst = low - margin if metric.higher_is_better else high + margin
     n = max(len(found.methods[name].scores) for name in names)
     for seed in range(n):
         line = [
@@ -53,28 +52,26 @@ def _draw_scores(axes: Any, found: Comparison, names: list[str]) -> None:
         axes.plot(x, [row for _, row in line], color="0.75", linewidth=0.6, zorder=1)
     for row, name in enumerate(names):
         scores = found.methods[name].scores * scale
-        lost = np.isnan(scores)
+        failed = np.isnan(scores)
         colour = COLOURS[row % len(COLOURS)]
         axes.plot(
-            scores[~lost], np.full((~lost).sum(), row), MARKERS[row % len(MARKERS)], color=colour,
-            markersize=4,
-            alpha=0.7, markeredgewidth=0, zorder=2,
+            scores[~failed], np.full((~failed).sum(), row), MARKERS[row % len(MARKERS)],
+            color=colour, markersize=4, alpha=0.7, markeredgewidth=0, zorder=2,
         )  # fmt: skip
-        if lost.any():
-            axes.plot(
-                np.full(lost.sum(), worst), np.full(lost.sum(), row), "x", color="black", zorder=3
-            )
+        if failed.any():
+            count = failed.sum()
+            axes.plot(np.full(count, worst), np.full(count, row), "x", color="black", zorder=3)
             axes.annotate(
-                f"{lost.sum()} failed", (worst, row), xytext=(0, 7), textcoords="offset points",
+                f"{count} failed", (worst, row), xytext=(0, 7), textcoords="offset points",
                 fontsize=7, ha="center",
             )  # fmt: skip
-        median = np.median(np.where(lost, worst, scores))
+        median = np.median(np.where(failed, worst, scores))
         axes.plot([median] * 2, [row - 0.3, row + 0.3], color="black", linewidth=2, zorder=3)
-    axes.set_yticks(range(len(names)), [plain(name) for name in names])
+    axes.set_yticks(range(len(names)), [escaped(name) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
     better = "higher" if metric.higher_is_better else "lower"
     axes.set_xlabel(f"{metric.name}{', %' if metric.percent else ''} ({better} is better)")
-    axes.set_title("Scores: a dot a run, a line a seed, a bar the median", fontsize=9)
+    axes.set_title("Scores: a dot per run, a line per seed, a bar at the median", fontsize=9)
 
 
 def _draw_gains(axes: Any, found: Comparison, pairs: list[Any]) -> None:
@@ -86,9 +83,9 @@ def _draw_gains(axes: Any, found: Comparison, pairs: list[Any]) -> None:
         if np.isfinite([pair.low, pair.high]).all():
             axes.plot([pair.low * scale, pair.high * scale], [row] * 2, color="black", linewidth=2)
         else:
-            shown = found.metric.format_gain(pair.low), found.metric.format_gain(pair.high)
+            low, high = found.metric.format_gain(pair.low), found.metric.format_gain(pair.high)
             axes.annotate(
-                f"interval {shown[0]} to {shown[1]}", (0, row), xytext=(4, 4),
+                f"interval {low} to {high}", (0, row), xytext=(4, 4),
                 textcoords="offset points", fontsize=7,
             )  # fmt: skip
         if np.isfinite(pair.typical):
@@ -104,10 +101,10 @@ def _draw_gains(axes: Any, found: Comparison, pairs: list[Any]) -> None:
         + (f"{pair.better} is {pair.verdict.value}" if pair.better else pair.verdict.value)
         for pair in pairs
     ]
-    axes.set_yticks(range(len(pairs)), [plain(label) for label in labels], fontsize=8)
+    axes.set_yticks(range(len(pairs)), [escaped(label) for label in labels], fontsize=8)
     axes.set_ylim(len(pairs) - 0.5, -0.5)
     confidence = f"{100 * (1 - found.rules.alpha):g} %"
     axes.set_xlabel(f"gain, {found.metric.gain_unit.strip() or found.metric.name}")
-    more = len(found.pairs) - len(pairs)
-    rest = f"; {more} more pairs are not shown" if more else ""
-    axes.set_title(f"Gains, their middle and its {confidence} interval{rest}", fontsize=9)
+    hidden = len(found.pairs) - len(pairs)
+    rest = f"; {hidden} more pairs are not shown" if hidden else ""
+    axes.set_title(f"Gains, the typical gain and its {confidence} interval{rest}", fontsize=9)

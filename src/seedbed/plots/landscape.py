@@ -1,4 +1,4 @@
-"""Pictures of what members compute: the loss along a line, and decision regions of many seeds."""
+"""Plots of what members compute: the loss along a line, and decision regions of many seeds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from seedbed.arrays import Array, as_array, checked_count, checked_index, checke
 from seedbed.checks import checked_inputs, checked_targets
 from seedbed.engines.objective import value_and_grad
 from seedbed.errors import DataError, SettingError, ShapeError
-from seedbed.plots.page import COLOURS, MARKERS, VALUES, chosen, on, plain
+from seedbed.plots.page import COLOURS, MARKERS, VALUES, axes_or_new, escaped, member_places
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from seedbed.population import Population
     from seedbed.recipe import Recipe
 
-_POINTS = 121
-"""Points of the curve of a loss along a line."""
-_NUMBERS = 2**23
-"""How many numbers the networks along a line hold at once, about."""
+_LINE_POINTS = 121
+_CHUNK_SIZE = 2**23
+"""About how many numbers the networks along a line hold at a time."""
 _HATCHES = ("", "///", "...", "xxx", "\\\\\\", "+++", "ooo")
 
 
@@ -36,14 +35,14 @@ def line(
     direction: Any = None,
     reach: float | None = None,
 ) -> Axes:
-    """Draw the loss along a line through a member's parameters, with its tangent where it stands.
+    """Draw the loss along a line through a member's parameters, with its tangent there.
 
-    The line is θ + r·u for r from -reach to reach, u the direction at length 1; the tangent's slope
-    is the gradient's share along u, from the backward pass: that it touches the curve is a picture
-    of a right gradient. On all rows, without dropout; penalties count.
+    The line is θ + r·u for r from -reach to reach and the direction u of norm 1. The tangent's
+    slope is g·u, with the gradient g of the backward pass: if g is right, the tangent touches the
+    curve. The loss is on all rows, with penalties and without dropout.
 
-    direction  (D,), or None for the steepest way down, minus the gradient
-    reach      how far, in the parameters' units; None goes on until the tangent is no use any more
+    direction  (D,), or None for steepest descent, minus the gradient
+    reach      in the parameters' units; None reaches to where the tangent is a bad approximation
 
     Shapes: X (N, I); Y (N, O), (N,) or class numbers (N,).
     Returns the axes. Raises: SettingError; ShapeError, DataError for data that do not fit.
@@ -58,13 +57,13 @@ def line(
     if reach is None:
         reach = _reach(recipe, theta, u, slope, here, X, Y)
     reach = checked_number("reach", reach, 0, open_low=True)
-    r = np.linspace(-reach, reach, _POINTS)
-    curve = _along(recipe, theta, u, r, X, Y)
-    axes = on(axes)
+    r = np.linspace(-reach, reach, _LINE_POINTS)
+    curve = _losses_along(recipe, theta, u, r, X, Y)
+    axes = axes_or_new(axes)
     axes.plot(r, curve, color=COLOURS[0], lw=1.8, label="loss")
-    seen = curve[np.isfinite(curve)]
-    room = 0.08 * (np.ptp(seen) or abs(here) or 1.0)
-    low, high = seen.min() - room, seen.max() + room
+    finite = curve[np.isfinite(curve)]
+    margin = 0.08 * (np.ptp(finite) or abs(here) or 1.0)
+    low, high = finite.min() - margin, finite.max() + margin
     tangent = here + slope * r
     inside = (tangent >= low) & (tangent <= high)
     axes.plot(
@@ -74,7 +73,7 @@ def line(
     axes.plot([0], [here], "o", color=COLOURS[6], ms=7, label=f"seed {one.seeds[0]}: {here:.4g}")
     axes.set_ylim(low, high)
     penalties = "" if not (np.any(recipe.l1) or np.any(recipe.l2)) else " and penalty"
-    axes.set_xlabel(f"way from the member's parameters, {name} (length in θ)")
+    axes.set_xlabel(f"distance from the member's parameters, {name} (norm in θ)")
     axes.set_ylabel(f"loss{penalties} ({recipe.loss.name.replace('_', ' ')})")
     axes.set_title(
         f"Seed {one.seeds[0]} after {one.best_epoch[0]:,} epochs: the loss along a line, and its "
@@ -86,26 +85,26 @@ def line(
 
 
 def _direction(given: Any, theta: Array, g: Array) -> tuple[Array, str]:
-    """Return the direction (D,), of length 1, and what to call it."""
+    """Return the direction (D,), of norm 1, and its name."""
     u, name = -g, "down the gradient"
     if given is not None:
         u, name = as_array(given, "direction", ShapeError).astype(np.float64), "as given"
         if u.shape != theta.shape:
             raise ShapeError(f"direction has shape {u.shape}; the member needs {theta.shape}")
-    length = float(np.linalg.norm(u))
-    if not np.isfinite(length):
+    norm = float(np.linalg.norm(u))
+    if not np.isfinite(norm):
         raise DataError("the direction or the gradient is not finite: choose another member")
-    if length == 0:
+    if norm == 0:
         if given is not None:
-            raise SettingError("direction is all zeros: give one with a length")
-        u, length, name = np.ones(len(u)), len(u) ** 0.5, "along (1, 1, …): the gradient is 0"
-    return u / length, name
+            raise SettingError("direction is all zeros: give another one")
+        u, norm, name = np.ones(len(u)), len(u) ** 0.5, "along (1, 1, …): the gradient is 0"
+    return u / norm, name
 
 
-def _along(recipe: Recipe, theta: Array, u: Array, r: Array, X: Any, Y: Any) -> Array:
-    """Return the loss at each θ + r·u, (len(r),): points on the line are members like any."""
-    each = recipe.network.size * 3 + len(X) * sum(recipe.network.widths) * 4
-    step = max(1, _NUMBERS // each)
+def _losses_along(recipe: Recipe, theta: Array, u: Array, r: Array, X: Any, Y: Any) -> Array:
+    """Return the loss at each θ + r·u, (len(r),); each point is computed as a member."""
+    member_size = recipe.network.size * 3 + len(X) * sum(recipe.network.widths) * 4
+    step = max(1, _CHUNK_SIZE // member_size)
     return np.concatenate([
         value_and_grad(recipe, theta + r[start : start + step, None] * u, X, Y)[0]
         for start in range(0, len(r), step)
@@ -115,13 +114,14 @@ def _along(recipe: Recipe, theta: Array, u: Array, r: Array, X: Any, Y: Any) -> 
 def _reach(
     recipe: Recipe, theta: Array, u: Array, slope: float, here: float, X: Any, Y: Any
 ) -> float:
-    """Return how far the line goes: to where the tangent is wrong by all that it foretold."""
+    """Return a reach beyond the point where the tangent's error equals its predicted change."""
     longest = 2 * float(np.linalg.norm(theta)) or 1.0
     r = longest * 2.0 ** np.arange(-16, 1)
-    off = np.abs(_along(recipe, theta, u, np.r_[r, -r], X, Y) - here - slope * np.r_[r, -r])
-    foretold = np.maximum(np.abs(slope) * r, 1e-2 * abs(here))
-    useless = np.flatnonzero(~(off.reshape(2, -1) < foretold).all(axis=0))
-    return float(1.5 * r[useless[0]] if len(useless) else longest)
+    both = np.r_[r, -r]
+    error = np.abs(_losses_along(recipe, theta, u, both, X, Y) - here - slope * both)
+    predicted = np.maximum(np.abs(slope) * r, 1e-2 * abs(here))
+    wrong = np.flatnonzero(~(error.reshape(2, -1) < predicted).all(axis=0))
+    return float(1.5 * r[wrong[0]] if len(wrong) else longest)
 
 
 def regions(
@@ -137,21 +137,20 @@ def regions(
     resolution: int = 80,
     across: int | None = None,
 ) -> Axes:
-    """Draw what members predict over two inputs, a small panel for each.
+    """Draw members' predictions over two inputs, a small panel per member.
 
-    One output, or two classes: the prediction as a colour, dark to light, with a line at ½ where
-    the targets are 0 and 1. More classes: each one's region, by colour and hatching. The points
-    are the rows of X; their markers are their classes. A panel's title is its seed and training
-    loss.
+    One output, or two classes: the prediction as a colour, dark to light, with a line at ½ if the
+    targets are 0 and 1. More classes: each one's region, by colour and hatching. The points are the
+    rows of X, marked by class. A panel's title is its seed and training loss.
 
-    members     which ones; None takes the first sixteen
-    columns     the two inputs; any others stand at their medians
+    members     which ones; None draws the first sixteen
+    columns     the two inputs; the others are set to their medians
     inputs      (I,) names of the inputs
-    output      which output is drawn, where each is a quantity of its own
-    resolution  points a side
-    across      panels beside each other; None makes as many as below each other
+    output      which output is drawn, unless the outputs are classes
+    resolution  grid points per side
+    across      panels per row; None makes a square
 
-    Shapes: X (N, I); Y (N, O), (N,) or class numbers (N,); only for the points.
+    Shapes: X (N, I); Y (N, O), (N,) or class numbers (N,), which only mark the points.
     Returns the axes, which hold the panels (``axes.child_axes``). Raises: SettingError, ShapeError,
     DataError.
     """
@@ -171,7 +170,7 @@ def regions(
         raise ShapeError(f"inputs holds {len(names)} names and the network has {network.inputs}")
     output = checked_index("output", output, network.outputs)
     resolution = checked_count("resolution", resolution, 2)
-    shown = population[:16] if members is None else population[chosen(population, members)]
+    shown = population[:16] if members is None else population[member_places(population, members)]
     wide, tall = (_span(x[:, each]) for each in (first, second))
     grid = np.tile(np.median(x, axis=0), (resolution * resolution, 1))
     sides = [np.linspace(*span, resolution) for span in (wide, tall)]
@@ -179,49 +178,46 @@ def regions(
     y = shown.predict(grid).reshape(len(shown), resolution, resolution, network.outputs)
     classes = network.outputs if loss.targets == "classes" else 0
     if classes > 2:
-        field, label, levels, halved = y, "class", np.empty(0), False
+        field, label, levels, has_boundary = y, "class", np.empty(0), False
         marks = None if t is None else t.argmax(axis=1)
     else:
         output = 1 if classes else output
-        field, told = y[..., output], None if t is None else t[:, output]
-        halved = loss.targets in ("probability", "classes") or (
-            told is not None and bool(np.isin(told, (0, 1)).all())
-        )
-        label = "prediction" if not classes else "probability of class 1"
-        marks = told if told is not None and np.isin(told, (0, 1)).all() else None
-        ends = (0.0, 1.0) if halved else _ends(field)
-        levels = np.linspace(*ends, 21)
-    axes = on(axes, 8.0, 8.0)
-    key = None
+        field, label = y[..., output], "probability of class 1" if classes else "prediction"
+        is_binary = t is not None and bool(np.isin(t[:, output], (0, 1)).all())
+        has_boundary = loss.targets in ("probability", "classes") or is_binary
+        marks = t[:, output] if t is not None and is_binary else None
+        levels = np.linspace(*((0.0, 1.0) if has_boundary else _colour_range(field)), 21)
+    axes = axes_or_new(axes, 8.0, 8.0)
+    legend = None
     for panel, place in zip(_panels(axes, len(shown), across), range(len(shown)), strict=True):
-        lost = bool(shown.diverged[place])
-        if not lost:
+        diverged = bool(shown.diverged[place])
+        if not diverged:
             drawn = (_fill_classes(panel, sides, field[place]) if classes > 2
-                     else _fill(panel, sides, field[place], levels, halved))  # fmt: skip
-            key = drawn if key is None else key
+                     else _fill(panel, sides, field[place], levels, has_boundary))  # fmt: skip
+            legend = drawn if legend is None else legend
         _draw_rows(panel, x[:, [first, second]], marks)
         panel.set(xlim=wide, ylim=tall)
-        what = "diverged" if lost else f"{shown.loss[place]:.2g}"
-        panel.set_title(f"seed {shown.seeds[place]}: {what}", fontsize=8, pad=2)
-    axes.set_xlabel(plain(str(names[first])), labelpad=16)
-    axes.set_ylabel(plain(str(names[second])), labelpad=22)
-    axes.set_title(f"{len(shown)} seeds: {label}; above each its training loss", fontsize=10,
+        result = "diverged" if diverged else f"{shown.loss[place]:.2g}"
+        panel.set_title(f"seed {shown.seeds[place]}: {result}", fontsize=8, pad=2)
+    axes.set_xlabel(escaped(str(names[first])), labelpad=16)
+    axes.set_ylabel(escaped(str(names[second])), labelpad=22)
+    axes.set_title(f"{len(shown)} seeds: {label}, and training loss", fontsize=10,
                    pad=18)  # fmt: skip
-    if classes > 2 and key is not None:
+    if classes > 2 and legend is not None:
         axes.legend(
-            handles=_marked(key, marks), loc="upper left", bbox_to_anchor=(1.0, 1.0),
+            handles=_handles(legend, marks), loc="upper left", bbox_to_anchor=(1.0, 1.0),
             frameon=False, fontsize=8,
         )  # fmt: skip
-    elif key is not None:
-        axes.figure.colorbar(key, ax=axes, label=label, shrink=0.6)
+    elif legend is not None:
+        axes.figure.colorbar(legend, ax=axes, label=label, shrink=0.6)
         if marks is not None:
-            axes.legend(handles=_marked([], marks), loc="upper right", bbox_to_anchor=(1.0, -0.05),
+            axes.legend(handles=_handles([], marks), loc="upper right", bbox_to_anchor=(1.0, -0.05),
                         frameon=False, fontsize=8, ncols=2)  # fmt: skip
     return axes
 
 
 def _panels(axes: Any, count: int, across: int | None) -> list[Any]:
-    """Return ``count`` small axes inside the given ones, of which only the labels stay."""
+    """Return ``count`` small axes inside the given ones, which keep only their labels."""
     across = int(np.ceil(np.sqrt(count))) if across is None else checked_count("across", across)
     across = min(across, count)
     down = -(-count // across)
@@ -260,17 +256,17 @@ def _fill_classes(panel: Any, sides: list[Array], y: Array) -> Any:
     return legend
 
 
-def _fill(panel: Any, sides: list[Array], field: Array, levels: Array, halved: bool) -> Any:
-    """Fill a panel with the field (resolution, resolution); return what a colour bar is made of."""
+def _fill(panel: Any, sides: list[Array], field: Array, levels: Array, has_boundary: bool) -> Any:
+    """Fill a panel with the field (resolution, resolution); return what a colour bar needs."""
     drawn = panel.contourf(*sides, field, levels, cmap=VALUES, extend="both")
-    if halved and np.nanmin(field) < 0.5 < np.nanmax(field):
+    if has_boundary and np.nanmin(field) < 0.5 < np.nanmax(field):
         panel.contour(*sides, field, [0.5], colors="white", linewidths=2.2)
         panel.contour(*sides, field, [0.5], colors="black", linewidths=1.0)
     return drawn
 
 
 def _marker(kind: float) -> dict[str, Any]:
-    """Return how the rows of a class are marked: by form, and by filling where forms run out."""
+    """Return a class's marker: its shape, and its filling once the shapes run out."""
     place = int(kind)
     dark = (place % len(MARKERS) + place // len(MARKERS)) % 2 == 0
     return {
@@ -286,8 +282,8 @@ def _draw_rows(panel: Any, points: Array, marks: Array | None) -> None:
         panel.plot(*points[kinds == kind].T, ms=size, **_marker(kind))
 
 
-def _marked(patches: Any, marks: Array | None) -> list[Any]:
-    """Return a legend's handles: the regions' patches, and the rows' markers."""
+def _handles(patches: Any, marks: Array | None) -> list[Any]:
+    """Return a legend's handles: the regions' patches and the rows' markers."""
     from matplotlib.lines import Line2D
 
     kinds: Any = () if marks is None else np.unique(marks)
@@ -297,12 +293,12 @@ def _marked(patches: Any, marks: Array | None) -> list[Any]:
 
 def _span(values: Array) -> tuple[float, float]:
     low, high = float(values.min()), float(values.max())
-    room = 0.15 * (high - low) or 1.0
-    return low - room, high + room
+    margin = 0.15 * (high - low) or 1.0
+    return low - margin, high + margin
 
 
-def _ends(field: Array) -> tuple[float, float]:
-    """Return between which values the colours run: what most of the panels hold."""
+def _colour_range(field: Array) -> tuple[float, float]:
+    """Return the range of the colours: the 2 % and 98 % quantiles of the field."""
     finite = field[np.isfinite(field)]
     low, high = np.quantile(finite, [0.02, 0.98]) if finite.size else (0.0, 1.0)
     return float(low), float(high if high > low else low + 1.0)

@@ -1,4 +1,4 @@
-"""The picture of a network: units as circles, weights as lines."""
+"""The plot of a network: units as circles, weights as lines."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 
 from seedbed.arrays import Array, checked_index
 from seedbed.errors import ShapeError
-from seedbed.plots.page import COLOURS, on, plain
+from seedbed.plots.page import COLOURS, axes_or_new, escaped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from seedbed.population import Population
 
-_UNITS = 16
-"""Units of a layer that are drawn, at most; the others are counted."""
-_WIDEST, _THINNEST = 5.0, 0.3
+_MAX_UNITS = 16
+"""Of a wider layer one unit fewer is drawn and the others are counted."""
+_MAX_WIDTH, _MIN_WIDTH = 5.0, 0.3
 _POSITIVE, _NEGATIVE = COLOURS[0], COLOURS[1]
 
 
@@ -30,17 +30,17 @@ def network(
     inputs: Sequence[str] | None = None,
     outputs: Sequence[str] | None = None,
 ) -> Axes:
-    """Draw a member's network: a line a weight, as wide as the weight is large.
+    """Draw a member's network: each weight is a line as wide as the weight is large.
 
-    Positive ones are blue and full, negative ones orange and dashed. A ring around a unit is its
-    bias: half as wide as a line, in the sign's colour, with the sign in its middle. The largest
-    weight or bias of the network has the widest line. Of a layer with more than 16 units the first
-    15 are drawn.
+    Positive weights are solid blue lines, negative ones dashed orange. A ring around a unit is its
+    bias, half as wide as a weight's line, in the sign's colour and with the sign in the middle. The
+    largest weight or bias of the network has the widest line. Of a layer with more than 16 units
+    the first 15 are drawn.
 
-    inputs, outputs  names to write beside the first and the last layer's units
+    inputs, outputs  names of the input and output units
 
-    Returns the axes. Raises: SettingError for a member that is not there; ShapeError for names that
-    are too few or too many.
+    Returns the axes. Raises: SettingError for a member out of range; ShapeError for the wrong
+    number of names.
     """
     shape = population.network
     member = checked_index("member", member, len(population))
@@ -51,7 +51,7 @@ def network(
     layers = [(W[0], b[0, 0]) for W, b in shape.views(population.theta[member : member + 1])]
     largest = max(max(np.abs(W).max(), np.abs(b).max()) for W, b in layers) or 1.0
     places = [_places(width) for width in shape.widths]
-    axes = on(axes, 2.4 + 2.0 * len(layers), 1.6 + 0.45 * max(map(len, places)))
+    axes = axes_or_new(axes, 2.4 + 2.0 * len(layers), 1.6 + 0.45 * max(map(len, places)))
     for number, (W, b) in enumerate(layers):
         _draw_lines(axes, number, W, places[number], places[number + 1], largest)
         _draw_units(axes, number + 1, places[number + 1], b, largest)
@@ -62,7 +62,7 @@ def network(
                                   (len(layers), names_out, places[-1], 1)):  # fmt: skip
         for y, name in zip(where, names, strict=False):
             axes.annotate(
-                plain(str(name), 20), (x, y), xytext=(13 * side, 0), textcoords="offset points",
+                escaped(str(name), 20), (x, y), xytext=(13 * side, 0), textcoords="offset points",
                 ha="right" if side < 0 else "left", va="center", fontsize=9,
             )  # fmt: skip
     bottom = max(max(where) for where in places) + 0.9
@@ -70,8 +70,8 @@ def network(
         kind = "inputs" if x == 0 else shape.layers[x - 1].activation.name
         rest = f"\n{width - len(where):,} more not drawn" if width > len(where) else ""
         axes.text(x, bottom, f"{width:,} {kind}{rest}", ha="center", va="top", fontsize=9)
-    wide = any(width > _UNITS for width in shape.widths)
-    _draw_key(axes, largest, -0.04 if wide else 0.02)
+    wide = any(width > _MAX_UNITS for width in shape.widths)
+    _draw_legend(axes, largest, -0.04 if wide else 0.02)
     axes.set_xlim(-0.45, len(layers) + 0.45)
     axes.set_ylim(bottom + 0.9, min(min(where) for where in places) - 0.7)
     axes.set_axis_off()
@@ -80,24 +80,24 @@ def network(
 
 
 def _places(width: int) -> Array:
-    """Return the heights at which a layer's units are drawn, (units drawn,), around 0."""
-    drawn = width if width <= _UNITS else _UNITS - 1
+    """Return the heights of a layer's drawn units, (units drawn,), centred at 0."""
+    drawn = width if width <= _MAX_UNITS else _MAX_UNITS - 1
     return np.arange(drawn) - (drawn - 1) / 2
 
 
 def _style(value: float, largest: float) -> dict[str, Any]:
-    """Return how a number is drawn: its width, and its sign as colour and dashes."""
-    wide = max(_THINNEST, _WIDEST * abs(value) / largest)
+    """Return a number's line style: its size as width, its sign as colour and dashes."""
+    lw = max(_MIN_WIDTH, _MAX_WIDTH * abs(value) / largest)
     if value >= 0:
-        return {"color": _POSITIVE, "lw": wide, "ls": "-"}
-    return {"color": _NEGATIVE, "lw": wide, "ls": (0, (max(1.2, 4 / wide), max(0.6, 1.5 / wide)))}
+        return {"color": _POSITIVE, "lw": lw, "ls": "-"}
+    return {"color": _NEGATIVE, "lw": lw, "ls": (0, (max(1.2, 4 / lw), max(0.6, 1.5 / lw)))}
 
 
 def _draw_lines(
     axes: Any, number: int, W: Array, left: Array, right: Array, largest: float
 ) -> None:
-    ways = [(i, o) for i in range(len(left)) for o in range(len(right))]
-    for i, o in sorted(ways, key=lambda way: abs(W[way])):  # the widest lie on top
+    pairs = [(i, o) for i in range(len(left)) for o in range(len(right))]
+    for i, o in sorted(pairs, key=lambda pair: abs(W[pair])):  # the widest on top
         style = _style(float(W[i, o]), largest)
         axes.plot([number, number + 1], [left[i], right[o]], zorder=1, alpha=0.85,
                   dash_capstyle="butt", **style)  # fmt: skip
@@ -116,7 +116,7 @@ def _draw_units(axes: Any, x: int, places: Array, b: Array | None, largest: floa
         axes.annotate(sign, (x, y), ha="center", va="center", fontsize=7, zorder=4)
 
 
-def _draw_key(axes: Any, largest: float, below: float) -> None:
+def _draw_legend(axes: Any, largest: float, below: float) -> None:
     for value, word in ((largest, f"+{largest:.3g}"), (-largest, f"−{largest:.3g}"),
                         (largest / 4, f"+{largest / 4:.3g}")):  # fmt: skip
         axes.plot([], [], label=word, **_style(value, largest))

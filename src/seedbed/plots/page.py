@@ -1,4 +1,4 @@
-"""What all pictures share: an empty figure, axes to draw on, colours and markers."""
+"""Shared by all plots: an empty figure, axes to draw on, colours and markers."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from seedbed.population import Population
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Told apart by the colour-blind, and by their lightness in print (Okabe, Ito 2008)."""
+"""Distinct for the colour-blind, and by their lightness in print (Okabe, Ito 2008)."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 VALUES = "cividis"
-"""The map of values to colours: its lightness rises all the way, and it looks the same to all."""
+"""The colour map of values: its lightness increases throughout, for the colour-blind too."""
 
 
 def figure(width: float, height: float) -> Any:
-    """Return an empty figure that no window shows.
+    """Return an empty figure without a window.
 
     Raises: MissingDependencyError without matplotlib.
     """
@@ -32,15 +32,15 @@ def figure(width: float, height: float) -> Any:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
         raise MissingDependencyError("matplotlib", "plot") from None
-    if "ipykernel" in sys.modules:  # a notebook shows a Figure once this is loaded
+    if "ipykernel" in sys.modules:  # with it imported, a notebook shows a Figure
         importlib.import_module("matplotlib_inline.backend_inline")
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def on(axes: Axes | None, width: float = 6.4, height: float = 4.0) -> Axes:
-    """Return the axes to draw on: those given, or the only ones of a new figure.
+def axes_or_new(axes: Axes | None, width: float = 6.4, height: float = 4.0) -> Axes:
+    """Return the given axes, or those of a new figure.
 
-    Where pyplot is in use, or in a notebook, the figure is one of pyplot's, so that it is shown.
+    If pyplot is in use, or in a notebook, the figure is pyplot's, so that it is shown.
     """
     if axes is not None:
         return axes
@@ -51,8 +51,8 @@ def on(axes: Axes | None, width: float = 6.4, height: float = 4.0) -> Axes:
     return figure(width, height).subplots()
 
 
-def chosen(population: Population, members: Any) -> list[int]:
-    """Return the places of members that are to be drawn: given as one, several, or booleans.
+def member_places(population: Population, members: Any) -> list[int]:
+    """Return the places of the members to draw, given as one place, several, or booleans.
 
     Raises: SettingError.
     """
@@ -68,7 +68,10 @@ def chosen(population: Population, members: Any) -> list[int]:
     return [int(place) for place in places]
 
 
-def plain(text: str, most: int = 44) -> str:
-    """Return the text as matplotlib shows it letter by letter, cut where it is long."""
-    lines = [line if len(line) <= most else line[: most - 1] + "…" for line in text.split("\n")]
+def escaped(text: str, max_length: int = 44) -> str:
+    """Return the text with long lines cut and matplotlib's markup escaped."""
+    lines = [
+        line if len(line) <= max_length else line[: max_length - 1] + "…"
+        for line in text.split("\n")
+    ]
     return "\n".join(lines).replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""Pictures of a training: losses by epoch, and the spread of scores."""
+"""Plots of a training: losses by epoch, and the spread of scores."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from seedbed.arrays import Array, as_array, one_line
 from seedbed.errors import DataError
-from seedbed.plots.page import COLOURS, MARKERS, chosen, on, plain
+from seedbed.plots.page import COLOURS, MARKERS, axes_or_new, escaped, member_places
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,20 +17,19 @@ if TYPE_CHECKING:
     from seedbed.population import Population
 
 _BINS = 60
-"""Dots of scores that fall into the same of so many stretches are stacked."""
+"""Scores in the same bin are stacked."""
 
 
 def losses(population: Population, axes: Axes | None = None, *, members: Any = ()) -> Axes:
-    """Draw the members' losses by epoch as bands: median, quartiles and range, on a log scale.
+    """Draw bands of the members' losses by epoch: median, quartiles and range, on a log scale.
 
-    Full bands are the training loss, hatched ones the validation loss, where rows were held out. A
-    member that stopped keeps its last loss in the bands from then on. One that diverged is in no
-    band: a cross at the upper edge is the epoch in which it did. Of ``members`` each one's training
-    loss is a line of its own.
-    Returns the axes. Raises: SettingError for members that are not there.
+    Solid bands are the training loss, hatched ones the validation loss. A stopped member keeps its
+    last loss in the bands. Diverged members are not in the bands: a cross at the upper edge marks
+    the epoch. Each of ``members`` gets a line for its training loss.
+    Returns the axes. Raises: SettingError for members out of range.
     """
-    own = chosen(population, members) if np.size(members) else []
-    axes = on(axes)
+    lines = member_places(population, members) if np.size(members) else []
+    axes = axes_or_new(axes)
     history = population.history
     shown = ~population.diverged if not population.diverged.all() else slice(None)
     kinds = [("training", history.train_loss[shown], COLOURS[0], "", "-")]
@@ -39,16 +38,16 @@ def losses(population: Population, axes: Axes | None = None, *, members: Any = (
     epochs = history.epochs + 1
     smallest: list[float] = []
     for name, curves, colour, hatch, line in kinds:
-        there = np.isfinite(curves).any(axis=0)
-        if not there.any():
+        recorded = np.isfinite(curves).any(axis=0)
+        if not recorded.any():
             continue
-        at, seen = epochs[there].astype(np.float64), _carried(curves[:, there])
+        at, carried = epochs[recorded].astype(np.float64), _carried_forward(curves[:, recorded])
         if len(epochs) == 1:
             axes.set_xlim(at[0] - 1, at[0] + 1)
-            at = at + 0.1 * len(smallest)  # beside each other
-        low, first, middle, third, high = np.nanquantile(seen, [0, 0.25, 0.5, 0.75, 1], axis=0)
-        smallest.append(float(np.nanmin(seen)))
-        if len(at) == 1:  # bands of one epoch would not be seen
+            at = at + 0.1 * len(smallest)  # side by side
+        low, first, middle, third, high = np.nanquantile(carried, [0, 0.25, 0.5, 0.75, 1], axis=0)
+        smallest.append(float(np.nanmin(carried)))
+        if len(at) == 1:  # bands of one epoch would be invisible
             axes.errorbar(at, middle, [middle - low, high - middle], color=colour, lw=1, capsize=6)
             axes.errorbar(at, middle, [middle - first, third - middle], color=colour, lw=5)
         axes.fill_between(at, low, high, color=colour, alpha=0.15, lw=0)
@@ -64,16 +63,16 @@ def losses(population: Population, axes: Axes | None = None, *, members: Any = (
             epochs, history.ensemble_val_loss, color=COLOURS[6], ls=":", lw=1.8,
             label="ensemble, validation",
         )  # fmt: skip
-    for number, member in enumerate(own):
+    for number, member in enumerate(lines):
         axes.plot(
             epochs, history.train_loss[member], color=COLOURS[6], lw=0.8,
             ls=("-", "--", "-.", ":")[number % 4], label=f"seed {population.seeds[member]}",
         )  # fmt: skip
-    lost = population.epochs[population.diverged]
-    if len(lost):
+    diverged = population.epochs[population.diverged]
+    if len(diverged):
         axes.plot(
-            lost + 1, np.ones(len(lost)), "X", color=COLOURS[6], ms=7, clip_on=False,
-            transform=axes.get_xaxis_transform(), label=f"diverged ({len(lost)})",
+            diverged + 1, np.ones(len(diverged)), "X", color=COLOURS[6], ms=7, clip_on=False,
+            transform=axes.get_xaxis_transform(), label=f"diverged ({len(diverged)})",
         )  # fmt: skip
     if not smallest:
         axes.annotate("no epoch was recorded", (0.5, 0.5), xycoords="axes fraction", ha="center")
@@ -84,18 +83,20 @@ def losses(population: Population, axes: Axes | None = None, *, members: Any = (
     axes.set_xlabel("epoch")
     axes.set_ylabel(f"loss ({name})")
     count = len(population)
-    stopped = "; who stopped keeps its last" if (population.status == "stopped").any() else ""
+    stopped = ""
+    if (population.status == "stopped").any():
+        stopped = "; stopped members keep their last loss"
     axes.set_title(
         f"{count:,} member{'' if count == 1 else 's'}: median, quartiles and range{stopped}",
         fontsize=10,
     )
-    if smallest or len(lost):
+    if smallest or len(diverged):
         axes.legend(frameon=False, fontsize=8)
     return axes
 
 
-def _carried(curves: Array) -> Array:
-    """Return losses (M, E) with a member's last one in the place of what is missing after it."""
+def _carried_forward(curves: Array) -> Array:
+    """Return losses (M, E) with each member's missing ones replaced by its last one before."""
     places = np.where(np.isfinite(curves), np.arange(curves.shape[1]), -1)
     lasts = np.maximum.accumulate(places, axis=1)
     carried = np.take_along_axis(curves, np.maximum(lasts, 0), axis=1)
@@ -116,15 +117,15 @@ def scores(
     marks: Mapping[str, float] | None = None,
     log: bool = False,
 ) -> Axes:
-    """Draw how scores spread: a dot a member, stacked where they meet; median, quartiles, range.
+    """Draw a stacked dot per score, and under them median, quartiles and range.
 
-    values  (P,) of one group, or such arrays by the groups' names; what is not finite is counted
-            beside its row as failed, and in no quartile
+    values  (P,) of one group, or such arrays by the groups' names; scores that are not finite are
+            counted as failed, and in no quartile
     label   of the axis, with the unit
-    marks   numbers to compare with, such as {"ensemble": 0.93}, by name
-    log     a logarithmic axis, for losses, where they span a decade
+    marks   reference values by name, such as {"ensemble": 0.93}
+    log     whether the axis is logarithmic if the scores span a decade, as losses may
 
-    Returns the axes. Raises: DataError if nothing is finite, or a value is not positive under log.
+    Returns the axes. Raises: DataError if no score is finite, or one is not positive under log.
     """
     groups = values if isinstance(values, Mapping) else {"": values}
     rows = {}
@@ -140,7 +141,7 @@ def scores(
     every = every[np.isfinite(every)]
     if log and every.min() <= 0:
         raise DataError(f"scores holds {every.min():g}, which a logarithmic axis cannot show")
-    axes = on(axes, 6.4, 1.6 + 0.9 * len(rows))
+    axes = axes_or_new(axes, 6.4, 1.6 + 0.9 * len(rows))
     log = log and every.max() > 10 * every.min()  # less than a decade needs no logarithm
     low, high = (np.log10(every) if log else every).min(), (np.log10(every) if log else every).max()
     width = (high - low or 1.0) / _BINS
@@ -159,14 +160,14 @@ def scores(
             shown, row - 0.1 - step * heights, MARKERS[row % len(MARKERS)], ms=4, mew=0, alpha=0.6,
             color=COLOURS[row % len(COLOURS)],
         )  # fmt: skip
-        least, first, middle, third, most = np.quantile(shown, [0, 0.25, 0.5, 0.75, 1])
+        smallest, first, middle, third, largest = np.quantile(shown, [0, 0.25, 0.5, 0.75, 1])
         under = row + 0.12
-        axes.plot([least, most], [under] * 2, color="0.3", lw=1)
+        axes.plot([smallest, largest], [under] * 2, color="0.3", lw=1)
         axes.plot([first, third], [under] * 2, color="0.3", lw=6, solid_capstyle="butt")
         axes.plot([middle] * 2, [under - 0.09, under + 0.09], color="black", lw=2.5)
     for number, (name, value) in enumerate((marks or {}).items()):
         axes.axvline(value, color=COLOURS[6], ls=("--", ":", "-.")[number % 3], lw=1.5,
-                     label=f"{plain(name)} {value:.4g}")  # fmt: skip
+                     label=f"{escaped(name)} {value:.4g}")  # fmt: skip
     if marks:
         axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     if log:
@@ -175,14 +176,12 @@ def scores(
         axes.set_xscale("log")
         axes.xaxis.set_minor_formatter(NullFormatter())
     names = [
-        plain(name + (f"\n{len(each) - len(shown)} failed" if len(shown) < len(each) else ""))
+        escaped(name + (f"\n{len(each) - len(shown)} failed" if len(shown) < len(each) else ""))
         for (name, each), shown in zip(rows.items(), finite, strict=True)
     ]
     axes.set_yticks(range(len(rows)) if any(names) else [], names if any(names) else [])
     axes.set_ylim(len(rows) - 0.65, -0.85)
-    axes.set_xlabel(plain(label, 90))
+    axes.set_xlabel(escaped(label, 90))
     count = sum(len(each) for each in rows.values())
-    axes.set_title(
-        f"{count:,} scores: a dot each, below them median, quartiles and range", fontsize=10
-    )
+    axes.set_title(f"{count:,} scores: one dot each, over median, quartiles and range", fontsize=10)
     return axes

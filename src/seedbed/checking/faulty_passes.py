@@ -1,8 +1,8 @@
-"""The backward passes that a network's author may have written: the right one and usual faults.
+"""The right backward pass of a network, and passes with common faults.
 
-A backward pass is δ at the outputs, carried back from layer to layer, and in each layer a product
-for the weights and a sum for the biases. Each of these steps has a few faults that are seen in the
-wild; a pass with some of them gives gradients that can be recognised.
+A backward pass computes δ at the outputs, propagates it from layer to layer, and takes a product
+for each layer's weights and a sum for its biases. Each step has a few common faults, and a pass
+with some of them gives recognisable gradients.
 """
 
 from __future__ import annotations
@@ -15,37 +15,37 @@ import numpy as np
 
 from seedbed.arrays import Array
 from seedbed.formulas import losses
-from seedbed.formulas.activations import Activation
+from seedbed.formulas.activations import Activation, identity, sigmoid
 from seedbed.formulas.losses import Loss
 
-_CLOSE = 1e-7
+_TOLERANCE = 1e-7
+"""δ that differ by less, relative to the largest, are the same candidate."""
 
 
-def _of_softmax(y: Array, t: Array) -> Array:
+def _softmax_squares(y: Array, t: Array) -> Array:
     p = np.exp(y)
     return (p - t) * (p - t)
 
 
-def _of_softmax_d(y: Array, t: Array) -> Array:
+def _softmax_squares_d(y: Array, t: Array) -> Array:
     p = np.exp(y)
     g = 2 * (p - t)
     return p * (g - (g * p).sum(axis=-1, keepdims=True))
 
 
 SOFTMAX_SQUARES = Loss(
-    "squared_error of softmax", _of_softmax, _of_softmax_d, np.exp, targets="classes"
+    "squared_error of softmax", _softmax_squares, _softmax_squares_d, np.exp, targets="classes"
 )
 """l = (softmax y - t)²; y as log-probabilities, the derivative by the network's own output."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer as f has it.
+    """One layer of f's network.
 
-    W           (I, O), or (O, I) where ``turned``
-    b           of O numbers, or None
-    W_block     which block of theta W is; b_block likewise
-    activation  of the layer
+    W        (I, O), or (O, I) if ``transposed``
+    b        of O numbers, or None
+    W_block  the number of W's block in theta; b_block likewise
     """
 
     W: Array
@@ -53,20 +53,20 @@ class Layer:
     W_block: int
     b_block: int | None
     activation: Activation
-    turned: bool = False
+    transposed: bool = False
 
     def dW(self, inputs: Array, delta: Array) -> Array:
         """Return the derivative by W, in its shape, for inputs (N, I) and δ (N, O)."""
         dW = inputs.T @ delta
-        return np.asarray(dW.T if self.turned else dW)
+        return np.asarray(dW.T if self.transposed else dW)
 
 
 @dataclass(frozen=True)
 class Model:
-    """What f computes, as far as its loss tells: layers, loss, data.
+    """The network, loss and data from which f computes its loss.
 
-    factor  what the mean loss (see ``formulas.losses``) is multiplied with to be f's
-    masks   (N, units) each, that hidden activations are multiplied with, if dropout is on
+    factor  f's loss as a multiple of the mean loss (see ``formulas.losses``)
+    masks   dropout's factors of the hidden activations, (N, units) each
     decay   λ of a penalty ½ λ ΣW² in f's loss
     """
 
@@ -84,7 +84,7 @@ class Model:
         a = self.X
         for number, layer in enumerate(self.layers):
             inputs.append(a)
-            z = a @ (layer.W.T if layer.turned else layer.W)
+            z = a @ (layer.W.T if layer.transposed else layer.W)
             z = z if layer.b is None else z + layer.b.reshape(1, -1)
             zs.append(z)
             a = layer.activation.f(z)
@@ -96,61 +96,61 @@ class Model:
     def value(self) -> float:
         """Return the loss."""
         y = self.loss.normalised(self.forward()[2][-1])
-        return self.factor * float(self.loss.f(y, self.T).sum()) / self.shared(self.loss)
+        return self.factor * float(self.loss.f(y, self.T).sum()) / self.terms(self.loss)
 
-    def shared(self, loss: Loss) -> int:
-        """Return how many terms the loss's mean is over: rows, and outputs unless classes."""
-        return len(self.X) * (1 if loss.targets == "classes" else self.T.shape[1])
+    def terms(self, loss: Loss) -> int:
+        """Return the number of terms of the loss's mean: rows, times outputs unless classes."""
+        return len(self.X) * loss.terms(self.T.shape[1])
 
     def dy(self, loss: Loss) -> Array:
         """Return the derivative of a loss's mean by the outputs, (N, O)."""
         y = loss.normalised(self.forward()[2][-1])
-        return self.factor * loss.df(y, self.T) / self.shared(loss)
+        return self.factor * loss.df(y, self.T) / self.terms(loss)
 
 
 @dataclass(frozen=True)
-class Suspicion:
-    """A backward pass: what is wrong with it, in words, and the δ that it gives each layer."""
+class BackwardPass:
+    """The δ that a backward pass gives each layer, and its faults."""
 
     faults: tuple[tuple[str, str, int], ...]
-    """each a kind, where it is in words, and the last layer whose gradient it changes"""
+    """each a kind, a place in words, and the last layer whose gradient it changes"""
     deltas: Sequence[Array]
 
 
-def right(model: Model) -> list[Array]:
-    """Return the δ (N, O) of each layer, the first one's first, as they should be."""
+def right_deltas(model: Model) -> list[Array]:
+    """Return the right δ (N, O) of each layer, from the first to the last."""
     _, zs, outputs = model.forward()
     deltas = [model.dy(model.loss) * model.layers[-1].activation.df(zs[-1], outputs[-1])]
     for number in reversed(range(len(model.layers) - 1)):
-        deltas.insert(0, _carry(model, number, deltas[0], zs[number], outputs[number], ""))
+        deltas.insert(0, _propagate(model, number, deltas[0], zs[number], outputs[number], ""))
     return deltas
 
 
-def passes(model: Model) -> Iterator[Suspicion]:
-    """Yield backward passes, the right one first, then those with more and more faults."""
+def backward_passes(model: Model) -> Iterator[BackwardPass]:
+    """Yield backward passes by their number of faults, the right one first."""
     _, zs, outputs = model.forward()
     last = len(model.layers) - 1
-    hidden_kinds = [list(_carried(model, number)) for number in reversed(range(last))]
-    found = []
+    hidden_kinds = [list(_hidden_faults(model, number)) for number in reversed(range(last))]
+    passes = []
     for fault, first in _output_deltas(model, zs, outputs):
         for kinds in product(*hidden_kinds):
             deltas, faults = [first], [] if fault is None else [(*fault, last)]
             for number, kind in zip(reversed(range(last)), kinds, strict=True):
-                delta = _carry(model, number, deltas[0], zs[number], outputs[number], kind)
+                delta = _propagate(model, number, deltas[0], zs[number], outputs[number], kind)
                 deltas.insert(0, delta)
                 faults += [(kind, f"hidden layer {number + 1}", number)] if kind else []
-            found.append(Suspicion(tuple(faults), deltas))
-    yield from sorted(found, key=lambda each: len(each.faults))
+            passes.append(BackwardPass(tuple(faults), deltas))
+    yield from sorted(passes, key=lambda each: len(each.faults))
 
 
 def _output_deltas(
     model: Model, zs: list[Array], outputs: list[Array]
 ) -> Iterator[tuple[tuple[str, str] | None, Array]]:
-    """Yield δ at the outputs, with what is wrong with it: first the right one."""
+    """Yield each fault at the outputs and its δ; first None and the right one."""
     z, a, act = zs[-1], outputs[-1], model.layers[-1].activation
     dy = model.dy(model.loss)
-    seen = [dy * act.df(z, a)]
-    yield None, seen[0]
+    yielded = [dy * act.df(z, a)]
+    yield None, yielded[0]
     candidates: list[tuple[tuple[str, str], Array]] = [
         (("slope of the activation", "the output"), dy * act.df(a, act.f(a))),
         (("slope missing", "the output"), dy),
@@ -165,30 +165,32 @@ def _output_deltas(
             continue
         with np.errstate(all="ignore"):
             slope = model.dy(other)
-        if name in ("binary_cross_entropy", "cross_entropy") and act.name == "sigmoid":
-            # of probabilities that are squashed already: δ = (a - t), without σ'
-            share = model.factor / model.shared(other)
+        if other.targets in ("probability", "classes") and act == sigmoid:
+            # outputs that are probabilities already: δ = (a - t), without σ'
+            share = model.factor / model.terms(other)
             candidates.append(((f"another loss: {name}", "the output"), share * (a - model.T)))
             continue
         candidates.append(((f"another loss: {name}", "the output"), slope * act.df(z, a)))
-    if act.name == "identity" and model.loss.predict is not losses.squared_error.predict:
-        # the error of the probabilities, or σ' where the derivative by z has it in already
+    if act == identity and model.loss.predict is not losses.squared_error.predict:
+        # the error of the probabilities, times σ' although the derivative by z includes it
         p = model.loss.predict(model.loss.normalised(z))
         error = (p - model.T) * p * (1 - p) * model.factor
         n, o = model.T.shape
-        shares, found = (1 / n, 2 / n, 1 / (n * o), 2 / (n * o)), [error]
+        shares, slopes = (1 / n, 2 / n, 1 / (n * o), 2 / (n * o)), [error]
         if model.loss.targets == "classes":
-            found.append(0.5 * model.factor * SOFTMAX_SQUARES.df(model.loss.normalised(z), model.T))
+            slopes.append(
+                0.5 * model.factor * SOFTMAX_SQUARES.df(model.loss.normalised(z), model.T)
+            )
         squares = ("another loss: squared_error", "the output")
-        candidates += [(squares, share * each) for each in found for share in shares]
+        candidates += [(squares, share * each) for each in slopes for share in shares]
     for fault, delta in candidates:
-        if np.isfinite(delta).all() and not any(_same(delta, other) for other in seen):
-            seen.append(delta)
+        if np.isfinite(delta).all() and not any(_equal(delta, other) for other in yielded):
+            yielded.append(delta)
             yield fault, delta
 
 
-def _carried(model: Model, number: int) -> Iterator[str]:
-    """Yield how δ may be carried back to a hidden layer: "" is right."""
+def _hidden_faults(model: Model, number: int) -> Iterator[str]:
+    """Yield the faults with which δ may be propagated to a hidden layer; "" is right."""
     yield ""
     yield "slope of the activation"
     yield "slope missing"
@@ -199,9 +201,9 @@ def _carried(model: Model, number: int) -> Iterator[str]:
         yield "mask missing"
 
 
-def _carry(model: Model, number: int, delta: Array, z: Array, a: Array, kind: str) -> Array:
+def _propagate(model: Model, number: int, delta: Array, z: Array, a: Array, kind: str) -> Array:
     above, act = model.layers[number + 1], model.layers[number].activation
-    W = above.W if above.turned else above.W.T
+    W = above.W if above.transposed else above.W.T
     da = delta @ (W.T if kind == "weights transposed" else W)
     if number < len(model.masks) and kind != "mask missing":
         da = da * model.masks[number]
@@ -212,7 +214,7 @@ def _carry(model: Model, number: int, delta: Array, z: Array, a: Array, kind: st
     return np.asarray(da * act.df(z, a))
 
 
-def _same(a: Array, b: Array) -> bool:
+def _equal(a: Array, b: Array) -> bool:
     return a.shape == b.shape and bool(
-        np.abs(a - b).max() <= _CLOSE * max(np.abs(a).max(), np.abs(b).max(), 1e-300)
+        np.abs(a - b).max() <= _TOLERANCE * max(np.abs(a).max(), np.abs(b).max(), 1e-300)
     )

@@ -1,0 +1,127 @@
+"""The message and the remedy of each kind of mistake."""
+
+from __future__ import annotations
+
+MESSAGES: dict[str, tuple[str, str]] = {
+    "1/n missing": (
+        "the gradient is too large by a factor of the number of rows",
+        "divide by the number of rows: the loss is a mean",
+    ),
+    "1/n twice": (
+        "the gradient is too small by a factor of the number of rows",
+        "divide by the number of rows once, or not at all if the loss is a sum",
+    ),
+    "1/outputs missing": (
+        "the gradient is too large by a factor of the number of outputs",
+        "divide by the number of outputs: the loss is a mean over them, too",
+    ),
+    "1/outputs twice": (
+        "the gradient is too small by a factor of the number of outputs",
+        "don't divide by the number of outputs: the loss does not",
+    ),
+    "1/(n outputs) missing": (
+        "the gradient is too large by a factor of rows times outputs",
+        "divide by both: the loss is a mean over rows and outputs",
+    ),
+    "1/(n outputs) twice": (
+        "the gradient is too small by a factor of rows times outputs",
+        "don't divide by both: the loss does not",
+    ),
+    "twice": (
+        "the gradient is twice what it should be",
+        "the derivative of ½ d² is d, not 2 d; or a term is added twice",
+    ),
+    "half": (
+        "the gradient is half of what it should be",
+        "the derivative of d² is 2 d, not d",
+    ),
+    "sign": (
+        "the gradient has the wrong sign",
+        "the derivative by the prediction is y - t, not t - y; descent subtracts it",
+    ),
+    "factor": (
+        "the gradient is a multiple of what it should be",
+        "look for a factor that is not in the loss",
+    ),
+    "transposed": (
+        "the gradient is transposed",
+        "use aᵀ δ for z = a W, and δ aᵀ for z = W a",
+    ),
+    "bias: mean for sum": (
+        "the bias's gradient is a mean over the rows instead of their sum",
+        "sum δ over the rows, as the product for the weights does",
+    ),
+    "bias: sum for mean": (
+        "the bias's gradient is too large by a factor of the number of rows",
+        "divide it by the number of rows, like the weights' gradient",
+    ),
+    "bias: wrong axis": (
+        "the bias's gradient is taken over the units (axis 1), not over the rows (axis 0)",
+        "sum δ over axis 0; the shape fits only because there are as many units as rows",
+    ),
+    "bias: over all": (
+        "the bias's gradient is one number, taken over rows and units",
+        "sum δ over the rows (axis 0) only: each unit has its own gradient",
+    ),
+    "shape": (
+        "the gradient's shape is not its parameters'",
+        "return an array of the parameters' shape",
+    ),
+    "not finite": (
+        "the gradient holds numbers that are not finite",
+        "look for 0/0, log 0 and overflow, and rewrite the formula to avoid them",
+    ),
+    "not deterministic": (
+        "the gradient changes from call to call at the same theta",
+        "fix what it draws (its seed, its mask, its batch)",
+    ),
+    "grown by broadcasting": (
+        "the gradient has one row per row of the data: it was not summed over them",
+        "sum δ over axis 0; otherwise the update broadcasts the bias to that shape",
+    ),
+    "slope of the activation": (
+        "σ′ is applied to the activation, σ′(σ(z)), instead of the pre-activation",
+        "use σ′(z), or write it in terms of a: a (1 - a) for sigmoid, 1 - a² for tanh",
+    ),
+    "slope missing": (
+        "σ′ is missing",
+        "multiply δ by σ′(z) of that layer",
+    ),
+    "weights transposed": (
+        "δ is propagated through W instead of Wᵀ",
+        "use da = δ Wᵀ for z = a W; the shapes fit only because W is square",
+    ),
+    "mask missing": (
+        "dropout's mask is not applied in the backward pass",
+        "multiply da by the mask of the forward pass",
+    ),
+    "another loss": (
+        "the gradient is not the returned loss's, but another loss's",
+        "return that loss, or the derivative of this one",
+    ),
+    "accumulated": (
+        "the gradient accumulates from call to call",
+        "set the gradient to zero before every backward pass",
+    ),
+    "stale": (
+        "the gradient depends on the previous call: the backward pass uses its activations",
+        "recompute all activations in each forward pass, and use those",
+    ),
+    "decay missing in the gradient": (
+        "the loss has a penalty on the weights that is missing or too weak in the gradient",
+        "add λ W to the weights' gradient for a penalty of ½ λ ΣW² (2 λ W for λ ΣW²)",
+    ),
+    "decay missing in the loss": (
+        "the gradient has a penalty on the weights that is missing or too weak in the loss",
+        "add ½ λ ΣW² to the loss for λ W in the gradient, or decay the weights separately",
+    ),
+    "decay of another strength": (
+        "the penalty on the weights has different strengths in the loss and in the gradient",
+        "the derivative of ½ λ ΣW² is λ W, that of λ ΣW² is 2 λ W",
+    ),
+    "unknown": (
+        "the gradient is not the loss's derivative, and no usual mistake explains it",
+        "look at the largest difference first, and check smaller parts separately",
+    ),
+}
+"""By kind: the message and the remedy."""

@@ -1,0 +1,49 @@
+"""Inputs and targets that are far from mean 0 and standard deviation 1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from seedbed.arrays import Array
+from seedbed.diagnosis.finding import Finding
+
+_MAX_SCALE, _MIN_SCALE = 10.0, 0.01
+"""A column is unscaled if its |mean| or standard deviation is above the first, or if its largest
+input or its target's standard deviation is below the second."""
+
+
+def inputs(X: Array) -> Iterator[Finding]:
+    """Look at each column of X, (N, I), that is not constant."""
+    mean, spread, largest = np.abs(X.mean(axis=0)), X.std(axis=0), np.abs(X).max(axis=0)
+    varies = X.max(axis=0) > X.min(axis=0)
+    large = varies & ((spread > _MAX_SCALE) | (mean > _MAX_SCALE))
+    small = varies & (largest < _MIN_SCALE)
+    wrong = np.flatnonzero(large | small)
+    if len(wrong):
+        factor = np.where(large, np.maximum(spread, mean), 1 / np.where(small, largest, 1))
+        worst = wrong[np.argmax(factor[wrong])]
+        yield Finding(
+            "unscaled inputs",
+            f"{len(wrong)} of {X.shape[1]} inputs are far from mean 0 and standard deviation 1 "
+            f"(input {worst}: {X[:, worst].mean():.3g} and {spread[worst]:.3g}): standardise them, "
+            "or the largest input dominates the others",
+        )
+
+
+def targets(T: Array) -> Iterator[Finding]:
+    """Look at each target column, (N, O)."""
+    mean, spread = np.abs(T.mean(axis=0)), T.std(axis=0)
+    small = (spread < _MIN_SCALE) & (T.max(axis=0) > T.min(axis=0))
+    large = (mean > _MAX_SCALE) | (spread > _MAX_SCALE)
+    if not (small | large).any():
+        return
+    factor = np.where(large, np.maximum(mean, spread), np.where(small, 1 / (spread + 1e-300), 0))
+    worst = int(np.argmax(factor))
+    which = "the target" if T.shape[1] == 1 else f"the target of output {worst}"
+    yield Finding(
+        "unscaled target",
+        f"{which} has mean {T[:, worst].mean():.3g} and standard deviation {spread[worst]:.3g} as "
+        "the network sees it, far from 0 and 1: standardise the target",
+    )
