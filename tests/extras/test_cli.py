@@ -103,23 +103,9 @@ def test_xor_as_json(run):
 def test_train_and_predict_classes(run, csv, tmp_path):
     model, out_file = tmp_path / "m.safetensors", tmp_path / "p.csv"
     status, out, err = run(
-        "train",
-        csv,
-        "--target",
-        "label",
-        "--drop",
-        "size",
-        "--members",
-        3,
-        "--out",
-        model,
-        "--hidden",
-        "16",
-        "--lr",
-        "0.02",
-        "--epochs",
-        60,
-    )
+        "train", csv, "--target", "label", "--drop", "size", "--members", 3, "--out", model,
+        "--hidden", "16", "--lr", "0.02", "--epochs", 60,
+    )  # fmt: skip
     assert (status, err) == (0, "")
     assert "classification of label (inferred; --task sets it)" in out
     assert "x: 12 missing values, taken as the median" in out
@@ -166,24 +152,9 @@ def test_train_and_predict_classes(run, csv, tmp_path):
 def test_train_and_predict_numbers(run, csv, tmp_path):
     model = tmp_path / "m.safetensors"
     status, out, _ = run(
-        "train",
-        csv,
-        "--target",
-        "size",
-        "--drop",
-        "label",
-        "--members",
-        2,
-        "--out",
-        model,
-        "--lr",
-        "0.01",
-        "--epochs",
-        100,
-        "--json",
-        "--seed",
-        5,
-    )
+        "train", csv, "--target", "size", "--drop", "label", "--members", 2, "--out", model,
+        "--lr", "0.01", "--epochs", 100, "--json", "--seed", 5,
+    )  # fmt: skip
     assert status == 0
     result = json.loads(out)
     assert result["task"] == "regression"

@@ -13,7 +13,7 @@ import numpy as np
 
 from seedbed import plots
 from seedbed.arrays import Array
-from seedbed.cli.options import RECIPE, add_recipe, integer, number, recipe_of
+from seedbed.cli.options import RECIPE, add_recipe, integer, number, recipe_of, share
 from seedbed.cli.show import INTERRUPTED, check_picture, print_json, print_table, save_picture
 from seedbed.comparing.compare import compare
 from seedbed.comparing.comparison import Comparison
@@ -50,37 +50,21 @@ def add_to(commands: Any) -> None:
     )
     add("--baseline", metavar="NAME", help="compare the others with this setting, such as lr=0.001")
     add("--metric", type=metric, metavar="NAME", help=f"one of {', '.join(BY_NAME)} (by task)")
-    add(
-        "--alpha",
-        type=number(0, 0.5, open_low=True),
-        default=0.05,
-        metavar="A",
-        help="the maximum chance of any false verdict (0.05)",
-    )
+    alpha = number(0, 0.5, open_low=True)
+    add("--alpha", type=alpha, default=0.05, metavar="A", help="chance of false verdicts (0.05)")
     add(
         "--delta",
         type=number(0, open_low=True),
         metavar="D",
         help="gains within ±D do not matter, in the metric's units (0.01: one point of accuracy)",
     )
-    add(
-        "--seeds",
-        type=seeds,
-        default="adaptive",
-        metavar="N",
-        help="a number, adaptive or anytime (adaptive)",
-    )
+    count = "a number, adaptive or anytime (adaptive)"
+    add("--seeds", type=seeds, default="adaptive", metavar="N", help=count)
     add("--seed", type=integer(0, 2**62), default=0, metavar="S", help="the first seed (0)")
     add("--task", choices=get_args(Task), help="inferred from the target if left out")
     add("--drop", action="append", default=[], metavar="COLUMN", help="leave a column out")
     add_recipe(parser)
-    add(
-        "--test",
-        type=number(0, 1, open_low=True, open_high=True),
-        default=0.25,
-        metavar="SHARE",
-        help="share of test rows (0.25)",
-    )
+    add("--test", type=share, default=0.25, metavar="SHARE", help="share of test rows (0.25)")
     add("--plot", type=Path, metavar="FILE", help="draw the scores and gains (.png, .svg or .pdf)")
     add("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
@@ -108,7 +92,7 @@ def metric(text: str) -> Metric:
         raise ArgumentTypeError(f"expected one of {', '.join(BY_NAME)}, not {text!r}")
     if isinstance(found, Metric):
         return found
-    q = number(0, 1, open_low=True, open_high=True)(rest) if sign else 0.5
+    q = share(rest) if sign else 0.5
     return found(q)
 
 

@@ -52,6 +52,10 @@ def number(
     return read
 
 
+share = number(0, 1, open_low=True, open_high=True)
+"""Read a share, 0 < share < 1."""
+
+
 def widths(text: str) -> list[int]:
     """Read the hidden layers' units: 64,64 or 64x64."""
     try:

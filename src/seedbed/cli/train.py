@@ -12,7 +12,7 @@ import numpy as np
 
 from seedbed import files, plots
 from seedbed.arrays import Array
-from seedbed.cli.options import add_recipe, integer, number, recipe_of
+from seedbed.cli.options import add_recipe, integer, recipe_of, share
 from seedbed.cli.show import (
     check_picture,
     exit_status,
@@ -51,13 +51,7 @@ def add_to(commands: Any) -> None:
         help="the members' seeds are S, S+1, …; S also draws the held-out rows (0)",
     )
     add_recipe(parser)
-    add(
-        "--test",
-        type=number(0, 1, open_low=True, open_high=True),
-        default=0.2,
-        metavar="SHARE",
-        help="share of rows held out to score on (0.2)",
-    )
+    add("--test", type=share, default=0.2, metavar="SHARE", help="share of test rows (0.2)")
     add("--out", type=Path, metavar="MODEL", help="write a model file, such as model.safetensors")
     add("--plot", type=Path, metavar="FILE", help="draw losses and scores (.png, .svg, .pdf)")
     add("--json", action="store_true", help="print one JSON object")

@@ -43,24 +43,17 @@ def add_to(commands: Any) -> None:
         description=_DESCRIPTION,
         formatter_class=RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--seeds",
-        type=integer(1, 10**7),
-        default=1000,
-        metavar="N",
-        help="train from seeds 0 … N-1 (1000)",
-    )
-    parser.add_argument(
-        "--epochs", type=integer(1), default=8000, metavar="N", help="epochs to train (8000)"
-    )
-    parser.add_argument(
+    add, count = parser.add_argument, integer(1, 10**7)
+    add("--seeds", type=count, default=1000, metavar="N", help="train from seeds 0 … N-1 (1000)")
+    add("--epochs", type=integer(1), default=8000, metavar="N", help="epochs to train (8000)")
+    add(
         "--plot",
         type=Path,
         metavar="FILE",
         help="draw the network, its loss along a line, all losses, and the outputs of 18 seeds, "
         "up to four of which did not solve XOR",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
 
 

@@ -94,11 +94,6 @@ class Comparison:
         """Each pair's verdict and evidence in one sentence."""
         return [pair.sentence(self.metric, self.rules) for pair in self.pairs]
 
-    @property
-    def needed(self) -> int | None:
-        """The largest number of paired runs that an open pair still needs; None if unknown."""
-        return max((pair.needed for pair in self.pairs if pair.needed is not None), default=None)
-
     def new_data_interval(self, a: str, b: str) -> tuple[float, float]:
         """Return an interval of a's mean gain over b on new data like this.
 

@@ -72,9 +72,7 @@ def _looks(content: bytes, alpha: float, looks: tuple[int, ...], stop: bool) -> 
     signs = _signs(paths, looks[-1])
     running = np.ones(paths + 1, dtype=np.bool_)  # the last path is the observed one
     done: list[Look] = []
-    for n in looks:
-        if n > len(d):
-            break
+    for n in (look for look in looks if look <= len(d)):
         ranks = signed_ranks(d[:n])
         observed = round(abs(2 * ranks.sum()))
         sums = np.empty(paths + 1, dtype=np.int64)
@@ -96,9 +94,7 @@ def _looks(content: bytes, alpha: float, looks: tuple[int, ...], stop: bool) -> 
 def _exact_looks(d: Array, alpha: float, looks: tuple[int, ...], stop: bool) -> list[Look]:
     done: list[Look] = []
     before = 0.0
-    for n in looks:
-        if n > len(d):
-            break
+    for n in (look for look in looks if look <= len(d)):
         share = alpha_spent(1.0, n / looks[-1]) - before
         before += share
         p = min(1.0, signed_rank_p(d[:n]) / share)
