@@ -20,10 +20,10 @@ from machine import described
 from scipy import stats
 
 import seedbed as sb
-from seedbed.comparing import statistics, verdict
+from seedbed.comparing import sequential, statistics, verdict
 
 PAGE = Path(__file__).with_name("honesty.md")
-LOOKS = statistics.LOOKS
+LOOKS = sequential.LOOKS
 TRIALS, FAMILIES, POWERED, NETWORKS = 20_000, 5_000, 5_000, 2_000
 AT_ONCE = 500  # trials in one job of a process
 ALPHA = 0.05
@@ -61,7 +61,7 @@ def adaptive(job):
     kind, shift, trials, seed = job
     rng, crossed, used = np.random.default_rng(seed), 0, 0
     for _ in range(trials):
-        last = statistics.look_at(gains(kind, rng, 64, shift), ALPHA)[-1]
+        last = sequential.sequential_test(gains(kind, rng, 64, shift), ALPHA)[-1]
         crossed, used = crossed + last.crossed, used + last.n
     return crossed, used
 
@@ -71,7 +71,7 @@ def anytime(job):
     rng, crossed = np.random.default_rng(seed), 0
     for _ in range(trials):
         d = gains(kind, rng, 64, shift)
-        crossed += any(statistics.evidence(d[:n]) >= 1 / ALPHA for n in range(1, 65))
+        crossed += any(statistics.e_value(d[:n]) >= 1 / ALPHA for n in range(1, 65))
     return crossed
 
 
@@ -87,7 +87,7 @@ def families(job):
             wrong += min(statistics.holm([statistics.signed_rank_p(each) for each in d])) <= ALPHA
         else:
             level = ALPHA / len(pairs)
-            wrong += any(statistics.look_at(each, level)[-1].crossed for each in d)
+            wrong += any(sequential.sequential_test(each, level)[-1].crossed for each in d)
     return wrong
 
 
@@ -118,8 +118,8 @@ def intervals(job):
         low, high = statistics.gain_interval(d, ALPHA)
         share = statistics.share_interval(wins, wins, n, ALPHA)
         whole = rng.normal(0.4, 1, 64)
-        stopped = whole[: statistics.look_at(whole, ALPHA)[-1].n]
-        level = statistics.look_at(stopped, ALPHA, stop=False)[-1].level
+        stopped = whole[: sequential.sequential_test(whole, ALPHA)[-1].n]
+        level = sequential.sequential_test(stopped, ALPHA, stop=False)[-1].level
         looked = statistics.gain_interval(stopped, level)
         true_share = stats.norm.cdf(0.4)
         held += [

@@ -20,7 +20,7 @@ def recipe(lr):
 
 found = sb.compare({f"lr={lr}": recipe(lr) for lr in (0.003, 0.0031, 0.0003)}, X, Y)
 print(found)
-print("\nDecided:", sum(pair.verdict.is_in for pair in found.pairs), "of", len(found.pairs))
+print("\nDecided:", sum(pair.verdict.is_final for pair in found.pairs), "of", len(found.pairs))
 
 space = sb.Space(recipe(0.003), lr=sb.log_uniform(1e-4, 1e-1), dropout=[0.0, 0.1, 0.2])
 with warnings.catch_warnings():

@@ -1,7 +1,7 @@
 """Seedbed trains small neural networks on NumPy, many at a time.
 
-One call trains a network from many seeds at once, so that every result comes with its spread, and
-a better method can be told from a luckier seed.
+One call trains a network from many seeds, so every result has a spread, and a better method can be
+told from a luckier seed.
 """
 
 import importlib as _importlib
@@ -9,8 +9,10 @@ import typing as _typing
 
 from seedbed import metrics, xor
 from seedbed.comparing.compare import compare
-from seedbed.comparing.comparison import Comparison, judge
-from seedbed.comparing.search import Search, Space, log_uniform, search, uniform
+from seedbed.comparing.comparison import Comparison
+from seedbed.comparing.judge import judge
+from seedbed.comparing.search import Search, search
+from seedbed.comparing.space import Space, log_uniform, uniform
 from seedbed.comparing.verdict import Verdict
 from seedbed.engines.objective import value_and_grad
 from seedbed.errors import (
@@ -173,7 +175,7 @@ __all__ = [
 ]
 
 
-_LATE = {
+_LAZY = {
     "Explanation": "seedbed.explaining",
     "Finding": "seedbed.diagnosis.finding",
     "GradientReport": "seedbed.checking.check",
@@ -184,8 +186,8 @@ _LATE = {
 
 
 def __getattr__(name: str) -> _typing.Any:
-    """Load what most programs do without when it is first asked for."""
-    if name not in _LATE:
+    """Import rarely used names on first access."""
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = getattr(_importlib.import_module(_LATE[name]), name)
+    globals()[name] = getattr(_importlib.import_module(_LAZY[name]), name)
     return globals()[name]

@@ -1,13 +1,13 @@
-"""Model files: safetensors with a JSON header, which hold numbers and words and no code.
+"""Model files: safetensors with a JSON header. They hold data only, no code.
 
 The header's metadata:
 
     format   "seedbed"
-    version  the number of this format; a file of a later one is refused
-    model    JSON: the recipe, each formula by its name and numbers, and a table's encoding if any
-    sha256   of version, model and tensors, so that a damaged file is told from a sound one
+    version  the format's version; files of a later version are refused
+    model    JSON: the recipe, with formulas by name and options, and the table's encoding if any
+    sha256   of version, model and tensors, to detect damage
 
-Names are looked up in the visible tables of ``formulas``; nothing in a file is imported or run.
+Names are looked up in the tables of ``formulas``; nothing in a file is imported or run.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ _STATUSES = np.array([status.name.lower() for status in Status])
 def save(
     path: str | PathLike[str], population: Population, table: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a population, and what turns a table into its inputs, to one file.
+    """Write a population, and its table encoding if any, to one file.
 
-    The file appears whole or not at all: it is written beside its place, synced and renamed.
+    The write is atomic: a temporary file is written, synced and renamed.
 
-    Raises: FileError if it cannot be written, or if a formula is not one of Seedbed's own;
+    Raises: FileError if it cannot be written, or if a formula is not one of Seedbed's;
     MissingDependencyError without safetensors.
     """
     write_whole(path, to_bytes(population, table))
 
 
 def to_bytes(population: Population, table: Mapping[str, Any] | None = None) -> bytes:
-    """Return the content of the file that ``save`` writes."""
+    """Return the bytes of the file that ``save`` writes."""
     numpy_files = _safetensors().numpy
     tensors = {
         "theta": population.theta,
@@ -77,7 +77,7 @@ def to_bytes(population: Population, table: Mapping[str, Any] | None = None) -> 
         model = json.dumps(words, allow_nan=False)
     except ValueError:
         raise FileError(
-            "a parameter is not a finite number, which a model file cannot hold: set it to one"
+            "a model file cannot hold a setting that is not finite: set it to a finite number"
         ) from None
     metadata = {
         "format": "seedbed",
@@ -90,9 +90,9 @@ def to_bytes(population: Population, table: Mapping[str, Any] | None = None) -> 
 
 
 def read(path: str | PathLike[str]) -> tuple[Population, dict[str, Any] | None]:
-    """Read a population, and the table's encoding that ``save`` was given, if any.
+    """Read a population, and its table encoding if any.
 
-    Raises: FileError if the file is not there, cut short, edited, of a newer version, or no model
+    Raises: FileError if the file is missing, truncated, edited, of a newer version, or not a model
     file; MissingDependencyError without safetensors.
     """
     safetensors = _safetensors()
@@ -105,31 +105,31 @@ def read(path: str | PathLike[str]) -> tuple[Population, dict[str, Any] | None]:
     try:
         with safetensors.safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
-            names = file.keys()  # a list: the file itself cannot be iterated over
+            names = file.keys()  # the file itself is not iterable
             tensors = {name: file.get_tensor(name) for name in names}
     except (safetensors.SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
         raise FileError(
-            f"{path} is not a model file, or was cut short ({_first_line(error)}): write it again"
+            f"{path} is not a model file, or is truncated ({_first_line(error)}): write it again"
         ) from None
     if metadata.get("format") != "seedbed":
         raise FileError(f"{path} is a safetensors file, but not one that Seedbed wrote")
     version = metadata.get("version", "")
     if version.isdecimal() and len(version) < 9 and int(version) > VERSION:
         raise FileError(
-            f"{path} is of format {version} and this Seedbed reads up to {VERSION}: upgrade it"
+            f"{path} has format {version} and this Seedbed reads up to {VERSION}: upgrade Seedbed"
         )
     if version != str(VERSION) or metadata.get("sha256") != _digest(
         metadata.get("model", ""), tensors
     ):
         raise FileError(
-            f"{path} was changed or damaged after it was written: its content does not match its "
-            "checksum; write it again"
+            f"{path} was changed or damaged: its content does not match its checksum; write it "
+            "again"
         )
     try:
         model = json.loads(metadata["model"])
         population = _population(recipe_from_dict(model["recipe"]), tensors)
         if not isinstance(model.get("table"), dict | None):
-            raise TypeError("the table's encoding is no object")
+            raise TypeError("the table encoding is not an object")
     except (
         KeyError,
         TypeError,
@@ -173,7 +173,7 @@ def _population(recipe: Recipe, tensors: Mapping[str, Array]) -> Population:
     recipe.hyperparameters(members, real)
     negative = any((tensors[name] < 0).any() for name in ("seeds", "epochs", "best_epoch"))
     if not members or not np.isfinite(tensors["theta"]).all() or negative:
-        raise ValueError("theta, seeds or epochs hold values that no training gives")
+        raise ValueError("theta, seeds or epochs contain impossible values")
     return Population(
         recipe=recipe,
         theta=tensors["theta"],
@@ -191,9 +191,9 @@ def _population(recipe: Recipe, tensors: Mapping[str, Array]) -> Population:
 
 
 def describe(recipe: Recipe) -> dict[str, Any]:
-    """Return the recipe as words, numbers, lists and dicts: what ``recipe_from_dict`` reads.
+    """Return the recipe as strings, numbers, lists and dicts, for ``recipe_from_dict``.
 
-    Raises: FileError if a formula is not one of Seedbed's own.
+    Raises: FileError if a formula is not one of Seedbed's.
     """
     network = recipe.network
     optimizer = recipe.optimizer
@@ -213,7 +213,7 @@ def describe(recipe: Recipe) -> dict[str, Any]:
 def recipe_from_dict(description: Mapping[str, Any]) -> Recipe:
     """Return the recipe that ``describe`` described.
 
-    Raises: KeyError, TypeError, ValueError or SeedbedError for anything else.
+    Raises: KeyError, TypeError, ValueError or SeedbedError for any other dict.
     """
     optimizer = dict(description["optimizer"])
     kind = optimizers.BY_NAME[optimizer.pop("name")]
@@ -251,29 +251,29 @@ def _layer_from_dict(description: Mapping[str, Any]) -> Layer:
 
 
 def _named(unit: Any, by_name: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the unit's name and numbers.
+    """Return the formula's name and options.
 
-    Raises: FileError if it is not one of Seedbed's own.
+    Raises: FileError if it is not one of Seedbed's.
     """
     if not is_own(unit, by_name):
         raise FileError(
-            f"{unit.name!r} is not one of Seedbed's own formulas, and a model file holds no code: "
-            "keep the formula in your program, and population.theta in a file"
+            f"{unit.name!r} is not one of Seedbed's formulas, and a model file holds no code: save "
+            "population.theta, and keep the formula in your program"
         )
     return to_spec(unit)
 
 
 def write_whole(path: str | PathLike[str], content: bytes) -> None:
-    """Write a file so that it appears whole or not at all, and what was there stays until then.
+    """Write a file atomically.
 
     Raises: FileError if it cannot be written.
     """
     try:
         path = Path(path)
-        if path.exists() and not path.is_file():  # a pipe or a device holds nothing to be lost
+        if path.exists() and not path.is_file():  # a pipe or device cannot be replaced
             path.write_bytes(content)
             return
-        path = Path(os.path.realpath(path))  # a link is followed, not replaced
+        path = Path(os.path.realpath(path))  # follow a link, do not replace it
         beside = _beside(path)
         try:
             with beside.open("xb") as file:
@@ -285,18 +285,18 @@ def write_whole(path: str | PathLike[str], content: bytes) -> None:
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
-        if hasattr(os, "O_DIRECTORY"):  # the new name is on the disk too
+        if hasattr(os, "O_DIRECTORY"):  # sync the rename
             folder = os.open(path.parent, os.O_RDONLY)
             try:
                 os.fsync(folder)
             finally:
                 os.close(folder)
     except (OSError, ValueError) as error:
-        raise FileError(f"cannot write {path}: {reason(error)}: give another place") from None
+        raise FileError(f"cannot write {path}: {reason(error)}: give another path") from None
 
 
 def check_writable(path: str | PathLike[str]) -> None:
-    """Raise FileError if a file cannot be written there, before the work that leads to it."""
+    """Raise FileError if the path cannot be written, before long work."""
     try:
         path = Path(path)
         if path.is_dir():
@@ -306,7 +306,7 @@ def check_writable(path: str | PathLike[str]) -> None:
             beside.touch(exist_ok=False)
             beside.unlink()
     except (OSError, ValueError) as error:
-        raise FileError(f"cannot write {path}: {reason(error)}: give another place") from None
+        raise FileError(f"cannot write {path}: {reason(error)}: give another path") from None
 
 
 def _beside(path: Path) -> Path:

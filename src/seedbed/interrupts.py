@@ -1,4 +1,4 @@
-"""Ctrl-C, so that long work ends in good order."""
+"""Ctrl-C as a flag, so that long work can stop at a whole epoch."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from seedbed.engines.state import Stop
 
 @contextmanager
 def interruptible() -> Iterator[Stop]:
-    """Turn the first Ctrl-C into a flag, so that every member ends with a whole epoch.
+    """Turn the first Ctrl-C into a flag; the second calls the previous handler.
 
-    A second one is the usual one. Where Ctrl-C is ignored, or cannot be caught, it stays so.
+    Outside the main thread, or if SIGINT is ignored, nothing changes.
     """
-    pressed = Stop()
+    stop = Stop()
     in_main = threading.current_thread() is threading.main_thread()
-    usual = signal.getsignal(signal.SIGINT) if in_main else None
-    if usual is None or usual is signal.SIG_IGN:
-        yield pressed
+    previous = signal.getsignal(signal.SIGINT) if in_main else None
+    if previous is None or previous is signal.SIG_IGN:
+        yield stop
         return
 
-    def press(number: int, frame: FrameType | None) -> None:
-        if pressed.is_set():
-            (usual if callable(usual) else signal.default_int_handler)(number, frame)
-        pressed.set()
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            (previous if callable(previous) else signal.default_int_handler)(number, frame)
+        stop.set()
 
-    signal.signal(signal.SIGINT, press)
+    signal.signal(signal.SIGINT, handle)
     try:
-        yield pressed
+        yield stop
     finally:
-        signal.signal(signal.SIGINT, usual)
+        signal.signal(signal.SIGINT, previous)

@@ -1,7 +1,7 @@
-"""Trainings whose bits are known: does this machine compute what every other one does?
+"""Trainings with known digests, to check that this machine computes the same bits as others.
 
-Each case trains with the compiled engine on data made by rule, and is reduced to a SHA-256 of its
-parameters, losses and predictions. ``verified.json`` holds what they are on every machine.
+Each case trains the compiled engine on synthetic data. ``verified.json`` holds the SHA-256 of each
+case's parameters, losses and predictions, which is the same on every machine.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from seedbed.arrays import Array
 
 
 def known() -> dict[str, str]:
-    """Return the digest of each case, as committed."""
+    """Return the committed digest of each case."""
     text = files("seedbed").joinpath("verified.json").read_text(encoding="utf-8")
     digests: dict[str, str] = json.loads(text)
     return digests
 
 
 def digest(name: str) -> str:
-    """Return the digest of the case called ``name``, computed here."""
+    """Run the case and return its digest."""
     hasher = hashlib.sha256()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # members that diverge on purpose, short trainings
+        warnings.simplefilter("ignore")  # planned divergence, short trainings
         for part in CASES[name]():
             if isinstance(part, str):
                 hasher.update(part.encode())
@@ -45,7 +45,7 @@ Parts = Iterator[Array | str]
 
 
 def _numbers(rows: int, columns: int, shift: int = 0) -> Array:
-    """Return (rows, columns) multiples of 1/32 from -3 to 3, exact in every dtype."""
+    """Return multiples of 1/32 from -3 to 3, (rows, columns), exact in every dtype."""
     row, column = np.ogrid[:rows, :columns]
     return ((row * 37 + column * 101 + row * column * 7 + shift) % 193 - 96) / 32
 
@@ -70,15 +70,16 @@ def _parts(population: sb.Population) -> Parts:
 
 
 def _trained(
-    widths: tuple[int, ...], activations: Any, loss: sb.Loss, count: int, **how: Any
+    widths: tuple[int, ...], activations: Any, loss: sb.Loss, count: int, **options: Any
 ) -> Parts:
-    """Train a network of ``widths`` on ``count`` rows made by rule."""
-    init = how.pop("init", None)
-    units = activations if isinstance(activations, tuple) else (activations,) * len(widths[1:-1])
+    """Train a network of ``widths`` on ``count`` synthetic rows."""
+    init = options.pop("init", None)
+    hidden = len(widths) - 2
+    activations = activations if isinstance(activations, tuple) else (activations,) * hidden
     layers = [
         *(
-            sb.Dense(width, unit) if init is None else sb.Dense(width, unit, init, init)
-            for width, unit in zip(widths[1:-1], units, strict=True)
+            sb.Dense(width, f) if init is None else sb.Dense(width, f, init, init)
+            for width, f in zip(widths[1:-1], activations, strict=True)
         ),
         sb.Dense(widths[-1]),
     ]
@@ -89,7 +90,8 @@ def _trained(
     elif loss.targets in ("count", "probability"):
         t = np.floor(np.abs(t)) if loss.targets == "count" else (t > 0) * 1.0
     network = sb.Network(widths[0], layers)
-    yield from _parts(sb.train(network, x, t, loss=loss, engine="compiled", progress=False, **how))
+    population = sb.train(network, x, t, loss=loss, engine="compiled", progress=False, **options)
+    yield from _parts(population)
 
 
 def _xor() -> Parts:
@@ -100,8 +102,8 @@ def _xor() -> Parts:
     )
 
 
-def _of_extremes() -> Parts:
-    """Weights so large that some outputs are inf - inf, and so small that they are subnormal."""
+def _extreme_weights() -> Parts:
+    """Train from weights so large that outputs overflow, and so small that they are subnormal."""
     network = sb.Network(2, [sb.Dense(3), sb.Dense(2)])
     for size in (2e38, 1e-39):
         start = np.zeros((1, network.size))
@@ -128,7 +130,7 @@ def _estimator(name: str, kind: str) -> Callable[[], Parts]:
             words = np.array(["red", "green", "blue"], dtype=object)
             y = y + np.arange(160) % 3
             X = np.column_stack([X.astype(object), words[np.arange(160) % 3]])
-        elif kind == "zeros":  # of both signs, and rows that are equal but for them
+        elif kind == "zeros":  # of both signs; some rows differ only in them
             X = np.round(X / 3) * np.where((row + column) % 2, 1, -1)
         train, new, weights = X[:120], X[120:], 1 + np.arange(120) % 3 / 4
         given: dict[str, Any] = {
@@ -151,7 +153,7 @@ def _estimator(name: str, kind: str) -> Callable[[], Parts]:
                 model.fit(train, classes)
         yield predict(new)
         yield from predict(new, return_std=True)
-        if kind == "missing":  # beside rows with missing values, and without any
+        if kind == "missing":  # new rows without missing values too
             yield predict(np.nan_to_num(new))
         yield json.dumps(model.encoding_.to_dict(), sort_keys=True)
         yield model.population_.theta
@@ -160,8 +162,8 @@ def _estimator(name: str, kind: str) -> Callable[[], Parts]:
     return parts
 
 
-def _case(*given: Any, **how: Any) -> Callable[[], Parts]:
-    return lambda: _trained(*given, **how)
+def _case(*given: Any, **options: Any) -> Callable[[], Parts]:
+    return lambda: _trained(*given, **options)
 
 
 _FOLDS = [np.arange(member, 40, 4) for member in range(4)]
@@ -201,16 +203,16 @@ CASES: dict[str, Callable[[], Parts]] = {
     "orthogonal weights": _case(
         (9, 17, 8, 2), sb.tanh, sb.squared_error, 31, seeds=range(3), epochs=20, init=sb.orthogonal
     ),
-    "normal weights, penalties, rates of each member's own": _case(
+    "normal weights, penalties, per-member learning rates": _case(
         (9, 17, 3), sb.tanh, sb.cross_entropy, 31, seeds=range(3), epochs=20, l1=0.001, l2=0.01,
         init=sb.standard_normal, optimizer=sb.SGD([0.1, 0.01, 0.3], momentum=0.9, nesterov=True),
     ),
-    "rows of each member's own, weighted": _case(
+    "per-member rows, row weights": _case(
         (5, 11, 3), sb.tanh, sb.cross_entropy, 40, seeds=range(4), epochs=20, batch_size=8,
         rows=[np.arange(member, 40) for member in range(4)],
         sample_weight=1 + np.arange(40) % 7 / 3,
     ),
-    "stopped by the ensemble": _case(
+    "early stopping by the ensemble": _case(
         (5, 11, 3), sb.mish, sb.cross_entropy, 40, seeds=range(4), epochs=30, batch_size=8,
         held_out=_FOLDS, monitor="ensemble", patience=5,
     ),
@@ -218,10 +220,10 @@ CASES: dict[str, Callable[[], Parts]] = {
         (5, 11, 1), sb.relu, sb.squared_error, 40, seeds=range(20), epochs=30,
         optimizer=sb.SGD([0.01 if member % 3 else 1e6 for member in range(20)]),
     ),
-    "weights of extreme sizes": _of_extremes,
+    "extreme weights": _extreme_weights,
     "estimator, numbers": _estimator("NetworkClassifier", "numbers"),
     "estimator, numbers and categories": _estimator("NetworkRegressor", "mixed"),
-    "estimator, values missing": _estimator("NetworkClassifier", "missing"),
-    "estimator, zeros of both signs, classes weighted": _estimator("NetworkClassifier", "zeros"),
+    "estimator, missing values": _estimator("NetworkClassifier", "missing"),
+    "estimator, signed zeros, class weights": _estimator("NetworkClassifier", "zeros"),
 }  # fmt: skip
-"""What is trained, by the name that ``seedbed verify`` prints."""
+"""The trainings, by the name that ``seedbed verify`` prints."""

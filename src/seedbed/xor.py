@@ -1,4 +1,4 @@
-"""The tutorial: its data, its network, its code as published and the losses it printed.
+"""The tutorial: its data, network, published code and printed losses.
 
 The tutorial is "Creating Neural Network from Scratch in Python" (Ashwin Vaidya, 2019): forty lines
 of NumPy in which a 3-4-1 sigmoid network learns XOR.
@@ -35,20 +35,20 @@ PRINTED_LOSSES = (
 
 
 def data() -> tuple[Array, Array]:
-    """Return the inputs (4, 3), whose third column is always 1, and the targets (4, 1)."""
+    """Return the inputs (4, 3), the third column all ones, and the targets (4, 1)."""
     X = np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 1.0], [0.0, 0.0, 1.0]])
     Y = np.array([[1.0], [1.0], [0.0], [0.0]])
     return X, Y
 
 
 def network() -> Network:
-    """Return the tutorial's 3-4-1 network, every weight and bias drawn from N(0, 1)."""
+    """Return the tutorial's 3-4-1 network, weights and biases drawn from N(0, 1)."""
     layers = [Dense(units, sigmoid, standard_normal, standard_normal) for units in (4, 1)]
     return Network(3, layers)
 
 
 def recipe(epochs: int = 8000) -> Recipe:
-    """Return what the tutorial's formulas ask for: mean squared error, plain descent at rate 1."""
+    """Return the recipe of the tutorial's formulas: mean squared error, SGD at rate 1."""
     return Recipe(
         network=network(),
         loss=squared_error,
@@ -59,17 +59,17 @@ def recipe(epochs: int = 8000) -> Recipe:
 
 
 def as_published(epochs: int, nudge: float = 0.0) -> Array:
-    """Return the mean absolute error before each epoch of the tutorial's own algorithm, (epochs,).
+    """Return the mean absolute error before each epoch of the published code, (epochs,).
 
-    ``nudge`` is added to the first hidden weight before training. The backward pass is wrong on
-    purpose, as it was published:
+    ``nudge`` is added to the first hidden weight before training. The backward pass keeps the
+    three faults of the published code:
 
     1. σ' is applied to the activation, σ'(σ(z)), not to the pre-activation;
-    2. the hidden bias's gradient is averaged over the units, not over the rows: its shape fits
+    2. the hidden bias's gradient is averaged over the units, not over the rows; the shapes match
        only because there are four of each;
-    3. the output bias moves by the mean over the rows where the weights move by the sum.
+    3. the output bias's gradient is a mean over the rows, the weights' gradient a sum.
     """
-    X, Y = (each.astype(np.int64) for each in data())  # as published: whole numbers
+    X, Y = (each.astype(np.int64) for each in data())  # whole numbers, as published
     theta = published_start()
     theta["W1"][0, 0] += nudge
     errors = np.empty(epochs)
@@ -82,14 +82,14 @@ def as_published(epochs: int, nudge: float = 0.0) -> Array:
 
 
 def published_start() -> dict[str, Array]:
-    """Return the parameters that the tutorial draws: W1 (3, 4), W2 (4, 1), b1 (4,), b2 (1,)."""
+    """Return the tutorial's initial parameters: W1 (3, 4), W2 (4, 1), b1 (4,), b2 (1,)."""
     draw = np.random.RandomState(1).randn  # the legacy stream of np.random.seed(1)
     return {"W1": draw(3, 4), "W2": draw(4, 1), "b1": draw(4), "b2": draw(1)}
 
 
 def published_gradient(theta: dict[str, Array]) -> tuple[Any, dict[str, Array]]:
-    """Return the loss ½ Σ (y - t)² that the tutorial descends on, and the gradient it takes for
-    its derivative, which is wrong in three places (see ``as_published``).
+    """Return the tutorial's loss ½ Σ (y - t)² and its gradient, which has three faults (see
+    ``as_published``).
     """
     X, Y = data()
     a2, gradient = _published_pass(theta, X, Y)
@@ -97,7 +97,7 @@ def published_gradient(theta: dict[str, Array]) -> tuple[Any, dict[str, Array]]:
 
 
 def _published_pass(theta: dict[str, Array], X: Array, Y: Array) -> tuple[Array, dict[str, Array]]:
-    """Return the outputs (4, 1) and what the tutorial takes off each parameter."""
+    """Return the outputs (4, 1) and the published gradient."""
     a1 = _sigmoid(np.dot(X, theta["W1"]) + theta["b1"])
     a2 = _sigmoid(np.dot(a1, theta["W2"]) + theta["b2"])
     d2 = (a2 - Y) * _sigmoid_slope(a2)
@@ -121,15 +121,15 @@ def _sigmoid_slope(z: Array) -> Array:
 def solved(population: Population) -> npt.NDArray[np.bool_]:
     """Return which members have learned XOR, (P,).
 
-    Every output must be on its target's side of ½, and the mean absolute error under 0.1.
+    All outputs must be on their targets' side of ½, and the mean absolute error below 0.1.
     """
     X, Y = data()
     y = population.predict(X)
-    right = ((y > 0.5) == (Y > 0.5)).all(axis=(1, 2))
-    return np.asarray(right & (absolute_errors(population) < 0.1))
+    correct = ((y > 0.5) == (Y > 0.5)).all(axis=(1, 2))
+    return np.asarray(correct & (absolute_errors(population) < 0.1))
 
 
 def absolute_errors(population: Population) -> Array:
-    """Return each member's mean absolute error, (P,): the number that the tutorial prints."""
+    """Return each member's mean absolute error, (P,), the loss that the tutorial prints."""
     X, Y = data()
     return np.asarray(np.abs(population.predict(X) - Y).mean(axis=(1, 2)))

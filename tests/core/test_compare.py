@@ -1,4 +1,4 @@
-"""compare() and search(): the runs are paired, the design is kept, and mistakes are named."""
+"""compare() and search(): paired runs, designs, metrics and error messages."""
 
 import dataclasses
 import json
@@ -42,7 +42,7 @@ BY_RATE = {"good": recipe(0.05), "poor": recipe(0.0001)}
 ALIKE = {"one": recipe(0.05), "other": recipe(0.0501)}
 
 
-def test_a_better_method_is_found_as_soon_as_may_be():
+def test_better_method_is_found_at_the_first_look():
     found = sb.compare(BY_RATE, X, NUMBERS)
     pair = found["good", "poor"]
     assert (pair.verdict, pair.better, pair.n) == (sb.Verdict.BETTER, "good", 8)
@@ -51,14 +51,14 @@ def test_a_better_method_is_found_as_soon_as_may_be():
     assert list(found.seeds) == list(range(8))
     assert "good is better than poor: won 8 of 8 paired runs" in str(found)
     assert found.rules.design == "adaptive"
-    assert "on this data set, split anew for each seed" in found.footer()
+    assert "on this data set, with a new split for each seed" in found.footer()
 
 
-def test_only_undecided_pairs_go_on():
+def test_only_open_pairs_continue():
     methods = {"a": recipe(0.05), "b": recipe(0.0501), "bad": recipe(1e-5)}
     looks = []
     found = sb.compare(methods, X, NUMBERS, baseline="a", callbacks=[looks.append])
-    assert found["bad", "a"].n == 16  # 8 of 8 is not enough for one of two pairs
+    assert found["bad", "a"].n == 16  # 8 of 8 is not enough with two pairs
     assert found["b", "a"].n > 16
     assert len(found.methods["bad"].scores) == 16
     assert len(found.methods["a"].scores) == found["b", "a"].n
@@ -66,8 +66,8 @@ def test_only_undecided_pairs_go_on():
     assert found["bad", "a"].differences.shape == (16,)
 
 
-def test_runs_are_those_of_train_with_the_same_rows():
-    """Trained together or not, from several looks, each score is what train() gives alone."""
+def test_scores_equal_those_of_train_on_the_same_rows():
+    """Each score is that of train() alone, however runs are grouped or split into looks."""
     methods = {**ALIKE, "wide": recipe(hidden=9)}
     found = sb.compare(methods, X, NUMBERS, seeds=range(20))
     runs = Runs(methods, X, NUMBERS, sb.metrics.rmse, "resampled", 0.25, False, None)
@@ -79,7 +79,7 @@ def test_runs_are_those_of_train_with_the_same_rows():
             assert found.methods[name].scores[seed] == pytest.approx(expected, rel=1e-6)
 
 
-def test_a_seed_splits_the_same_for_all_and_differently_from_others():
+def test_each_seed_has_one_split_for_all_methods():
     runs = Runs(BY_RATE, X, NUMBERS, sb.metrics.rmse, "resampled", 0.25, False, None)
     tests = [set(runs.rows(seed)[1]) for seed in range(20)]
     assert all(len(test) == 15 for test in tests)
@@ -87,14 +87,14 @@ def test_a_seed_splits_the_same_for_all_and_differently_from_others():
     assert all(set(runs.rows(s)[0]) == set(range(N)) - tests[s] for s in range(20))
     fixed = Runs(BY_RATE, X, NUMBERS, sb.metrics.rmse, "fixed", 0.25, False, None)
     assert fixed.rows(3) is fixed.rows(4)
-    # over many seeds every row is about as often held out
-    often = np.zeros(N)
+    # over many seeds every row is held out about equally often
+    counts = np.zeros(N)
     for seed in range(400):
-        often[runs.rows(seed)[1]] += 1
-    assert (abs(often / 400 - 0.25) < 0.1).all()
+        counts[runs.rows(seed)[1]] += 1
+    assert (abs(counts / 400 - 0.25) < 0.1).all()
 
 
-def test_classes_are_split_in_their_shares():
+def test_splits_are_stratified_by_class():
     runs = Runs(
         {"a": classifier(), "b": classifier(0.1)}, X, CLASSES, sb.metrics.accuracy,
         "resampled", 0.25, False, None,
@@ -106,7 +106,7 @@ def test_classes_are_split_in_their_shares():
             assert (CLASSES[test] == number).sum() == round(0.25 * count)
 
 
-def test_rare_classes_stay_on_both_sides():
+def test_rare_classes_are_in_both_parts_of_a_split():
     rare = np.zeros(N, int)
     rare[[3, 40]] = 1
     methods = {str(lr): recipe(lr, 6, 2, loss=sb.cross_entropy) for lr in (0.05, 0.1)}
@@ -116,31 +116,31 @@ def test_rare_classes_stay_on_both_sides():
         sb.compare(methods, X, rare, split=(range(4, 30), [3, 40]))
 
 
-def test_scores_beyond_all_bounds_are_failures():
-    wild = sb.Metric("wild", lambda t, p: math.inf if t[0, 0] > 0 else 1.0, False)
-    found = sb.compare(BY_RATE, X, NUMBERS, seeds=range(8), metric=wild)
+def test_infinite_scores_are_failures():
+    infinite = sb.Metric("infinite", lambda t, p: math.inf if t[0, 0] > 0 else 1.0, False)
+    found = sb.compare(BY_RATE, X, NUMBERS, seeds=range(8), metric=infinite)
     assert 0 < found.methods["good"].failed < 8
 
 
-def test_names_may_be_anything_that_can_be_written():
+def test_method_names_become_strings():
     found = sb.compare(
         {0.05: recipe(), "a\nb": recipe(0.001)}, X, NUMBERS, seeds=range(6), baseline=0.05
     )
     assert list(found.methods) == ["0.05", "a b"]
     assert found["a b", 0.05].n == 6
-    with pytest.raises(sb.SettingError, match="two methods have one name"):
+    with pytest.raises(sb.SettingError, match="two methods have the same name"):
         sb.compare({1: recipe(), "1": recipe(0.1)}, X, NUMBERS)
     with pytest.raises(KeyError, match="no pair"):
         found["ab"]
 
 
-def test_log_loss_does_not_go_by_the_dtype():
+def test_log_loss_does_not_depend_on_the_dtype():
     t, p = np.array([0, 1]), np.array([[0.0, 1.0], [0.25, 0.75]])
     assert sb.metrics.log_loss.f(t, p) == sb.metrics.log_loss.f(t, p.astype("float32"))
 
 
-def test_splits_do_not_follow_validation_nor_order():
-    """Adding a validation share changes no split, and held-out rows are none of it."""
+def test_splits_do_not_depend_on_validation():
+    """A validation share changes no split, and the test rows are not the validation rows."""
     held = {name: dataclasses.replace(r, validation=0.2) for name, r in BY_RATE.items()}
     one, other = (
         Runs(m, X, NUMBERS, sb.metrics.rmse, "resampled", 0.25, False, None)
@@ -153,7 +153,7 @@ def test_splits_do_not_follow_validation_nor_order():
     assert np.isfinite(found.methods["good"].scores).all()
 
 
-def test_rows_of_ones_own_are_scored_on():
+def test_given_rows_are_the_test_rows():
     rows = (range(40), range(40, 60))
     found = sb.compare(BY_RATE, X, NUMBERS, seeds=range(6), split=rows)
     alone = sb.train(BY_RATE["good"], X[:40], NUMBERS[:40], seeds=range(6))
@@ -164,14 +164,14 @@ def test_rows_of_ones_own_are_scored_on():
     mask = np.arange(N) < 40
     same = sb.compare(BY_RATE, X, NUMBERS, seeds=range(6), split=(mask, ~mask))
     np.testing.assert_array_equal(same.methods["good"].scores, found.methods["good"].scores)
-    with pytest.raises(sb.SettingError, match="resampled splits alone"):
-        found.on_new_data("good", "poor")
+    with pytest.raises(sb.SettingError, match="needs split='resampled'"):
+        found.new_data_interval("good", "poor")
 
 
-def test_failed_runs_are_kept_and_count_as_worst():
+def test_failed_runs_are_kept_and_score_worst():
     hot = recipe(optimizer=sb.SGD(1e3), loss=sb.squared_error)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # it is told in the table, not warned of
+        warnings.simplefilter("error")  # the table reports divergence instead
         found = sb.compare({"good": recipe(), "hot": hot}, X, NUMBERS)
     pair = found["good", "hot"]
     assert pair.better == "good"
@@ -184,7 +184,7 @@ def test_failed_runs_are_kept_and_count_as_worst():
     assert json.loads(found.to_json())["methods"][1]["scores"] == [None] * 8
 
 
-def test_fixed_seeds_are_looked_at_once():
+def test_fixed_seeds_are_tested_once():
     found = sb.compare(ALIKE, X, NUMBERS, seeds=[3, 1, 40, 7, 9, 11, 100, 5, 6])
     assert found.rules.design == "fixed"
     assert list(found.methods["one"].seeds) == [3, 1, 40, 7, 9, 11, 100, 5, 6]
@@ -193,31 +193,31 @@ def test_fixed_seeds_are_looked_at_once():
     assert few["good", "poor"].needed == 1
 
 
-def test_any_time_stops_when_it_knows():
+def test_anytime_stops_at_a_verdict():
     found = sb.compare(BY_RATE, X, NUMBERS, seeds="anytime")
     assert found["good", "poor"].n == 8
     assert found["good", "poor"].p_adjusted == pytest.approx(9 / 256)
 
 
-def test_first_seed_is_where_counting_begins():
+def test_seeds_begin_at_first_seed():
     assert list(sb.compare(BY_RATE, X, NUMBERS, first_seed=90).seeds) == list(range(90, 98))
 
 
-def test_a_constant_metric_cannot_tell():
+def test_constant_metric_gives_ties():
     flat = sb.Metric("flat", lambda t, p: 1.0, True)
     found = sb.compare(BY_RATE, X, NUMBERS, seeds=range(10), metric=flat)
     assert found["good", "poor"].verdict is sb.Verdict.CANNOT_TELL
     assert "all 10 paired runs are ties" in found.sentences[0]
 
 
-def test_delta_names_what_does_not_matter():
+def test_gains_within_delta_are_too_close():
     found = sb.compare(ALIKE, X, NUMBERS, delta=0.5)
     assert found.pairs[0].verdict is sb.Verdict.TOO_CLOSE
 
 
 @dataclasses.dataclass(frozen=True)
-class Named(sb.SGD):
-    """An optimizer of one's own whose rule goes by a word."""
+class ModeSGD(sb.SGD):
+    """A custom optimizer whose rule depends on a string."""
 
     mode: str = "a"
 
@@ -234,9 +234,9 @@ def triple_step(w, g, k, lr):
     return (w - 3 * lr * g,)
 
 
-def test_only_numbers_are_merged():
-    """Whatever else an optimizer goes by is its structure, and stays with its own method."""
-    methods = {mode: recipe(optimizer=Named(0.01, mode=mode)) for mode in "ab"}
+def test_only_numeric_settings_share_a_population():
+    """Other optimizer fields are structure and are trained separately."""
+    methods = {mode: recipe(optimizer=ModeSGD(0.01, mode=mode)) for mode in "ab"}
     found = sb.compare(methods, X, NUMBERS, seeds=range(6))
     train, test = Runs(methods, X, NUMBERS, sb.metrics.rmse, "resampled", 0.25, False, None).rows(2)
     for mode in "ab":
@@ -247,7 +247,7 @@ def test_only_numbers_are_merged():
     assert recipe(schedule=sb.Schedule("p", polynomial)).structure != recipe().structure
 
 
-def test_structures_are_told_from_numbers():
+def test_structure_excludes_numbers():
     assert recipe(0.1).structure == recipe(0.2, dropout=0.5, l2=0.1).structure
     different = [
         recipe(hidden=7), recipe(epochs=3), recipe(batch_size=5), recipe(optimizer=sb.SGD(0.1)),
@@ -261,10 +261,10 @@ def test_structures_are_told_from_numbers():
     assert one.structure != other.structure != recipe().structure
 
 
-# ---------------------------------------------------------------- cut short
+# ---------------------------------------------------------------- interruption
 
 
-def test_ctrl_c_says_what_may_be_said_so_far():
+def test_ctrl_c_returns_the_verdicts_so_far():
     def press(so_far):
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -273,10 +273,10 @@ def test_ctrl_c_says_what_may_be_said_so_far():
     assert found.interrupted
     assert found.rules.design == "adaptive"
     assert found.pairs[0].n >= 8
-    assert "cut short" in str(found)
+    assert "interrupted" in str(found)
 
 
-def test_of_fixed_seeds_a_test_that_holds_at_any_time_is_left(monkeypatch):
+def test_interrupted_fixed_seeds_use_the_anytime_test(monkeypatch):
     whole, calls = Runs.extend, []
 
     def extend(self, names, seeds, stop):
@@ -296,16 +296,16 @@ def test_of_fixed_seeds_a_test_that_holds_at_any_time_is_left(monkeypatch):
         sb.compare(BY_RATE, X, NUMBERS)
 
 
-def test_a_callback_may_end_it():
+def test_callback_stops_the_comparison():
     with pytest.warns(sb.InterruptWarning):
         found = sb.compare(ALIKE, X, NUMBERS, seeds="anytime", callbacks=[lambda found: True])
     assert found.pairs[0].n == 8
 
 
-# ---------------------------------------------------------------- what it can be turned into
+# ---------------------------------------------------------------- conversions
 
 
-def test_a_comparison_as_page_and_words():
+def test_comparison_as_html_and_json():
     found = sb.compare({"<a>": recipe(), "b&": recipe(0.0001)}, X, NUMBERS, seeds=range(8))
     page = found._repr_html_()
     assert "&lt;a&gt;" in page
@@ -316,22 +316,22 @@ def test_a_comparison_as_page_and_words():
     assert words["methods"][0]["seeds"] == list(range(8))
     assert words["rows"] == {"train": 45, "test": 15}
     assert repr(found) == "<Comparison of 2 methods by RMSE: 1 better>"
-    low, high = found.on_new_data("<a>", "b&")
+    low, high = found.new_data_interval("<a>", "b&")
     assert low < found["<a>", "b&"].mean < high
-    assert found.on_new_data("b&", "<a>") == (-high, -low)
+    assert found.new_data_interval("b&", "<a>") == (-high, -low)
     with pytest.raises(KeyError, match="no pair"):
         found["<a>", "c"]
 
 
-def test_auto_is_one_engine_for_all_runs():
+def test_auto_picks_one_engine_for_all_runs():
     short = Runs(
         {n: recipe(lr, engine="auto") for n, lr in RATES.items()}, X, NUMBERS, sb.metrics.rmse,
         "resampled", 0.25, False, None,
     )  # fmt: skip
-    assert {r.engine for r in short.methods.values()} == {"numpy"}
+    assert {r.engine for r in short.recipes.values()} == {"numpy"}
 
 
-def test_time_is_shared_by_epochs():
+def test_training_time_is_shared_by_epochs():
     methods = {"short": recipe(epochs=5), "long": recipe(epochs=200)}
     found = sb.compare(methods, X, NUMBERS, seeds=range(8))
     assert 0 < found.methods["short"].seconds < found.methods["long"].seconds
@@ -359,7 +359,7 @@ def test_metrics_by_hand():
 @pytest.mark.parametrize(
     "metric", [sb.metrics.accuracy, sb.metrics.log_loss, sb.metrics.auc], ids=lambda m: m.name
 )
-def test_networks_of_one_output_and_of_two_are_scored_alike(metric):
+def test_one_and_two_outputs_score_alike(metric):
     two = (NUMBERS > 0).astype(int)
     methods = {
         "one": recipe(0.01, loss=sb.binary_cross_entropy, epochs=300),
@@ -373,7 +373,7 @@ def test_networks_of_one_output_and_of_two_are_scored_alike(metric):
         assert np.median(found.methods["one"].scores) > 0.8
 
 
-def test_labels_and_many_numbers_are_scored():
+def test_labels_and_several_numbers_are_scored():
     both = np.stack([NUMBERS > 0, NUMBERS > 1], axis=1).astype(int)
     labels = {n: recipe(lr, outputs=2, loss=sb.binary_cross_entropy) for n, lr in RATES.items()}
     for metric in (None, sb.metrics.log_loss, sb.metrics.auc):
@@ -388,7 +388,7 @@ def test_labels_and_many_numbers_are_scored():
 RATES = {"a": 0.05, "b": 0.001}
 
 
-def test_a_metric_of_ones_own_sees_targets_and_predictions():
+def test_custom_metric_receives_targets_and_predictions():
     shapes = set()
 
     def f(t, p):
@@ -405,71 +405,74 @@ def test_a_metric_of_ones_own_sees_targets_and_predictions():
 
 
 @pytest.mark.parametrize(
-    ("methods", "said"),
+    ("methods", "message"),
     [
         ({}, "there are no methods; a comparison needs at least two"),
         ({"a": recipe()}, "there is 1 method"),
         ([recipe(), recipe()], "methods must be a dict"),
         ({"a": recipe(), "b": 3}, "methods must be a dict"),
-        ({"a": recipe(), "b": recipe()}, "a and b are one and the same recipe"),
-        ({"a": recipe([0.1, 0.2]), "b": recipe()}, "a gives lr one a member"),
+        ({"a": recipe(), "b": recipe()}, "a and b are the same recipe"),
+        ({"a": recipe([0.1, 0.2]), "b": recipe()}, "a sets lr per member"),
         ({"a": recipe(), "b": classifier()}, "a predicts 1 number and b 3 classes"),
         ({"a": recipe(), "b": recipe(outputs=2)}, "a predicts 1 number and b 2 numbers"),
     ],
 )
-def test_methods_that_cannot_be_compared_are_refused(methods, said):
-    with pytest.raises(sb.SeedbedError, match=said):
+def test_invalid_methods_are_refused(methods, message):
+    with pytest.raises(sb.SeedbedError, match=message):
         sb.compare(methods, X, NUMBERS)
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
-        ({"metric": "rmse"}, "metric must be such as sb.metrics.accuracy, not 'rmse'"),
-        ({"metric": max}, r"wrap a function of your own in sb.Metric\(name, function, higher_is"),
+        ({"metric": "rmse"}, "metric must be a Metric such as sb.metrics.accuracy, not 'rmse'"),
+        ({"metric": max}, r"wrap a function in sb.Metric\(name, function, higher_is"),
         ({"metric": sb.metrics.accuracy}, "accuracy scores classes and labels.*use RMSE, R², MAE"),
-        ({"seeds": "often"}, "seeds must be 'adaptive', 'anytime' or the seeds"),
-        ({"seeds": [1, 1, 2]}, "seeds names one twice"),
-        ({"seeds": 30}, "seeds=30 would be one seed: give several, such as range"),
+        ({"seeds": "often"}, "seeds must be 'adaptive', 'anytime' or a sequence"),
+        ({"seeds": [1, 1, 2]}, "seeds contains duplicates"),
+        ({"seeds": 30}, "seeds=30 is a single seed: give several, such as range"),
         ({"split": (np.flatnonzero(NUMBERS > 99), [0])}, "the train rows are"),
         ({"seeds": []}, "seeds must be a whole number or a sequence"),
         ({"seeds": [-1]}, "seed -1"),
         ({"first_seed": -1}, "first_seed must be a whole number"),
         ({"split": "random"}, "split must be 'resampled', 'fixed' or"),
-        ({"split": ([0, 1], [1, 2])}, r"row 1 is among the train rows and the test rows"),
+        ({"split": ([0, 1], [1, 2])}, "row 1 is both a train row and a test row"),
         ({"split": ([0, 1], [])}, "the test rows are \\[\\]"),
-        ({"split": ([0, 1], [60])}, "the test rows name row 60; X has rows 0 to 59"),
+        ({"split": ([0, 1], [60])}, "the test rows contain 60; X has rows 0 to 59"),
         ({"split": ([0, 1],)}, "split must be"),
         ({"split": (np.ones(3, bool), [4])}, "the train rows are booleans of shape"),
         ({"test": 0}, "invalid test: 0"),
         ({"test": 1.5}, "invalid test"),
         ({"alpha": 0}, "invalid alpha"),
-        ({"baseline": "x"}, "baseline 'x' is none of the methods: good, poor"),
-        ({"metric": sb.Metric("none", lambda t, p: None, True)}, "the metric none gave None for"),
-        ({"metric": sb.Metric("nan", lambda t, p: np.nan, True)}, "gave nan for seed 0"),
+        ({"baseline": "x"}, "baseline 'x' is not one of the methods: good, poor"),
+        (
+            {"metric": sb.Metric("none", lambda t, p: None, True)},
+            "the metric none returned None for",
+        ),
+        ({"metric": sb.Metric("nan", lambda t, p: np.nan, True)}, "returned nan for seed 0"),
     ],
 )
-def test_what_cannot_be_meant_is_named(given, said):
-    with pytest.raises(sb.SeedbedError, match=said):
+def test_invalid_options_are_refused(given, message):
+    with pytest.raises(sb.SeedbedError, match=message):
         sb.compare(BY_RATE, X, NUMBERS, **given)
 
 
-def test_data_are_checked_before_anything_is_trained(monkeypatch):
+def test_data_are_checked_before_training(monkeypatch):
     monkeypatch.setattr(module.Runs, "extend", None)
-    for x, y, said in (
+    for x, y, message in (
         (X[:, :3], NUMBERS, "X has shape"),
         (X, NUMBERS[:5], "Y has shape"),
         (X, [math.nan] * N, "Y holds nan"),
         (X[:1], NUMBERS[:1], "1 rows cannot be split"),
     ):
-        with pytest.raises(sb.SeedbedError, match=said):
+        with pytest.raises(sb.SeedbedError, match=message):
             sb.compare(BY_RATE, x, y)
     soft = np.full((N, 3), 1 / 3)
     with pytest.raises(sb.DataError, match="Y holds probabilities between 0 and 1"):
         sb.compare({"a": classifier(), "b": classifier(0.1)}, X, soft)
 
 
-def test_metrics_say_what_they_lack():
+def test_metrics_report_invalid_input():
     with pytest.raises(sb.SettingError, match="higher_is_better of the metric m must be True"):
         sb.Metric("m", max, "yes")
     with pytest.raises(sb.SettingError, match="f must be a function"):
@@ -485,7 +488,7 @@ def test_metrics_say_what_they_lack():
 # ---------------------------------------------------------------- search
 
 
-def test_a_search_reports_what_fresh_seeds_confirm():
+def test_search_confirms_the_winner_on_fresh_seeds():
     base = recipe(0.0005)
     space = sb.Space(base, lr=[0.0001, 0.0005, 0.02, 0.05], dropout=[0.0, 0.1])
     assert space.size == 8
@@ -494,7 +497,7 @@ def test_a_search_reports_what_fresh_seeds_confirm():
     pair = found.confirmation[found.winner, "baseline"]
     assert pair.better == found.winner
     searched = max(len(trial.scores) for trial in found.trials)
-    assert found.confirmation.seeds.min() == searched  # none of the search's own
+    assert found.confirmation.seeds.min() == searched  # none of the search's seeds
     assert found.runs[0] == sum(len(trial.scores) for trial in found.trials) <= 60
     best = min(np.nanmin(trial.scores) for trial in found.trials)
     assert f"{best:.4g}" not in str(found)
@@ -502,8 +505,8 @@ def test_a_search_reports_what_fresh_seeds_confirm():
     assert [trial.rounds for trial in found.trials] == [3, 3, 2, 2, 1, 1, 1, 1]
 
 
-def test_luck_is_not_confirmed(monkeypatch):
-    """Settings whose scores are noise of one kind: whichever wins, no claim is made."""
+def test_lucky_winner_is_not_confirmed(monkeypatch):
+    """If all scores are the same noise, the winner is not called better."""
 
     def extend(self, names, seeds, stop):
         for name in names:
@@ -519,16 +522,16 @@ def test_luck_is_not_confirmed(monkeypatch):
     assert found.confirmation.pairs[0].better is None
 
 
-def test_a_search_may_end_at_its_baseline():
+def test_search_may_return_the_baseline():
     space = sb.Space(recipe(0.05), lr=[0.05, 1e-6])
     found = sb.search(space, X, NUMBERS, budget=20)
     assert found.winner == "lr=0.05"
     assert found.confirmation is None
-    assert "that is the baseline itself" in str(found)
+    assert "the winner is the baseline" in str(found)
 
 
-def test_the_winner_is_steady_not_lucky(monkeypatch):
-    """One setting has the best single score, the other is better on the whole."""
+def test_winner_has_the_best_mean_rank(monkeypatch):
+    """One setting has the best single score, the other is better on most seeds."""
     rows = {"lr=0.1": [0.9, 0.1, 0.1, 0.1, 0.1, 0.1], "lr=0.2": [0.5] * 6}
 
     def extend(self, names, seeds, stop):
@@ -538,19 +541,19 @@ def test_the_winner_is_steady_not_lucky(monkeypatch):
         return True
 
     monkeypatch.setattr(Runs, "extend", extend)
-    told = []
-    monkeypatch.setattr(searching, "compare", lambda *given, **rules: told.append((given, rules)))
+    calls = []
+    monkeypatch.setattr(searching, "compare", lambda *given, **rules: calls.append((given, rules)))
     space = sb.Space(recipe(0.05), lr=[0.1, 0.2])
     rules = {"alpha": 0.01, "delta": 0.3, "split": "fixed", "test": 0.4}
     found = sb.search(space, X, NUMBERS, budget=12, metric=sb.metrics.r2, **rules)
     assert found.winner == "lr=0.2"
-    ((given, passed),) = told
+    ((given, passed),) = calls
     assert list(given[0]) == ["lr=0.2", "baseline"]
     assert passed["first_seed"] == 6
     assert rules.items() <= passed.items()
 
 
-def test_rounds_go_on_with_fresh_seeds(monkeypatch):
+def test_each_round_uses_fresh_seeds(monkeypatch):
     whole, calls = Runs.extend, []
 
     def extend(self, names, seeds, stop):
@@ -563,7 +566,7 @@ def test_rounds_go_on_with_fresh_seeds(monkeypatch):
     assert calls[:2] == [(4, [100, 101, 102, 103]), (2, [104, 105, 106, 107])]
 
 
-def test_settings_of_one_name_are_told_apart():
+def test_setting_names_are_unique():
     space = sb.Space(recipe(), loss=[sb.huber(0.5), sb.huber(5.0), sb.squared_error])
     names = [name for name, _ in space.settings(9)]
     assert names == ["loss=huber(delta=0.5)", "loss=huber(delta=5.0)", "loss=squared_error"]
@@ -573,23 +576,23 @@ def test_settings_of_one_name_are_told_apart():
     assert [name for name, _ in close.settings(9)] == ["lr=0.1", "lr=0.1 #2"]
 
 
-def test_one_setting_needs_no_search():
+def test_single_setting_needs_no_search():
     found = sb.search({"baseline": recipe()}, X, NUMBERS, budget=99, baseline=recipe(1e-5))
     assert found.runs[0] == 0
     assert found.confirmation["the winner", "baseline"].better == "the winner"
 
 
-def test_a_search_is_not_lost_when_its_confirmation_is_cut_short(monkeypatch):
-    def pressed(*given, **rules):
+def test_search_survives_an_interrupted_confirmation(monkeypatch):
+    def interrupt(*given, **rules):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(searching, "compare", pressed)
+    monkeypatch.setattr(searching, "compare", interrupt)
     found = sb.search(sb.Space(recipe(), lr=[0.1, 0.2]), X, NUMBERS, budget=8)
     assert found.interrupted
     assert len(found.trials) == 2
 
 
-def test_numbers_are_drawn_by_the_seed():
+def test_random_settings_depend_on_the_seed():
     space = sb.Space(recipe(), lr=sb.log_uniform(1e-4, 1.0), dropout=sb.uniform(0.0, 0.5))
     assert space.size is None
     drawn = space.settings(200, seed=4)
@@ -602,13 +605,13 @@ def test_numbers_are_drawn_by_the_seed():
     assert 0 < min(shares) < 0.05 < 0.45 < max(shares) < 0.5
 
 
-def test_recipes_by_name_are_searched_too():
+def test_search_takes_recipes_by_name():
     found = sb.search(BY_RATE, X, NUMBERS, budget=20, baseline=recipe(0.001))
     assert found.winner == "good"
     assert found.confirmation["good", "baseline"].better == "good"
 
 
-def test_a_failing_setting_goes_first():
+def test_failing_setting_is_eliminated_first():
     space = sb.Space(recipe(optimizer=sb.SGD(0.01)), lr=[1e3, 0.01, 0.02, 0.05])
     found = sb.search(space, X, NUMBERS, budget=30)
     (hot,) = [trial for trial in found.trials if trial.name == "lr=1000"]
@@ -616,7 +619,7 @@ def test_a_failing_setting_goes_first():
     assert (hot.rounds, hot.mean_rank) == (1, 4.0)
 
 
-def test_a_search_cut_short_confirms_nothing(monkeypatch):
+def test_interrupted_search_confirms_nothing(monkeypatch):
     whole, calls = Runs.extend, []
 
     def extend(self, *given):
@@ -632,30 +635,30 @@ def test_a_search_cut_short_confirms_nothing(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
-        (lambda: sb.Space(recipe()), "the space has nothing in it"),
-        (lambda: sb.Space(recipe(), lr=[]), "there are no choices for lr"),
+        (lambda: sb.Space(recipe()), "the space is empty"),
+        (lambda: sb.Space(recipe(), lr=[]), "the list of choices for lr is empty"),
         (lambda: sb.Space(recipe(), lr=0.1), "the choices for lr must be a list"),
-        (lambda: sb.Space(recipe(), rate=[0.1]), "rate is no field of the recipe"),
-        (lambda: sb.Space(3, lr=[0.1]), "a space begins with a sb.Recipe"),
+        (lambda: sb.Space(recipe(), rate=[0.1]), "rate is not a field of the recipe"),
+        (lambda: sb.Space(3, lr=[0.1]), "recipe must be a sb.Recipe"),
         (lambda: sb.Space(recipe(), lr=[-1.0]).settings(5), "learning rate: -1"),
         (lambda: sb.log_uniform(0.0, 1.0), "invalid low: 0"),
         (lambda: sb.uniform(1.0, 1.0), "invalid high: 1"),
         (
             lambda: sb.Space(recipe(), optimizer=[sb.SGD(0.1)], beta1=[0.8]).settings(5),
-            "beta1 is none of SGD's",
+            "beta1 is not a field of SGD",
         ),
-        (lambda: search({}), "the space has nothing in it"),
-        (lambda: search(BY_RATE), "need a baseline"),
+        (lambda: search({}), "the space is empty"),
+        (lambda: search(BY_RATE), "need baseline="),
         (lambda: search(BY_RATE, baseline=classifier()), "predicts 3 classes"),
         (lambda: search(BY_RATE, baseline=3), "baseline must be a sb.Recipe"),
         (lambda: search(BY_RATE, baseline=recipe(), budget=1), "budget of 1 runs is too small"),
         (lambda: search(BY_RATE, baseline=recipe(), budget=0), "budget must be a whole number"),
     ],
 )
-def test_searches_that_cannot_be_meant_are_refused(make, said):
-    with pytest.raises(sb.SeedbedError, match=said):
+def test_invalid_searches_are_refused(make, message):
+    with pytest.raises(sb.SeedbedError, match=message):
         make()
 
 

@@ -1,4 +1,4 @@
-"""What the package promises: its names, its cost and its needs."""
+"""The package's public names, import cost and dependencies."""
 
 import ast
 import doctest
@@ -46,7 +46,7 @@ def python(code: str, **environment: str) -> str:
     return result.stdout
 
 
-def test_public_names_are_listed_sorted_and_there():
+def test_all_is_sorted_and_complete():
     assert sb.__all__ == sorted(sb.__all__, key=lambda name: (not name.isupper(), name))
     for name in sb.__all__:
         assert getattr(sb, name) is not None
@@ -56,6 +56,7 @@ def test_public_names_are_listed_sorted_and_there():
         "comparing",
         "plots",
         "ensemble",
+        "jsonable",
         "estimators",
         "checks",
         "layers",
@@ -68,7 +69,7 @@ def test_public_names_are_listed_sorted_and_there():
     assert visible == set(sb.__all__)
 
 
-def test_every_public_name_has_words_of_its_own():
+def test_every_public_function_has_a_docstring():
     for name in sb.__all__:
         value = getattr(sb, name)
         if callable(value):
@@ -76,43 +77,42 @@ def test_every_public_name_has_words_of_its_own():
 
 
 EXAMPLES = [
-    "checking.check", "comparing.compare", "comparing.comparison", "comparing.search",
-    "layers.embedding", "layers.periodic", "metrics",
-    "network", "training",
+    "checking.check", "comparing.compare", "comparing.judge", "comparing.space",
+    "layers.embedding", "layers.periodic", "metrics", "network", "training",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("module", EXAMPLES)
-def test_docstrings_examples_give_what_they_say(module):
+def test_docstring_examples_pass(module):
     assert doctest.testmod(importlib.import_module(f"seedbed.{module}")).failed == 0
 
 
-def test_modules_with_examples_are_all_run():
+def test_all_docstring_examples_run():
     paths = (ROOT / "src" / "seedbed").rglob("*.py")
     found = {
         ".".join(path.relative_to(ROOT / "src" / "seedbed").with_suffix("").parts)
         for path in paths
         if ">>>" in path.read_text(encoding="utf-8")
     }
-    found = {name for name in found if not name.startswith("estimators.")}  # need scikit-learn
+    found = {name for name in found if not name.startswith("estimators.")}  # they need scikit-learn
     assert found == set(EXAMPLES)
 
 
-def test_version_is_that_of_the_changelog():
+def test_version_matches_the_changelog():
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     newest = re.search(r"^## (\S+)", changelog, flags=re.MULTILINE)
     assert newest is not None
     assert newest[1] == sb.__version__
 
 
-def test_the_package_says_that_it_is_typed():
+def test_package_is_marked_as_typed():
     assert (Path(sb.__file__).parent / "py.typed").is_file()
 
 
-def test_import_loads_numpy_and_nothing_else():
+def test_import_loads_only_numpy():
     code = (
         "import json, sys; before = {*sys.modules}; import seedbed; "
-        "print(json.dumps(sorted({*sys.modules} - before)))"  # a Python may load more
+        "print(json.dumps(sorted({*sys.modules} - before)))"  # Python itself may load some before
     )
     loaded = {name.split(".")[0] for name in json.loads(python(code))}
     assert "numpy" in loaded
@@ -124,8 +124,8 @@ def test_import_loads_numpy_and_nothing_else():
     assert not foreign
 
 
-def test_import_loads_little_that_numpy_did_not():
-    """A count, as times depend on the machine: this is some three parts in ten of NumPy's own."""
+def test_import_loads_few_modules():
+    """A count of modules, because times depend on the machine."""
     code = (
         "import sys; import numpy; before = {*sys.modules}; import seedbed; "
         "print(*sorted({*sys.modules} - before))"
@@ -136,11 +136,11 @@ def test_import_loads_little_that_numpy_did_not():
     assert len(loaded) - len(ours) < 40
 
 
-def test_the_core_works_where_numpy_alone_is_installed():
+def test_core_works_with_numpy_alone():
     code = f"""
 import sys
 for name in {OPTIONAL}:
-    sys.modules[name] = None  # an import of it fails as if it were not installed
+    sys.modules[name] = None  # its import fails as if it were not installed
 import seedbed as sb
 X, Y = sb.xor.data()
 population = sb.train(sb.xor.recipe(epochs=20), X, Y, seeds=range(3))
@@ -162,11 +162,11 @@ raise SystemExit(main(["xor", "--seeds", "2", "--epochs", "5", "--json"]))
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE"])
-def test_the_project_has_its_papers(name):
+def test_project_files_are_not_empty(name):
     assert (ROOT / name).read_text(encoding="utf-8").strip()
 
 
-def test_the_readme_begins_with_two_commands():
+def test_readme_begins_with_two_commands():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     block = re.search(r"^```[a-z]*\n(.*?)^```", readme, flags=re.MULTILINE | re.DOTALL)
     assert block is not None

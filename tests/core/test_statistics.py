@@ -1,4 +1,4 @@
-"""What is said of paired differences: held to enumeration, to promises, to planted faults."""
+"""Statistics and verdicts: checked by enumeration, simulation and planted faults."""
 
 import itertools
 import math
@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import seedbed as sb
-from seedbed.comparing import statistics, verdict
+from seedbed.comparing import sequential, statistics, verdict
 
 RNG = np.random.default_rng(11)
 
 
 def enumerated_p(d):
-    """Return P(|Σ ε r| >= |Σ sign(d) r|) by trying all signs."""
+    """Return P(|Σ ε r| >= |Σ sign(d) r|) by enumerating the signs."""
     ranks = np.abs(statistics.signed_ranks(d))
     signs = np.array(list(itertools.product([-1, 1], repeat=len(d))))
     observed = abs(statistics.signed_ranks(d).sum())
@@ -24,14 +24,14 @@ def enumerated_p(d):
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.integers(-4, 4), min_size=1, max_size=12))
-def test_p_is_that_of_all_signs_tried_ties_and_zeros_too(d):
+def test_p_equals_enumeration_with_ties_and_zeros(d):
     d = np.array(d, float)
     assert statistics.signed_rank_p(d) == pytest.approx(enumerated_p(d), abs=1e-12)
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.one_of(st.floats(-5, 5), st.sampled_from([math.inf, -math.inf])), min_size=1))
-def test_swapping_the_arms_mirrors_and_the_order_of_seeds_changes_nothing(d):
+def test_statistics_are_antisymmetric_and_ignore_seed_order(d):
     d = np.array(d)
     p, low, high = statistics.signed_rank_p(d), *statistics.gain_interval(d, 0.05)
     shuffled = RNG.permutation(d)
@@ -39,7 +39,7 @@ def test_swapping_the_arms_mirrors_and_the_order_of_seeds_changes_nothing(d):
     assert statistics.gain_interval(-d, 0.05) == (-high, -low)
     assert statistics.gain_interval(shuffled, 0.05) == (low, high)
     assert statistics.typical_gain(-d) == -statistics.typical_gain(d)
-    assert statistics.evidence(-d) == pytest.approx(statistics.evidence(shuffled))
+    assert statistics.e_value(-d) == pytest.approx(statistics.e_value(shuffled))
 
 
 @settings(max_examples=200, deadline=None)
@@ -49,7 +49,7 @@ def test_swapping_the_arms_mirrors_and_the_order_of_seeds_changes_nothing(d):
     st.integers(0, 10**6),
     st.sampled_from([0.01, 0.05, 0.1]),
 )
-def test_the_interval_holds_0_where_the_test_does_not_reject_and_only_there(n, shift, seed, alpha):
+def test_interval_contains_0_iff_the_test_does_not_reject(n, shift, seed, alpha):
     d = np.random.default_rng(seed).normal(shift, 1, n)
     low, high = statistics.gain_interval(d, alpha)
     assert (low <= 0 <= high) == (statistics.signed_rank_p(d) > alpha)
@@ -63,24 +63,24 @@ def test_typical_gain_by_hand():
     assert statistics.typical_gain(np.array([math.inf, math.inf, 0.0])) == math.inf
 
 
-def test_the_share_interval_by_hand():
+def test_share_interval_by_hand():
     # no win in n: the upper bound is 1 - (α/2)^(1/n)
     low, high = statistics.share_interval(0, 0, 10, 0.05)
     assert low == 0.0
     assert high == pytest.approx(1 - 0.025**0.1, abs=1e-12)
-    # ties widen it at both ends
+    # ties widen it on both sides
     wide, narrow = (statistics.share_interval(a, b, 20, 0.05) for a, b in ((8, 14), (11, 11)))
     assert wide[0] < narrow[0] < narrow[1] < wide[1]
 
 
-def test_the_least_number_of_pairs():
-    assert statistics.fewest_pairs(0.05) == 6
-    assert statistics.fewest_pairs(0.05, 10) == 9
-    assert statistics.signed_rank_p(np.arange(1.0, 6.0)) > 0.05  # 5 pairs cannot do it
+def test_min_pairs():
+    assert statistics.min_pairs(0.05) == 6
+    assert statistics.min_pairs(0.05, 10) == 9
+    assert statistics.signed_rank_p(np.arange(1.0, 6.0)) > 0.05  # 5 pairs are too few
     assert statistics.signed_rank_p(np.arange(1.0, 7.0)) == 2 / 64
 
 
-def test_planned_pairs_by_hand():
+def test_pairs_needed_by_hand():
     d = np.array([3.0, 1.0, 2.0, -1.5])
     averages = [(a + b) / 2 for i, a in enumerate(d) for b in d[i:]]
     share = np.mean([(a > 0) + 0.5 * (a == 0) for a in averages])
@@ -94,12 +94,14 @@ def test_holm_by_hand():
     assert statistics.holm([0.9, 0.8]) == [1.0, 1.0]
 
 
-def test_the_budget_is_spent_by_the_last_look():
-    assert statistics.spent(0.05, 1.0) == pytest.approx(0.05)
-    assert statistics.spent(0.05, 8 / 64) == pytest.approx(0.05 * math.log(1 + (math.e - 1) / 8))
+def test_alpha_is_spent_by_the_last_look():
+    assert sequential.alpha_spent(0.05, 1.0) == pytest.approx(0.05)
+    assert sequential.alpha_spent(0.05, 8 / 64) == pytest.approx(
+        0.05 * math.log(1 + (math.e - 1) / 8)
+    )
 
 
-# ---------------------------------------------------------------- how often it is wrong
+# ---------------------------------------------------------------- error rates and power
 
 
 NOISES = {
@@ -112,12 +114,8 @@ NOISES = {
 }
 
 
-def better(found):
-    return [pair for pair in found.pairs if pair.better is not None]
-
-
 def false_claims(noise, n, design, trials, methods=2, seed=0):
-    """Return in what share of trials equal methods were told apart, looked at whenever allowed."""
+    """Return the share of trials in which any look finds a difference between equal methods."""
     rng, wrong = np.random.default_rng(seed), 0
     looks = {"fixed": [n], "adaptive": [k for k in (8, 16, 32, 64) if k <= n]}
     looks["anytime"] = list(range(1, n + 1))
@@ -125,37 +123,38 @@ def false_claims(noise, n, design, trials, methods=2, seed=0):
         scores = NOISES[noise](rng, (methods, n))
         for look in looks[design]:
             given = {str(i): row[:look] for i, row in enumerate(scores)}
-            if better(sb.judge(given, higher_is_better=True, design=design)):
+            found = sb.judge(given, higher_is_better=True, design=design)
+            if any(pair.better is not None for pair in found.pairs):
                 wrong += 1
                 break
     return wrong / trials
 
 
-# three standard errors above 5 %
 def bound(trials, level=0.05):
+    """Return the level plus three standard errors."""
     return level + 3 * math.sqrt(level * (1 - level) / trials)
 
 
 @pytest.mark.parametrize("noise", NOISES)
 @pytest.mark.parametrize("n", [6, 10, 32])
-def test_equal_methods_are_seldom_told_apart(noise, n):
+def test_false_positive_rate_with_fixed_seeds(noise, n):
     assert false_claims(noise, n, "fixed", 800) <= bound(800)
 
 
 @pytest.mark.parametrize("noise", NOISES)
-def test_nor_when_the_user_stops_at_the_worst_moment(noise):
+def test_false_positive_rate_with_repeated_looks(noise):
     assert false_claims(noise, 64, "adaptive", 250) <= bound(250)
     assert false_claims(noise, 40, "anytime", 60) <= bound(60)
 
 
-def test_nor_any_of_ten():
+def test_false_positive_rate_with_ten_methods():
     assert false_claims("normal", 20, "fixed", 60, methods=10) <= bound(60)
 
 
-def test_real_differences_are_found():
+def test_power():
     rng, found = np.random.default_rng(5), {"normal": 0, "collapsing": 0}
     for noise, least in (("normal", 0.9), ("collapsing", 0.7)):
-        # a is better with a chance of ¾; where a tenth of both collapse, among the others of 0.81
+        # P(a better) is ¾; with a tenth of both collapsing, it is 0.81 among the other runs
         shift = {"normal": 0.674, "collapsing": 0.873}[noise] * math.sqrt(2)
         for _ in range(200):
             a, b = NOISES[noise](rng, (2, 29))
@@ -165,17 +164,17 @@ def test_real_differences_are_found():
         assert found[noise] / 200 >= least - 0.06
 
 
-def test_looks_stop_early_where_they_can():
+def test_looks_stop_early():
     rng, n, crossed = np.random.default_rng(6), [], []
     for _ in range(150):
-        looks = statistics.look_at(rng.normal(0.674, 1, 64), 0.05)
+        looks = sequential.sequential_test(rng.normal(0.674, 1, 64), 0.05)
         n.append(looks[-1].n)
         crossed.append(looks[-1].crossed)
     assert np.mean(crossed) >= 0.95
     assert np.mean(n) <= 32
 
 
-def test_both_intervals_cover():
+def test_intervals_cover():
     rng, covered = np.random.default_rng(7), np.zeros(2)
     for _ in range(400):
         d = rng.normal(0.3, 1, 20)
@@ -186,11 +185,11 @@ def test_both_intervals_cover():
     assert (covered / 400 >= 0.94 - 0.025).all()
 
 
-def test_the_intervals_of_looks_cover_where_they_stopped():
+def test_intervals_cover_after_early_stopping():
     rng, covered = np.random.default_rng(8), 0
     for _ in range(150):
         d = rng.normal(0.5, 1, 64)
-        n = statistics.look_at(d, 0.05)[-1].n
+        n = sequential.sequential_test(d, 0.05)[-1].n
         found = sb.judge({"a": d[:n], "b": np.zeros(n)}, higher_is_better=True, design="adaptive")
         covered += found.pairs[0].low <= 0.5 <= found.pairs[0].high
     assert covered / 150 >= 0.9
@@ -199,28 +198,28 @@ def test_the_intervals_of_looks_cover_where_they_stopped():
 # ---------------------------------------------------------------- planted faults
 
 
-def test_an_inverted_bonferroni_is_caught(monkeypatch):
+def test_inverted_bonferroni_is_caught(monkeypatch):
     monkeypatch.setattr(statistics, "holm", lambda p: [each / len(p) for each in p])
     assert false_claims("normal", 20, "fixed", 60, methods=10) > bound(60)
 
 
-def test_the_verdict_of_the_best_seed_is_caught(monkeypatch):
-    def by_best(d):
+def test_best_seed_test_is_caught(monkeypatch):
+    def best_seed_p(d):
         return 0.0 if d.max() != -d.min() else 1.0
 
-    monkeypatch.setattr(statistics, "signed_rank_p", by_best)
+    monkeypatch.setattr(statistics, "signed_rank_p", best_seed_p)
     assert false_claims("normal", 10, "fixed", 200) > bound(200)
 
 
-def test_a_test_looked_at_after_every_seed_is_caught(monkeypatch):
+def test_fixed_test_after_every_seed_is_caught(monkeypatch):
     monkeypatch.setattr(
-        verdict, "_tested", lambda d, rules: (statistics.signed_rank_p(d), rules.alpha)
+        verdict, "_p_and_level", lambda d, rules: (statistics.signed_rank_p(d), rules.alpha)
     )
     assert false_claims("normal", 40, "anytime", 60) > bound(60)
 
 
 def collapsing_method():
-    """Return scores of a method that is a little better where it does not fail, and fails often."""
+    """Return scores of a method that is slightly better but often fails, and of a sound one."""
     rng = np.random.default_rng(9)
     b = rng.normal(size=30)
     a = b + rng.uniform(0.01, 0.1, 30)
@@ -228,7 +227,7 @@ def collapsing_method():
     return {"a": a, "b": b}
 
 
-def test_failures_count_and_dropping_them_is_caught(monkeypatch):
+def test_dropping_failures_is_caught(monkeypatch):
     pair = sb.judge(collapsing_method(), higher_is_better=True)["a", "b"]
     assert pair.better != "a"
     assert pair.failed == (14, 0)
@@ -241,9 +240,9 @@ def test_failures_count_and_dropping_them_is_caught(monkeypatch):
     assert sb.judge(collapsing_method(), higher_is_better=True)["a", "b"].better == "a"
 
 
-def test_pairs_are_used_and_unpaired_arms_are_caught(monkeypatch):
+def test_unpaired_scores_are_caught(monkeypatch):
     rng = np.random.default_rng(10)
-    hard = rng.normal(0, 5, 30)  # some seeds draw harder splits, for both
+    hard = rng.normal(0, 5, 30)  # some seeds have harder splits for both methods
     scores = {"a": hard + 0.5 + 0.3 * rng.normal(size=30), "b": hard + 0.3 * rng.normal(size=30)}
     assert sb.judge(scores, higher_is_better=True)["a", "b"].better == "a"
     whole = verdict.gains
@@ -251,7 +250,7 @@ def test_pairs_are_used_and_unpaired_arms_are_caught(monkeypatch):
     assert sb.judge(scores, higher_is_better=True)["a", "b"].better is None
 
 
-# ---------------------------------------------------------------- verdicts and their words
+# ---------------------------------------------------------------- verdicts and sentences
 
 
 def judged(a, b, **rules):
@@ -259,57 +258,57 @@ def judged(a, b, **rules):
     return found.pairs[0], found.sentences[0]
 
 
-def test_each_verdict_and_its_words():
+def test_each_verdict_and_its_sentence():
     rng = np.random.default_rng(12)
     b = rng.normal(size=30)
-    pair, said = judged(b + rng.uniform(0.5, 1, 30), b)
+    pair, sentence = judged(b + rng.uniform(0.5, 1, 30), b)
     assert pair.verdict is sb.Verdict.BETTER
-    assert said.startswith("a is better than b: won 30 of 30 paired runs; typical gain 0.7")
-    assert "95 % CI" in said
-    assert said.endswith("adjusted p = 1.9e-09")
+    assert sentence.startswith("a is better than b: won 30 of 30 paired runs; typical gain 0.7")
+    assert "95 % CI" in sentence
+    assert sentence.endswith("adjusted p = 1.9e-09")
 
     d = np.r_[np.full(19, 1.0), np.full(11, -0.1)]
-    pair, said = judged(b, b + d)
+    pair, sentence = judged(b, b + d)
     assert pair.verdict is sb.Verdict.SLIGHTLY_BETTER
     assert pair.better == "b"
-    assert said.startswith("b is better than a, but only slightly: won 19 of 30 paired runs")
+    assert sentence.startswith("b is better than a, but only slightly: won 19 of 30 paired runs")
 
-    pair, said = judged(b + 0.01 * rng.normal(size=30), b, delta=0.5)
+    pair, sentence = judged(b + 0.01 * rng.normal(size=30), b, delta=0.5)
     assert pair.verdict is sb.Verdict.TOO_CLOSE
-    assert said.startswith("a and b are too close to matter: within ±0.5")
+    assert sentence.startswith("a and b are too close to matter: within ±0.5")
 
-    pair, said = judged(rng.normal(size=30), b)
+    pair, sentence = judged(rng.normal(size=30), b)
     assert pair.verdict is sb.Verdict.CANNOT_TELL
-    assert re_needed(said) == pair.needed > 0
+    assert stated_need(sentence) == pair.needed > 0
 
-    pair, said = judged(b[:5] + 1, b[:5])
+    pair, sentence = judged(b[:5] + 1, b[:5])
     assert pair.verdict is sb.Verdict.CANNOT_JUDGE
     assert pair.needed == 1
-    assert "cannot be judged: fewer than 6 pairs (5; at least 1 more)" in said
+    assert "cannot be judged: 5 pairs; at least 6 needed" in sentence
 
-    pair, said = judged(np.ones(30), np.ones(30))
+    pair, sentence = judged(np.ones(30), np.ones(30))
     assert pair.verdict is sb.Verdict.CANNOT_TELL
-    assert "all 30 paired runs are ties" in said
+    assert "all 30 paired runs are ties" in sentence
 
 
-def re_needed(said):
-    return int(said.split("about ")[1].split(" more")[0].replace(",", ""))
+def stated_need(sentence):
+    return int(sentence.split("about ")[1].split(" more")[0].replace(",", ""))
 
 
-def test_no_difference_is_never_said():
+def test_no_verdict_claims_equality():
     words = " ".join(each.value for each in sb.Verdict)
     assert "no difference" not in words
     assert "equal" not in words
 
 
-def test_lower_is_better_turns_the_gain():
+def test_lower_is_better_flips_the_gain():
     a, b = np.arange(10.0), np.arange(10.0) + 1
     found = sb.judge({"a": a, "b": b}, higher_is_better=False)
     assert found["a", "b"].better == "a"
     assert found["a", "b"].typical == 1.0
 
 
-def test_a_baseline_makes_fewer_comparisons():
+def test_baseline_reduces_comparisons():
     scores = {name: RNG.normal(size=12) for name in "abcd"}
     assert sb.judge(scores, higher_is_better=True).rules.comparisons == 6
     against = sb.judge(scores, higher_is_better=True, baseline="b")
@@ -317,17 +316,17 @@ def test_a_baseline_makes_fewer_comparisons():
     assert [(pair.a, pair.b) for pair in against.pairs] == [("a", "b"), ("c", "b"), ("d", "b")]
 
 
-def test_what_came_after_the_look_that_decided_counts_no_more():
+def test_runs_after_the_deciding_look_are_ignored():
     d = np.r_[np.arange(1, 9.0) * 0.01, -np.arange(1, 57.0)]
     pair, _ = judged(d, np.zeros(64), design="adaptive")
     assert (pair.better, pair.n, pair.wins) == ("a", 8, 8)
 
 
-def test_two_that_fail_are_not_close():
+def test_failed_pairs_are_not_too_close():
     nan = np.full(10, np.nan)
-    pair, said = judged(nan, nan, delta=0.01)
+    pair, sentence = judged(nan, nan, delta=0.01)
     assert pair.verdict is sb.Verdict.CANNOT_TELL
-    assert "both failed in all 10 paired runs" in said
+    assert "both failed in all 10 paired runs" in sentence
     b = RNG.normal(size=30)
     a = b + 0.001
     assert judged(a, b, delta=0.5)[0].verdict is sb.Verdict.TOO_CLOSE
@@ -335,7 +334,7 @@ def test_two_that_fail_are_not_close():
     assert judged(a, b, delta=0.5)[0].verdict is not sb.Verdict.TOO_CLOSE
 
 
-def test_rounding_unties_no_ties():
+def test_rounding_keeps_ties():
     rng = np.random.default_rng(767)
     for _ in range(50):
         a, b = rng.integers(50, 90, (2, 16)).astype(float)
@@ -344,57 +343,57 @@ def test_rounding_unties_no_ties():
         assert other.low == pytest.approx(one.low / 90, abs=1e-15)
 
 
-def test_the_next_look_is_what_is_needed():
+def test_needed_runs_reach_the_next_look():
     rng = np.random.default_rng(1)
     pair, _ = judged(rng.normal(0.3, 1, 8), np.zeros(8), design="adaptive")
     assert pair.verdict is sb.Verdict.CANNOT_TELL
     assert pair.needed >= 8
     few, _ = judged(np.ones(7), np.zeros(7), design="anytime")
     assert (few.verdict, few.needed) == (sb.Verdict.CANNOT_JUDGE, 1)
-    some = np.where(np.arange(30) % 3 > 0, 1.0, -1.0)  # 20 of 30
-    pair, _ = judged(some, np.zeros(30), design="anytime")
+    two_thirds = np.where(np.arange(30) % 3 > 0, 1.0, -1.0)  # 20 of 30
+    pair, _ = judged(two_thirds, np.zeros(30), design="anytime")
     total = 30 + pair.needed
-    log_e = statistics._log_evidence(round(total * 2 / 3), total - round(total * 2 / 3), 0.5)
+    log_e = statistics._log_e_value(round(total * 2 / 3), total - round(total * 2 / 3), 0.5)
     assert math.log(20) <= log_e <= math.log(20) + 1
 
 
-def test_small_levels_need_no_flips():
-    """With many pairs each look's share is held by the exact test: quick, and never too bold."""
+def test_small_levels_use_the_exact_test():
+    """It is fast with many pairs, and keeps its level."""
     d = np.arange(1.0, 65.0)
-    looks = statistics.look_at(d, 1e-7)
+    looks = sequential.sequential_test(d, 1e-7)
     assert [look.n for look in looks] == [8, 16, 32]
     assert looks[-1].crossed
     rng, crossed = np.random.default_rng(2), 0
     for _ in range(3000):
-        crossed += statistics.look_at(rng.normal(size=64), 0.0099)[-1].crossed
+        crossed += sequential.sequential_test(rng.normal(size=64), 0.0099)[-1].crossed
     assert crossed / 3000 <= bound(3000, 0.0099)
     scores = {str(i): RNG.normal(size=16) for i in range(30)}
     assert len(sb.judge(scores, higher_is_better=True, design="adaptive").pairs) == 435
 
 
-def test_each_look_leaves_the_next_what_is_left(monkeypatch):
-    """Looks that each spend all that may be spent by then, as if it were the first, are caught."""
+def test_looks_share_one_alpha(monkeypatch):
+    """Looks that each spend the whole alpha are caught."""
     trials = 400
     rng = np.random.default_rng(3)
     drawn = [rng.normal(size=64) for _ in range(trials)]
 
     def crossed():
-        statistics._looks.cache_clear()
-        return sum(statistics.look_at(d, 0.05)[-1].crossed for d in drawn) / trials
+        sequential._looks.cache_clear()
+        return sum(sequential.sequential_test(d, 0.05)[-1].crossed for d in drawn) / trials
 
     assert crossed() <= bound(trials)
-    whole = statistics._critical
+    whole = sequential._critical
 
-    def bold(sums, allowed):
+    def spend_all(sums, allowed):
         return whole(sums, round(0.05 * 10_000))
 
-    monkeypatch.setattr(statistics, "_critical", bold)
+    monkeypatch.setattr(sequential, "_critical", spend_all)
     assert crossed() > bound(trials)
-    statistics._looks.cache_clear()
+    sequential._looks.cache_clear()
 
 
-def test_equivalence_is_adjusted_for_pairs_and_held_to_its_level():
-    """The interval that must lie within ± delta: 1 - 2 α / m."""
+def test_equivalence_is_adjusted_for_pairs():
+    """The interval of level 1 - 2 α / m must lie within ± delta."""
     rng = np.random.default_rng(4)
     d = rng.normal(0, 1, 40)
     scores = {"a": d, "b": np.zeros(40), **{str(i): rng.normal(9, 1, 40) + i for i in range(4)}}
@@ -409,19 +408,19 @@ def test_equivalence_is_adjusted_for_pairs_and_held_to_its_level():
         assert (found["a", "b"].verdict is sb.Verdict.TOO_CLOSE) == together
 
 
-def test_the_intervals_of_looks_are_wider_than_those_of_one():
+def test_sequential_intervals_are_wider():
     d = np.random.default_rng(5).normal(0.1, 1, 64)
     found = sb.judge({"a": d, "b": np.zeros(64)}, higher_is_better=True, design="adaptive").pairs[0]
     low, high = statistics.gain_interval(d[: found.n], 0.05)
     assert found.low < low < high < found.high
 
 
-def test_swapping_the_methods_mirrors_the_verdict():
+def test_verdicts_are_antisymmetric():
     scores = {"a": RNG.normal(0.4, 1, 25), "b": RNG.normal(size=25)}
     for design in ("fixed", "anytime"):
         one = sb.judge(scores, higher_is_better=True, design=design)["a", "b"]
-        turned = dict(reversed(scores.items()))
-        other = sb.judge(turned, higher_is_better=True, design=design)["a", "b"]
+        swapped = dict(reversed(scores.items()))
+        other = sb.judge(swapped, higher_is_better=True, design=design)["a", "b"]
         assert (one.wins, one.losses, one.p, one.better) == (
             other.losses,
             other.wins,
@@ -433,41 +432,41 @@ def test_swapping_the_methods_mirrors_the_verdict():
 
 
 @pytest.mark.parametrize(
-    ("scores", "said"),
+    ("scores", "message"),
     [
         ({"a": [1.0, 2.0]}, "there is 1 method"),
         ({}, "there are no methods"),
-        ({"a": [1.0, 2.0], "b": [1.0]}, "same seeds, one each: a has 2, b has 1"),
+        ({"a": [1.0, 2.0], "b": [1.0]}, "on the same seeds: a has 2, b has 1"),
         ({"a": [1.0, math.inf], "b": [1.0, 2.0]}, "mark a failed run with NaN"),
-        ({"a": ["x"], "b": [1.0]}, "must be numbers, one for each seed"),
-        ({"a": [], "b": []}, "must be numbers, one for each seed"),
-        ({"a": [[1.0]], "b": [1.0]}, "must be numbers, one for each seed"),
+        ({"a": ["x"], "b": [1.0]}, "must be numbers, one per seed"),
+        ({"a": [], "b": []}, "must be numbers, one per seed"),
+        ({"a": [[1.0]], "b": [1.0]}, "must be numbers, one per seed"),
     ],
 )
-def test_scores_that_cannot_be_compared_are_refused(scores, said):
-    with pytest.raises(sb.SeedbedError, match=said):
+def test_invalid_scores_are_refused(scores, message):
+    with pytest.raises(sb.SeedbedError, match=message):
         sb.judge(scores, higher_is_better=True)
 
 
 @pytest.mark.parametrize(
-    ("rules", "said"),
+    ("rules", "message"),
     [
         ({"alpha": 0}, "invalid alpha: 0"),
         ({"alpha": 1.5}, "invalid alpha"),
         ({"delta": -1}, "invalid delta"),
-        ({"baseline": "c"}, "baseline 'c' is none of the methods: a, b"),
+        ({"baseline": "c"}, "baseline 'c' is not one of the methods: a, b"),
         ({"design": "often"}, "design must be 'fixed', 'adaptive' or 'anytime'"),
-        ({"seeds": range(3)}, "2 scores a method and 3 seeds"),
+        ({"seeds": range(3)}, "each method has 2 scores, and there are 3 seeds"),
     ],
 )
-def test_rules_that_cannot_be_meant_are_refused(rules, said):
-    with pytest.raises(sb.SeedbedError, match=said):
+def test_invalid_rules_are_refused(rules, message):
+    with pytest.raises(sb.SeedbedError, match=message):
         sb.judge({"a": [1.0, 2.0], "b": [1.0, 3.0]}, higher_is_better=True, **rules)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_whatever_the_scores_something_sensible_is_said(data):
+def test_any_scores_give_consistent_verdicts(data):
     n = data.draw(st.integers(1, 70))
     value = st.one_of(st.floats(-1e6, 1e6), st.just(math.nan), st.integers(-2, 2).map(float))
     row = st.lists(value, min_size=n, max_size=n)

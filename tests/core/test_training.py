@@ -443,7 +443,7 @@ def test_the_progress_line_shows_and_wipes_itself(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     train(epochs=3)  # a terminal, but short work
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr("seedbed.progress._SHORT_SECONDS", 0.0)
+    monkeypatch.setattr("seedbed.progress._DELAY_SECONDS", 0.0)
     train(epochs=3, validation=0.3)
     assert "validation loss" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""The command, as it is typed: what it prints, what it writes, and how it refuses."""
+"""The command: its output, its files and its errors."""
 
 import json
 import math
@@ -20,7 +20,7 @@ from seedbed import files
 from seedbed.cli import main
 from seedbed.cli.show import histogram, print_json
 from seedbed.cli.train import score
-from seedbed.cli.xor import rounding_says
+from seedbed.cli.xor import rounding_effect
 from seedbed.tables.encoding import MAX_BINS, Encoding
 from seedbed.tables.reading import read
 from seedbed.tables.targets import split_rows
@@ -30,10 +30,12 @@ N = 120
 
 @pytest.fixture
 def csv(tmp_path):
-    """Write a table of a category, a number with gaps, a class and a quantity; return its path."""
+    """Write a table of a number with gaps, a category, a class and a quantity; return its path."""
     rng = np.random.default_rng(0)
     x, c = rng.normal(size=N), rng.choice(["red", "blue"], N)
-    label = np.where((x > 0) | (c == "red"), "yes", "no")  # the commonest is not the first
+    label = np.where(
+        (x > 0) | (c == "red"), "yes", "no"
+    )  # the most frequent class is not the first
     frame = pl.DataFrame(
         {
             "x": [None if i % 10 == 0 else float(v) for i, v in enumerate(x)],
@@ -48,7 +50,7 @@ def csv(tmp_path):
 
 
 def refused(result, words):
-    """Check that a run ended as bad input does: status 2, and one line."""
+    """Check that a run ended with status 2 and one line of error."""
     status, out, err = result
     assert status == 2
     assert out == ""
@@ -57,7 +59,7 @@ def refused(result, words):
     assert words in err
 
 
-def test_xor_tells_the_tutorials_story(run):
+def test_xor_reruns_the_tutorial(run):
     status, out, err = run("xor", "--seeds", 200, "--epochs", 1000)
     assert status == 0
     assert err == ""
@@ -70,58 +72,52 @@ def test_xor_tells_the_tutorials_story(run):
     assert "1 0 1" in out
 
 
-def test_xor_says_of_rounding_what_its_own_run_shows():
+def test_xor_reports_this_machines_rounding():
     printed = np.array(sb.xor.PRINTED_LOSSES)
     later = printed + 0.1 * (np.arange(8) >= 3)
-    assert "changes the loss from epoch 3,000 on" in rounding_says(printed, later)
-    assert "did not change these losses here" in rounding_says(printed, printed + 1e-9)
+    assert "changes the loss from epoch 3,000 on" in rounding_effect(printed, later)
+    assert "did not change these losses on this machine" in rounding_effect(printed, printed + 1e-9)
 
 
 def test_xor_as_json(run):
     status, out, _ = run("xor", "--seeds", 40, "--epochs", 300, "--json")
     assert status == 0
-    told = json.loads(out)
-    np.testing.assert_array_equal(told["as_published"]["rerun"], sb.xor.as_published(7001)[::1000])
-    assert told["as_published"]["printed"] == list(sb.xor.PRINTED_LOSSES)
+    result = json.loads(out)
+    np.testing.assert_array_equal(
+        result["as_published"]["rerun"], sb.xor.as_published(7001)[::1000]
+    )
+    assert result["as_published"]["printed"] == list(sb.xor.PRINTED_LOSSES)
     nudged = sb.xor.as_published(7001, nudge=2e-16)[::1000]
-    np.testing.assert_array_equal(told["as_published"]["nudged"], nudged)
-    assert len(told["loss"]) == 40
+    np.testing.assert_array_equal(result["as_published"]["nudged"], nudged)
+    assert len(result["loss"]) == 40
     population = sb.train(sb.xor.recipe(300), *sb.xor.data(), seeds=range(40))
-    np.testing.assert_array_equal(told["loss"], population.loss)
-    assert told["solved"] == sb.xor.solved(population).sum()
-    middle = told["loss"][told["median_member"]["seed"]]
-    assert sum(loss < middle for loss in told["loss"]) == 19
+    np.testing.assert_array_equal(result["loss"], population.loss)
+    assert result["solved"] == sb.xor.solved(population).sum()
+    middle = result["loss"][result["median_member"]["seed"]]
+    assert sum(loss < middle for loss in result["loss"]) == 19
     np.testing.assert_allclose(
-        told["loss_quartiles"], np.quantile(population.loss, [0.25, 0.5, 0.75])
+        result["loss_quartiles"], np.quantile(population.loss, [0.25, 0.5, 0.75])
     )
 
 
 def test_train_and_predict_classes(run, csv, tmp_path):
     model, out_file = tmp_path / "m.safetensors", tmp_path / "p.csv"
     status, out, err = run(
-        "train",
-        csv,
-        "--target",
-        "label",
-        "--drop",
-        "size",
-        "--members",
-        3,
-        "--out",
-        model,
-        "--hidden",
-        "16",
-        "--lr",
-        "0.02",
-        "--epochs",
-        60,
-    )
+        "train", csv, "--target", "label", "--drop", "size", "--members", 3, "--out", model,
+        "--hidden", "16", "--lr", "0.02", "--epochs", 60,
+    )  # fmt: skip
     assert (status, err) == (0, "")
     assert "classification of label (inferred; --task sets it)" in out
     assert "x: 12 missing values, taken as the median" in out
-    assert "96 rows to train on, a fifth of which each member holds out" in out
+    assert "96 rows to train on, of which each member holds out a fifth" in out
     assert "24 rows to score on" in out
-    for words in ("members ", "standard deviation", "ensemble ", "baseline ", "commonest class"):
+    for words in (
+        "members ",
+        "standard deviation",
+        "ensemble ",
+        "baseline ",
+        "most frequent class",
+    ):
         assert words in out
     population = sb.load(model)
     assert population.seeds.tolist() == [0, 1, 2]
@@ -147,7 +143,7 @@ def test_train_and_predict_classes(run, csv, tmp_path):
     status, out, _ = run("predict", model, csv)
     assert status == 0
     assert out == out_file.read_text()
-    refused(run("predict", model, csv, "--out", out_file), "is there already: give another name")
+    refused(run("predict", model, csv, "--out", out_file), "exists: give another name")
     assert run("predict", model, csv, "--out", out_file, "--force")[0] == 0
     status, out, _ = run("predict", model, csv, "--json")
     assert json.loads(out)["predicted_label"] == frame["predicted_label"].to_list()
@@ -156,29 +152,14 @@ def test_train_and_predict_classes(run, csv, tmp_path):
 def test_train_and_predict_numbers(run, csv, tmp_path):
     model = tmp_path / "m.safetensors"
     status, out, _ = run(
-        "train",
-        csv,
-        "--target",
-        "size",
-        "--drop",
-        "label",
-        "--members",
-        2,
-        "--out",
-        model,
-        "--lr",
-        "0.01",
-        "--epochs",
-        100,
-        "--json",
-        "--seed",
-        5,
-    )
+        "train", csv, "--target", "size", "--drop", "label", "--members", 2, "--out", model,
+        "--lr", "0.01", "--epochs", 100, "--json", "--seed", 5,
+    )  # fmt: skip
     assert status == 0
-    told = json.loads(out)
-    assert told["task"] == "regression"
-    assert told["rows"] == {"train": 96, "test": 24}
-    assert [member["seed"] for member in told["members"]] == [5, 6]
+    result = json.loads(out)
+    assert result["task"] == "regression"
+    assert result["rows"] == {"train": 96, "test": 24}
+    assert [member["seed"] for member in result["members"]] == [5, 6]
     status, out, _ = run("predict", model, csv)
     frame = pl.read_csv(out.encode())
     assert frame.columns[-2:] == ["predicted_size", "spread_size"]
@@ -188,8 +169,8 @@ def test_train_and_predict_numbers(run, csv, tmp_path):
 
 @pytest.mark.parametrize("seed", [0, 7])
 @pytest.mark.parametrize("task", ["classification", "regression"])
-def test_every_number_is_what_the_model_and_the_split_give(run, csv, tmp_path, task, seed):
-    """Recompute all that is printed from the model file, the table and the documented split."""
+def test_printed_numbers_equal_those_recomputed(run, csv, tmp_path, task, seed):
+    """Recompute all output from the model file, the table and the documented split."""
     model, out = tmp_path / "m.safetensors", tmp_path / "p.csv"
     target, other = ("label", "size") if task == "classification" else ("size", "label")
     words = [
@@ -200,7 +181,7 @@ def test_every_number_is_what_the_model_and_the_split_give(run, csv, tmp_path, t
     ]  # fmt: skip
     status, printed, _ = run(*words, "--json")
     assert status == 0
-    told = json.loads(printed)
+    result = json.loads(printed)
     population, _ = files.read(model)
     recipe = population.recipe
     assert recipe.network.widths[1:-1] == (9, 4)
@@ -242,9 +223,9 @@ def test_every_number_is_what_the_model_and_the_split_give(run, csv, tmp_path, t
         Y = (size - mean) / scale
 
     again = sb.train(recipe, X[train], Y[train], seeds=range(seed, seed + 3))
-    np.testing.assert_array_equal(again.theta, population.theta)  # trained on these rows alone
-    assert [m["epochs"] for m in told["members"]] == again.best_epoch.tolist()
-    assert [m["seed"] for m in told["members"]] == [seed, seed + 1, seed + 2]
+    np.testing.assert_array_equal(again.theta, population.theta)  # trained on these rows only
+    assert [m["epochs"] for m in result["members"]] == again.best_epoch.tolist()
+    assert [m["seed"] for m in result["members"]] == [seed, seed + 1, seed + 2]
     each, together = again.predict(X), again.predict_mean(X)
     if task == "classification":
         right = [(p[test].argmax(axis=1) == Y[test]).mean() for p in each]
@@ -255,10 +236,10 @@ def test_every_number_is_what_the_model_and_the_split_give(run, csv, tmp_path, t
         right = [1 - ((p[test, 0] - Y[test]) ** 2).sum() / spread for p in each]
         ensemble = 1 - ((together[test, 0] - Y[test]) ** 2).sum() / spread
         baseline = 1 - ((Y[train].mean() - Y[test]) ** 2).sum() / spread
-    np.testing.assert_allclose([m["score"] for m in told["members"]], right, rtol=1e-6)
-    assert told["ensemble"] == pytest.approx(ensemble, rel=1e-6)
-    assert told["baseline"] == pytest.approx(baseline, rel=1e-6, abs=1e-9)
-    assert told["rows"] == {"train": len(train), "test": len(test)}
+    np.testing.assert_allclose([m["score"] for m in result["members"]], right, rtol=1e-6)
+    assert result["ensemble"] == pytest.approx(ensemble, rel=1e-6)
+    assert result["baseline"] == pytest.approx(baseline, rel=1e-6, abs=1e-9)
+    assert result["rows"] == {"train": len(train), "test": len(test)}
 
     shown = run(*words)[1]
     deviation = np.std(right, ddof=1)
@@ -309,28 +290,28 @@ def test_diverged_members_are_not_scored(run, csv, tmp_path):
     assert scores.ensemble == (population[[0, 2]].predict_mean(X).argmax(axis=1) == Y).mean()
 
 
-def test_json_has_null_where_a_number_is_none(capsys):
+def test_json_has_null_for_non_finite_numbers(capsys):
     print_json({"a": np.array([1.0, np.nan]), "b": {"c": (np.inf, np.int64(3))}})
     assert json.loads(capsys.readouterr().out) == {"a": [1.0, None], "b": {"c": [None, 3]}}
 
 
-def test_a_histograms_bars_are_as_long_as_its_counts():
+def test_histogram_bars_are_proportional_to_counts():
     lines = histogram(np.repeat([1e-4, 1e-2, 1e0], [10, 40, 1]), bins=3, width=20)
     assert [line.count("█") for line in lines] == [5, 20, 1]
     assert [line.split()[3] for line in lines] == ["10", "40", "1"]
     assert histogram(np.array([np.nan, 0.0])) == []
 
 
-def test_few_rows_to_score_on_are_no_error(run, tmp_path):
+def test_single_scored_row_is_no_error(run, tmp_path):
     path, model = tmp_path / "t.csv", tmp_path / "m.safetensors"
     path.write_text("x,y\n1,1.5\n2,2.5\n3,3.25\n4,4.5\n5,5.5\n")
     status, out, err = run("train", path, "--target", "y", "--epochs", 3, "--out", model)
     assert (status, err) == (0, "")
-    assert "R² says nothing" in out
+    assert "R² is undefined" in out
     assert model.exists()
 
 
-def test_what_is_written_to_a_pipe_is_utf_8_whatever_the_terminal_speaks(csv, tmp_path):
+def test_pipes_receive_utf_8_in_any_locale(csv, tmp_path):
     model = tmp_path / "m.safetensors"
     csv.write_text(csv.read_text().replace("red", "röt"), encoding="utf-8")
     main(["train", str(csv), "--target", "label", "--epochs", "2", "--out", str(model)])
@@ -345,7 +326,7 @@ def test_what_is_written_to_a_pipe_is_utf_8_whatever_the_terminal_speaks(csv, tm
     assert "röt" in out
 
 
-def test_columns_that_csv_cannot_hold_are_refused_before_the_work(run, csv, tmp_path):
+def test_columns_that_csv_cannot_hold_are_refused_early(run, csv, tmp_path):
     model, table = tmp_path / "m.safetensors", tmp_path / "lists.parquet"
     run("train", csv, "--target", "label", "--epochs", 2, "--out", model)
     frame = pl.read_csv(csv).with_columns(more=pl.Series([[1, 2]] * N))
@@ -356,7 +337,7 @@ def test_columns_that_csv_cannot_hold_are_refused_before_the_work(run, csv, tmp_
     assert pl.read_parquet(out)["more"].to_list()[0] == [1, 2]
 
 
-def test_pipes_and_devices_are_written_to_not_replaced(csv, tmp_path):
+def test_pipes_and_devices_are_not_replaced(csv, tmp_path):
     model = tmp_path / "m.safetensors"
     assert main(["train", str(csv), "--target", "label", "--epochs", "2", "--out", str(model)]) == 0
     with shell("predict", model, csv, "--out", "/dev/stdout") as process:
@@ -365,7 +346,7 @@ def test_pipes_and_devices_are_written_to_not_replaced(csv, tmp_path):
     assert "predicted_label" in out
 
 
-def test_output_that_cannot_be_written_is_one_line(csv):
+def test_unwritable_output_is_one_line(csv):
     with Path("/dev/full").open("w") as full:
         result = subprocess.run(
             [sys.executable, "-m", "seedbed", "xor", "--seeds", "2", "--epochs", "2"],
@@ -378,7 +359,7 @@ def test_output_that_cannot_be_written_is_one_line(csv):
     assert result.stderr == "seedbed xor: cannot write the output: No space left on device\n"
 
 
-def test_an_unseen_category_is_refused_or_taken_as_missing(run, csv, tmp_path):
+def test_unseen_category_is_refused_or_missing(run, csv, tmp_path):
     model, new = tmp_path / "m.safetensors", tmp_path / "new.csv"
     run("train", csv, "--target", "label", "--members", 2, "--out", model, "--epochs", 2)
     new.write_text("x,colour,size\n1,violet,2\n")
@@ -392,7 +373,7 @@ def test_an_unseen_category_is_refused_or_taken_as_missing(run, csv, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--target", "lable"], "has no target column 'lable'; did you mean 'label'"),
         (["--target", "label", "--drop", "colr"], "has no column 'colr'; did you mean 'colour'"),
@@ -423,14 +404,14 @@ def test_an_unseen_category_is_refused_or_taken_as_missing(run, csv, tmp_path):
         ([], "the following arguments are required: --target"),
     ],
 )
-def test_train_refuses_in_one_line(run, csv, words, told):
+def test_train_refuses_in_one_line(run, csv, words, message):
     before = sorted(csv.parent.iterdir())
-    refused(run("train", csv, *words), told)
+    refused(run("train", csv, *words), message)
     assert sorted(csv.parent.iterdir()) == before
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "has no rows"),
         (b"x,label\n", "has no rows"),
@@ -441,14 +422,14 @@ def test_train_refuses_in_one_line(run, csv, words, told):
         (b"x,label\n1,yes\n2,no\n", "cannot be split"),
     ],
 )
-def test_tables_that_cannot_be_trained_on_are_refused(run, tmp_path, content, told):
+def test_unusable_tables_are_refused(run, tmp_path, content, message):
     path = tmp_path / "t.csv"
     path.write_bytes(content)
-    refused(run("train", path, "--target", "label"), told)
+    refused(run("train", path, "--target", "label"), message)
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["xor", "--seeds", "0"], "expected a whole number of at least 1, not '0'"),
         (["xor", "--seeds", "-5"], "expected a whole number of at least 1, not '-5'"),
@@ -460,20 +441,20 @@ def test_tables_that_cannot_be_trained_on_are_refused(run, tmp_path, content, to
         (["predict", "x" * 300, "none.csv"], "File name too long"),
     ],
 )
-def test_the_command_refuses_in_one_line(run, words, told):
-    refused(run(*words), told)
+def test_the_command_refuses_in_one_line(run, words, message):
+    refused(run(*words), message)
 
 
-def test_files_that_are_there_are_not_lost(run, csv, tmp_path):
+def test_existing_files_are_kept(run, csv, tmp_path):
     model = tmp_path / "m.safetensors"
     data = csv.read_bytes()
     common = ["train", csv, "--target", "label", "--members", 1, "--epochs", 2, "--out"]
-    refused(run(*common, csv), "is there already and is not a sound model file")
+    refused(run(*common, csv), "exists and is not a valid model file")
     assert csv.read_bytes() == data
     assert run(*common, model)[0] == 0
     first = model.read_bytes()
-    refused(run("predict", model, csv, "--out", csv), "is there already")
-    refused(run("predict", model, csv, "--out", model), "is there already")
+    refused(run("predict", model, csv, "--out", csv), " exists: ")
+    refused(run("predict", model, csv, "--out", model), " exists: ")
     link = tmp_path / "link.csv"
     link.symlink_to(csv)
     for same in (csv, link, model):
@@ -484,19 +465,19 @@ def test_files_that_are_there_are_not_lost(run, csv, tmp_path):
     assert sb.load(model).seeds.tolist() == [3]
 
 
-def test_a_broken_model_file_is_refused(run, csv, tmp_path):
+def test_broken_model_file_is_refused(run, csv, tmp_path):
     model = tmp_path / "m.safetensors"
     run("train", csv, "--target", "label", "--members", 1, "--epochs", 2, "--out", model)
     whole = model.read_bytes()
     model.write_bytes(whole[:-10])
-    refused(run("predict", model, csv), "cut short")
+    refused(run("predict", model, csv), "is truncated")
     model.write_bytes(whole[:-10] + bytes(10))
     refused(run("predict", model, csv), "was changed or damaged")
     sb.save(model, sb.train(sb.xor.recipe(1), *sb.xor.data()))
     refused(run("predict", model, csv), "holds no table encoding")
 
 
-def test_members_that_all_diverge_leave_no_file(run, csv, tmp_path):
+def test_no_file_is_written_if_all_members_diverge(run, csv, tmp_path):
     model = tmp_path / "m.safetensors"
     status, _, err = run(
         "train", csv, "--target", "size", "--members", 2, "--lr", "1e30", "--out", model
@@ -508,14 +489,14 @@ def test_members_that_all_diverge_leave_no_file(run, csv, tmp_path):
 
 
 @pytest.mark.parametrize("words", [[], ["xor"], ["train"], ["predict"]])
-def test_help_says_what_each_command_does(run, words):
+def test_each_command_has_help(run, words):
     status, out, _ = run(*words, "--help")
     assert status == 0
     assert out.startswith("usage: seedbed")
     assert len(out.splitlines()) > 8
 
 
-def test_the_version_is_the_packages(run):
+def test_version_is_the_packages(run):
     assert run("--version")[1] == f"seedbed {sb.__version__}\n"
 
 
@@ -529,14 +510,14 @@ def shell(*words, **kinds):
     )
 
 
-def test_a_reader_that_has_seen_enough_is_no_error():
+def test_closed_pipe_is_no_error():
     with shell("xor", "--seeds", "2", "--epochs", "2") as process:
         process.stdout.close()
         assert process.wait() == 0
         assert process.stderr.read() == ""
 
 
-def test_a_terminal_without_the_signs_shows_others():
+def test_ascii_terminal_shows_replacements():
     with shell(
         "xor", "--seeds", 3, "--epochs", 2, env={**os.environ, "PYTHONIOENCODING": "ascii"}
     ) as process:
@@ -545,7 +526,7 @@ def test_a_terminal_without_the_signs_shows_others():
     assert "solved XOR" in out
 
 
-def test_ctrl_c_ends_training_early_and_keeps_what_there_is(csv, tmp_path):
+def test_ctrl_c_saves_the_members_as_trained_so_far(csv, tmp_path):
     model, (seen, terminal) = tmp_path / "m.safetensors", pty.openpty()
     command = ["train", csv, "--target", "label", "--members", 2, "--epochs", 10**6, "--out", model]
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""``seedbed check``: what it prints, its exit status, and what it refuses."""
+"""``seedbed check``, ``explain`` and ``diagnose``: output, exit status and errors."""
 
 import json
 
@@ -21,7 +21,7 @@ def csv(tmp_path):
     return tmp_path / "t.csv"
 
 
-def test_the_tutorial_as_published_has_three_faults(run):
+def test_published_tutorial_has_three_faults(run):
     status, out, err = run("check", "--as-published")
     assert (status, err) == (1, "")
     assert "W1, W2, b1, b2: σ′ is applied to the activation" in out
@@ -29,16 +29,16 @@ def test_the_tutorial_as_published_has_three_faults(run):
     assert "b2: the bias's gradient is a mean over the rows" in out
     assert out.endswith("3 mistakes named\n")
     status, out, _ = run("check", "--as-published", "--json")
-    told = json.loads(out)
+    result = json.loads(out)
     assert status == 1
-    assert [mistake["blocks"] for mistake in told["mistakes"]] == [
+    assert [mistake["blocks"] for mistake in result["mistakes"]] == [
         ["W1", "W2", "b1", "b2"], ["b1"], ["b2"]
     ]  # fmt: skip
-    assert not told["agrees"]
+    assert not result["agrees"]
 
 
 @pytest.mark.parametrize("target", ["y", "size"])
-def test_a_recipe_on_a_table_is_right(run, csv, target):
+def test_recipe_gradient_is_correct(run, csv, target):
     status, out, err = run(
         "check", csv, "--target", target, "--hidden", "5,4", "--activation", "tanh", "--rows", 30
     )
@@ -48,15 +48,15 @@ def test_a_recipe_on_a_table_is_right(run, csv, target):
     assert out.endswith("the gradient is the loss's derivative\n")
 
 
-def test_a_model_file_is_checked_at_its_own_parameters(run, csv, tmp_path):
+def test_model_file_is_checked_at_its_parameters(run, csv, tmp_path):
     model = tmp_path / "m.safetensors"
     words = ("--hidden", "4", "--epochs", 5, "--members", 2, "--out", model)
     assert run("train", csv, "--target", "size", *words)[0] == 0
     status, out, _ = run("check", csv, "--model", model, "--json")
-    told = json.loads(out)
-    assert (status, told["agrees"]) == (0, True)
+    result = json.loads(out)
+    assert (status, result["agrees"]) == (0, True)
     population, _ = files.read(model)
-    assert [block["shape"] for block in told["blocks"]] == [
+    assert [block["shape"] for block in result["blocks"]] == [
         list(view.shape[1:])
         for layer in population.network.views(population.theta)
         for view in layer
@@ -81,7 +81,7 @@ def test_bad_input_is_one_line(run, csv, words, message):
     assert err.count("\n") == 1
 
 
-def test_a_population_without_a_table_is_refused(run, csv, tmp_path):
+def test_model_without_a_table_encoding_is_refused(run, csv, tmp_path):
     X, Y = sb.xor.data()
     sb.save(tmp_path / "xor.safetensors", sb.train(sb.xor.recipe(epochs=2), X, Y))
     status, _, err = run("check", csv, "--model", tmp_path / "xor.safetensors")
@@ -95,9 +95,9 @@ def test_explain_shows_the_tutorials_step(run):
     X, Y = sb.xor.data()
     population = sb.train(sb.xor.recipe(epochs=1), X, Y, seeds=[1])
     assert out == f"{sb.explain(population, X, Y)}\n"
-    told = json.loads(run("explain", "--json")[1])
-    assert [number["symbol"] for number in told["numbers"]][:4] == ["x", "t", "W1", "b1"]
-    assert told["numbers"][2]["shape"] == [3, 4]
+    result = json.loads(run("explain", "--json")[1])
+    assert [number["symbol"] for number in result["numbers"]][:4] == ["x", "t", "W1", "b1"]
+    assert result["numbers"][2]["shape"] == [3, 4]
     assert run("explain", "--format", "markdown")[1].startswith("# One step of seed 1")
     assert run("explain", "--format", "html", "--row", 1)[1].startswith("<table><caption")
 
@@ -111,7 +111,7 @@ def test_explain_shows_a_model_files_step(run, csv, tmp_path):
     assert "One step of seed 1" in out
     assert "on row 9" in out
     for given, message in (
-        ([model], "give the table's FILE too"),
+        ([model], "a model needs FILE too"),
         ([model, csv, "--member", 2], "member 2: there are 2, from 0 to 1"),
         ([model, csv, "--row", 80], "row 80: there are 80, from 0 to 79"),
     ):
@@ -120,22 +120,22 @@ def test_explain_shows_a_model_files_step(run, csv, tmp_path):
         assert message in err
 
 
-def test_diagnose_names_what_is_wrong_and_its_remedy(run, csv, tmp_path):
+def test_diagnose_prints_findings_and_draws_them(run, csv, tmp_path):
     model = tmp_path / "m.safetensors"
     words = ("--hidden", "6", "--members", 2, "--out", model, "--activation", "relu")
     assert run("train", csv, "--target", "size", "--epochs", 200, "--lr", 0.02, *words)[0] == 0
     status, out, err = run("diagnose", model, csv)
     assert (status, err) == (0, "")
-    assert out.startswith("nothing is wrong with the 2 members, as far as ")
+    assert out.startswith("found nothing wrong with the 2 members on ")
     population, table = files.read(model)
     population.network.views(population.theta)[0].b[...] = -99
     files.save(model, population, table)
     status, out, _ = run("diagnose", model, csv)
     assert status == 1
     assert out.startswith("dead units: 100% of the units of hidden layer 1 are dead")
-    told = json.loads(run("diagnose", model, csv, "--json")[1])
-    assert [finding["kind"] for finding in told["findings"]] == ["dead units"]
-    assert told["findings"][0]["seeds"] == [0, 1]
+    result = json.loads(run("diagnose", model, csv, "--json")[1])
+    assert [finding["kind"] for finding in result["findings"]] == ["dead units"]
+    assert result["findings"][0]["seeds"] == [0, 1]
     picture = tmp_path / "d.svg"
     assert run("diagnose", model, csv, "--plot", picture)[0] == 1
     assert "seed 0" in picture.read_text(encoding="utf-8").replace("<!-- ", "")
@@ -154,7 +154,7 @@ def test_options_without_effect_are_refused(run, csv, tmp_path):
     ):
         status, out, err = run("check", *words)
         assert (status, out) == (2, "")
-        assert f"{option} has no effect beside" in err
+        assert f"{option} has no effect with" in err
     status, out, err = run("explain", "--rows", 2)
     assert (status, out) == (2, "")
     assert "--rows has no effect on the tutorial's four rows" in err

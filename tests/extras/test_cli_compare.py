@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 import seedbed as sb
+from seedbed import plots
 from seedbed.cli import main
 from seedbed.comparing.runs import Runs
 from seedbed.engines import compiled
@@ -18,7 +19,7 @@ RNG = np.random.default_rng(0)
 
 @pytest.fixture
 def houses(tmp_path, monkeypatch):
-    """A table of 90 houses in the working directory."""
+    """Write a table of 90 houses to the working directory."""
     monkeypatch.chdir(tmp_path)
     size, town = RNG.uniform(40, 200, 90), RNG.choice(["Ulm", "Bonn"], 90)
     price = 3000 * size + 50_000 * (town == "Bonn") + 9000 * RNG.normal(size=90)
@@ -29,15 +30,15 @@ def houses(tmp_path, monkeypatch):
     return "houses.csv"
 
 
-FEW = ["--epochs", "20", "--hidden", "8"]
+SMALL = ["--epochs", "20", "--hidden", "8"]
 
 
 def run(*arguments):
     return main(["compare", *arguments])
 
 
-def test_it_says_which_is_better(houses, capsys):
-    assert run(houses, "--target", "price", "--vary", "lr=0.05,0.00001", *FEW) == 0
+def test_better_setting_is_named(houses, capsys):
+    assert run(houses, "--target", "price", "--vary", "lr=0.05,0.00001", *SMALL) == 0
     out, err = capsys.readouterr()
     assert "lr=0.05 is better than lr=0.00001: won 8 of 8 paired runs" in out
     assert "RMSE, lower is better" in out
@@ -45,7 +46,7 @@ def test_it_says_which_is_better(houses, capsys):
 
 
 def test_scores_are_in_the_targets_units(houses, capsys):
-    given = [houses, "--target", "price", "--vary", "lr=0.05,0.00001", "--json", *FEW]
+    given = [houses, "--target", "price", "--vary", "lr=0.05,0.00001", "--json", *SMALL]
     assert run(*given, "--metric", "mae") == 0
     words = json.loads(capsys.readouterr().out)
     assert words["metric"] == "MAE"
@@ -64,26 +65,26 @@ def test_all_combinations_against_a_baseline(houses, capsys):
     assert "accuracy, higher is better" in out
 
 
-def test_other_options_vary_too(houses, capsys):
+def test_other_options_vary(houses, capsys):
     for vary in ("activation=relu,tanh", "optimizer=SGD,Adam", "batch-size=8,16", "dropout=0,0.2"):
-        given = [houses, "--target", "dear", "--vary", vary, "--seeds", "6", *FEW]
+        given = [houses, "--target", "dear", "--vary", vary, "--seeds", "6", *SMALL]
         assert run(*given, "--metric", "log-loss", "--drop", "price") == 0
     assert "dropout=0.2" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
-def test_a_picture_is_drawn(houses, capsys, ending):
-    given = [houses, "--target", "price", "--vary", "lr=0.05,0.001", "--seeds", "6", *FEW]
+def test_picture_is_written(houses, capsys, ending):
+    given = [houses, "--target", "price", "--vary", "lr=0.05,0.001", "--seeds", "6", *SMALL]
     assert run(*given, "--plot", f"found.{ending}") == 0
     begin = Path(f"found.{ending}").read_bytes()[:500]
     assert {"png": b"PNG", "svg": b"<svg", "pdf": b"%PDF"}[ending] in begin
 
 
-def test_a_picture_shows_what_was_found():
+def test_picture_shows_scores_and_gains():
     a, b = RNG.normal(size=(2, 12))
     a[3] = np.nan
     found = sb.judge({"a": a, "b": b + 3, "c": b - 1}, higher_is_better=True, delta=0.2)
-    left, right = found.plot().axes
+    left, right = plots.comparison(found).axes
     assert [text.get_text() for text in left.get_yticklabels()] == ["a", "b", "c"]
     dots = [line for line in left.lines if line.get_marker() in ("o", "s", "^")]
     assert [len(line.get_xdata()) for line in dots] == [11, 12, 12]
@@ -94,20 +95,23 @@ def test_a_picture_shows_what_was_found():
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         (["--vary", "lr=0.1"], "there is 1 method; a comparison needs at least two"),
         (["--vary", "lr=0.1,x"], "expected a number, not 'x'"),
         (["--vary", "rate=1,2"], "expected one of hidden, activation, optimizer, lr, weight-decay"),
         (["--vary", "lr"], "and its values, such as lr=0.001,0.01, not 'lr'"),
-        (["--vary", "lr=1,1"], "names a value twice"),
-        (["--vary", "lr=.1,.10"], "lr=.1 and lr=.10 are one and the same recipe"),
-        (["--vary", "lr=1,2", "--vary", "lr=3,4"], "--vary names lr twice"),
+        (["--vary", "lr=1,1"], "repeats a value"),
+        (["--vary", "lr=.1,.10"], "lr=.1 and lr=.10 are the same recipe"),
+        (["--vary", "lr=1,2", "--vary", "lr=3,4"], "--vary lr is given twice"),
         (["--vary", "lr=1,2", "--metric", "auc"], "AUC scores classes and labels"),
         (["--vary", "lr=1,2", "--metric", "best"], "expected one of accuracy, log_loss"),
         (["--vary", "lr=1,2", "--metric", "rmse:2"], "expected one of accuracy, log_loss"),
         (["--vary", "lr=1,2", "--metric", "pinball:2"], "invalid value: 2.0"),
-        (["--vary", "lr=1,2", "--baseline", "x"], "baseline 'x' is none of the methods: lr=1, lr"),
+        (
+            ["--vary", "lr=1,2", "--baseline", "x"],
+            "baseline 'x' is not one of the methods: lr=1, lr",
+        ),
         (["--vary", "lr=1,2", "--plot", "x.txt"], "the name must end in .png, .svg, .pdf"),
         (["--vary", "lr=1,2", "--plot", "no/x.png"], "cannot write no/x.png"),
         (["--vary", "lr=1,2", "--alpha", "0"], "greater than 0"),
@@ -116,18 +120,18 @@ def test_a_picture_shows_what_was_found():
         (["--vary", "optimizer=Adam,Best"], "expected one of Adam, AdamW"),
     ],
 )
-def test_mistakes_are_one_line(houses, capsys, given, said):
+def test_errors_are_one_line(houses, capsys, given, message):
     try:
         status = run(houses, "--target", "price", *given)
     except SystemExit as end:
         status = end.code
     out, err = capsys.readouterr()
     assert (status, out) == (2, "")
-    assert said in err
+    assert message in err
     assert err.count("\n") == 1
 
 
-def test_long_comparisons_are_compiled_and_what_cannot_be_is_not(monkeypatch):
+def test_long_comparisons_are_compiled_if_possible(monkeypatch):
     monkeypatch.setattr(compiled, "START_UP_SECONDS", 0.1)
     x, y = RNG.normal(size=(2, 80, 3))
 
@@ -141,7 +145,7 @@ def test_long_comparisons_are_compiled_and_what_cannot_be_is_not(monkeypatch):
     for unit, engine in ((sb.tanh, "compiled"), (sine, "numpy")):
         methods = {str(lr): recipe(lr, unit) for lr in (0.1, 0.2)}
         runs = Runs(methods, x, y, sb.metrics.rmse, "resampled", 0.25, False, None)
-        assert {r.engine for r in runs.methods.values()} == {"compiled"}
+        assert {r.engine for r in runs.recipes.values()} == {"compiled"}
         assert runs.extend(methods, [0, 1], Stop())
-        assert {r.engine for r in runs.methods.values()} == {engine}
+        assert {r.engine for r in runs.recipes.values()} == {engine}
         assert np.isfinite(runs.scores["0.1"]).all()

@@ -1,4 +1,4 @@
-"""Model files: they give back what was saved, whole or not at all, and refuse what is not sound."""
+"""Model files: round trips, atomic writes, and errors for invalid files."""
 
 import json
 import struct
@@ -51,11 +51,11 @@ def path(tmp_path):
         {"loss": sb.quantile(0.9), "Y": RNG.normal(size=(20, 2))},
     ],
 )
-def test_what_is_loaded_is_what_was_saved(path, given):
+def test_round_trip(path, given):
     given = dict(given)
     Y = given.pop("Y", None)
     p = population(**given) if Y is None else population_on(Y, **given)
-    sb.save(path, p)
+    sb.save(path, p, sb)
     q = sb.load(path)
     assert q.recipe == p.recipe
     for name in ("theta", "seeds", "status", "epochs", "best_epoch", "loss"):
@@ -88,18 +88,18 @@ def test_every_formula_can_be_described():
         assert files.recipe_from_dict(words) == recipe
 
 
-def test_formulas_of_ones_own_are_not_written(path):
-    own = sb.Activation("mine", np.sin, lambda z, a: np.cos(z))
+def test_custom_formulas_are_refused(path):
+    custom = sb.Activation("mine", np.sin, lambda z, a: np.cos(z))
     fake = sb.Activation("relu", lambda z: z, lambda z, a: z)
-    for activation in (own, fake):
+    for activation in (custom, fake):
         network = sb.Network(3, [sb.Dense(2, activation), sb.Dense(2)])
         p = sb.train(network, X, X[:, :2], loss=sb.squared_error, epochs=1)
-        with pytest.raises(sb.FileError, match="not one of Seedbed's own formulas"):
+        with pytest.raises(sb.FileError, match="not one of Seedbed's formulas"):
             sb.save(path, p)
     assert not path.exists()
 
 
-def test_a_file_that_is_cut_short_anywhere_is_refused(path):
+def test_truncated_file_is_refused(path):
     sb.save(path, population())
     whole = path.read_bytes()
     for length in sorted({0, 1, 7, 8, 9, 100, *range(0, len(whole), 211), len(whole) - 1}):
@@ -109,13 +109,13 @@ def test_a_file_that_is_cut_short_anywhere_is_refused(path):
         assert "\n" not in str(raised.value)
 
 
-def test_a_file_with_any_byte_changed_is_refused(path):
+def test_file_with_a_changed_byte_is_refused(path):
     sb.save(path, population())
     whole = path.read_bytes()
     for place in (*range(0, len(whole), 97), len(whole) - 1):
-        spoilt = bytearray(whole)
-        spoilt[place] ^= 0x11
-        path.write_bytes(spoilt)
+        changed = bytearray(whole)
+        changed[place] ^= 0x11
+        path.write_bytes(changed)
         with pytest.raises(sb.FileError) as raised:
             sb.load(path)
         assert "\n" not in str(raised.value)
@@ -132,7 +132,7 @@ def edited(path, change):
 
 
 def signed(change):
-    """Edit the model's words as someone who also mends the checksum would."""
+    """Edit the model's description and recompute the checksum."""
 
     def whole_change(metadata, tensors):
         model = json.loads(metadata["model"])
@@ -146,7 +146,7 @@ def signed(change):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda m: m.update(version="2"), "is of format 2 and this Seedbed reads up to 1: upgrade"),
+        (lambda m: m.update(version="2"), "has format 2 and this Seedbed reads up to 1: upgrade"),
         (lambda m: m.update(version="1.5"), "was changed or damaged"),
         (lambda m: m.update(format="other"), "not one that Seedbed wrote"),
         (lambda m: m.pop("sha256"), "was changed or damaged"),
@@ -154,7 +154,7 @@ def signed(change):
         (lambda m: m.clear(), "not one that Seedbed wrote"),
     ],
 )
-def test_an_edited_or_newer_file_is_refused(path, change, words):
+def test_edited_or_newer_file_is_refused(path, change, words):
     sb.save(path, population())
     edited(path, change)
     with pytest.raises(sb.FileError, match=words):
@@ -177,10 +177,10 @@ def test_an_edited_or_newer_file_is_refused(path, change, words):
         lambda m: m["recipe"].update(network=[]),
     ],
 )
-def test_a_file_whose_words_make_no_model_is_refused(path, change):
+def test_file_that_describes_no_model_is_refused(path, change):
     import safetensors
 
-    sb.save(path, population())
+    sb.save(path, population(), sb)
     with safetensors.safe_open(path, framework="np") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     edited(path, lambda metadata: signed(change)(metadata, tensors))
@@ -197,7 +197,7 @@ def test_other_files_are_refused(path, tmp_path):
     with pytest.raises(sb.FileError, match=r"cannot read .*: Is a directory"):
         sb.load(tmp_path)
     path.write_text("a,b\n1,2\n")
-    with pytest.raises(sb.FileError, match="is not a model file, or was cut short"):
+    with pytest.raises(sb.FileError, match="is not a model file, or is truncated"):
         sb.load(path)
     from safetensors.numpy import save_file
 
@@ -206,7 +206,7 @@ def test_other_files_are_refused(path, tmp_path):
         sb.load(path)
 
 
-def test_what_was_there_stays_when_writing_fails(path, monkeypatch):
+def test_failed_write_keeps_the_old_file(path, monkeypatch):
     sb.save(path, population())
     before = path.read_bytes()
 
@@ -216,21 +216,21 @@ def test_what_was_there_stays_when_writing_fails(path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", fail)
         with pytest.raises(sb.FileError, match="No space left on device"):
-            sb.save(path, population(seeds=[7, 8, 9]))
+            sb.save(path, population(seeds=[7, 8, 9]), sb)
     assert path.read_bytes() == before
     assert [*path.parent.iterdir()] == [path]
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path):
+def test_missing_directory_is_named(tmp_path):
     with pytest.raises(sb.FileError, match=r"cannot write .*none.*No such file or directory"):
-        sb.save(tmp_path / "none" / "m.safetensors", population())
+        sb.save(tmp_path / "none" / "m.safetensors", population(), sb)
 
 
-def test_a_link_is_followed_not_replaced(path, tmp_path):
+def test_link_is_followed_not_replaced(path, tmp_path):
     sb.save(path, population())
     link = tmp_path / "link.safetensors"
     link.symlink_to(path)
-    sb.save(link, population(seeds=[7, 8, 9]))
+    sb.save(link, population(seeds=[7, 8, 9]), sb)
     assert link.is_symlink()
     assert sb.load(path).seeds.tolist() == [7, 8, 9]
 
@@ -246,29 +246,29 @@ def test_diverged_members_stay_marked(path):
             optimizer=sb.SGD([0.1, 1e30]),
             seeds=[0, 1],
         )
-    sb.save(path, p)
+    sb.save(path, p, sb)
     assert sb.load(path).diverged.tolist() == [False, True]
     assert np.isnan(sb.load(path).predict(X)[1]).all()
 
 
-@pytest.mark.parametrize("spoil", [np.nan, np.inf])
-def test_parameters_that_no_training_gives_are_refused(path, spoil):
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_non_finite_parameters_are_refused(path, value):
     p = population()
     theta = p.theta.copy()
-    theta[1, 3] = spoil
+    theta[1, 3] = value
     files.save(path, replace(p, theta=theta))
-    with pytest.raises(sb.FileError, match="values that no training gives"):
+    with pytest.raises(sb.FileError, match="impossible values"):
         sb.load(path)
 
 
-def test_the_ensembles_validation_loss_comes_along(tmp_path):
+def test_ensemble_validation_loss_is_saved(tmp_path):
     X = np.random.default_rng(0).normal(size=(40, 2))
     network = sb.Network(2, [sb.Dense(3, sb.tanh), sb.Dense(1)])
     population = sb.train(
         network, X, X[:, 0], loss=sb.squared_error, epochs=9, patience=5, monitor="ensemble",
         validation=0.3, seeds=range(3), record_every=2,
     )  # fmt: skip
-    sb.save(tmp_path / "m.safetensors", population)
+    sb.save(tmp_path / "m.safetensors", population, sb)
     again = sb.load(tmp_path / "m.safetensors")
     assert again.recipe == population.recipe
     assert len(again.history.ensemble_val_loss) == 5

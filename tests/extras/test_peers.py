@@ -33,7 +33,7 @@ def test_the_share_interval_is_scipys(n, alpha):
 def test_students_quantiles_are_scipys(degrees):
     for p in (0.6, 0.9, 0.975, 0.999):
         expected = stats.t.ppf(p, degrees)
-        assert statistics.student_quantile(p, degrees) == pytest.approx(expected, rel=1e-9)
+        assert statistics.student_t_quantile(p, degrees) == pytest.approx(expected, rel=1e-9)
 
 
 def test_holm_is_statsmodels():

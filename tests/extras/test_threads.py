@@ -1,4 +1,4 @@
-"""BLAS's threads, which threadpoolctl holds."""
+"""The number of BLAS threads during and after training."""
 
 import threading
 
@@ -16,7 +16,7 @@ def train(**given):
     return sb.train(sb.xor.recipe(3), X, Y, seeds=range(3), **given)
 
 
-def test_blas_has_one_thread_during_training_and_its_own_after_overlapping_ones():
+def test_blas_threads_are_restored_after_overlapping_trainings():
     entered, leave, during = threading.Event(), threading.Event(), []
 
     def hold(progress):
@@ -37,7 +37,7 @@ def test_blas_has_one_thread_during_training_and_its_own_after_overlapping_ones(
     assert blas_threads() == before
 
 
-def test_a_training_within_a_callback_leaves_blas_at_one_thread():
+def test_nested_training_keeps_blas_at_one_thread():
     during = []
 
     def nest(progress):

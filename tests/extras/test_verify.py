@@ -1,4 +1,4 @@
-"""The same bits on every machine: known digests, at every vector width that this machine has."""
+"""The same bits on every machine: known digests, at each vector width of this machine."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from seedbed.engines.select import COMPILED
 
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 NARROWER = {"nehalem": 16, "haswell": 32} if X86 else {}
-"""CPUs that Numba can be told to compile for, and how wide their vectors are."""
+"""CPUs to compile for, and the bytes of their vectors."""
 
 
 def test_every_training_has_a_known_digest():
@@ -25,7 +25,7 @@ def test_every_training_has_a_known_digest():
 
 @pytest.mark.kernels
 @pytest.mark.parametrize("name", verification.CASES)
-def test_this_machines_bits_are_everyones(name):
+def test_digests_match_the_committed_ones(name):
     assert verification.digest(name) == verification.known()[name]
 
 
@@ -48,32 +48,32 @@ print(json.dumps([BYTES, HAS_FMA, digests]))
 
 
 def trained(cpu=None):
-    """Return the vector width, whether multiply-adds are in hardware, and digests of trainings,
-    compiled for the CPU named, or for this one.
+    """Return the vector bytes, whether multiply-adds are in hardware, and digests of trainings
+    compiled for ``cpu``, or for this CPU.
     """
-    held = {"NUMBA_OPT": "1"}  # quicker to compile, and no bit may hang on it
+    variables = {"NUMBA_OPT": "1"}  # compiles faster, and must not change a bit
     if cpu:
-        held |= {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": ""}
+        variables |= {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": ""}
     done = subprocess.run(
         [sys.executable, "-c", TRAINED],
         capture_output=True,
         text=True,
         check=True,
-        env=os.environ | held,
+        env=os.environ | variables,
     )
     return json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("cpu", [cpu for cpu, width in NARROWER.items() if width < BYTES])
 def test_bits_are_the_same_on_narrower_vectors(cpu):
-    """.ci/run verifies all trainings at these widths; this one takes the step alone."""
+    """.ci/run verifies all trainings at these widths; this test trains one network."""
     width, fused, digests = trained(cpu)
     assert width == NARROWER[cpu]
     assert fused == (cpu != "nehalem")
     assert [BYTES, HAS_FMA, digests] == trained()
 
 
-def test_the_command_says_what_differs(run, monkeypatch):
+def test_command_reports_different_digests(run, monkeypatch):
     name = "one row, one member, float64"
     status, out, _ = run("verify", "ONE row")
     assert status == 0
@@ -87,17 +87,17 @@ def test_the_command_says_what_differs(run, monkeypatch):
     assert "not as committed: 1 of 1" in out
 
 
-def test_a_name_that_is_none_and_a_missing_numba_are_said_in_one_line(run, monkeypatch):
+def test_unknown_name_and_missing_numba_are_errors(run, monkeypatch):
     status, out, err = run("verify", "nothing")
     assert (status, out) == (2, "")
-    assert "no training is called 'nothing'" in err
+    assert "no training's name begins with 'nothing'" in err
     monkeypatch.setattr(COMPILED, "is_there", lambda: False)
     status, out, err = run("verify")
     assert (status, out) == (2, "")
     assert "pip install 'seedbed[fast]'" in err
 
 
-def test_a_missing_scikit_learn_is_said_before_anything_is_trained(run, monkeypatch):
+def test_missing_scikit_learn_is_an_error_before_training(run, monkeypatch):
     for name in [name for name in sys.modules if name.startswith("seedbed.estimators")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.delattr(seedbed, "estimators", raising=False)

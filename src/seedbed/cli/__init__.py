@@ -28,12 +28,12 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status: 0, 2 for bad input, 130 after Ctrl-C."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever called
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123  # to the end
+        if getattr(sys, name) is None:  # closed by the caller
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
     options = _parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows "?"
+            stream.reconfigure(errors="replace")  # a terminal shows ? for a character it lacks
     with warnings.catch_warnings():
         warnings.simplefilter("always", SeedbedWarning)
         warnings.showwarning = _show_warning
@@ -43,13 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except SeedbedError as error:
             return _failed(options, str(error))
         except MemoryError:
-            return _failed(options, "this does not fit into memory: ask for less")
+            return _failed(options, "out of memory: ask for less")
         except KeyboardInterrupt:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             print(f"\nseedbed {options.command}: interrupted", file=sys.stderr)
             return INTERRUPTED
         except BrokenPipeError:
-            _silence_stdout()  # whoever read the output has seen enough
+            _silence_stdout()  # the reader closed the pipe
             return 0
         except OSError as error:
             _silence_stdout()
@@ -63,7 +63,7 @@ def _failed(options: argparse.Namespace, message: str) -> int:
 
 
 def _silence_stdout() -> None:
-    """Lead what Python still holds to nowhere, so that its own flush at the end finds a place."""
+    """Redirect stdout to devnull so that the flush at exit cannot fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,4 +1,4 @@
-"""``seedbed compare``: settings of a network on a table, from the same seeds."""
+"""``seedbed compare``: compares settings of a network on a table, from the same seeds."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any, get_args
 
 import numpy as np
 
+from seedbed import plots
 from seedbed.arrays import Array
-from seedbed.cli.options import RECIPE, add_recipe, number, recipe_of, whole
+from seedbed.cli.options import RECIPE, add_recipe, integer, number, recipe_of, share
 from seedbed.cli.show import INTERRUPTED, check_picture, print_json, print_table, save_picture
 from seedbed.comparing.compare import compare
 from seedbed.comparing.comparison import Comparison
@@ -22,7 +23,7 @@ from seedbed.tables.encoding import Encoding, fit
 from seedbed.tables.reading import read
 from seedbed.tables.targets import Task, find_target
 
-_MOST = 1000
+_MAX_SETTINGS = 1000
 
 
 def add_to(commands: Any) -> None:
@@ -31,9 +32,9 @@ def add_to(commands: Any) -> None:
         "compare",
         help="tell a better setting from a luckier seed",
         description="Train a network on a table with several settings, all from the same seeds, "
-        "and say which is better, or that it can't be told yet. Each seed draws the rows that its "
-        "runs are scored on; columns are standardised over all rows, alike for all settings. By "
-        "default it looks after 8, 16, 32 and 64 seeds and stops when the verdicts are in.",
+        "and judge which is better. Each seed draws its own test rows; columns are standardised "
+        "over all rows. By default the comparison tests after 8, 16, 32 and 64 seeds and stops "
+        "when all verdicts are final.",
     )
     add = parser.add_argument
     add("file", metavar="FILE", help="a CSV file with a header, or a Parquet file; - is stdin")
@@ -45,48 +46,32 @@ def add_to(commands: Any) -> None:
         type=varied,
         metavar="NAME=A,B",
         help="an option below and its values, such as lr=0.001,0.01 or hidden=32,64x64; several "
-        "--vary make all combinations",
+        "--vary give all combinations",
     )
-    add("--baseline", metavar="NAME", help="hold the others against this setting, such as lr=0.001")
-    add("--metric", type=metric, metavar="NAME", help=f"one of {', '.join(BY_NAME)} (by the task)")
-    add(
-        "--alpha",
-        type=number(0, 0.5, open_low=True),
-        default=0.05,
-        metavar="A",
-        help="the chance of any false verdict (0.05)",
-    )
+    add("--baseline", metavar="NAME", help="compare the others with this setting, such as lr=0.001")
+    add("--metric", type=metric, metavar="NAME", help=f"one of {', '.join(BY_NAME)} (by task)")
+    alpha = number(0, 0.5, open_low=True)
+    add("--alpha", type=alpha, default=0.05, metavar="A", help="chance of false verdicts (0.05)")
     add(
         "--delta",
         type=number(0, open_low=True),
         metavar="D",
-        help="gains within ±D do not matter, in the metric's units (0.01: a point of accuracy)",
+        help="gains within ±D do not matter, in the metric's units (0.01: one point of accuracy)",
     )
-    add(
-        "--seeds",
-        type=seeds,
-        default="adaptive",
-        metavar="N",
-        help="how many; or adaptive, anytime (adaptive)",
-    )
-    add("--seed", type=whole(0, 2**62), default=0, metavar="S", help="the first of them (0)")
+    count = "a number, adaptive or anytime (adaptive)"
+    add("--seeds", type=seeds, default="adaptive", metavar="N", help=count)
+    add("--seed", type=integer(0, 2**62), default=0, metavar="S", help="the first seed (0)")
     add("--task", choices=get_args(Task), help="inferred from the target if left out")
     add("--drop", action="append", default=[], metavar="COLUMN", help="leave a column out")
     add_recipe(parser)
-    add(
-        "--test",
-        type=number(0, 1, open_low=True, open_high=True),
-        default=0.25,
-        metavar="SHARE",
-        help="rows that each seed holds out to score on (0.25)",
-    )
+    add("--test", type=share, default=0.25, metavar="SHARE", help="share of test rows (0.25)")
     add("--plot", type=Path, metavar="FILE", help="draw the scores and gains (.png, .svg or .pdf)")
     add("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
 
 
 def varied(text: str) -> tuple[str, list[tuple[str, Any]]]:
-    """Read an option's name and the values that it is to take: lr=0.001,0.01."""
+    """Read an option's name and its values: lr=0.001,0.01."""
     name, sign, values = text.partition("=")
     name = name.strip().lstrip("-").replace("-", "_")
     if not sign or name not in RECIPE:
@@ -95,29 +80,29 @@ def varied(text: str) -> tuple[str, list[tuple[str, Any]]]:
                                 f"not {text!r}")  # fmt: skip
     given = [value.strip() for value in values.split(",")]
     if len(set(given)) < len(given):
-        raise ArgumentTypeError(f"{text!r} names a value twice")
+        raise ArgumentTypeError(f"{text!r} repeats a value")
     return name, [(value, RECIPE[name].read(value)) for value in given]
 
 
 def metric(text: str) -> Metric:
-    """Read a metric's name; a pinball loss may give its quantile: pinball:0.9."""
+    """Read a metric's name; the pinball loss takes its quantile: pinball:0.9."""
     name, sign, rest = text.lower().replace("-", "_").partition(":")
-    unit = BY_NAME.get(name)
-    if unit is None or (sign and isinstance(unit, Metric)):
+    found = BY_NAME.get(name)
+    if found is None or (sign and isinstance(found, Metric)):
         raise ArgumentTypeError(f"expected one of {', '.join(BY_NAME)}, not {text!r}")
-    if isinstance(unit, Metric):
-        return unit
-    q = number(0, 1, open_low=True, open_high=True)(rest) if sign else 0.5
-    return unit(q)
+    if isinstance(found, Metric):
+        return found
+    q = share(rest) if sign else 0.5
+    return found(q)
 
 
 def seeds(text: str) -> str | int:
-    """Read how many seeds, or the name of a design."""
-    return text if text in ("adaptive", "anytime") else whole(1, 10**6)(text)
+    """Read a number of seeds, or a design's name."""
+    return text if text in ("adaptive", "anytime") else integer(1, 10**6)(text)
 
 
 def run(options: Namespace) -> int:
-    """Compare, print what may be said, draw the picture; return the exit status."""
+    """Compare, print the verdicts and draw the picture; return the exit status."""
     if options.plot is not None:
         check_picture(options.plot)
     table = read(options.file)
@@ -126,31 +111,34 @@ def run(options: Namespace) -> int:
     X, more = encoding.inputs(table, unseen="missing")
     Y = encoding.target.encode(table)
     if len(known) < len(table):
-        more = [*more, f"{target.name}: {len(table) - len(known):,} rows without a value, left out"]
+        more = [
+            *more,
+            f"{target.name}: {len(table) - len(known):,} rows without a value are left out",
+        ]
     methods = _methods(options, encoding, len(known))
     chosen: Any = options.seeds
     if isinstance(chosen, int):
         chosen = range(options.seed, options.seed + chosen)
-    told: set[str] = set()
+    printed: set[str] = set()
 
-    def tell(so_far: Comparison) -> None:
+    def print_final(so_far: Comparison) -> None:
         for pair, sentence in zip(so_far.pairs, so_far.sentences, strict=True):
-            if pair.verdict.is_in and sentence not in told and sys.stderr.isatty():
+            if pair.verdict.is_final and sentence not in printed and sys.stderr.isatty():
                 print(f"\r{pair.n} seeds: {sentence}", file=sys.stderr)
-                told.add(sentence)
+                printed.add(sentence)
 
     found = compare(
         methods,
         X[known],
         Y[known],
-        metric=_in_units(options.metric, encoding),
+        metric=_in_target_units(options.metric, encoding),
         baseline=options.baseline,
         alpha=options.alpha,
         delta=options.delta,
         seeds=chosen,
         test=options.test,
         first_seed=options.seed,
-        callbacks=[tell],
+        callbacks=[print_final],
     )
     if options.json:
         print_json(found.to_dict() | {"notes": [*notes, *more]})
@@ -160,7 +148,7 @@ def run(options: Namespace) -> int:
         print_table(*found.table())
         print("\n" + "\n".join(found.sentences) + "\n\n" + found.footer())
     if options.plot is not None:
-        save_picture(found.plot(), options.plot)
+        save_picture(plots.comparison(found), options.plot)
     return INTERRUPTED if found.interrupted else 0
 
 
@@ -168,7 +156,7 @@ def _methods(options: Namespace, encoding: Encoding, rows: int) -> dict[str, Any
     names = [name for name, _ in options.vary]
     for name in names:
         if names.count(name) > 1:
-            raise SettingError(f"--vary names {name} twice: give all its values at once")
+            raise SettingError(f"--vary {name} is given twice: give all its values at once")
     methods = {}
     for values in product(*(values for _, values in options.vary)):
         chosen = {name: value for name, (_, value) in zip(names, values, strict=True)}
@@ -177,13 +165,13 @@ def _methods(options: Namespace, encoding: Encoding, rows: int) -> dict[str, Any
             for name, (text, _) in zip(names, values, strict=True)
         )
         methods[label] = recipe_of(vars(options) | chosen, encoding, rows)
-    if len(methods) > _MOST:
-        raise SettingError(f"that makes {len(methods):,} settings, and {_MOST:,} are the most")
+    if len(methods) > _MAX_SETTINGS:
+        raise SettingError(f"{len(methods):,} settings are too many: give up to {_MAX_SETTINGS:,}")
     return methods
 
 
-def _in_units(metric: Metric | None, encoding: Encoding) -> Metric | None:
-    """Return the metric in the target's own units, which networks see standardised."""
+def _in_target_units(metric: Metric | None, encoding: Encoding) -> Metric | None:
+    """Return the metric in the target's units; networks see standardised targets."""
     target = encoding.target
     if target.classes:
         return metric

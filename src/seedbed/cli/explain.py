@@ -1,4 +1,4 @@
-"""``seedbed explain``: every number of one pass forward, one back and one step."""
+"""``seedbed explain``: every number of a forward pass, a backward pass and an update."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from seedbed import files, plots, xor
-from seedbed.cli.check import model_rows
-from seedbed.cli.options import whole
+from seedbed.cli.models import encoding_of, labelled_rows
+from seedbed.cli.options import integer
 from seedbed.cli.show import check_picture, print_json, save_picture
 from seedbed.errors import SettingError
 from seedbed.explaining import Explanation, explain
@@ -22,25 +22,25 @@ def add_to(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "explain",
-        help="show every number of one pass forward and back",
-        description="Print each number of one step of training: inputs, weights, pre-activations, "
-        "activations, loss, their derivatives and the update, with its formula and shape. Of the "
-        "tutorial's network after an epoch, or of a model file's member on rows of a table.",
+        help="show every number of a forward and a backward pass",
+        description="Print each number of one training step with its formula and shape: inputs, "
+        "weights, pre-activations, activations, loss, their derivatives and the update. The step "
+        "is the tutorial's second epoch, or one of a model file's member on rows of a table.",
     )
     add = parser.add_argument
-    add("model", nargs="?", type=Path, metavar="MODEL", help="a model file; left out, the tutorial")
-    add("file", nargs="?", metavar="FILE", help="a CSV or Parquet file with its columns and target")
-    add("--member", type=whole(0), default=0, metavar="N", help="which member, from 0 (0)")
-    add("--row", type=whole(0), metavar="N", help="one row alone, from 0; left out, all shown")
-    add("--rows", type=whole(1, 1000), default=4, metavar="N", help="rows of the table (4)")
-    add("--format", choices=FORMATS, default="text", help="what to print (text)")
-    add("--plot", type=Path, metavar="FILE", help="draw the network, and the loss along a line")
+    add("model", nargs="?", type=Path, metavar="MODEL", help="a model file (the tutorial)")
+    add("file", nargs="?", metavar="FILE", help="a CSV or Parquet file with the model's columns")
+    add("--member", type=integer(0), default=0, metavar="N", help="the member's number, from 0 (0)")
+    add("--row", type=integer(0), metavar="N", help="show one row, from 0 (all)")
+    add("--rows", type=integer(1, 1000), default=4, metavar="N", help="rows of the table (4)")
+    add("--format", choices=FORMATS, default="text", help="the output format (text)")
+    add("--plot", type=Path, metavar="FILE", help="draw the network and the loss along a line")
     add("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
 
 
 def run(options: Namespace) -> int:
-    """Explain, print; return the exit status."""
+    """Explain a step and print it; return the exit status."""
     if options.plot is not None:
         check_picture(options.plot)
     if options.model is None:
@@ -49,21 +49,22 @@ def run(options: Namespace) -> int:
         population = train(xor.recipe(epochs=1), *xor.data(), seeds=[1], progress=False)
         X, Y = xor.data()
     elif options.file is None:
-        raise SettingError("give the table's FILE too, with the model's columns and its target")
+        raise SettingError("a model needs FILE too: a table with its columns and target")
     else:
-        population, words = files.read(options.model)
-        least = options.rows if options.row is None else max(options.rows, options.row + 1)
-        X, Y = model_rows(read(options.file), words, population, options.model, least)
+        population, spec = files.read(options.model)
+        rows = options.rows if options.row is None else max(options.rows, options.row + 1)
+        encoding = encoding_of(options.model, population, spec)
+        X, Y = labelled_rows(read(options.file), encoding, rows)
     found = explain(population, X, Y, member=options.member, row=options.row)
     if options.plot is not None:
         page = plots.figure(12.0, 4.6)
         left, right = page.subplots(1, 2)
         plots.network(population, left, member=options.member)
-        rows = slice(None) if options.row is None else slice(options.row, options.row + 1)
-        plots.line(population, X[rows], Y[rows], right, member=options.member)
+        shown = slice(None) if options.row is None else slice(options.row, options.row + 1)
+        plots.line(population, X[shown], Y[shown], right, member=options.member)
         save_picture(page, options.plot)
     if options.json:
-        print_json(told(found))
+        print_json(_to_dict(found))
     elif options.format == "text":
         print(found)
     else:
@@ -71,8 +72,7 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def told(found: Explanation) -> dict[str, Any]:
-    """Return the explanation as JSON's words, numbers, lists and dicts."""
+def _to_dict(found: Explanation) -> dict[str, Any]:
     return {
         "title": found.title,
         "numbers": [

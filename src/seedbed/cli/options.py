@@ -1,4 +1,4 @@
-"""What the commands' options turn strings into. Each raises argparse's own error for a bad one."""
+"""Readers of option values, which raise ArgumentTypeError, and a recipe's options."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from seedbed.recipe import Recipe
 from seedbed.tables.encoding import Encoding
 
 
-def whole(least: int, most: int = 10**9) -> Callable[[str], int]:
-    """Return a reader of whole numbers from ``least`` to ``most``."""
+def integer(low: int, high: int = 10**9) -> Callable[[str], int]:
+    """Return a reader of whole numbers from ``low`` to ``high``."""
 
     def read(text: str) -> int:
         try:
             number = int(text)
         except ValueError:
-            number = least - 1
-        if number < least:
-            raise ArgumentTypeError(f"expected a whole number of at least {least}, not {text!r}")
-        if number > most:
-            raise ArgumentTypeError(f"expected a whole number of at most {most:,}, not {text!r}")
+            number = low - 1
+        if number < low:
+            raise ArgumentTypeError(f"expected a whole number of at least {low}, not {text!r}")
+        if number > high:
+            raise ArgumentTypeError(f"expected a whole number of at most {high:,}, not {text!r}")
         return number
 
     return read
@@ -53,8 +53,12 @@ def number(
     return read
 
 
+share = number(0, 1, open_low=True, open_high=True)
+"""Read a share, 0 < share < 1."""
+
+
 def widths(text: str) -> list[int]:
-    """Read the units of the hidden layers: 64,64 or 64x64."""
+    """Read the hidden layers' units: 64,64 or 64x64."""
     try:
         units = [int(part) for part in text.replace("x", ",").split(",")]
     except ValueError:
@@ -65,7 +69,7 @@ def widths(text: str) -> list[int]:
 
 
 def activation(text: str) -> Activation:
-    """Read an activation's name; those that take a number take their default."""
+    """Read an activation's name; parametrised ones keep their defaults."""
     if text not in activations.BY_NAME:
         names = ", ".join(activations.BY_NAME)
         raise ArgumentTypeError(f"expected one of {names}, not {text!r}")
@@ -85,7 +89,7 @@ def optimizer(text: str) -> type[Optimizer]:
 
 
 class Option(NamedTuple):
-    """One option of a recipe: how its value is read, and what it is if it is left out."""
+    """One option of a recipe: its reader, default and help."""
 
     read: Callable[[str], Any]
     default: str
@@ -94,27 +98,27 @@ class Option(NamedTuple):
 
 
 RECIPE = {
-    "hidden": Option(widths, "64,64", "UNITS", "of the hidden layers"),
-    "activation": Option(activation, "relu", "NAME", "of the hidden layers"),
+    "hidden": Option(widths, "64,64", "UNITS", "units of the hidden layers"),
+    "activation": Option(activation, "relu", "NAME", "activation of the hidden layers"),
     "optimizer": Option(optimizer, "AdamW", "NAME", f"one of {', '.join(optimizers.BY_NAME)}"),
     "lr": Option(number(0), "0.002", "RATE", "learning rate"),
-    "weight_decay": Option(number(0), "0.01", "L", "of the weights, decoupled"),
-    "dropout": Option(number(0, 1, open_high=True), "0", "P", "share of activations"),
-    "batch_size": Option(whole(1), "64", "N", "rows a step"),
-    "epochs": Option(whole(1), "200", "N", "at most"),
+    "weight_decay": Option(number(0), "0.01", "L", "decoupled weight decay"),
+    "dropout": Option(number(0, 1, open_high=True), "0", "P", "share of activations to drop"),
+    "batch_size": Option(integer(1), "64", "N", "rows per step"),
+    "epochs": Option(integer(1), "200", "N", "maximum number of epochs"),
     "patience": Option(
-        whole(1),
+        integer(1),
         "20",
         "N",
-        "epochs without a lower loss on the fifth of the rows to train on that a member holds out "
-        "for itself, after which it stops",
+        "epochs without a lower validation loss before a member stops; each member holds out its "
+        "own fifth of the training rows",
     ),
 }
-"""What a recipe for a table is made of, by the options' names."""
+"""A table recipe's options by name."""
 
 
 def add_recipe(parser: ArgumentParser) -> None:
-    """Add the options that make a recipe for a table."""
+    """Add the options of a table recipe."""
     for name, option in RECIPE.items():
         parser.add_argument(
             f"--{name.replace('_', '-')}",
@@ -126,7 +130,7 @@ def add_recipe(parser: ArgumentParser) -> None:
 
 
 def recipe_of(options: Mapping[str, Any], encoding: Encoding, rows: int) -> Recipe:
-    """Return the recipe that the options ask for, for ``rows`` rows of an encoded table."""
+    """Return the options' recipe for ``rows`` rows of an encoded table."""
     hidden = [Dense(units, options["activation"]) for units in options["hidden"]]
     return Recipe(
         network=Network(encoding.width, [*hidden, Dense(encoding.outputs)]),

@@ -1,9 +1,8 @@
-"""What the commands print: tables, a histogram, JSON."""
+"""The commands' output: tables, a histogram, JSON, pictures."""
 
 from __future__ import annotations
 
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,31 +13,20 @@ import numpy as np
 from seedbed import plots
 from seedbed.arrays import Array
 from seedbed.errors import FileError, MissingDependencyError, SettingError, reason
+from seedbed.jsonable import to_json
 from seedbed.population import Population
 
 INTERRUPTED = 130
-"""The exit status after Ctrl-C, as shells have it."""
+"""The exit status after Ctrl-C, as in shells."""
 
 
 def print_json(content: Mapping[str, Any]) -> None:
-    """Print one JSON object; NumPy arrays become lists, and numbers that are not finite null."""
-    print(json.dumps(_plain(content), indent=2, allow_nan=False))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    """Print one JSON object."""
+    print(to_json(content))
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows of texts under headers, all columns but the first aligned to the right."""
+    """Print a table; all columns but the first are aligned to the right."""
     try:
         from rich import box
         from rich.console import Console
@@ -56,9 +44,9 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def histogram(values: Array, bins: int = 12, width: int = 40) -> list[str]:
-    """Return a histogram's lines: equal steps of the logarithm, one a bin.
+    """Return a histogram with logarithmic bins, one line per bin.
 
-    Shapes: values (N,), positive; others are left out.
+    Shapes: values (N,); those that are not positive and finite are ignored.
     """
     logs = np.log10(values[(values > 0) & np.isfinite(values)])
     if not logs.size:
@@ -73,7 +61,7 @@ def histogram(values: Array, bins: int = 12, width: int = 40) -> list[str]:
 
 
 def exit_status(population: Population) -> int:
-    """Return the command's exit status: that of Ctrl-C where it cut the training short, else 0."""
+    """Return the exit status: 130 if Ctrl-C ended the training, else 0."""
     return INTERRUPTED if (population.status == "interrupted").any() else 0
 
 
@@ -86,11 +74,14 @@ PICTURES = (".png", ".svg", ".pdf")
 
 
 def check_picture(path: Path) -> None:
-    """Refuse, before training, a picture that cannot be drawn or written."""
+    """Refuse, before training, a picture that cannot be drawn or written.
+
+    Raises: SettingError, FileError or MissingDependencyError.
+    """
     if path.suffix.lower() not in PICTURES:
         raise SettingError(f"--plot {path}: the name must end in {', '.join(PICTURES)}")
     if path.is_dir() or not path.absolute().parent.is_dir():
-        raise FileError(f"cannot write {path}: there is no such directory, or it is one")
+        raise FileError(f"cannot write {path}: give a file in a directory that exists")
     plots.figure(1, 1)
 
 

@@ -1,4 +1,4 @@
-"""``seedbed train``: several members on a table, their scores and the ensemble's."""
+"""``seedbed train``: trains an ensemble on a table and prints its scores."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from seedbed import files, plots, training
 from seedbed.arrays import Array
-from seedbed.cli.options import add_recipe, number, recipe_of, whole
+from seedbed.cli.options import add_recipe, integer, recipe_of, share
 from seedbed.cli.show import (
     check_picture,
     exit_status,
@@ -33,32 +33,25 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser(
         "train",
         help="train on a CSV or Parquet file",
-        description="Train several members on a table, and print each one's score on held-out "
-        "rows, their spread, the ensemble's score and a plain baseline's. Numbers are "
-        "scaled and binned by rules that an outlier cannot throw, texts one-hot, missing values "
-        "marked.",
+        description="Train several members on a table, and print each member's score on held-out "
+        "rows, their spread, the ensemble's score and a baseline's. Numbers are scaled and binned "
+        "robustly, categories one-hot encoded, missing values marked.",
     )
     add = parser.add_argument
     add("file", metavar="FILE", help="a CSV file with a header, or a Parquet file; - is stdin")
     add("--target", required=True, metavar="COLUMN", help="the column to predict")
     add("--task", choices=get_args(Task), help="inferred from the target if left out")
     add("--drop", action="append", default=[], metavar="COLUMN", help="leave a column out")
-    add("--members", type=whole(1, 10**6), default=8, metavar="N", help="networks to train (8)")
+    add("--members", type=integer(1, 10**6), default=8, metavar="N", help="number of networks (8)")
     add(
         "--seed",
-        type=whole(0, 2**62),
+        type=integer(0, 2**62),
         default=0,
         metavar="S",
-        help="members are S, S+1, …; S also draws the rows held out (0)",
+        help="the members' seeds are S, S+1, …; S also draws the held-out rows (0)",
     )
     add_recipe(parser)
-    add(
-        "--test",
-        type=number(0, 1, open_low=True, open_high=True),
-        default=0.2,
-        metavar="SHARE",
-        help="rows held out to score on (0.2)",
-    )
+    add("--test", type=share, default=0.2, metavar="SHARE", help="share of test rows (0.2)")
     add("--out", type=Path, metavar="MODEL", help="write a model file, such as model.safetensors")
     add("--plot", type=Path, metavar="FILE", help="draw losses and scores (.png, .svg, .pdf)")
     add("--json", action="store_true", help="print one JSON object")
@@ -80,17 +73,19 @@ def run(options: Namespace) -> int:
     notes += more
     Y = encoding.target.encode(table)
     if encoding.target.task == "regression":
-        far = encoding.target.outlier_count(encoding.target.in_target_units(Y[train, None]))
-        if far:
-            notes.append(f"{target.name}: {far} far off all others, held nearer to train on")
+        outliers = encoding.target.outlier_count(encoding.target.in_target_units(Y[train, None]))
+        if outliers:
+            notes.append(f"{target.name}: {outliers} outlier{'' if outliers == 1 else 's'} clipped")
     if len(known) < len(table):
-        notes.append(f"{target.name}: {len(table) - len(known):,} rows without a value, left out")
+        notes.append(
+            f"{target.name}: {len(table) - len(known):,} rows without a value are left out"
+        )
     recipe = recipe_of(vars(options), encoding, len(train))
     seeds = range(options.seed, options.seed + options.members)
     targets = encoding.target.clip_outliers(Y[train])
     population = training.train(recipe, X[train], targets, seeds=seeds)
     scores = score(population, encoding, X[test], Y[test], Y[train])
-    told = {
+    summary = {
         "task": encoding.target.task,
         "rows": {"train": len(train), "test": len(test)},
         "inputs": encoding.width,
@@ -113,22 +108,22 @@ def run(options: Namespace) -> int:
         "out": None if options.out is None else str(options.out),
     }
     if not options.json:
-        _print(options, encoding, told, scores)
+        _print(options, encoding, summary, scores)
     if options.out is not None:
         files.save(options.out, population, encoding.to_dict())
     if options.plot is not None:
         save_picture(_picture(population, scores), options.plot)
     if options.json:
-        print_json(told)
+        print_json(summary)
     elif options.out is None:
-        print("\nNothing was written: --out model.safetensors keeps the model", file=sys.stderr)
+        print("\nThe model was not saved: give --out model.safetensors", file=sys.stderr)
     else:
         print(f"\nwritten to {options.out}")
     return exit_status(population)
 
 
 def _check_out(path: Path) -> None:
-    """Refuse, before training, a place that cannot be written or that holds something else.
+    """Refuse, before training, a path that cannot be written or is not a model file.
 
     Raises: FileError; MissingDependencyError without safetensors.
     """
@@ -138,7 +133,7 @@ def _check_out(path: Path) -> None:
             files.read(path)
         except FileError:
             raise FileError(
-                f"{path} is there already and is not a sound model file: give --out another name"
+                f"{path} exists and is not a valid model file: give --out another name"
             ) from None
 
 
@@ -146,10 +141,10 @@ def _check_out(path: Path) -> None:
 class Scores:
     """Scores on rows that no member was trained on; higher is better.
 
-    name      "accuracy", or "R²": 1 - Σ(t - y)² / Σ(t - t̄)², t̄ the mean of the rows scored
+    name      "accuracy", or "R²": 1 - Σ(t - y)² / Σ(t - t̄)², t̄ the mean of the scored rows
     members   (P,), NaN where diverged
-    ensemble  of the members' mean prediction
-    baseline  of the commonest class, or the mean, of the rows trained on
+    ensemble  the score of the members' mean prediction
+    baseline  the score of the training rows' most frequent class, or their mean
     """
 
     name: str
@@ -161,16 +156,16 @@ class Scores:
 def score(
     population: Population, encoding: Encoding, X: Array, Y: Array, trained_on: Array
 ) -> Scores:
-    """Score predictions of X, (N, I), against Y, (N,), and a baseline made of ``trained_on``."""
+    """Score predictions of X, (N, I), against Y, (N,), and the baseline of ``trained_on``."""
     each, together = population.predict(X), population.predict_mean(X)
     if encoding.target.classes:
-        right = np.where(population.diverged[:, None], np.nan, each.argmax(axis=2) == Y)
-        commonest = np.bincount(trained_on.astype(np.int64)).argmax()
+        correct = np.where(population.diverged[:, None], np.nan, each.argmax(axis=2) == Y)
+        most_frequent = np.bincount(trained_on.astype(np.int64)).argmax()
         return Scores(
             "accuracy",
-            right.mean(axis=1),
+            correct.mean(axis=1),
             float((together.argmax(axis=1) == Y).mean()),
-            float((commonest == Y).mean()),
+            float((most_frequent == Y).mean()),
         )
     total = ((Y - Y.mean()) ** 2).sum() if Y.min() < Y.max() else np.nan
 
@@ -190,25 +185,25 @@ def _picture(population: Population, scores: Scores) -> Any:
     scale, unit = (100.0, ", %") if scores.name == "accuracy" else (1.0, "")
     marks = {"ensemble": scores.ensemble * scale, "baseline": scores.baseline * scale}
     if np.isfinite(scores.members).any():
-        label = f"{scores.name}{unit} on rows held out from all members"
+        label = f"{scores.name}{unit} on held-out rows"
         plots.scores(scores.members * scale, right, label=label, marks=marks)
     else:
         right.set_axis_off()
     return page
 
 
-def _print(options: Namespace, encoding: Encoding, told: Any, scores: Scores) -> None:
-    given = "" if options.task else " (inferred; --task sets it)"
-    print(f"{options.file}: {told['task']} of {encoding.target.name}{given}")
+def _print(options: Namespace, encoding: Encoding, summary: Any, scores: Scores) -> None:
+    inferred = "" if options.task else " (inferred; --task sets it)"
+    print(f"{options.file}: {summary['task']} of {encoding.target.name}{inferred}")
     print(
-        f"{told['rows']['train']:,} rows to train on, a fifth of which each member holds out to "
-        f"know when to stop; {told['rows']['test']:,} rows to score on"
+        f"{summary['rows']['train']:,} rows to train on, of which each member holds out a fifth "
+        f"for early stopping; {summary['rows']['test']:,} rows to score on"
     )
     print(
-        f"{told['inputs']} inputs from {len(encoding.columns)} columns; network "
-        f"{told['network']}; engine {told['engine']}"
+        f"{summary['inputs']} inputs from {len(encoding.columns)} columns; network "
+        f"{summary['network']}; engine {summary['engine']}"
     )
-    for note in told["notes"]:
+    for note in summary["notes"]:
         print("  " + " ".join(note.split()))
 
     def shown(value: float) -> str:
@@ -221,7 +216,7 @@ def _print(options: Namespace, encoding: Encoding, told: Any, scores: Scores) ->
         ["seed", "status", "epochs kept", scores.name],
         [
             [str(each["seed"]), each["status"], str(each["epochs"]), shown(each["score"])]
-            for each in told["members"]
+            for each in summary["members"]
         ],
     )
     fitted = scores.members[~np.isnan(scores.members)]
@@ -232,7 +227,7 @@ def _print(options: Namespace, encoding: Encoding, told: Any, scores: Scores) ->
             f"from {shown(fitted.min())} to {shown(fitted.max())}"
         )
     else:
-        print("\nmembers    -  (the rows to score on have one value: R² says nothing)")
-    baseline = "the commonest class" if encoding.target.classes else "the mean"
+        print("\nmembers    -  (R² is undefined: the rows to score on have one value)")
+    baseline = "the most frequent class" if encoding.target.classes else "the mean"
     print(f"ensemble   {shown(scores.ensemble)}")
     print(f"baseline   {shown(scores.baseline)} ({baseline})")

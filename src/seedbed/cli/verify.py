@@ -1,4 +1,4 @@
-"""``seedbed verify``: does this machine compute the bits that every other one does?"""
+"""``seedbed verify``: checks that this machine computes the same bits as every other one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from seedbed.errors import SettingError
 from seedbed.tables.sources import join_names
 
 DIFFERENT = 1
-"""The exit status where a digest is not the known one."""
+"""The exit status if a digest differs."""
 
 
 def add_to(commands: Any) -> None:
@@ -25,9 +25,9 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser(
         "verify",
         help="check that this machine computes the same bits as every other one",
-        description="Train small populations and estimators with the compiled engine on data made "
-        "by rule, and compare the SHA-256 of their parameters, losses and predictions with the "
-        "committed ones. The exit status is 1 if one differs.",
+        description="Train small populations and estimators on synthetic data with the compiled "
+        "engine, and compare the SHA-256 of their parameters, losses and predictions with the "
+        "committed digests. The exit status is 1 if one differs.",
     )
     parser.add_argument(
         "names",
@@ -40,12 +40,12 @@ def add_to(commands: Any) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Print a line for each training; return the exit status."""
+    """Run the trainings and print one line each; return the exit status."""
     if not COMPILED.is_there():
         raise COMPILED.missing()
     names = _chosen(options.names)
     if any(name.startswith("estimator") for name in names):
-        importlib.import_module("seedbed.estimators")  # what is missing is said first
+        importlib.import_module("seedbed.estimators")  # raises first if a dependency is missing
     known, found, machine = verification.known(), {}, _machine()
     if not options.json:
         print(", ".join(f"{what} {value}" for what, value in machine.items()) + "\n")
@@ -66,15 +66,15 @@ def run(options: Namespace) -> int:
     return DIFFERENT if wrong else 0
 
 
-def _chosen(beginnings: list[str]) -> list[str]:
-    low = [beginning.casefold() for beginning in beginnings]
-    for given, beginning in zip(beginnings, low, strict=True):
-        if not any(name.casefold().startswith(beginning) for name in verification.CASES):
+def _chosen(prefixes: list[str]) -> list[str]:
+    for prefix in prefixes:
+        if not any(name.casefold().startswith(prefix.casefold()) for name in verification.CASES):
             raise SettingError(
-                f"no training is called {given!r}: {join_names([*verification.CASES])} are; give "
-                "the beginnings of names, or nothing for all of them"
+                f"no training's name begins with {prefix!r}: choose from "
+                f"{join_names([*verification.CASES])}, or give no name to run all"
             )
-    return [name for name in verification.CASES if name.casefold().startswith(tuple(low) or "")]
+    folded = tuple(prefix.casefold() for prefix in prefixes) or ""
+    return [name for name in verification.CASES if name.casefold().startswith(folded)]
 
 
 def _machine() -> dict[str, Any]:
@@ -84,7 +84,7 @@ def _machine() -> dict[str, Any]:
 
     return {
         "processor": platform.machine(),
-        "bytes a vector": BYTES,
+        "vector bytes": BYTES,
         "multiply-add": "in hardware" if HAS_FMA else "in software",
         "NumPy": np.__version__,
         "Numba": numba.__version__,

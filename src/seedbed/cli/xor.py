@@ -1,4 +1,4 @@
-"""``seedbed xor``: the tutorial as published, and its network from a thousand seeds."""
+"""``seedbed xor``: reruns the tutorial, and trains its network from a thousand seeds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from seedbed import plots, xor
-from seedbed.cli.options import whole
+from seedbed.cli.options import integer
 from seedbed.cli.show import (
     check_picture,
     exit_status,
@@ -30,10 +30,10 @@ _DESCRIPTION = """\
 Rerun the forty-line tutorial whose 3-4-1 network learns XOR, and train the same network with the
 correct gradient from many seeds.
 
-First the code as it was published: its losses beside those that the tutorial printed, and the same
-run with 2e-16 added to one initial weight. Then mean squared error and gradient descent at rate 1,
-as the tutorial's formulas ask: how many seeds solve XOR, the spread of their losses, and what the
-median member has learned."""
+The rerun prints the published code's losses beside those in the tutorial, and those of the same
+run with 2e-16 added to one initial weight. The training uses the tutorial's formulas, mean squared
+error and gradient descent at rate 1, and prints how many seeds solve XOR, the spread of their
+losses, and the outputs of the median member."""
 
 
 def add_to(commands: Any) -> None:
@@ -44,29 +44,22 @@ def add_to(commands: Any) -> None:
         description=_DESCRIPTION,
         formatter_class=RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--seeds",
-        type=whole(1, 10**7),
-        default=1000,
-        metavar="N",
-        help="train from seeds 0 … N-1 (1000)",
-    )
-    parser.add_argument(
-        "--epochs", type=whole(1), default=8000, metavar="N", help="epochs to train (8000)"
-    )
-    parser.add_argument(
+    add, count = parser.add_argument, integer(1, 10**7)
+    add("--seeds", type=count, default=1000, metavar="N", help="train from seeds 0 … N-1 (1000)")
+    add("--epochs", type=integer(1), default=8000, metavar="N", help="epochs to train (8000)")
+    add(
         "--plot",
         type=Path,
         metavar="FILE",
-        help="draw the network, its loss along a line, all losses, and what 18 seeds have learned, "
-        "up to four that did not solve XOR among them",
+        help="draw the network, its loss along a line, all losses, and the outputs of 18 seeds, "
+        "up to four of which did not solve XOR",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
 
 
 def run(options: Namespace) -> int:
-    """Print what the description promises; return the exit status."""
+    """Rerun the tutorial, train, print both; return the exit status."""
     if options.plot is not None:
         check_picture(options.plot)
     epochs = _PRINTED_EVERY * (len(xor.PRINTED_LOSSES) - 1) + 1
@@ -119,25 +112,25 @@ def run(options: Namespace) -> int:
 
 
 def _picture(population: Population, median: int) -> Any:
-    """Return the figure: the tutorial's two pictures, and what its author could not see."""
+    """Return the figure: the tutorial's two pictures, and three of many seeds."""
     X, Y = xor.data()
     page = plots.figure(15.0, 9.0)
     places = page.subplot_mosaic([["network", "line", "losses"], ["regions", "regions", "scores"]])
     names = {"inputs": ["x1", "x2", "1"], "outputs": ["xor"]}
     plots.network(population, places["network"], member=median, **names)
-    begun = train(xor.recipe(epochs=0), X, Y, seeds=[population.seeds[median]])
-    plots.line(begun, X, Y, places["line"])
+    untrained = train(xor.recipe(epochs=0), X, Y, seeds=[population.seeds[median]])
+    plots.line(untrained, X, Y, places["line"])
     plots.losses(population, places["losses"])
-    shown = np.flatnonzero(~population.diverged)
+    fitted = np.flatnonzero(~population.diverged)
     unsolved = np.flatnonzero(~xor.solved(population))
-    chosen = np.unique(np.r_[unsolved[:4], shown])[:18]
+    chosen = np.unique(np.r_[unsolved[:4], fitted])[:18]
     chosen = np.unique(np.r_[unsolved[:4], chosen[: 18 - len(unsolved[:4])]])
     plots.regions(population, X, Y, places["regions"], members=chosen, across=6,
                   inputs=names["inputs"])  # fmt: skip
-    among = np.isin(chosen, unsolved).sum()
+    unsolved_shown = np.isin(chosen, unsolved).sum()
     places["regions"].set_title(
-        f"{len(chosen)} of {len(population):,} seeds, {among} of the {len(unsolved):,} unsolved "
-        "among them; above each its training loss",
+        f"{len(chosen)} of {len(population):,} seeds with their training losses; "
+        f"{unsolved_shown} of the {len(unsolved):,} unsolved seeds are shown",
         fontsize=10, pad=18,
     )  # fmt: skip
     plots.scores(population.loss, places["scores"], label="loss (squared error)", log=True)
@@ -147,28 +140,29 @@ def _picture(population: Population, median: int) -> Any:
 def _print_as_published(rerun: Any, nudged: Any) -> None:
     print("The tutorial's code as published: its loss (mean absolute error) every 1,000 epochs\n")
     print_table(
-        ["epoch", "printed then", "run here", f"{NUDGE:g} added to one weight"],
+        ["epoch", "printed", "run here", f"{NUDGE:g} added to one weight"],
         [
             [f"{_PRINTED_EVERY * number:,}", *(repr(float(loss)) for loss in losses)]
             for number, losses in enumerate(zip(xor.PRINTED_LOSSES, rerun, nudged, strict=True))
         ],
     )
-    print(f"\n{rounding_says(rerun, nudged)}\n")
+    print(f"\n{rounding_effect(rerun, nudged)}\n")
 
 
-def rounding_says(rerun: Any, nudged: Any) -> str:
-    """Return what the two runs, (8,) losses each, show of rounding on this machine."""
-    changed = f"A change of {NUDGE:g} in one of 21 numbers"
-    apart = np.abs(nudged - rerun) > 0.001
-    if not apart.any():
+def rounding_effect(rerun: Any, nudged: Any) -> str:
+    """Return a sentence on rounding on this machine, from both runs' losses, (8,) each."""
+    change = f"A change of {NUDGE:g} in one of 21 numbers"
+    differs = np.abs(nudged - rerun) > 0.001
+    if not differs.any():
         return (
-            f"{changed} did not change these losses here. The backward pass\n"
-            "has three faults all the same (see seedbed.xor)."
+            f"{change} did not change these losses on this machine. The\n"
+            "backward pass still has three faults (see seedbed.xor)."
         )
-    first = _PRINTED_EVERY * int(np.argmax(apart))
+    first = _PRINTED_EVERY * int(np.argmax(differs))
     return (
-        f"{changed} changes the loss from epoch {first:,} on: what was printed there is\n"
-        "rounding error, grown by a backward pass with three faults (see seedbed.xor)."
+        f"{change} changes the loss from epoch {first:,} on: the\n"
+        "losses printed there are rounding error, amplified by a backward pass with three\n"
+        "faults (see seedbed.xor)."
     )
 
 

@@ -1,1 +1,1 @@
-"""A better method, or a luckier seed? What may honestly be said of runs from the same seeds."""
+"""Comparisons of methods trained from the same seeds, and searches for better settings."""

@@ -1,4 +1,4 @@
-"""compare(): trains every method from the same seeds until it is known which is better."""
+"""compare(): trains methods from the same seeds until their verdicts are final."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import Any, Literal
 import numpy as np
 
 from seedbed.arrays import checked_count, one_line
-from seedbed.comparing.comparison import SCOPES, Comparison, checked_rules
-from seedbed.comparing.runs import Runs, Split, checked_methods, checked_metric
-from seedbed.comparing.verdict import Design, Pair, Rules, all_pairs, judge_all
+from seedbed.comparing.comparison import SCOPES, Comparison
+from seedbed.comparing.judge import checked_rules
+from seedbed.comparing.runs import Runs, SplitKind, checked_methods, checked_metric
+from seedbed.comparing.sequential import LOOKS
+from seedbed.comparing.verdict import Design, Pair, all_pairs, judge_all
 from seedbed.errors import InterruptWarning, SettingError
 from seedbed.interrupts import interruptible
 from seedbed.metrics import Metric
@@ -20,8 +22,8 @@ from seedbed.progress import StatusLine
 from seedbed.recipe import Recipe
 from seedbed.streams import checked_seeds
 
-AT_A_TIME, AT_MOST = 8, 256
-"""By how many seeds the form that may be looked at any time goes on, and where it ends."""
+ANYTIME_STEP, ANYTIME_MAX = 8, 256
+"""The seeds between the anytime design's looks, and its maximum."""
 
 
 def compare(
@@ -34,42 +36,39 @@ def compare(
     alpha: float = 0.05,
     delta: float | None = None,
     seeds: Literal["adaptive", "anytime"] | Sequence[int] | Any = "adaptive",
-    split: Split | tuple[Any, Any] = "resampled",
+    split: SplitKind | tuple[Any, Any] = "resampled",
     test: float = 0.25,
     first_seed: int = 0,
     progress: bool | None = None,
     callbacks: Sequence[Callable[[Comparison], object]] = (),
     threads: int | None = None,
 ) -> Comparison:
-    """Train every method from the same seeds, and say which is better, or that it can't be told.
+    """Train every method from the same seeds, and judge which is better.
 
-    methods     recipes by name; of each hyperparameter one number
-    X, Y        all rows, (N, I) and (N, O), (N,) or class numbers, as ``train`` takes them
-    metric      what scores predictions; None is accuracy for classes and labels, else RMSE
-    baseline    the method to hold the others against; None judges all pairs
-    alpha       the chance of a false "better" among all pairs, at most
-    delta       gains within ± delta, in the metric's own units, do not matter to you; to be named
-                before the first score is seen
-    seeds       "adaptive" looks after 8, 16, 32 and 64 seeds, and goes on only with pairs whose
-                verdict is not in; "anytime" looks after every 8, up to 256, and may be ended at
-                will; or the very seeds, such as range(30): then there is one look at the end
-    split       "resampled": each seed draws the rows that its runs are scored on, so that the
-                verdict holds on this data set; "fixed": all seeds are scored on the same rows; or
-                (train rows, test rows) of your own
-    test        the share of the rows to score on, where they are drawn; of classes, each in that
-                share
-    first_seed  where "adaptive" and "anytime" begin to count
-    progress    whether to show a line on standard error; None shows it on long work on a terminal
-    callbacks   called after every look with what there is so far; one that returns something true
-                ends the comparison
+    methods     recipes by name, with one value for each hyperparameter
+    X, Y        all rows, (N, I) and (N, O), (N,) or class numbers, as for ``train``
+    metric      the metric of the scores; None is accuracy for classes and labels, else RMSE
+    baseline    the method to compare the others with; None judges all pairs
+    alpha       the maximum chance of any false "better" among all pairs
+    delta       gains within ± delta, in the metric's units, do not matter; choose it before you
+                see a score
+    seeds       "adaptive" tests after 8, 16, 32 and 64 seeds, and continues only with open pairs;
+                "anytime" tests after every 8 seeds, up to 256, and may be stopped at any time; a
+                sequence such as range(30) is tested once, at the end
+    split       "resampled": each seed draws its own test rows, so the verdict holds for this data
+                set; "fixed": all seeds share the test rows; or (train rows, test rows)
+    test        the share of the rows to draw for testing, stratified by class
+    first_seed  the first seed of "adaptive" and "anytime"
+    progress    whether to show a progress line; None shows it on long work in a terminal
+    callbacks   called after every look with the comparison so far; a true result stops it
     threads     as for ``train``
 
-    Methods that differ in numbers alone are trained as one population, others each as its own.
-    The same seed means the same initial weights (where shapes allow), row order, held-out rows and
-    split, so runs are compared in pairs. A run that diverged scores worst, and is never dropped.
+    Methods that differ only in numbers are trained as one population. The same seed gives the same
+    initial weights (if the shapes match), row order, hold-out and split, so runs are compared in
+    pairs. A diverged run scores worst, and is never dropped.
 
-    Ctrl-C ends it early with what may be said so far: of fixed seeds that is less, as a test that
-    was planned for all of them no longer holds.
+    Ctrl-C returns the verdicts on the runs so far. Fixed seeds are then judged by the anytime
+    test, which is weaker, because the planned test needs all seeds.
 
     Raises: SettingError, ShapeError or DataError.
     >>> import dataclasses, seedbed as sb
@@ -82,95 +81,95 @@ def compare(
     8
     """
     recipes = checked_methods(methods)
-    design, looks = _designed(seeds, first_seed)
+    design, looks = _design_and_looks(seeds, first_seed)
     baseline = None if baseline is None else str(baseline)
     rules = checked_rules(list(recipes), baseline, alpha, delta, design)
-    if design == "adaptive":
-        rules = replace(rules, looks=tuple(looks))
     metric = checked_metric(metric, next(iter(recipes.values())))
     if metric.percent and delta is not None and delta >= 0.5:
         raise SettingError(
-            f"delta {delta:g} is more than half of all {metric.name} there is: of a share, one "
-            "point is delta=0.01"
+            f"delta {delta:g} is half the range of {metric.name} or more: one percentage point is "
+            "delta=0.01"
         )
-    most = min(looks[-1], Rules(alpha, 1, "adaptive").looks[-1])
-    runs = Runs(recipes, X, Y, metric, split, test, progress, threads, most)
+    max_seeds = looks[-1]
+    planned = min(max_seeds, LOOKS[-1])
+    runs = Runs(recipes, X, Y, metric, split, test, progress, threads, planned)
     if isinstance(seeds, str):
-        wanted = [first_seed + number for number in range(looks[-1])]
+        all_seeds = list(range(first_seed, first_seed + max_seeds))
     else:
-        wanted = checked_seeds(seeds).tolist()
-        if len(set(wanted)) < len(wanted):
-            raise SettingError(f"seeds names one twice: {one_line(wanted)}")
-    scope = SCOPES["resampled" if runs.given is None else "fixed"]
+        all_seeds = checked_seeds(seeds).tolist()
+        if len(set(all_seeds)) < max_seeds:
+            raise SettingError(f"seeds contains duplicates: {one_line(all_seeds)}")
+    scope = SCOPES["resampled" if runs.fixed_split is None else "fixed"]
     pairs = all_pairs(list(recipes), baseline)
-    settled: dict[tuple[str, str], Pair] = {}
+    decided: dict[tuple[str, str], Pair] = {}
 
-    def found(rules: Rules, interrupted: bool = False) -> Comparison:
-        methods = runs.found()
+    def judged(interrupted: bool = False) -> Comparison:
+        methods = runs.results()
         scores = {name: method.scores for name, method in methods.items()}
-        judged = judge_all(scores, pairs, metric, rules, settled)
-        return Comparison(methods, judged, metric, rules, baseline, scope, runs.counts, interrupted)
+        verdicts = judge_all(scores, pairs, metric, rules, decided)
+        rows = runs.row_counts
+        return Comparison(methods, verdicts, metric, rules, baseline, scope, rows, interrupted)
 
     done, so_far = 0, None
     with interruptible() as stop, StatusLine(progress) as line:
         for look in looks:
-            open_pairs = [pair for pair in pairs if pair not in settled]
+            open_pairs = [pair for pair in pairs if pair not in decided]
             names = {name for pair in open_pairs for name in pair}
-            complete = runs.extend(names, wanted[done:look], stop)
-            ended = not complete or (stop.is_set() and look < looks[-1])
-            if ended and not all(runs.scores.values()):
+            complete = runs.extend(names, all_seeds[done:look], stop)
+            stopped = not complete or (stop.is_set() and look < max_seeds)
+            if stopped and not all(runs.scores.values()):
                 raise KeyboardInterrupt
-            if ended:
+            if stopped:
                 break
             done = look
-            if design == "fixed" and look < looks[-1]:
+            if design == "fixed" and look < max_seeds:
                 continue
-            so_far = found(rules)
-            for pair, judged in zip(pairs, so_far.pairs, strict=True):
-                if design != "fixed" and judged.verdict.is_in:
-                    settled.setdefault(pair, judged)
+            so_far = judged()
+            for pair, result in zip(pairs, so_far.pairs, strict=True):
+                if design != "fixed" and result.verdict.is_final:
+                    decided.setdefault(pair, result)
             if line.is_due:
-                line.write(_standing(so_far, done, looks[-1]))
-            asked = [callback(so_far) for callback in callbacks]
-            if len(settled) == len(pairs):
+                line.write(_status(so_far, done, max_seeds))
+            stop_requests = [callback(so_far) for callback in callbacks]
+            if len(decided) == len(pairs):
                 break
-            if any(asked) and look < looks[-1]:
-                ended = True
+            if any(stop_requests) and look < max_seeds:
+                stopped = True
                 break
-    if not ended:
+    if not stopped:
         assert so_far is not None
         return so_far
     if design == "fixed":
         rules = replace(rules, design="anytime")
     seen = max(len(scores) for scores in runs.scores.values())
     warnings.warn(
-        f"stopped after {seen} of {looks[-1]} seeds: this is what may be said so far",
+        f"stopped after {seen} of {max_seeds} seeds: the verdicts use the runs so far",
         InterruptWarning,
         stacklevel=2,
     )
-    return found(rules, interrupted=True)
+    return judged(interrupted=True)
 
 
-def _designed(seeds: Any, first_seed: int) -> tuple[Design, list[int]]:
-    """Return the design, and after how many seeds training pauses."""
+def _design_and_looks(seeds: Any, first_seed: int) -> tuple[Design, list[int]]:
+    """Return the design, and the numbers of seeds after which training pauses."""
     checked_count("first_seed", first_seed, minimum=0)
     if isinstance(seeds, str):
         if seeds == "adaptive":
-            return "adaptive", list(Rules(0.05, 1, "adaptive").looks)
+            return "adaptive", list(LOOKS)
         if seeds == "anytime":
-            return "anytime", list(range(AT_A_TIME, AT_MOST + 1, AT_A_TIME))
+            return "anytime", list(range(ANYTIME_STEP, ANYTIME_MAX + 1, ANYTIME_STEP))
         raise SettingError(
-            f"seeds must be 'adaptive', 'anytime' or the seeds, such as range(30), not {seeds!r}"
+            f"seeds must be 'adaptive', 'anytime' or a sequence such as range(30), not {seeds!r}"
         )
     if np.ndim(seeds) == 0 and not isinstance(seeds, range | set | frozenset):
         raise SettingError(
-            f"seeds={one_line(seeds)} would be one seed: give several, such as range(30)"
+            f"seeds={one_line(seeds)} is a single seed: give several, such as range(30)"
         )
     count = len(checked_seeds(seeds))
-    pauses = [AT_A_TIME * 2**k for k in range(40) if AT_A_TIME * 2**k < count]
+    pauses = [ANYTIME_STEP * 2**k for k in range(40) if ANYTIME_STEP * 2**k < count]
     return "fixed", [*pauses, count]
 
 
-def _standing(so_far: Comparison, done: int, most: int) -> str:
-    verdicts = [pair.verdict.is_in for pair in so_far.pairs]
-    return f"{done} of at most {most} seeds: {sum(verdicts)} of {len(verdicts)} verdicts are in"
+def _status(so_far: Comparison, done: int, max_seeds: int) -> str:
+    final = [pair.verdict.is_final for pair in so_far.pairs]
+    return f"{done} of at most {max_seeds} seeds: {sum(final)} of {len(final)} verdicts are final"

@@ -1,21 +1,20 @@
-"""search(): many settings, few seeds each at first; and fresh seeds to confirm the winner."""
+"""search(): successive halving over seeds, and a confirmation of the winner on fresh seeds."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from itertools import product
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from seedbed import reproducible, streams
-from seedbed.arrays import Array, checked_count, checked_number, one_line
+from seedbed.arrays import Array, checked_count, one_line
 from seedbed.comparing.compare import compare
-from seedbed.comparing.comparison import Comparison, frame_of
-from seedbed.comparing.runs import Runs, Split, check_tasks, checked_methods, checked_metric
+from seedbed.comparing.comparison import Comparison, to_frame
+from seedbed.comparing.runs import Runs, SplitKind, check_tasks, checked_methods, checked_metric
+from seedbed.comparing.space import Space
 from seedbed.comparing.statistics import midranks
 from seedbed.errors import InterruptWarning, SettingError
 from seedbed.interrupts import interruptible
@@ -24,163 +23,16 @@ from seedbed.progress import StatusLine
 from seedbed.recipe import Recipe
 
 FIRST_SEEDS = 2
-"""From how many seeds each setting of a random search is trained at first."""
-
-
-@dataclass(frozen=True)
-class Uniform:
-    """Numbers from ``low`` to ``high``; with ``log``, their logarithms are drawn evenly."""
-
-    low: float
-    high: float
-    log: bool = False
-
-    def at(self, u: float) -> float:
-        """Return the number at the share u of the way, 0 < u < 1."""
-        if self.log:
-            low = reproducible.log(self.low)
-            return float(reproducible.exp(low + u * (reproducible.log(self.high) - low)))
-        return self.low + u * (self.high - self.low)
-
-
-def uniform(low: float, high: float) -> Uniform:
-    """Draw numbers evenly from ``low`` to ``high``."""
-    return _checked(Uniform(float(low), float(high)), -math.inf)
-
-
-def log_uniform(low: float, high: float) -> Uniform:
-    """Draw numbers from ``low`` to ``high``, evenly by their logarithm: for rates and penalties."""
-    return _checked(Uniform(float(low), float(high), log=True), 0.0)
-
-
-def _checked(drawn: Uniform, least: float) -> Uniform:
-    checked_number("low", drawn.low, least, open_low=drawn.log)
-    checked_number("high", drawn.high, drawn.low, open_low=True)
-    return drawn
-
-
-class Space:
-    """The settings that a search may take: a recipe, and the choices for some of its fields.
-
-    recipe   what stays as it is; the baseline too, unless ``search`` is given another
-    choices  by field of the recipe or of its optimizer: a list of values, or ``uniform`` or
-             ``log_uniform`` numbers
-
-    >>> import seedbed as sb
-    >>> space = sb.Space(sb.xor.recipe(100), lr=sb.log_uniform(0.1, 10.0), epochs=[50, 100])
-    >>> [name for name, _ in space.settings(2, seed=0)]
-    ['lr=3.5506 epochs=50', 'lr=2.0282 epochs=100']
-
-    Raises: SettingError for a field that is not there, and for no choice.
-    """
-
-    def __init__(self, recipe: Recipe, **choices: Any) -> None:
-        if not isinstance(recipe, Recipe):
-            raise SettingError(f"a space begins with a sb.Recipe, not {one_line(recipe)}")
-        if not choices:
-            raise SettingError(
-                "the space has nothing in it: give choices, such as lr=[0.001, 0.01] or "
-                "lr=sb.log_uniform(1e-4, 1e-1)"
-            )
-        own = [field.name for field in fields(recipe)]
-        others = [field.name for field in fields(recipe.optimizer)]
-        self.choices: dict[str, Uniform | list[Any]] = {}
-        for name, choice in choices.items():
-            if name not in own and name not in others:
-                raise SettingError(
-                    f"{name} is no field of the recipe ({', '.join(own)}) nor of its "
-                    f"{type(recipe.optimizer).__name__} ({', '.join(others)})"
-                )
-            if isinstance(choice, Uniform):
-                self.choices[name] = choice
-                continue
-            if isinstance(choice, str) or not isinstance(choice, Iterable):
-                raise SettingError(
-                    f"the choices for {name} must be a list, sb.uniform or sb.log_uniform, not "
-                    + one_line(choice)
-                )
-            self.choices[name] = list(choice)
-            if not self.choices[name]:
-                raise SettingError(f"there are no choices for {name}")
-        self.recipe = recipe
-
-    @property
-    def size(self) -> int | None:
-        """How many settings there are; None where numbers are drawn."""
-        lists = self._lists()
-        return None if lists is None else math.prod(map(len, lists))
-
-    def _lists(self) -> list[list[Any]] | None:
-        lists = [choice for choice in self.choices.values() if isinstance(choice, list)]
-        return lists if len(lists) == len(self.choices) else None
-
-    def settings(self, most: int, seed: int = 0) -> list[tuple[str, Recipe]]:
-        """Return the settings with their names: all, where they are at most ``most``, or as many
-        drawn from the seed's stream.
-        """
-        lists = self._lists()
-        if lists is not None and math.prod(map(len, lists)) <= most:
-            return _told_apart([self._setting(values) for values in product(*lists)])
-        found: dict[Hashable, tuple[str, Recipe]] = {}
-        kinds = len(self.choices)
-        key = streams.keys(np.array([seed], np.int64), "search")
-        for number in range(4 * most):
-            u = streams.uniform(key, kinds, number * kinds)[0]
-            values = [
-                choice.at(float(share))
-                if isinstance(choice, Uniform)
-                else choice[int(share * len(choice))]
-                for share, choice in zip(u, self.choices.values(), strict=True)
-            ]
-            name, recipe = self._setting(values)
-            found.setdefault(recipe.identity, (name, recipe))
-            if len(found) == most:
-                break
-        return _told_apart(list(found.values()))
-
-    def _setting(self, values: Sequence[Any]) -> tuple[str, Recipe]:
-        given = dict(zip(self.choices, values, strict=True))
-        name = " ".join(f"{key}={_shown(value)}" for key, value in given.items())
-        recipe = self.recipe
-        own = {field.name for field in fields(recipe)}
-        recipe = replace(recipe, **{key: value for key, value in given.items() if key in own})
-        others = {key: value for key, value in given.items() if key not in own}
-        unknown = [key for key in others if key not in vars(recipe.optimizer)]
-        if unknown:
-            raise SettingError(
-                f"{unknown[0]} is none of {type(recipe.optimizer).__name__}'s: search optimizers "
-                "apart from their own numbers, or give all of them as optimizer=[…]"
-            )
-        return name, replace(recipe, optimizer=replace(recipe.optimizer, **others))
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.5g}"
-    options = ", ".join(f"{name}={number}" for name, number in getattr(value, "options", ()))
-    return str(getattr(value, "name", value)) + (f"({options})" if options else "")
-
-
-def _told_apart(settings: list[tuple[str, Recipe]]) -> list[tuple[str, Recipe]]:
-    """Return the settings without copies, each with a name of its own."""
-    seen: set[Hashable] = set()
-    named: dict[str, Recipe] = {}
-    for name, recipe in settings:
-        if recipe.identity in seen:
-            continue
-        seen.add(recipe.identity)
-        again = sum(other.split(" #")[0] == name for other in named)
-        named[f"{name} #{again + 1}" if again else name] = recipe
-    return list(named.items())
+"""The seeds per setting in the first round of a random search."""
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One setting's part in a search: its runs, and how far it came.
+    """One setting's runs in a search.
 
-    scores     (n,) by seed, NaN where it failed
-    rounds     how many rounds it took part in
-    mean_rank  among the settings of its last round, over that round's seeds; 1 is best
+    scores     (n,) by seed, NaN where the run failed
+    rounds     how many rounds the setting took part in
+    mean_rank  in its last round, over all its seeds; 1 is best
     """
 
     name: str
@@ -192,17 +44,17 @@ class Trial:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Search:
-    """What a search found. What may be said of the winner is ``confirmation``, and nothing else:
-    the score that made it win is the luckiest of many.
+    """The result of a search. Only ``confirmation`` is evidence about the winner: its scores in the
+    search are the luckiest of many.
 
-    trials        every setting, the last left first
-    winner        the name of the last one left
-    recipe        its recipe
-    confirmation  the winner against the baseline, from fresh seeds; None where the winner is the
-                  baseline itself, or the search was cut short
-    size          how many settings the space has; None where numbers are drawn
+    trials        every setting, the winner first
+    winner        the winner's name
+    recipe        the winner's recipe
+    confirmation  the winner against the baseline on fresh seeds; None if the winner is the baseline
+                  or the search was interrupted
+    size          how many settings the space has; None if numbers are drawn
     runs          how many runs the search took, and how many the confirmation
-    interrupted   whether it was cut short
+    interrupted   whether the search was interrupted
     """
 
     trials: Sequence[Trial]
@@ -214,9 +66,9 @@ class Search:
     interrupted: bool
 
     def to_frame(self) -> Any:
-        """Return a data frame of the search's runs: setting, seed's number, score, rounds.
+        """Return a data frame of the search's runs: setting, run, score, rounds.
 
-        The scores chose the winner, and so flatter it.
+        The winner was chosen by these scores, so they are biased in its favour.
         """
         columns: dict[str, list[Any]] = {"setting": [], "run": [], "score": [], "rounds": []}
         for trial in self.trials:
@@ -225,18 +77,18 @@ class Search:
             columns["run"] += range(n)
             columns["score"] += [None if math.isnan(s) else s for s in trial.scores.tolist()]
             columns["rounds"] += [trial.rounds] * n
-        return frame_of(columns)
+        return to_frame(columns)
 
     def __str__(self) -> str:
         count = f"{len(self.trials)}"
         if self.size is not None and self.size > len(self.trials):
             count += f" of {self.size:,}"
-        lines = [f"{count} settings in {self.runs[0]:,} runs; last left: {self.winner}"]
+        lines = [f"{count} settings in {self.runs[0]:,} runs; winner: {self.winner}"]
         if self.confirmation is None:
             lines.append(
-                "the search was cut short, so nothing is confirmed"
+                "the search was interrupted, so nothing is confirmed"
                 if self.interrupted
-                else "that is the baseline itself: nothing in the space did better"
+                else "the winner is the baseline: no setting did better"
             )
         else:
             lines += ["", f"From fresh seeds:\n\n{self.confirmation}"]
@@ -248,9 +100,9 @@ class Search:
     def _repr_html_(self) -> str:
         import html
 
-        said, _, _ = str(self).partition("\n\n")
-        shown = "" if self.confirmation is None else self.confirmation._repr_html_()
-        return f"<p>{html.escape(said)}</p>{shown}"
+        summary, _, _ = str(self).partition("\n\n")
+        table = "" if self.confirmation is None else self.confirmation._repr_html_()
+        return f"<p>{html.escape(summary)}</p>{table}"
 
 
 def search(
@@ -263,50 +115,50 @@ def search(
     metric: Metric | None = None,
     alpha: float = 0.05,
     delta: float | None = None,
-    split: Split | tuple[Any, Any] = "resampled",
+    split: SplitKind | tuple[Any, Any] = "resampled",
     test: float = 0.25,
     seed: int = 0,
     progress: bool | None = None,
     threads: int | None = None,
 ) -> Search:
-    """Look for a better setting, and confirm it from fresh seeds against the baseline.
+    """Search for a better setting, and compare it with the baseline on fresh seeds.
 
     space     a Space, or recipes by name
-    budget    how many runs (a setting from a seed) the search may take; the confirmation takes up
-              to 128 more
-    baseline  what to hold the winner against; None is the space's own recipe
-    seed      where seeds begin to count, and what random settings are drawn from
+    budget    the maximum number of runs (one setting from one seed) of the search; the confirmation
+              takes up to 128 more
+    baseline  the recipe to compare the winner with; None is the space's recipe
+    seed      the first seed, which also draws the random settings
 
-    The others as ``compare``, which see.
+    For the other arguments see ``compare``.
 
-    Successive halving: all settings are trained from the same few seeds, the better half goes on to
-    as many seeds again, and so on. Settings are ranked within each seed, a failed run last, and go
-    on by their mean rank: so neither a lucky split nor one collapse decides. The confirmation knows
-    nothing of the search's seeds, so its verdict is as good as that of any two methods.
+    Successive halving: all settings are trained from the same few seeds, the better half from as
+    many seeds again, and so on. Settings are ranked within each seed, failed runs last, and
+    selected by their mean rank, so no single lucky or collapsed run decides. The confirmation uses
+    none of the search's seeds, so its verdict is as valid as that of any two methods.
 
     Raises: SettingError, ShapeError or DataError.
-    Source: Jamieson, Talwalkar 2016, on seeds in place of epochs.
+    Source: Jamieson, Talwalkar 2016, with seeds in place of epochs.
     """
     budget = checked_count("budget", budget)
     seed = checked_count("seed", seed, minimum=0)
     if isinstance(space, Space):
         baseline = space.recipe if baseline is None else baseline
         count = space.size if space.size is not None else budget
-        settings = dict(space.settings(min(count, _most_settings(budget)), seed))
+        settings = dict(space.settings(min(count, _max_settings(budget)), seed))
     else:
         settings = dict(space) if isinstance(space, Mapping) else space
         if isinstance(settings, dict) and not settings:
-            raise SettingError("the space has nothing in it: give recipes by name, or a sb.Space")
+            raise SettingError("the space is empty: give recipes by name, or a sb.Space")
         if baseline is None:
-            raise SettingError("recipes by name need a baseline=sb.Recipe(…) to hold them against")
+            raise SettingError("recipes by name need baseline=sb.Recipe(…)")
     recipes = checked_methods(settings)
     if not isinstance(baseline, Recipe):
         raise SettingError(f"baseline must be a sb.Recipe, not {one_line(baseline)}")
     check_tasks({"the baseline": baseline, **recipes})
     metric = checked_metric(metric, baseline)
-    first = _first_seeds(len(recipes), budget)
-    each = max(1, budget // len(recipes))
-    runs = Runs(recipes, X, Y, metric, split, test, progress, threads, each)
+    first = _first_round_seeds(len(recipes), budget)
+    planned = max(1, budget // len(recipes))
+    runs = Runs(recipes, X, Y, metric, split, test, progress, threads, planned)
     names, rounds, used = list(recipes), dict.fromkeys(recipes, 0), 0
     ranks = dict.fromkeys(recipes, math.nan)
     interrupted = False
@@ -338,7 +190,7 @@ def search(
     confirmation = None
     if interrupted:
         warnings.warn(
-            "the search was cut short: nothing is confirmed", InterruptWarning, stacklevel=2
+            "the search was interrupted: nothing is confirmed", InterruptWarning, stacklevel=2
         )
     elif winner.recipe.identity != baseline.identity:
         name = winner.name if winner.name != "baseline" else "the winner"
@@ -348,7 +200,7 @@ def search(
                 baseline="baseline", alpha=alpha, delta=delta, split=split, test=test,
                 first_seed=seed + used, progress=progress, threads=threads,
             )  # fmt: skip
-        except KeyboardInterrupt:  # the search itself is not lost
+        except KeyboardInterrupt:  # return the search itself
             interrupted = True
     confirmed = 0
     if confirmation is not None:
@@ -360,7 +212,7 @@ def search(
 
 
 def _cost(settings: int, first: int) -> int:
-    """Return how many runs the halving of so many settings takes."""
+    """Return how many runs successive halving takes."""
     cost, seeds, left = settings * first, first, math.ceil(settings / 2)
     while left > 1:
         cost += left * seeds
@@ -368,16 +220,16 @@ def _cost(settings: int, first: int) -> int:
     return cost
 
 
-def _most_settings(budget: int) -> int:
-    """Return how many settings can be looked at."""
-    most = max(2, budget // FIRST_SEEDS)
-    while most > 2 and _cost(most, FIRST_SEEDS) > budget:
-        most -= 1
-    return most
+def _max_settings(budget: int) -> int:
+    """Return how many settings the budget allows."""
+    count = max(2, budget // FIRST_SEEDS)
+    while count > 2 and _cost(count, FIRST_SEEDS) > budget:
+        count -= 1
+    return count
 
 
-def _first_seeds(settings: int, budget: int) -> int:
-    """Return from how many seeds to begin.
+def _first_round_seeds(settings: int, budget: int) -> int:
+    """Return the seeds per setting in the first round.
 
     Raises: SettingError if the budget is too small.
     """
@@ -393,10 +245,10 @@ def _first_seeds(settings: int, budget: int) -> int:
 
 
 def _ranked(names: Sequence[str], runs: Runs, metric: Metric) -> list[tuple[str, float]]:
-    """Return the settings with their mean rank over all seeds so far, the best first."""
+    """Return the settings with their mean rank over all seeds so far, best first."""
     scores = np.array([runs.scores[name] for name in names])
     costs = -scores if metric.higher_is_better else scores
     costs[np.isnan(scores)] = math.inf
     ranks = np.mean([midranks(column) for column in costs.T], axis=0)
     order = np.argsort(ranks, kind="stable")
-    return [(names[place], float(ranks[place])) for place in order.tolist()]
+    return [(names[i], float(ranks[i])) for i in order.tolist()]

@@ -1,0 +1,119 @@
+"""judge(): verdicts on scores that exist already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from seedbed.arrays import Array, as_array, checked_number, one_line
+from seedbed.comparing.comparison import SCOPES, Comparison, Method
+from seedbed.comparing.verdict import Design, Rules, all_pairs, judge_all
+from seedbed.errors import DataError, SettingError
+from seedbed.metrics import Metric
+
+
+def judge(
+    scores: Mapping[str, Any],
+    *,
+    higher_is_better: bool,
+    baseline: str | None = None,
+    alpha: float = 0.05,
+    delta: float | None = None,
+    seeds: Any = None,
+    design: Design = "fixed",
+    name: str = "score",
+) -> Comparison:
+    """Judge scores that exist already, from this library or another.
+
+    scores  each method's scores, (n,), all on the same seeds in the same order; NaN where a run
+            failed
+    design  "fixed" if n was chosen before the first score was seen, "adaptive" if the scores were
+            looked at after 8, 16, 32 and 64 seeds only, "anytime" otherwise
+    seeds   the seeds, (n,), to show in tables; None counts from 0
+
+    For the other arguments see ``compare``.
+    Raises: SettingError or DataError for scores that cannot be compared.
+    >>> import seedbed as sb
+    >>> a, b = [0.91, 0.90, 0.93, 0.92, 0.94, 0.95], [0.90, 0.89, 0.90, 0.88, 0.89, 0.89]
+    >>> found = sb.judge({"a": a, "b": b}, higher_is_better=True)
+    >>> found["a", "b"].verdict.value, found["a", "b"].p
+    ('better', 0.03125)
+    """
+    metric = Metric(name, _no_function, higher_is_better)
+    arrays = {
+        name: _checked_scores(name, value) for name, value in with_string_names(scores).items()
+    }
+    counts = {len(array) for array in arrays.values()}
+    if len(counts) > 1:
+        each = ", ".join(f"{key} has {len(array)}" for key, array in arrays.items())
+        raise DataError(f"methods need scores on the same seeds: {each}")
+    baseline = None if baseline is None else str(baseline)
+    rules = checked_rules(list(arrays), baseline, alpha, delta, design)
+    (n,) = counts
+    seeds = np.arange(n) if seeds is None else as_array(seeds, "seeds", SettingError)
+    if seeds.shape != (n,):
+        raise DataError(f"each method has {n} scores, and there are {seeds.size} seeds")
+    return Comparison(
+        methods={key: Method(key, array, seeds) for key, array in arrays.items()},
+        pairs=judge_all(arrays, all_pairs(list(arrays), baseline), metric, rules),
+        metric=metric,
+        rules=rules,
+        baseline=baseline,
+        scope=SCOPES["given"],
+    )
+
+
+def with_string_names(methods: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the mapping with its keys as one-line strings.
+
+    Raises: SettingError if two keys become the same string.
+    """
+    named = {" ".join(str(name).split()): value for name, value in dict(methods).items()}
+    if len(named) < len(methods):
+        raise SettingError(f"two methods have the same name: {one_line(list(methods))}")
+    return named
+
+
+def checked_rules(
+    names: Sequence[str], baseline: str | None, alpha: float, delta: float | None, design: Design
+) -> Rules:
+    """Return the rules of a comparison of these methods.
+
+    Raises: SettingError.
+    """
+    if len(names) < 2:
+        raise SettingError(
+            f"there {'is 1 method' if names else 'are no methods'}; a comparison needs at least two"
+        )
+    if baseline is not None and str(baseline) not in names:
+        raise SettingError(
+            f"baseline {one_line(baseline)} is not one of the methods: {', '.join(names)}"
+        )
+    if design not in ("fixed", "adaptive", "anytime"):
+        raise SettingError(
+            f"design must be 'fixed', 'adaptive' or 'anytime', not {one_line(design)}"
+        )
+    alpha = checked_number("alpha", alpha, 0.0, 0.5, open_low=True)
+    if delta is not None:
+        delta = checked_number("delta", delta, 0.0, open_low=True)
+    return Rules(alpha, len(all_pairs(names, baseline)), design, delta)
+
+
+def _checked_scores(name: str, value: Any) -> Array:
+    if isinstance(value, np.ma.MaskedArray):
+        value = np.where(np.ma.getmaskarray(value), np.nan, value.data)
+    array = as_array(value, f"the scores of {name}", DataError)
+    if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "fiub":
+        raise DataError(
+            f"the scores of {name} are {one_line(value)}; they must be numbers, one per seed"
+        )
+    scores = array.astype(np.float64)
+    if np.isinf(scores).any():
+        raise DataError(f"the scores of {name} contain infinity: mark a failed run with NaN")
+    return scores
+
+
+def _no_function(t: Array, p: Array) -> float:
+    raise NotImplementedError("scores were given, not predictions")

@@ -1,0 +1,132 @@
+"""The adaptive design: a group-sequential signed-rank test with an alpha-spending function."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from seedbed import streams
+from seedbed.arrays import Array
+from seedbed.comparing.statistics import rank_sum_distribution, signed_rank_p, signed_ranks
+
+LOOKS = (8, 16, 32, 64)
+"""The numbers of pairs after which the adaptive design tests."""
+MIN_FLIPS = 9_999
+"""The smallest number of sign flips that a look's critical value is estimated from."""
+MIN_FLIP_LEVEL = 0.01
+"""Below this level sign flips would be too many, and each look uses the exact test instead."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """The test's result at one look.
+
+    n         pairs seen
+    crossed   whether |T| reached the critical value, for the first time
+    p         the smallest alpha at which this look would have crossed: the null chance of crossing
+              earlier or of a |T| as large here, over the share of alpha spent by now
+    level     of the exact signed-rank test on these n pairs that rejects when this look does, and
+              of its interval
+    """
+
+    n: int
+    crossed: bool
+    p: float
+    level: float
+
+
+def alpha_spent(alpha: float, fraction: float) -> float:
+    """Return how much of ``alpha`` is spent when this fraction of the seeds has been seen.
+
+    α ln(1 + (e - 1) t), which approximates Pocock's limits.
+
+    Source: Lan, DeMets 1983.
+    """
+    return alpha * math.log1p((math.e - 1) * fraction)
+
+
+def sequential_test(
+    d: Array, alpha: float, looks: Sequence[int] = LOOKS, *, stop: bool = True
+) -> list[Look]:
+    """Return the looks that d, (n,), has reached; with ``stop``, up to the first that crossed.
+
+    A look's critical value is the smallest that |T| reaches no more often than the alpha spent
+    allows, over joint sign flips of |d|, without those that crossed at an earlier look. The
+    observed signs count as one flip. Levels under ``MIN_FLIP_LEVEL`` use the exact test at each
+    look with that look's share of alpha.
+    """
+    return _looks(np.asarray(d, dtype=np.float64).tobytes(), alpha, tuple(looks), stop)
+
+
+@lru_cache(maxsize=1024)
+def _looks(content: bytes, alpha: float, looks: tuple[int, ...], stop: bool) -> list[Look]:
+    d = np.frombuffer(content)
+    if alpha < MIN_FLIP_LEVEL:
+        return _exact_looks(d, alpha, looks, stop)
+    paths = max(MIN_FLIPS, math.ceil(200 / alpha))
+    signs = _signs(paths, looks[-1])
+    running = np.ones(paths + 1, dtype=np.bool_)  # the last path is the observed one
+    done: list[Look] = []
+    for n in (look for look in looks if look <= len(d)):
+        ranks = signed_ranks(d[:n])
+        observed = round(abs(2 * ranks.sum()))
+        sums = np.empty(paths + 1, dtype=np.int64)
+        sums[:-1] = np.rint(np.abs(signs[:, :n] @ (2 * np.abs(ranks)).astype(np.float32)))
+        sums[-1] = observed
+        allowed = math.floor(alpha_spent(alpha, n / looks[-1]) * (paths + 1) + 1e-9)
+        before = int((~running).sum())
+        critical = _critical(sums[running], allowed - before)
+        reached = before + int((sums[running] >= observed).sum()) if observed else paths + 1
+        p = min(1.0, reached / (paths + 1) / alpha_spent(1.0, n / looks[-1]))
+        crossed = observed >= critical
+        done.append(Look(n, crossed, p, _level(ranks, critical)))
+        if crossed and stop:
+            break
+        running &= sums < critical
+    return done
+
+
+def _exact_looks(d: Array, alpha: float, looks: tuple[int, ...], stop: bool) -> list[Look]:
+    done: list[Look] = []
+    before = 0.0
+    for n in (look for look in looks if look <= len(d)):
+        share = alpha_spent(1.0, n / looks[-1]) - before
+        before += share
+        p = min(1.0, signed_rank_p(d[:n]) / share)
+        done.append(Look(n, p <= alpha, p, alpha * share))
+        if p <= alpha and stop:
+            break
+    return done
+
+
+def _critical(sums: npt.NDArray[np.int64], allowed: int) -> float:
+    """Return the smallest value > 0 that at most ``allowed`` of the sums reach."""
+    if allowed <= 0:
+        return math.inf
+    ordered = np.sort(sums)[::-1]
+    if allowed >= len(ordered):
+        return 1.0
+    return max(1.0, float(ordered[allowed]) + 1.0)
+
+
+def _level(ranks: Array, critical: float) -> float:
+    """Return the exact test's level at this critical value."""
+    p = rank_sum_distribution(ranks)
+    if critical >= len(p):
+        return 0.0
+    return min(1.0, 2 * float(p[: (len(p) - 1 - int(critical)) // 2 + 1].sum()) * (1 + 1e-9))
+
+
+@lru_cache(maxsize=4)
+def _signs(paths: int, count: int) -> npt.NDArray[np.float32]:
+    """Return ±1, (paths, count), from a fixed stream."""
+    words = -(-count // 64)
+    drawn = streams.bits(streams.keys(np.zeros(1, np.int64), "signs"), paths * words)
+    as_bytes = drawn.astype("<u8").view(np.uint8).reshape(paths, 8 * words)
+    flips = np.unpackbits(as_bytes, axis=1, count=count)
+    return flips.astype(np.float32) * 2 - 1
