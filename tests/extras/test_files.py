@@ -55,7 +55,7 @@ def test_round_trip(path, given):
     given = dict(given)
     Y = given.pop("Y", None)
     p = population(**given) if Y is None else population_on(Y, **given)
-    sb.save(path, p, sb)
+    sb.save(path, p)
     q = sb.load(path)
     assert q.recipe == p.recipe
     for name in ("theta", "seeds", "status", "epochs", "best_epoch", "loss"):
@@ -180,7 +180,7 @@ def test_edited_or_newer_file_is_refused(path, change, words):
 def test_file_that_describes_no_model_is_refused(path, change):
     import safetensors
 
-    sb.save(path, population(), sb)
+    sb.save(path, population())
     with safetensors.safe_open(path, framework="np") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     edited(path, lambda metadata: signed(change)(metadata, tensors))
@@ -216,21 +216,21 @@ def test_failed_write_keeps_the_old_file(path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", fail)
         with pytest.raises(sb.FileError, match="No space left on device"):
-            sb.save(path, population(seeds=[7, 8, 9]), sb)
+            sb.save(path, population(seeds=[7, 8, 9]))
     assert path.read_bytes() == before
     assert [*path.parent.iterdir()] == [path]
 
 
 def test_missing_directory_is_named(tmp_path):
     with pytest.raises(sb.FileError, match=r"cannot write .*none.*No such file or directory"):
-        sb.save(tmp_path / "none" / "m.safetensors", population(), sb)
+        sb.save(tmp_path / "none" / "m.safetensors", population())
 
 
 def test_link_is_followed_not_replaced(path, tmp_path):
     sb.save(path, population())
     link = tmp_path / "link.safetensors"
     link.symlink_to(path)
-    sb.save(link, population(seeds=[7, 8, 9]), sb)
+    sb.save(link, population(seeds=[7, 8, 9]))
     assert link.is_symlink()
     assert sb.load(path).seeds.tolist() == [7, 8, 9]
 
@@ -246,7 +246,7 @@ def test_diverged_members_stay_marked(path):
             optimizer=sb.SGD([0.1, 1e30]),
             seeds=[0, 1],
         )
-    sb.save(path, p, sb)
+    sb.save(path, p)
     assert sb.load(path).diverged.tolist() == [False, True]
     assert np.isnan(sb.load(path).predict(X)[1]).all()
 
@@ -268,7 +268,7 @@ def test_ensemble_validation_loss_is_saved(tmp_path):
         network, X, X[:, 0], loss=sb.squared_error, epochs=9, patience=5, monitor="ensemble",
         validation=0.3, seeds=range(3), record_every=2,
     )  # fmt: skip
-    sb.save(tmp_path / "m.safetensors", population, sb)
+    sb.save(tmp_path / "m.safetensors", population)
     again = sb.load(tmp_path / "m.safetensors")
     assert again.recipe == population.recipe
     assert len(again.history.ensemble_val_loss) == 5
