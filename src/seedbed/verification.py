@@ -107,7 +107,7 @@ def _extreme_weights() -> Parts:
     network = sb.Network(2, [sb.Dense(3), sb.Dense(2)])
     for size in (2e38, 1e-39):
         start = np.zeros((1, network.size))
-        for W, _ in network.views(start):
+        for W in [view.W for view in network.views(start)]:
             W[:] = np.resize(np.array([1, -1, 0.5]) * size, W.shape)
         population = sb.train(
             network, np.zeros((4, 2)), np.zeros((4, 2)), loss=sb.squared_error, epochs=2,

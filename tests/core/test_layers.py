@@ -1,6 +1,7 @@
 """Kinds of layer: gradients, PyTorch's values, rows and members alone, what is refused."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,31 @@ def test_parameters_are_named_blocks_of_theta(name):
         assert all(view.shape[0] == 2 for view in views)
     decaying = {block.name[0] for block in network.blocks if block.decays}
     assert decaying <= {"W", "E"}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_explained_formulas_give_the_engines_numbers(name):
+    optimizer = sb.AdamW(0.01, weight_decay=0.1)
+    given = recipe(name, optimizer=optimizer, l2=0.1, clip_norm=0.5, epochs=2)
+    population = sb.train(given, X, Y, seeds=[5])
+    symbols, evaluated = {"np": np}, 0
+    for number in sb.explain(population, X, Y).numbers:
+        if re.search(r"[@*+(]", number.formula):
+            value = eval(number.formula, dict(symbols))
+            np.testing.assert_allclose(value, number.value, rtol=1e-10, atol=1e-13)
+            evaluated += 1
+        symbols[number.symbol] = number.value
+    assert evaluated > 40
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_check_and_diagnose_take_every_layer(name):
+    population = sb.train(recipe(name, epochs=40), X, Y, seeds=range(4))
+    report = sb.check_gradient(population.recipe, population.theta[0], X, Y)
+    assert report.agrees
+    symbols = [block.symbol for block in population.network.blocks]
+    assert [block.name for block in report.blocks] == symbols
+    sb.diagnose(population, X, Y)
 
 
 def test_initial_draws():

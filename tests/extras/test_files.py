@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import seedbed as sb
-from seedbed import files
+from seedbed import files, layers
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(20, 3))
@@ -65,6 +65,18 @@ def test_round_trip(path, given):
     np.testing.assert_array_equal(q.history.epochs, p.history.epochs)
     assert (q.history.val_loss is None) == (p.history.val_loss is None)
     np.testing.assert_array_equal(q.predict(X), p.predict(X))
+
+
+def test_layers_of_every_kind_come_back(path):
+    x = np.column_stack([X, np.arange(20) % 3])
+    kinds = [sb.Embedding([3], [3], 2), sb.Periodic(2, 3, phases=True, columns=[0, 2])]
+    network = sb.Network(4, [*kinds, sb.Dense(3, sb.tanh), sb.Dense(1)])
+    assert {type(layer) for layer in network.layers} == set(layers.BY_NAME.values())
+    p = sb.train(network, x, X[:, 0], loss=sb.squared_error, epochs=2, seeds=range(3))
+    sb.save(path, p)
+    q = sb.load(path)
+    assert q.recipe == p.recipe
+    np.testing.assert_array_equal(q.predict(x), p.predict(x))
 
 
 def population_on(Y, **given):

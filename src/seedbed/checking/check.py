@@ -368,11 +368,8 @@ def _of_recipe(
     flat_theta = np.array(as_array(theta, "theta", ShapeError), dtype=np.float64).reshape(1, -1)
 
     def named(flat: Array) -> dict[str, Array]:
-        return {
-            f"{name}{number}": view[0]
-            for number, layer in enumerate(network.views(flat), 1)
-            for name, view in zip("Wb", layer, strict=True)
-        }
+        blocks = network.blocks
+        return {each.symbol: flat[0, each.where].reshape(each.shape) for each in blocks}
 
     def f(given: dict[str, Array]) -> tuple[Any, dict[str, Array]]:
         flat = np.concatenate([block.reshape(-1) for block in given.values()])[None, :]

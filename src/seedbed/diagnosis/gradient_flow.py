@@ -157,9 +157,11 @@ def idle_units(population: Population, measured: Measured) -> Iterator[Finding]:
 
 def _weight_scale(population: Population) -> Array:
     """Return the smallest layer's root mean square weight as a share of 1/√I, (P,)."""
+    theta = population.theta.astype(np.float64)
     scales = [
-        np.sqrt((W.astype(np.float64) ** 2).mean(axis=(1, 2)) * W.shape[1])
-        for W, _ in population.network.views(population.theta)
+        np.sqrt((theta[:, block.where] ** 2).mean(axis=1) * block.shape[-2])
+        for block in population.network.blocks
+        if block.decays
     ]
     return np.asarray(np.min(scales, axis=0))
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -15,20 +14,17 @@ from seedbed.engines import numpy_engine, objective
 from seedbed.engines.batches import whole_batch
 from seedbed.explaining.explanation import Explanation
 from seedbed.explaining.symbolic import name_of, uses_parameter
-from seedbed.explaining.trace import Call, FormulaTrace
+from seedbed.explaining.trace import FormulaTrace
 from seedbed.formulas.losses import log_softmax
 from seedbed.formulas.optimizers import Rule
 from seedbed.formulas.penalties import penalty, penalty_d, shrink
+from seedbed.layers.base import Call, Line
 from seedbed.network import Network
 from seedbed.population import Population
 
 _STEP_SYMBOLS = (
     "np", "x", "t", "smoothing", "t_smooth", "y", "l", "loss", "l1", "l2", "penalty", "objective",
     "rate", "factor", "lr", "k", "weight_decay", "clip_norm", "norm", "clip",
-)  # fmt: skip
-_LAYER_SYMBOLS = (
-    "W{}", "b{}", "z{}", "a{}", "da{}", "dz{}", "dW{}", "db{}", "pW{}", "gW{}", "gb{}",
-    "W{}_decayed",
 )  # fmt: skip
 
 
@@ -106,7 +102,8 @@ class _Step:
         self.optimizer, self.kind = one.recipe.optimizer, type(one.recipe.optimizer).__name__
         theta = one.theta.astype(np.float64)
         self.before, self.hyperparameters = theta.copy(), one.recipe.hyperparameters(1, np.float64)
-        self.layers = [(layer.W[0], layer.b[0]) for layer in self.network.views(self.before)]
+        self.layers = self.network.views(self.before)
+        self.decaying = [block.symbol for block in self.network.blocks if block.decays]
         self.gradient = objective.Objective(self.network, self.loss, self.hyperparameters, theta)
         self.batch = whole_batch(x, t, None, self.loss)
         self.trace = objective.Trace()
@@ -117,11 +114,19 @@ class _Step:
         self.rule = _RecordedRule(self.optimizer.rule, len(state))
         self.factor = one.recipe.schedule(0.0)
         numpy_engine.update(self.gradient, self.rule, state, 1, self.factor)
-        self.states = _state_names(self.optimizer.rule, len(state))
+        self.states = self.optimizer.state
         reserved = [*_STEP_SYMBOLS, *self.optimizer.hyperparameters]
         reserved += [f"{state}0" for state in self.states]
-        for number in range(1, len(self.layers) + 1):
-            reserved += [symbol.format(number) for symbol in _LAYER_SYMBOLS]
+        reserved += [
+            symbol.format(block.symbol)
+            for block in self.network.blocks
+            for symbol in ("{}", "d{}", "p{}", "g{}", "{}_decayed")
+        ]
+        reserved += [
+            f"{symbol}{number + 1}"
+            for number in range(len(self.layers))
+            for symbol in ("z", "a", "da", "dz", *self.network.layers[number].symbols)
+        ]
         self.shown = FormulaTrace(reserved)
         self.y = "y" if self.loss.targets == "classes" else f"a{len(self.layers)}"
         self.target = "t_smooth" if self.loss.smoothing else "t"
@@ -136,15 +141,11 @@ class _Step:
             formula = f"(1 - smoothing) * t + smoothing / {classes}"
             show("forward", "smoothing", "the loss's label smoothing", loss.smoothing)
             show("forward", "t_smooth", formula, self.batch.t[0])
-        for number, (layer, (W, b), each) in enumerate(
+        for number, (layer, p, done) in enumerate(
             zip(self.network.layers, self.layers, self.trace.passes, strict=True), 1
         ):
-            show("forward", f"W{number}", "weights", W)
-            show("forward", f"b{number}", "biases", b)
-            formula = f"{_inputs_of(number)} @ W{number} + b{number}"
-            show("forward", f"z{number}", formula, each.z[0])
-            call = Call(layer.activation.f, [f"z{number}"], layer.activation.name)
-            compute("forward", f"a{number}", "{}", [call], each.a[0], str(number))
+            lines = layer.explain_forward(str(number), _inputs_of(number), p, done)
+            self._show_lines("forward", number, lines)
         y = loss.normalised(self.trace.y[0])
         if self.y == "y":
             outputs = Call(log_softmax, [f"a{len(self.layers)}"], "log_softmax")
@@ -157,8 +158,7 @@ class _Step:
         if self.gradient.penalized:
             show("forward", "l1", "the recipe's l1", self.hyperparameters.l1[0, 0])
             show("forward", "l2", "the recipe's l2", self.hyperparameters.l2[0, 0])
-            weights = [f"W{number}" for number in range(1, len(self.layers) + 1)]
-            calls = [Call(penalty, [W, "l1", "l2"], "penalty") for W in weights]
+            calls = [Call(penalty, [W, "l1", "l2"], "penalty") for W in self.decaying]
             form = " + ".join(["np.sum({})"] * len(calls))
             compute("forward", "penalty", form, calls, self.penalty[0])
             show("forward", "objective", "loss + penalty", (self.value + self.penalty)[0])
@@ -171,23 +171,32 @@ class _Step:
         slopes, count = self.trace.slopes[::-1], len(self.layers)
         bare = self.network.views(self.trace.bare)
         for number in range(count, 0, -1):
-            activation, (da, dz) = self.network.layers[number - 1].activation, slopes[number - 1]
+            layer, (da, dz) = self.network.layers[number - 1], slopes[number - 1]
             if number == count:
                 call = Call(loss.df, [self.y, self.target], f"{loss.name}_d")
                 compute("backward", f"da{number}", f"({{}}) / {terms}", [call], da[0])
             else:
-                formula = f"dz{number + 1} @ W{number + 1}.T"
+                formula = self.network.layers[number].explain_below(
+                    str(number + 1), self.network.widths[number]
+                )
                 show("backward", f"da{number}", formula, da[0])
-            call = Call(activation.df, [f"z{number}", f"a{number}"], f"{activation.name}_d")
-            compute("backward", f"dz{number}", f"da{number} * {{}}", [call], dz[0], str(number))
-            (dW, db), dz_ = bare[number - 1], f"dz{number}"
-            show("backward", f"dW{number}", f"{_inputs_of(number)}.T @ {dz_}", dW[0])
-            show("backward", f"db{number}", f"{dz_}.sum(axis=0, keepdims=True)", db[0])
+            p, done, dp = self.layers[number - 1], self.trace.passes[number - 1], bare[number - 1]
+            lines = layer.explain_backward(str(number), _inputs_of(number), p, done, da, dz, dp)
+            self._show_lines("backward", number, lines)
         if self.gradient.penalized:
-            for number, (W, _) in enumerate(self.layers, 1):
-                slope = penalty_d(W, self.hyperparameters.l1, self.hyperparameters.l2)
-                call = Call(penalty_d, [f"W{number}", "l1", "l2"], "penalty_d")
-                compute("backward", f"pW{number}", "{}", [call], slope)
+            for symbol, w in _blocks(self.network, self.before):
+                if symbol in self.decaying:
+                    slope = penalty_d(w, self.hyperparameters.l1, self.hyperparameters.l2)
+                    call = Call(penalty_d, [symbol, "l1", "l2"], "penalty_d")
+                    compute("backward", f"p{symbol}", "{}", [call], slope)
+
+    def _show_lines(self, part: str, number: int, lines: Iterable[Line]) -> None:
+        """Show a layer's lines."""
+        for symbol, formula, value, calls in lines:
+            if calls:
+                self.shown.compute(part, symbol, formula, calls, value, str(number))
+            else:
+                self.shown.show(part, symbol, formula, value)
 
     def update(self) -> None:
         """Show the hyperparameters, then how each W and b changes."""
@@ -205,7 +214,7 @@ class _Step:
                 d = f"g{symbol}"
                 self.shown.show("update", d, formula, g)
             start = symbol
-            if self.gradient.decays and symbol[0] == "W":
+            if self.gradient.decays and symbol in self.decaying:
                 start = f"{symbol}_decayed"
                 call = Call(shrink, [symbol, "lr", "weight_decay"], "shrink")
                 self.shown.compute("update", start, "{}", [call], w)
@@ -279,7 +288,7 @@ class _Step:
     def _gradient_formula(self, symbol: str, clipped: bool = True) -> str:
         """Return the formula of the rule's gradient: the penalty is added, then it is clipped."""
         formula = f"d{symbol}"
-        if self.gradient.penalized and symbol[0] == "W":
+        if self.gradient.penalized and symbol in self.decaying:
             formula += f" + p{symbol}"
         if clipped and self.hyperparameters.clip_norm is not None:
             formula = f"({formula}) * clip" if "+" in formula else f"{formula} * clip"
@@ -287,19 +296,9 @@ class _Step:
 
 
 def _blocks(network: Network, array: Array) -> Iterator[tuple[str, Array]]:
-    """Yield W1, b1, … and their blocks of an array (1, D)."""
-    for number, (W, b) in enumerate(network.views(array), 1):
-        yield f"W{number}", W[0]
-        yield f"b{number}", b[0]
-
-
-def _state_names(rule: Rule, count: int) -> list[str]:
-    """Return a rule's names of its state, the parameters after w, g, k and lr."""
-    try:
-        names = list(inspect.signature(rule).parameters)[4 : 4 + count]
-    except (TypeError, ValueError):  # a compiled rule without a signature
-        names = []
-    return names if len(names) == count else [f"s{number}" for number in range(count)]
+    """Yield each block's symbol, such as W1, and its part of an array (1, D)."""
+    for block in network.blocks:
+        yield block.symbol, array[0, block.where].reshape(block.shape)
 
 
 def _is_uniform(array: Array) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,15 +16,7 @@ from seedbed.explaining.symbolic import (
     name_of,
     symbolic,
 )
-
-
-class Call(NamedTuple):
-    """A function of the library or the user, and the symbols of its arguments."""
-
-    function: Callable[..., Any]
-    symbols: Sequence[str]
-    name: str
-    """shown if the function has none"""
+from seedbed.layers.base import Call
 
 
 class FormulaTrace:

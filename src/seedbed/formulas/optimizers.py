@@ -147,10 +147,14 @@ class Optimizer:
 
     @property
     def state(self) -> tuple[str, ...]:
-        """The rule's names of its state arrays, each (P, D): what it takes after lr."""
-        first = 4 if self.needs == "gradient" else 6
-        names = tuple(signature(self.rule).parameters)[first:]
-        return names[: len(names) - len(self.hyperparameters)]
+        """The rule's names of its state arrays, each (P, D): its arguments after lr, r and J."""
+        one, first = np.ones((1, 1)), 4 if self.needs == "gradient" else 6
+        count = len(self.init(one, one))
+        try:
+            names = tuple(signature(self.rule).parameters)[first : first + count]
+        except (TypeError, ValueError):  # a compiled rule without a signature
+            names = ()
+        return names if len(names) == count else tuple(f"s{number}" for number in range(count))
 
     def init(self, theta: Array, lr: Array) -> list[Array]:
         """Return the state before the first step: arrays of theta's shape, (P, D)."""

@@ -7,7 +7,7 @@ lines compute all members at once, (P, B, units), and each row on its own, (P, N
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple
@@ -40,11 +40,12 @@ class Pass(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A formula called on symbols, for an explanation: its own source is shown."""
+    """A function of the library or the user, and the symbols of its arguments."""
 
-    function: Any
-    symbols: list[str]
+    function: Callable[..., Any]
+    symbols: Sequence[str]
     name: str
+    """shown if the function has none"""
 
 
 class Line(NamedTuple):
@@ -67,6 +68,8 @@ class Layer:
 
     dropped: ClassVar[bool] = True
     """Whether dropout acts on the layer's activations, where it is hidden."""
+    symbols: ClassVar[tuple[str, ...]] = ()
+    """Further symbols of its explanation, beside z, a, da, dz and the parameters'."""
 
     @property
     def activation(self) -> Activation:
@@ -109,11 +112,13 @@ class Layer:
         """Yield the lines from the inputs, called ``x``, to the activations a{n}."""
         raise NotImplementedError
 
-    def explain_backward(self, n: str, x: str, dz: Array, dp: Any) -> Iterator[Line]:
+    def explain_backward(
+        self, n: str, x: str, p: Any, done: Pass, da: Array, dz: Array, dp: Any
+    ) -> Iterator[Line]:
         """Yield the lines from da{n} to the gradients by the parameters."""
         raise NotImplementedError
 
-    def explain_below(self, n: str) -> str:
+    def explain_below(self, n: str, inputs: int) -> str:
         """Return the formula of the derivative by the layer's inputs."""
         raise NotImplementedError
 

@@ -86,13 +86,15 @@ class Dense(Layer):
         call = Call(self.activation.f, [f"z{n}"], self.activation.name)
         yield Line(f"a{n}", "{}", done.a[0], [call])
 
-    def explain_backward(self, n: str, x: str, dz: Array, dp: Any) -> Iterator[Line]:
+    def explain_backward(
+        self, n: str, x: str, p: Any, done: Pass, da: Array, dz: Array, dp: Any
+    ) -> Iterator[Line]:
         """dz, dW and db."""
         call = Call(self.activation.df, [f"z{n}", f"a{n}"], f"{self.activation.name}_d")
         yield Line(f"dz{n}", f"da{n} * {{}}", dz[0], [call])
         yield Line(f"dW{n}", f"{x}.T @ dz{n}", dp.W[0])
         yield Line(f"db{n}", f"dz{n}.sum(axis=0, keepdims=True)", dp.b[0])
 
-    def explain_below(self, n: str) -> str:
+    def explain_below(self, n: str, inputs: int) -> str:
         """dx = dz Wᵀ."""
         return f"dz{n} @ W{n}.T"

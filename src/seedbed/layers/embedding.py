@@ -121,7 +121,9 @@ class Embedding(Layer):
             parts.append(f"{name}{n}[{x}[:, {column}].astype(int)]")
         yield Line(f"a{n}", f"np.hstack([{', '.join(parts)}])", done.a[0])
 
-    def explain_backward(self, n: str, x: str, dz: Array, dp: Any) -> Iterator[Line]:
+    def explain_backward(
+        self, n: str, x: str, p: Any, done: Pass, da: Array, dz: Array, dp: Any
+    ) -> Iterator[Line]:
         """dE."""
         start = dz.shape[-1] - sum(self._units)
         for name, dE, column, units in zip(self._names, dp, self.columns, self._units, strict=True):

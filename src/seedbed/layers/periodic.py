@@ -48,6 +48,7 @@ class Periodic(Layer):
     columns: Sequence[int] | None = None
 
     dropped = False
+    symbols = ("v", "h", "dh", "dv")
 
     def __post_init__(self) -> None:
         scale = checked_number("a periodic layer's scale", self.scale, 0.0, open_low=True)
@@ -117,24 +118,18 @@ class Periodic(Layer):
         dv = dh_sin cos v - dh_cos sin v, or -dh sin v;  dc = 2π Σ_rows dv x,  dφ = Σ_rows dv;
         dx = 2π Σ_k dv c, and with phases d(code)'s own part.
         """
-        (v, h, z), x, k = done.kept, done.inputs, self.frequencies
+        x, (_, h, z) = done.inputs, done.kept
         columns = self._columns(x.shape[-1])
-        start = da.shape[-1] - z.shape[-2] * z.shape[-1]
-        dz = da[..., start:].reshape(z.shape) * self._f.df(z, self._f.f(z))
-        by_column = dz.swapaxes(-3, -2)
-        np.matmul(h.swapaxes(-3, -2).swapaxes(-1, -2), by_column, out=dp.W)
+        dz, _, dv = self._derivatives(p, done, da)
+        np.matmul(h.swapaxes(-3, -2).swapaxes(-1, -2), dz.swapaxes(-3, -2), out=dp.W)
         dp.b[...] = _row_sums(dz)
-        dh = np.matmul(by_column, p.W.swapaxes(-1, -2)).swapaxes(-3, -2)
-        if self.phases:
-            dv = -dh * np.sin(v)
-            dp.p[...] = _row_sums(dv)
-        else:
-            dv = dh[..., :k] * h[..., k:] - dh[..., k:] * h[..., :k]
         dp.c[...] = TWO_PI * _row_sums(dv * x[..., columns, None])
+        if self.phases:
+            dp.p[...] = _row_sums(dv)
         if not below:
             return da, None
         dx = np.empty((*da.shape[:-1], x.shape[-1]), dtype=da.dtype)
-        others = x.shape[-1] - len(columns)
+        others, start = x.shape[-1] - len(columns), da.shape[-1] - z.shape[-2] * z.shape[-1]
         dx[..., np.delete(np.arange(x.shape[-1]), columns)] = da[..., :others]
         dx[..., columns] = TWO_PI * (dv * p.c).sum(axis=-1)
         if self.phases:
@@ -158,6 +153,45 @@ class Periodic(Layer):
         parts += [f"{x}[:, {columns}]"] if self.phases else []
         parts.append(f"{code}.reshape(len({x}), -1)")
         yield Line(f"a{n}", f"np.hstack([{', '.join(parts)}])", done.a[0])
+
+    def explain_backward(
+        self, n: str, x: str, p: Any, done: Pass, da: Array, dz: Array, dp: Any
+    ) -> Iterator[Line]:
+        """dz, dh, dv and the gradients by the parameters."""
+        columns, k = self._columns(done.inputs.shape[-1]), self.frequencies
+        code_dz, dh, dv = (each[0] for each in self._derivatives(p, done, da))
+        start = da.shape[-1] - code_dz.shape[-2] * code_dz.shape[-1]
+        slope = "" if self.phases else f" * (z{n} > 0)"
+        yield Line(f"dz{n}", f"da{n}[:, {start}:].reshape(z{n}.shape){slope}", code_dz)
+        yield Line(f"dW{n}", f"np.einsum('bfi,bfo->fio', h{n}, dz{n})", dp.W[0])
+        yield Line(f"db{n}", f"dz{n}.sum(axis=0, keepdims=True)", dp.b[0])
+        yield Line(f"dh{n}", f"np.einsum('bfo,fio->bfi', dz{n}, W{n})", dh)
+        waves = f"dh{n}[:, :, :{k}] * np.cos(v{n}) - dh{n}[:, :, {k}:] * np.sin(v{n})"
+        yield Line(f"dv{n}", f"-dh{n} * np.sin(v{n})" if self.phases else waves, dv)
+        if self.phases:
+            yield Line(f"dp{n}", f"dv{n}.sum(axis=0, keepdims=True)", dp.p[0])
+        own = f"{x}[:, {columns}, None]"
+        yield Line(f"dc{n}", f"2 * np.pi * (dv{n} * {own}).sum(axis=0, keepdims=True)", dp.c[0])
+
+    def explain_below(self, n: str, inputs: int) -> str:
+        """dx, in the inputs' order."""
+        columns = self._columns(inputs)
+        others = [column for column in range(inputs) if column not in columns]
+        own = f"2 * np.pi * (dv{n} * c{n}).sum(axis=2)"
+        if self.phases:
+            own += f" + da{n}[:, {len(others)}:{inputs}]"
+        order = np.argsort([*others, *columns]).tolist()
+        return f"np.hstack([da{n}[:, :{len(others)}], {own}])[:, {order}]"
+
+    def _derivatives(self, p: Any, done: Pass, da: Array) -> tuple[Array, Array, Array]:
+        """Return dz (…, B, F, units), dh and dv."""
+        (v, h, z), k = done.kept, self.frequencies
+        start = da.shape[-1] - z.shape[-2] * z.shape[-1]
+        dz = da[..., start:].reshape(z.shape) * self._f.df(z, self._f.f(z))
+        dh = np.matmul(dz.swapaxes(-3, -2), p.W.swapaxes(-1, -2)).swapaxes(-3, -2)
+        if self.phases:
+            return dz, dh, -dh * np.sin(v)
+        return dz, dh, dh[..., :k] * h[..., k:] - dh[..., k:] * h[..., :k]
 
     def _columns(self, inputs: int) -> list[int]:
         return list(range(inputs)) if self.columns is None else list(self.columns)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seedbed.arrays import Array, checked_index
-from seedbed.errors import ShapeError
+from seedbed.errors import SettingError, ShapeError
+from seedbed.layers.dense import Dense
 from seedbed.plots.page import COLOURS, axes_or_new, escaped
 
 if TYPE_CHECKING:
@@ -39,8 +40,9 @@ def network(
 
     inputs, outputs  names of the input and output units
 
-    Returns the axes. Raises: SettingError for a member out of range; ShapeError for the wrong
-    number of names.
+    Returns the axes.
+    Raises: SettingError for a member out of range or layers that are not dense; ShapeError for the
+    wrong number of names.
     """
     shape = population.network
     member = checked_index("member", member, len(population))
@@ -48,6 +50,8 @@ def network(
                                ("outputs", outputs, shape.outputs)):  # fmt: skip
         if names is not None and len(names) != count:
             raise ShapeError(f"{what} holds {len(names)} names and the network has {count} {what}")
+    if not all(isinstance(layer, Dense) for layer in shape.layers):
+        raise SettingError(f"only dense layers can be drawn, and this network is {shape}")
     layers = [(W[0], b[0, 0]) for W, b in shape.views(population.theta[member : member + 1])]
     largest = max(max(np.abs(W).max(), np.abs(b).max()) for W, b in layers) or 1.0
     places = [_places(width) for width in shape.widths]
