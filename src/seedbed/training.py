@@ -11,9 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from seedbed import checks
+from seedbed import checks, splits
 from seedbed.arrays import Array, Numbers, as_array, checked_count, one_line
-from seedbed.checks import GivenRows, SplitRows
 from seedbed.engines.batches import Data
 from seedbed.engines.blas import one_blas_thread
 from seedbed.engines.choice import Engine, engine_for
@@ -34,6 +33,7 @@ from seedbed.network import Network
 from seedbed.population import History, Population
 from seedbed.progress import Callback, Progress, TrainingProgress
 from seedbed.recipe import Recipe
+from seedbed.splits import GivenRows, SplitRows
 from seedbed.stopping import Ensemble
 from seedbed.streams import checked_seeds
 
@@ -262,7 +262,7 @@ def _planned(
     if check_classes:
         checks.check_classes(loss, train.t)
     train = Data(
-        train.x, loss.smooth(train.t), train.w, checks.checked_rows(rows, len(seeds), len(train.x))
+        train.x, loss.smooth(train.t), train.w, splits.checked_rows(rows, len(seeds), len(train.x))
     )
     held_out = None
     if validation is not None:
@@ -279,12 +279,12 @@ def _planned(
     elif held_out_rows is not None:
         if recipe.validation is not None:
             raise SettingError("held_out and validation are both given: leave one out")
-        train, held_out = checks.set_apart(train, held_out_rows, len(seeds))
-        checks.check_weighed(held_out, "held-out")
+        train, held_out = splits.set_apart(train, held_out_rows, len(seeds))
+        splits.check_weighed(held_out, "held-out")
     elif recipe.validation is not None:
-        train, held_out = checks.split(train, recipe.validation, seeds)
-        checks.check_weighed(held_out, "held-out")
-    checks.check_weighed(train, "training")
+        train, held_out = splits.split(train, recipe.validation, seeds)
+        splits.check_weighed(held_out, "held-out")
+    splits.check_weighed(train, "training")
     if recipe.patience is not None and held_out is None:
         raise SettingError(
             "patience watches the validation loss: give validation, such as validation=0.2"
