@@ -181,7 +181,7 @@ class Population:
 
     @cached_property
     def _few(self) -> Callable[[Array, choice.Stage], Array]:
-        return choice.few(self.network, self.recipe.loss, self.theta)
+        return choice.small_batch_predictor(self.network, self.recipe.loss, self.theta)
 
     @cached_property
     def _is_quick(self) -> bool:

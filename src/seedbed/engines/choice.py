@@ -151,16 +151,18 @@ FEW_ROWS = 16
 """Up to how many rows, times members, are predicted without setting out the work."""
 
 
-def few(network: Network, loss: Loss, theta: Array) -> Callable[[Array, Stage], Array]:
+def small_batch_predictor(
+    network: Network, loss: Loss, theta: Array
+) -> Callable[[Array, Stage], Array]:
     """Return what computes the outputs (P, B, O) for a few rows (B, I), up to a stage, compiled.
 
     theta (P, D) is read in every call.
 
     Raises: FormulaError for a formula that cannot be compiled.
     """
-    from seedbed.engines.compiled.engine import Few
+    from seedbed.engines.compiled.engine import SmallBatchPredictor
 
-    return Few(network, loss, theta)
+    return SmallBatchPredictor(network, loss, theta)
 
 
 def numba_is_there() -> bool:
