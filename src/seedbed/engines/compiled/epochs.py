@@ -40,7 +40,7 @@ from seedbed.engines.compiled.stopping import (
     keep_losses,
     record,
 )
-from seedbed.engines.compiled.target import inline, kernel
+from seedbed.engines.compiled.target import expand, kernel
 
 
 @kernel
@@ -66,7 +66,7 @@ def train(
     restore(control)
 
 
-@inline
+@expand
 def train_group(
     program: Program, flags: StepFlags, members: Members, state: StateArrays, rows: Rows,
     validation: Rows, group: Group, span: Span, work: Workspace, stop: Ints,
@@ -117,7 +117,7 @@ def train_group(
     return not interrupted
 
 
-@inline
+@expand
 def run_epoch(
     program: Program, flags: StepFlags, members: Members, rows: Rows, group: Group, span: Span,
     epoch: int, before: Floats, theta: Floats, slots: Any, work: Workspace, stop: Ints,
@@ -151,7 +151,7 @@ def run_epoch(
     return True
 
 
-@inline
+@expand
 def compute_gradient(
     program: Program, flags: StepFlags, members: Members, rows: Rows, group: Group, epoch: int,
     fetched: bool, theta: Floats, begin: int, end: int, work: Workspace,

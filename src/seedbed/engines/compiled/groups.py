@@ -16,7 +16,7 @@ from seedbed.engines.compiled.records import (
     Workspace,
 )
 from seedbed.engines.compiled.rows import gather
-from seedbed.engines.compiled.target import inline, noinline
+from seedbed.engines.compiled.target import expand, inline, noinline
 from seedbed.engines.state import Status
 
 MAX_COPIED_PARAMETERS = 1024
@@ -66,7 +66,7 @@ def copy(source: Floats, target: Floats, size: int) -> None:
         target[d] = source[d]
 
 
-@inline
+@expand
 def load_lanes(work: Workspace, members: Members, group: Group) -> None:
     """Set every lane's status and hyperparameters."""
     s = group.lanes
@@ -79,7 +79,7 @@ def load_lanes(work: Workspace, members: Members, group: Group) -> None:
             work.hyperparameters[row * c + lane] = members.hyperparameters[place]
 
 
-@inline
+@expand
 def load_group(
     program: Program, flags: StepFlags, state: StateArrays, work: Workspace, group: Group
 ) -> Any:
@@ -115,7 +115,7 @@ def load_group(
     return theta, before, earlier, (slot_0, slot_1)
 
 
-@inline
+@expand
 def store_group(
     program: Program, flags: StepFlags, state: StateArrays, work: Workspace, group: Group,
     theta: Floats, before: Floats, earlier: Floats, slots: Any,

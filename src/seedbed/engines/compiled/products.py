@@ -8,7 +8,7 @@ from seedbed.engines.compiled.blocks import tile
 from seedbed.engines.compiled.calling import call
 from seedbed.engines.compiled.memory import load, load_first, pointer, store, vector_offsets, width
 from seedbed.engines.compiled.records import Floats, Matrix, Program
-from seedbed.engines.compiled.target import REGISTERS, inline, noinline
+from seedbed.engines.compiled.target import REGISTERS, expand, inline, noinline
 from seedbed.engines.compiled.vectors import fma
 
 TILE_ROWS = {1: 8, 2: 6, 4: 4} if REGISTERS == 16 else {1: 8, 2: 8, 3: 8, 4: 6}
@@ -33,7 +33,7 @@ def shift(matrix: Matrix, rows: int, columns: int) -> Any:
     return Matrix(pointer(matrix.first, offset), matrix.row_stride, matrix.column_stride)
 
 
-@inline
+@expand
 def transposed(matrix: Matrix) -> Any:
     """Return the matrix with rows for columns."""
     return Matrix(matrix.first, matrix.column_stride, matrix.row_stride)
@@ -139,7 +139,7 @@ def multiply(
     call(program.product_shared, (start, out, a, b, M, N * s // W, K, N * s % W))
 
 
-@inline
+@expand
 def lanes_from(matrix: Matrix, v: int) -> Any:
     """Return the matrix of the lanes from v on."""
     return Matrix(pointer(matrix.first, v), matrix.row_stride, matrix.column_stride)

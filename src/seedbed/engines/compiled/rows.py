@@ -21,7 +21,7 @@ from seedbed.engines.compiled.records import (
     Workspace,
 )
 from seedbed.engines.compiled.source import for_scalars
-from seedbed.engines.compiled.target import inline, noinline
+from seedbed.engines.compiled.target import expand, inline, noinline
 
 _enter, _word, _unit = (
     for_scalars(function) for function in (streams.enter, streams.word, streams.unit)
@@ -81,7 +81,7 @@ def choose_rows(
             rows.order[lane * n + i] = own
 
 
-@inline
+@expand
 def inputs(program: Program, rows: Rows, work: Workspace, s: int, start: int) -> Any:
     """Return the rows of x from ``start`` on, and whether each lane has its own."""
     I = program.widths[0]

@@ -28,7 +28,7 @@ from seedbed.engines.compiled.records import (
     StepFlags,
     Workspace,
 )
-from seedbed.engines.compiled.target import inline, noinline
+from seedbed.engines.compiled.target import expand, inline, noinline
 from seedbed.engines.compiled.vectors import fma
 
 
@@ -193,7 +193,7 @@ def update(
         advance(program, work, old, new, slots, middle, end, work.zeros, number, factor, c)
 
 
-@inline
+@expand
 def advance(
     program: Program, work: Workspace, old: Floats, new: Floats, slots: Any, start: int, end: int,
     decay: Floats, number: int, factor: float, c: int,

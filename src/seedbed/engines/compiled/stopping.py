@@ -18,10 +18,10 @@ from seedbed.engines.compiled.records import (
     StepFlags,
     Workspace,
 )
-from seedbed.engines.compiled.target import inline, noinline
+from seedbed.engines.compiled.target import expand, noinline
 
 
-@inline
+@expand
 def all_finite(flags: StepFlags, work: Workspace, c: int) -> Any:
     """Return whether every lane's losses and parameters are finite."""
     W = width(work.numbers)
@@ -35,7 +35,7 @@ def all_finite(flags: StepFlags, work: Workspace, c: int) -> Any:
     return not any_nonzero(found)
 
 
-@inline
+@expand
 def any_running(work: Workspace, s: int) -> Any:
     """Return whether any lane still trains."""
     running = False
@@ -44,7 +44,7 @@ def any_running(work: Workspace, s: int) -> Any:
     return running
 
 
-@inline
+@expand
 def keep_losses(flags: StepFlags, work: Workspace, c: int, pending: int) -> None:
     """Keep an epoch's losses until ``record`` writes them."""
     for v in range(0, c, width(work.numbers)):

@@ -48,6 +48,9 @@ _INTERNAL: dict[str, Any] = {
 }
 inline = njit(forceinline=True, **_INTERNAL)
 """For functions that only compiled code calls, and that become part of it."""
+expand = njit(inline="always", **_INTERNAL)
+"""The same before types are inferred, for functions with one or two callers: LLVM optimises every
+other function on its own, and again within each of its callers."""
 noinline = njit(**_INTERNAL)
 """For functions that compiled code calls seldom."""
 kernel = njit(error_model="numpy", nogil=True, no_cfunc_wrapper=True)
