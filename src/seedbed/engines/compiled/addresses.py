@@ -130,26 +130,15 @@ def rule(function: Any, slots: int, others: int, dtype: np.dtype[Any]) -> int:
     return address
 
 
-@lru_cache(maxsize=2)
-def penalty(dtype: np.dtype[Any]) -> int:
-    """Return the address of the penalty's loop."""
-    stamp = cache.digest(penalties.penalty_d)
-    return compile_loop(loops.penalty(WIDTH[numba_type(dtype)]), dtype, stamp)
-
-
-@lru_cache(maxsize=4)
-def product(per_member: bool, dtype: np.dtype[Any]) -> int:
-    """Return the address of a matrix product."""
-    return compile_loop(products.product(per_member), dtype, cache.digest("product", per_member))
-
-
-@lru_cache(maxsize=4)
-def transpose(dtype: np.dtype[Any]) -> int:
-    """Return the address of ``loops.transpose``."""
-    return compile_loop(loops.transpose, dtype, cache.digest("transpose"))
-
-
-@lru_cache(maxsize=2)
-def log_softmax(dtype: np.dtype[Any]) -> int:
-    """Return the address of ``loops.log_softmax``."""
-    return compile_loop(loops.log_softmax, dtype, cache.digest("log_softmax"))
+@lru_cache(maxsize=16)
+def fixed(name: str, dtype: np.dtype[Any]) -> int:
+    """Return the address of a function that is the same for all networks."""
+    functions = {
+        "product_per_member": lambda W: products.product(True),
+        "product_shared": lambda W: products.product(False),
+        "transpose": lambda W: loops.transpose,
+        "log_softmax": lambda W: loops.log_softmax,
+        "penalty": loops.penalty,
+    }
+    function = functions[name](WIDTH[numba_type(dtype)])
+    return compile_loop(function, dtype, cache.digest(name, penalties.penalty_d))

@@ -74,7 +74,9 @@ def _report_compiling(dtype: np.dtype[Any]) -> None:
     )
 
 
-def _program(network: Network, loss: Loss, dtype: np.dtype[Any], **rules: int) -> Any:
+def _program(
+    network: Network, loss: Loss, dtype: np.dtype[Any], rule: int = 0, penalty: int = 0
+) -> Any:
     """Return the network as the kernels take it, with its formulas compiled.
 
     Raises: FormulaError for one that cannot be compiled.
@@ -92,13 +94,14 @@ def _program(network: Network, loss: Loss, dtype: np.dtype[Any], **rules: int) -
         backward=np.array([backward for _, backward in layers], dtype=np.int64),
         loss=value,
         slope=slope,
-        rule=rules.get("rule", 0),
-        penalty=rules.get("penalty", 0),
-        product_per_member=addresses.product(True, dtype),
-        product_shared=addresses.product(False, dtype),
-        transpose=addresses.transpose(dtype),
-        log_softmax=addresses.log_softmax(dtype) if classes else 0,
+        rule=rule,
+        penalty=penalty,
+        log_softmax=addresses.fixed("log_softmax", dtype) if classes else 0,
         classes=classes,
+        **{
+            name: addresses.fixed(name, dtype)
+            for name in ("product_per_member", "product_shared", "transpose")
+        },
     )
 
 
@@ -116,7 +119,7 @@ class Engine:
         group_lanes: int | None = None,
     ) -> None:  # fmt: skip
         self.plan, self.threads = plan, threads
-        network, numbers, self.dtype = plan.network, plan.hyperparameters, plan.train.x.dtype
+        network, numbers, self.dtype = (plan.network, plan.hyperparameters, plan.train.x.dtype)
         one = np.ones((1, 1), self.dtype)
         self.slots = len(plan.optimizer.init(one, one))
         if self.slots > 2:
@@ -140,7 +143,7 @@ class Engine:
             plan.loss,
             self.dtype,
             rule=addresses.rule(plan.optimizer.rule, self.slots, others, self.dtype),
-            penalty=addresses.penalty(self.dtype) if penalized else 0,
+            penalty=addresses.fixed("penalty", self.dtype) if penalized else 0,
         )
         if not quiet:  # after the formulas: if one is refused, nothing else is compiled
             _report_compiling(self.dtype)
@@ -201,10 +204,10 @@ class Engine:
 
         def work(groups: Groups, rows: Any, validation: Any, workspace: Workspace) -> None:
             span = records.Span(epoch_range.start, epoch_range.stop, factors(rows.steps))
-            train(
-                self.program, self.flags, self.members, arrays, rows, validation, groups, span,
-                workspace, stop.flag,
-            )  # fmt: skip
+            training = records.Training(
+                self.program, self.flags, self.members, arrays, rows, validation, span
+            )
+            train(training, groups, workspace, stop.flag)
 
         self._spread(state.running, self.plan.batch_size, work)
 
@@ -260,7 +263,7 @@ class Engine:
         if data.rows is not None:
             own = np.ascontiguousarray(data.rows.of(members), dtype=np.int64).reshape(-1)
         if data.w is not None:
-            weights, mean = self._flat(data.w), np.empty(len(self.plan.seeds), dtype=self.dtype)
+            weights, mean = (self._flat(data.w), np.empty(len(self.plan.seeds), dtype=self.dtype))
             mean[:] = reproducible.mean(data.w)
             if data.rows is not None:
                 mean[members] = reproducible.mean(data.w[own.reshape(len(members), -1)])
@@ -369,7 +372,7 @@ class Formula:
     """
 
     def __init__(self, function: Callable[..., Array]) -> None:
-        self.function, self._addresses = function, dict[tuple[int, np.dtype[Any]], int]()
+        self.function, self._addresses = (function, dict[tuple[int, np.dtype[Any]], int]())
 
     def __call__(self, *arrays: Array) -> Array:
         """Return the formula of the arrays, of their shape.

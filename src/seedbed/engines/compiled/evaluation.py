@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from seedbed.engines.compiled.bits import canonical_nan
 from seedbed.engines.compiled.calling import call
-from seedbed.engines.compiled.groups import gather_lanes
+from seedbed.engines.compiled.groups import group_of, theta_of
 from seedbed.engines.compiled.memory import bare, locate, pointer, store, width
-from seedbed.engines.compiled.records import (
-    Floats,
-    Group,
-    Groups,
-    Ints,
-    Matrix,
-    Members,
-    Program,
-    Rows,
-    Workspace,
-)
+from seedbed.engines.compiled.records import Floats, Group, Groups, Matrix, Program, Rows, Workspace
 from seedbed.engines.compiled.rounding import restore, standard_arithmetic
 from seedbed.engines.compiled.rows import choose_rows, fetch, inputs
 from seedbed.engines.compiled.steps import forward, loss_inputs, sum_losses, total_loss
@@ -25,14 +17,14 @@ from seedbed.engines.compiled.target import kernel, low_latency, noinline
 
 @noinline
 def evaluate(
-    program: Program, rows: Rows, work: Workspace, group: Group, theta: Floats, result: Floats
+    program: Program, rows: Rows, group: Group, theta: Floats, result: Floats, work: Workspace
 ) -> None:
     """Write each lane's mean loss over all its rows to ``result``, (s,)."""
     O, s, n = program.widths[program.layers], group.lanes, rows.n
     for start in range(0, n, rows.piece):
         B = min(rows.piece, n - start)
-        fetch(program, rows, work, group, start, B, n)
-        x, per_lane = inputs(program, rows, work, s, start)
+        fetch(program, rows, group, start, B, n, work)
+        x, per_lane = inputs(program, rows, s, start, work)
         forward(program, work, s, theta, x, per_lane, B, False)
         y = loss_inputs(program, work, s, B)
         call(program.loss, (y, work.t, work.share, work.losses, B * O * s))
@@ -43,23 +35,18 @@ def evaluate(
 
 @kernel
 def losses(
-    program: Program, members: Members, theta: Floats, rows: Rows, groups: Groups, work: Workspace,
+    program: Program, members: Any, theta: Floats, rows: Rows, groups: Groups, work: Workspace,
     result: Floats,
 ) -> None:  # fmt: skip
     """Write the mean loss over all rows of each group's members to ``result``, (P,)."""
     control = standard_arithmetic()
-    s = groups.members.shape[1]
-    program, members, rows, work = bare(program), bare(members), bare(rows), locate(work)
+    program, members, rows, work = (bare(program), bare(members), bare(rows), locate(work))
     for g in range(len(groups.counts)):
-        group = Group(pointer(groups.members, g * s), s, groups.counts[g], g * s)
-        if s > 1:
-            now = work.theta
-            gather_lanes(program, work, group, theta, now)
-        else:
-            now = pointer(theta, group.members[0] * program.size)
+        group = group_of(groups, g)
+        own = theta_of(program, group, theta, work)
         if rows.has_own:
             choose_rows(rows, members, group, 0, False, work)
-        evaluate(program, rows, work, group, now, work.val_loss)
+        evaluate(program, rows, group, own, work.val_loss, work)
         for lane in range(group.count):
             result[group.members[lane]] = work.val_loss[lane]
     restore(control)
@@ -72,32 +59,27 @@ def outputs(
 ) -> None:  # fmt: skip
     """Write the networks' outputs for all rows of x (N · I,) to ``result``, (P · N · O,)."""
     control = standard_arithmetic()
-    s = groups.members.shape[1]
     program, work = bare(program), locate(work)
     I, O = program.widths[0], program.widths[program.layers]
     n = len(x) // I
     for g in range(len(groups.counts)):
-        group = Group(pointer(groups.members, g * s), s, groups.counts[g], g * s)
-        if s > 1:
-            now = work.theta
-            gather_lanes(program, work, group, theta, now)
-        else:
-            now = pointer(theta, group.members[0] * program.size)
+        group = group_of(groups, g)
+        own = theta_of(program, group, theta, work)
         for start in range(0, n, piece):
             B = min(piece, n - start)
             rows = Matrix(pointer(x, start * I), I, 1)
-            forward(program, work, s, now, rows, False, B, False)
-            y = loss_inputs(program, work, s, B)
+            forward(program, work, group.lanes, own, rows, False, B, False)
+            y = loss_inputs(program, work, group.lanes, B)
             for lane in range(group.count):
                 place = (group.members[lane] * n + start) * O
                 for e in range(B * O):
-                    result[place + e] = canonical_nan(y[e * s + lane])
+                    result[place + e] = canonical_nan(y[e * group.lanes + lane])
     restore(control)
 
 
 @low_latency
 def small_outputs(
-    layout: Ints, L: int, normalised: bool, predict: int, theta: Floats, x: Floats,
+    layout: Any, L: int, normalised: bool, predict: int, theta: Floats, x: Floats,
     numbers: Floats, result: Floats,
 ) -> None:  # fmt: skip
     """Write each member's outputs for a few rows, x (B · I,), to ``result``, (P · B · O,).
@@ -110,7 +92,7 @@ def small_outputs(
     product, log_softmax, size = layout[7 * L + 1], layout[7 * L + 2], layout[7 * L + 3]
     widths, weights = pointer(layout, 0), pointer(layout, L + 1)
     biases, forwards = pointer(layout, 2 * L + 1), pointer(layout, 3 * L + 1)
-    z, a, h = pointer(layout, 4 * L + 1), pointer(layout, 5 * L + 1), pointer(layout, 6 * L + 1)
+    z, a, h = (pointer(layout, 4 * L + 1), pointer(layout, 5 * L + 1), pointer(layout, 6 * L + 1))
     program = Program(
         widths, weights, biases, L, size, forwards, forwards, 0, 0, 0, 0, 0, product, 0,
         log_softmax, normalised,

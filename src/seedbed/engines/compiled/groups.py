@@ -6,15 +6,7 @@ from typing import Any
 
 from seedbed.engines.compiled.calling import call
 from seedbed.engines.compiled.memory import pointer, width
-from seedbed.engines.compiled.records import (
-    Floats,
-    Group,
-    Members,
-    Program,
-    StateArrays,
-    StepFlags,
-    Workspace,
-)
+from seedbed.engines.compiled.records import Floats, Group, Groups, Members, Program, Workspace
 from seedbed.engines.compiled.rows import gather
 from seedbed.engines.compiled.target import expand, inline, noinline
 from seedbed.engines.state import Status
@@ -24,24 +16,31 @@ MAX_COPIED_PARAMETERS = 1024
 the same cache lines of the state."""
 ABSENT = -1
 """The status of lanes that repeat a member."""
-RUNNING, STOPPED, DIVERGED = int(Status.RUNNING), int(Status.STOPPED), int(Status.DIVERGED)
+RUNNING, STOPPED, DIVERGED = (int(Status.RUNNING), int(Status.STOPPED), int(Status.DIVERGED))
+
+
+@expand
+def group_of(groups: Groups, g: int) -> Any:
+    """Return group number g."""
+    s = groups.members.shape[1]
+    return Group(pointer(groups.members, g * s), s, groups.counts[g], g * s)
 
 
 @noinline
 def gather_lanes(
-    program: Program, work: Workspace, group: Group, source: Floats, target: Floats
+    program: Program, group: Group, source: Floats, target: Floats, work: Workspace
 ) -> None:
     """Write the rows (D,) of the group's members side by side to ``target``, (D, s)."""
     s = group.lanes
     for lane in range(s):
         work.source_offsets[lane] = group.members[lane] * program.size
         work.target_offsets[lane] = lane * s
-    gather(program, work, source, program.size, target, s)
+    gather(program, source, program.size, target, s, work)
 
 
 @noinline
 def scatter_lanes(
-    program: Program, work: Workspace, group: Group, source: Floats, target: Floats
+    program: Program, group: Group, source: Floats, target: Floats, work: Workspace
 ) -> None:
     """Write the lanes of ``source`` (D, s) back to their members' rows."""
     W, s, size = width(source), group.lanes, program.size
@@ -67,7 +66,16 @@ def copy(source: Floats, target: Floats, size: int) -> None:
 
 
 @expand
-def load_lanes(work: Workspace, members: Members, group: Group) -> None:
+def theta_of(program: Program, group: Group, theta: Floats, work: Workspace) -> Any:
+    """Return the group's parameters (D, s), gathered from theta (P, D) for several lanes."""
+    if group.lanes == 1:
+        return pointer(theta, group.members[0] * program.size)
+    gather_lanes(program, group, theta, work.theta, work)
+    return work.theta
+
+
+@expand
+def load_lanes(members: Members, group: Group, work: Workspace) -> None:
     """Set every lane's status and hyperparameters."""
     s = group.lanes
     c = max(s, width(work.numbers))
@@ -80,9 +88,7 @@ def load_lanes(work: Workspace, members: Members, group: Group) -> None:
 
 
 @expand
-def load_group(
-    program: Program, flags: StepFlags, state: StateArrays, work: Workspace, group: Group
-) -> Any:
+def load_group(program: Program, flags: Any, state: Any, group: Group, work: Workspace) -> Any:
     """Return where the group is trained, loaded: theta, theta an epoch before, a third buffer, and
     the slots.
     """
@@ -92,15 +98,15 @@ def load_group(
     earlier = pointer(work.theta, 2 * cells)
     slot_0, slot_1 = work.slots, pointer(work.slots, cells)
     if s > 1:
-        gather_lanes(program, work, group, state.theta, theta)
-        gather_lanes(program, work, group, state.before, before)
+        gather_lanes(program, group, state.theta, theta, work)
+        gather_lanes(program, group, state.before, before, work)
         if flags.slots > 0:
-            gather_lanes(program, work, group, state.slot_0, slot_0)
+            gather_lanes(program, group, state.slot_0, slot_0, work)
         if flags.slots > 1:
-            gather_lanes(program, work, group, state.slot_1, slot_1)
+            gather_lanes(program, group, state.slot_1, slot_1, work)
     else:
         begin = group.members[0] * size
-        state_theta, state_before = pointer(state.theta, begin), pointer(state.before, begin)
+        state_theta, state_before = (pointer(state.theta, begin), pointer(state.before, begin))
         state_0, state_1 = pointer(state.slot_0, begin), pointer(state.slot_1, begin)
         if size > MAX_COPIED_PARAMETERS:
             theta, before, earlier = state_theta, state_before, work.theta
@@ -117,8 +123,8 @@ def load_group(
 
 @expand
 def store_group(
-    program: Program, flags: StepFlags, state: StateArrays, work: Workspace, group: Group,
-    theta: Floats, before: Floats, earlier: Floats, slots: Any,
+    program: Program, flags: Any, state: Any, group: Group, theta: Floats, before: Floats,
+    earlier: Floats, slots: Any, work: Workspace,
 ) -> None:  # fmt: skip
     """Write what ``load_group`` returned back to the state; see ``stopping.freeze``."""
     s, size = group.lanes, program.size
@@ -132,15 +138,15 @@ def store_group(
                     for d in range(size):
                         state.theta[group.members[lane] * size + d] = theta[d * s + lane]
         else:
-            scatter_lanes(program, work, group, theta, state.theta)
-        scatter_lanes(program, work, group, before, state.before)
+            scatter_lanes(program, group, theta, state.theta, work)
+        scatter_lanes(program, group, before, state.before, work)
         if flags.slots > 0:
-            scatter_lanes(program, work, group, slots[0], state.slot_0)
+            scatter_lanes(program, group, slots[0], state.slot_0, work)
         if flags.slots > 1:
-            scatter_lanes(program, work, group, slots[1], state.slot_1)
+            scatter_lanes(program, group, slots[1], state.slot_1, work)
         return
     begin = group.members[0] * size
-    state_theta, state_before = pointer(state.theta, begin), pointer(state.before, begin)
+    state_theta, state_before = (pointer(state.theta, begin), pointer(state.before, begin))
     good = earlier if work.lane_status[0] == DIVERGED else theta
     for d in range(size):  # at once, as the state's arrays may be any two of the three buffers
         new, new_before = good[d], before[d]

@@ -127,6 +127,8 @@ def _with_pointers(record: Any, located: bool) -> Any:
     def field(kind: Any) -> Any:
         if isinstance(kind, types.Array):
             return types.CPointer(kind.dtype)
+        if isinstance(kind, types.BaseNamedTuple):
+            return _with_pointers(kind, located)[0].return_type
         offset = located and isinstance(kind, types.Integer)
         return types.CPointer(record.types[0].dtype) if offset else kind
 
@@ -138,6 +140,9 @@ def _with_pointers(record: Any, located: bool) -> Any:
         for before, after, value in zip(record.types, result.types, values, strict=True):
             if isinstance(before, types.Array):
                 fields.append(llvm.address(context, builder, before, value, zero))
+            elif isinstance(before, types.BaseNamedTuple):
+                inner, emit = _with_pointers(before, located)
+                fields.append(emit(context, builder, inner, [value]))
             elif before != after:
                 fields.append(llvm.address(context, builder, record.types[0], values[0], value))
             else:

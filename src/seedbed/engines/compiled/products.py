@@ -212,8 +212,5 @@ def pack_transposed(
     for n in range(0, N, W):
         for k in range(0, K, W):
             target = pointer(packed, n // strip * strip * K + k * strip + n % strip)
-            source, rows, columns = pointer(b.first, n * stride + k), min(W, N - n), min(W, K - k)
-            call(
-                program.transpose,
-                (source, source_offsets, rows, target, target_offsets, columns),
-            )
+            source, rows, columns = (pointer(b.first, n * stride + k), min(W, N - n), min(W, K - k))
+            call(program.transpose, (source, source_offsets, rows, target, target_offsets, columns))

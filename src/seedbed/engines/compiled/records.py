@@ -19,98 +19,68 @@ LR, DECAY, L1, L2, DROPOUT, CLIP, RULE = range(7)
 class Program(NamedTuple):
     """The network's shape, and the addresses of its compiled formulas. L layers."""
 
-    widths: Ints
-    """(L + 1,): the inputs, and each layer's units"""
-    weights: Ints
-    """(L,): each W's offset in a member's theta"""
-    biases: Ints
-    """(L,): each b's"""
-    layers: int
-    """L"""
-    size: int
-    """D"""
-    forward: Ints
-    """(L,): each layer's activation"""
-    backward: Ints
-    """(L,): its derivative"""
+    widths: Ints  # (L + 1,): the inputs, and each layer's units
+    weights: Ints  # (L,): each W's offset in a member's theta
+    biases: Ints  # (L,): each b's
+    layers: int  # L
+    size: int  # D
+    forward: Ints  # (L,): each layer's activation
+    backward: Ints  # (L,): its derivative
     loss: int
     slope: int
     rule: int
     penalty: int
-    product_per_member: int
-    """the matrix product whose left side differs between lanes"""
-    product_shared: int
-    """the matrix product whose left side is the same for all lanes"""
+    product_per_member: int  # the matrix product whose left side differs between lanes
+    product_shared: int  # the matrix product whose left side is the same for all lanes
     transpose: int
     log_softmax: int
-    classes: bool
-    """whether the loss takes log-probabilities"""
+    classes: bool  # whether the loss takes log-probabilities
 
 
 class Groups(NamedTuple):
     """Members in G groups of s."""
 
-    members: Ints
-    """(G, s) member numbers; a group with fewer repeats its last one"""
-    counts: Ints
-    """(G,) the members in each group"""
+    members: Ints  # (G, s) member numbers; a group with fewer repeats its last one
+    counts: Ints  # (G,) the members in each group
 
 
 class Group(NamedTuple):
     """One group in a kernel."""
 
-    members: Ints
-    """(s,)"""
-    lanes: int
-    """s"""
+    members: Ints  # (s,)
+    lanes: int  # s
     count: int
-    first: int
-    """the place of its first member among those of ``Rows.own``"""
+    first: int  # the place of its first member among those of ``Rows.own``
 
 
 class Rows(NamedTuple):
     """Rows to train on or to validate with."""
 
-    x: Floats
-    """(N · I,)"""
-    t: Floats
-    """(N · O,)"""
-    w: Floats
-    """(N,) row weights, or empty"""
-    mean_weight: Floats
-    """(P,): the mean of all of a member's row weights"""
-    own: Ints
-    """(G · s · n,): the row numbers of each group's members, or empty if all see all rows"""
+    x: Floats  # (N · I,)
+    t: Floats  # (N · O,)
+    w: Floats  # (N,) row weights, or empty
+    mean_weight: Floats  # (P,): the mean of all of a member's row weights
+    own: Ints  # (G · s · n,): the row numbers of each group's members, or empty if all see all rows
     order: Ints
     """(s · n,): the current group's row numbers, in an epoch's order; empty if ``in_place``"""
-    n: int
-    """rows per member"""
-    batch: int
-    """rows per step"""
-    steps: int
-    """steps per epoch"""
-    piece: int
-    """rows computed at a time"""
+    n: int  # rows per member
+    batch: int  # rows per step
+    steps: int  # steps per epoch
+    piece: int  # rows computed at a time
     has_own: bool
-    in_place: bool
-    """whether all members read x in its own order, so that it need not be gathered"""
+    in_place: bool  # whether all members read x in its own order, so that it need not be gathered
     weighed: bool
-    averaged: bool
-    """whether the loss is a mean over outputs, too"""
+    averaged: bool  # whether the loss is a mean over outputs, too
 
 
 class StepFlags(NamedTuple):
     """What a step and an epoch consist of, the same for all members."""
 
     record_every: int
-    recorded: int
-    """recorded epochs in all"""
-    changing: bool
-    """whether the schedule's factor changes from step to step"""
-    patience: int
-    """0 for none"""
-    slots: int
-    """arrays of optimizer state"""
+    recorded: int  # recorded epochs in all
+    changing: bool  # whether the schedule's factor changes from step to step
+    patience: int  # 0 for none
+    slots: int  # arrays of optimizer state
     decays: bool
     penalized: bool
     drops: bool
@@ -121,16 +91,11 @@ class StepFlags(NamedTuple):
 class Members(NamedTuple):
     """What differs between P members."""
 
-    hyperparameters: Floats
-    """(count · P,), in the order above"""
-    count: int
-    """hyperparameters per member"""
-    members: int
-    """P"""
-    order_keys: Ints
-    """(P,) the keys of the streams of row orders, by epoch"""
-    dropout_keys: Ints
-    """(P,) the keys of the streams of dropout masks, by epoch and layer"""
+    hyperparameters: Floats  # (count · P,), in the order above
+    count: int  # hyperparameters per member
+    members: int  # P
+    order_keys: Ints  # (P,) the keys of the streams of row orders, by epoch
+    dropout_keys: Ints  # (P,) the keys of the streams of dropout masks, by epoch and layer
 
 
 class StateArrays(NamedTuple):
@@ -145,8 +110,7 @@ class StateArrays(NamedTuple):
     epochs_run: Ints
     best_loss: Floats
     best_epoch: Ints
-    train_loss: Floats
-    """(P · recorded epochs,)"""
+    train_loss: Floats  # (P · recorded epochs,)
     val_loss: Floats
 
 
@@ -154,10 +118,20 @@ class Span(NamedTuple):
     """The epochs that a kernel carries out."""
 
     first: int
-    last: int
-    """the one after the last"""
-    factors: Floats
-    """(steps,) the schedule's factors, or (1,) if it is constant"""
+    last: int  # the one after the last
+    factors: Floats  # (steps,) the schedule's factors, or (1,) if it is constant
+
+
+class Training(NamedTuple):
+    """What a group is trained by, and the state that it changes."""
+
+    program: Program
+    flags: StepFlags
+    members: Members
+    state: StateArrays
+    rows: Rows
+    validation: Rows
+    span: Span
 
 
 class Matrix(NamedTuple):
@@ -176,61 +150,33 @@ class Workspace(NamedTuple):
     """
 
     numbers: Floats
-    zeros: Any
-    """(c,)"""
-    ones: Any
-    """one vector"""
-    hyperparameters: Any
-    """(count, c)"""
-    loss_sums: Any
-    """(O, s) the losses of a step's rows so far"""
-    partial: Any
-    """(16, s) partial sums of the gradient's norm"""
-    nonfinite: Any
-    """(c,) 0 while all of theta is finite, after a step"""
-    train_loss: Any
-    """(c,) the epoch's training loss so far"""
-    val_loss: Any
-    """(c,)"""
+    zeros: Any  # (c,)
+    ones: Any  # one vector
+    hyperparameters: Any  # (count, c)
+    loss_sums: Any  # (O, s) the losses of a step's rows so far
+    partial: Any  # (16, s) partial sums of the gradient's norm
+    nonfinite: Any  # (c,) 0 while all of theta is finite, after a step
+    train_loss: Any  # (c,) the epoch's training loss so far
+    val_loss: Any  # (c,)
     history: Any
     """the losses of the last epochs: HISTORY rows (c,) of training, as many of validation"""
-    x: Any
-    """(B, I, s), if it is gathered"""
-    t: Any
-    """(B, O, s)"""
-    share: Any
-    """(B, O, s) each loss's weight in the mean"""
-    losses: Any
-    """(B, O, s)"""
-    delta: Any
-    """(B, O, s) the derivative by a layer's outputs, then by its pre-activations"""
-    delta_below: Any
-    """the same of the layer below"""
-    packed: Any
-    """a packed part of a product's right side"""
-    g: Any
-    """(D, s) the gradient"""
-    theta: Any
-    """three arrays (D, s)"""
-    slots: Any
-    """two arrays (D, s)"""
-    z: Ints
-    """(L,) offsets of (B, O, s)"""
-    a: Ints
-    """(L,) offsets of (B, O, s)"""
-    h: Ints
-    """(L,) the next layer's inputs, a · mask; the last is for log-probabilities"""
-    masks: Ints
-    """(L,)"""
-    lane_status: Ints
-    """(s,) a ``state.Status``, or ``stopping.ABSENT`` each"""
-    source_offsets: Ints
-    """(c,)"""
-    target_offsets: Ints
-    """(c,)"""
-    tagged: Any
-    """(n,) random words of rows"""
-    ordered: Any
-    """(n,) the same in order"""
-    starts: Ints
-    """the first place of each bucket"""
+    x: Any  # (B, I, s), if it is gathered
+    t: Any  # (B, O, s)
+    share: Any  # (B, O, s) each loss's weight in the mean
+    losses: Any  # (B, O, s)
+    delta: Any  # (B, O, s) the derivative by a layer's outputs, then by its pre-activations
+    delta_below: Any  # the same of the layer below
+    packed: Any  # a packed part of a product's right side
+    g: Any  # (D, s) the gradient
+    theta: Any  # three arrays (D, s)
+    slots: Any  # two arrays (D, s)
+    z: Ints  # (L,) offsets of (B, O, s)
+    a: Ints  # (L,) offsets of (B, O, s)
+    h: Ints  # (L,) the next layer's inputs, a · mask; the last is for log-probabilities
+    masks: Ints  # (L,)
+    lane_status: Ints  # (s,) a ``state.Status``, or ``stopping.ABSENT`` each
+    source_offsets: Ints  # (c,)
+    target_offsets: Ints  # (c,)
+    tagged: Any  # (n,) random words of rows
+    ordered: Any  # (n,) the same in order
+    starts: Ints  # the first place of each bucket

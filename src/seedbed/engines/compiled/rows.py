@@ -7,19 +7,10 @@ from typing import Any
 import numpy as np
 
 from seedbed import streams
+from seedbed.engines.compiled import records
 from seedbed.engines.compiled.calling import call
 from seedbed.engines.compiled.memory import pointer, width
-from seedbed.engines.compiled.records import (
-    DROPOUT,
-    Floats,
-    Group,
-    Ints,
-    Matrix,
-    Members,
-    Program,
-    Rows,
-    Workspace,
-)
+from seedbed.engines.compiled.records import Floats, Group, Members, Program, Rows, Workspace
 from seedbed.engines.compiled.source import for_scalars
 from seedbed.engines.compiled.target import expand, inline, noinline
 
@@ -35,7 +26,7 @@ def bucket_of(word: Any, bits: int) -> Any:
 
 
 @noinline
-def draw_order(key: Any, n: int, tagged: Any, ordered: Any, starts: Ints) -> None:
+def draw_order(key: Any, n: int, tagged: Any, ordered: Any, starts: Any) -> None:
     """Write ``streams.order``'s permutation of n rows to ``ordered``.
 
     A bucket sort of each row's random word, finished by insertion.
@@ -82,18 +73,18 @@ def choose_rows(
 
 
 @expand
-def inputs(program: Program, rows: Rows, work: Workspace, s: int, start: int) -> Any:
+def inputs(program: Program, rows: Rows, s: int, start: int, work: Workspace) -> Any:
     """Return the rows of x from ``start`` on, and whether each lane has its own."""
     I = program.widths[0]
     if rows.in_place or s == 1:
         first = pointer(rows.x, start * I) if rows.in_place else work.x
-        return Matrix(first, I, 1), False
-    return Matrix(work.x, I * s, s), True
+        return records.Matrix(first, I, 1), False
+    return records.Matrix(work.x, I * s, s), True
 
 
 @inline
 def gather(
-    program: Program, work: Workspace, source: Floats, size: int, target: Floats, s: int
+    program: Program, source: Floats, size: int, target: Floats, s: int, work: Workspace
 ) -> None:
     """Write ``size`` numbers from each lane's source offset on side by side to ``target``."""
     W = width(target)
@@ -110,7 +101,7 @@ def gather(
 
 @inline
 def fetch(
-    program: Program, rows: Rows, work: Workspace, group: Group, start: int, B: int, batch: int
+    program: Program, rows: Rows, group: Group, start: int, B: int, batch: int, work: Workspace
 ) -> None:
     """Gather B rows from ``start`` on: x, unless ``in_place``, t, and each output's share."""
     s, n = group.lanes, rows.n
@@ -127,10 +118,10 @@ def fetch(
         elif s > 1:
             for lane in range(s):
                 work.source_offsets[lane] = rows.order[lane * n + start + b] * I
-            gather(program, work, rows.x, I, pointer(work.x, b * I * s), s)
+            gather(program, rows.x, I, pointer(work.x, b * I * s), s, work)
             for lane in range(s):
                 work.source_offsets[lane] = rows.order[lane * n + start + b] * O
-            gather(program, work, rows.t, O, pointer(work.t, b * O * s), s)
+            gather(program, rows.t, O, pointer(work.t, b * O * s), s, work)
         else:
             row = rows.order[start + b]
             for i in range(I):
@@ -151,8 +142,8 @@ def fetch(
 
 @noinline
 def draw_masks(
-    program: Program, members: Members, work: Workspace, group: Group, epoch: int, start: int,
-    B: int,
+    program: Program, members: Members, group: Group, epoch: int, start: int, B: int,
+    work: Workspace,
 ) -> None:  # fmt: skip
     """Write the dropout masks of B rows, as ``numpy_engine.dropout_masks`` does."""
     s, one = group.lanes, work.ones[0]
@@ -160,7 +151,7 @@ def draw_masks(
         O, mask = program.widths[k + 1], pointer(work.numbers, work.masks[k])
         for lane in range(s):
             member = group.members[lane]
-            rate = members.hyperparameters[DROPOUT * members.members + member]
+            rate = members.hyperparameters[records.DROPOUT * members.members + member]
             key = _enter(members.dropout_keys[member], np.uint64(epoch))
             key = _enter(key, np.uint64(k))
             scale = one / (one - rate)

@@ -13,21 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from seedbed.engines.compiled import dense
+from seedbed.engines.compiled import dense, records
 from seedbed.engines.compiled.calling import call
 from seedbed.engines.compiled.memory import broadcast, load, load_first, pointer, store, width
 from seedbed.engines.compiled.products import multiply
-from seedbed.engines.compiled.records import (
-    CLIP,
-    DECAY,
-    L1,
-    L2,
-    Floats,
-    Matrix,
-    Program,
-    StepFlags,
-    Workspace,
-)
+from seedbed.engines.compiled.records import Floats, Matrix, Program, StepFlags, Workspace
 from seedbed.engines.compiled.target import expand, inline, noinline
 from seedbed.engines.compiled.vectors import fma
 
@@ -42,7 +32,7 @@ def forward(
         dense.forward(program, work, k, s, theta, x, per_lane, B)
         O, a = program.widths[k + 1], pointer(work.numbers, work.a[k])
         if drops and k + 1 < program.layers:
-            h, mask = pointer(work.numbers, work.h[k]), pointer(work.numbers, work.masks[k])
+            h, mask = (pointer(work.numbers, work.h[k]), pointer(work.numbers, work.masks[k]))
             for e in range(0, B * O * s, width(a)):
                 store(h, e, load(a, e) * load(mask, e))
             a = h
@@ -136,7 +126,7 @@ def clip(work: Workspace, s: int, size: int) -> None:
                     scaled += ratio * ratio
                 work.partial[lane] = longest * np.sqrt(scaled)
     for lane in range(s):
-        norm = work.hyperparameters[CLIP * c + lane]
+        norm = work.hyperparameters[records.CLIP * c + lane]
         length = work.partial[lane]
         work.partial[lane] = norm / (norm if length < norm else length)
     for v in range(0, c, W):
@@ -175,7 +165,7 @@ def update(
     for v in range(0, c, width(old)):
         store(work.nonfinite, v, load(work.zeros, 0))
     if flags.penalized:
-        l1, l2 = pointer(numbers, L1 * c), pointer(numbers, L2 * c)
+        l1, l2 = pointer(numbers, records.L1 * c), pointer(numbers, records.L2 * c)
         for k in range(program.layers):
             start, end = program.weights[k] * s, program.biases[k] * s
             w, g = pointer(old, start), pointer(work.g, start)
@@ -185,7 +175,7 @@ def update(
     if not flags.decays:
         advance(program, work, old, new, slots, 0, program.size * s, work.zeros, number, factor, c)
         return
-    decay = pointer(numbers, DECAY * c)
+    decay = pointer(numbers, records.DECAY * c)
     for k in range(program.layers):
         start, middle = program.weights[k] * s, program.biases[k] * s
         end = (program.weights[k + 1] if k + 1 < program.layers else program.size) * s

@@ -9,20 +9,12 @@ import numpy as np
 from seedbed.engines.compiled.bits import any_nonzero
 from seedbed.engines.compiled.groups import DIVERGED, RUNNING, STOPPED
 from seedbed.engines.compiled.memory import load, store, width
-from seedbed.engines.compiled.records import (
-    HISTORY,
-    Floats,
-    Group,
-    Program,
-    StateArrays,
-    StepFlags,
-    Workspace,
-)
+from seedbed.engines.compiled.records import HISTORY, Floats, Group, Program, Workspace
 from seedbed.engines.compiled.target import expand, noinline
 
 
 @expand
-def all_finite(flags: StepFlags, work: Workspace, c: int) -> Any:
+def all_finite(flags: Any, work: Workspace, c: int) -> Any:
     """Return whether every lane's losses and parameters are finite."""
     W = width(work.numbers)
     found = load(work.zeros, 0)
@@ -45,7 +37,7 @@ def any_running(work: Workspace, s: int) -> Any:
 
 
 @expand
-def keep_losses(flags: StepFlags, work: Workspace, c: int, pending: int) -> None:
+def keep_losses(flags: Any, work: Workspace, c: int, pending: int) -> None:
     """Keep an epoch's losses until ``record`` writes them."""
     for v in range(0, c, width(work.numbers)):
         store(work.history, pending * c + v, load(work.train_loss, v))
@@ -55,7 +47,7 @@ def keep_losses(flags: StepFlags, work: Workspace, c: int, pending: int) -> None
 
 @noinline
 def record(
-    flags: StepFlags, state: StateArrays, work: Workspace, group: Group, column: int, pending: int
+    flags: Any, state: Any, group: Group, column: int, pending: int, work: Workspace
 ) -> None:
     """Write the losses of ``pending`` epochs to the running members' histories.
 
@@ -75,8 +67,8 @@ def record(
 
 @noinline
 def freeze(
-    program: Program, flags: StepFlags, state: StateArrays, work: Workspace, group: Group,
-    epoch: int, theta: Floats, before: Floats, earlier: Floats,
+    program: Program, flags: Any, state: Any, group: Group, epoch: int, theta: Floats,
+    before: Floats, earlier: Floats, work: Workspace,
 ) -> None:  # fmt: skip
     """Keep the last good theta of every member that diverged.
 
@@ -109,8 +101,8 @@ def freeze(
 
 @noinline
 def keep_best(
-    program: Program, flags: StepFlags, state: StateArrays, work: Workspace, group: Group,
-    epoch: int, theta: Floats,
+    program: Program, flags: Any, state: Any, group: Group, epoch: int, theta: Floats,
+    work: Workspace,
 ) -> None:  # fmt: skip
     """Keep every running lane's theta if it is the best so far; stop lanes out of patience."""
     s, size = group.lanes, program.size
