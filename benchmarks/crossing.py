@@ -3,7 +3,7 @@
     python benchmarks/crossing.py
 
 A vector's lanes are filled with as many members; the other way each has vectors along its own
-units. Both ways give the same bits, so the rule in ``layout.fewest_for_lanes`` is about time alone:
+units. Both ways give the same bits, so the rule in ``layout.min_for_lanes`` is about time alone:
 it follows the parameters' size, from these tables. Where the processor has AVX-512, a second table
 is made with it hidden.
 """
@@ -28,8 +28,8 @@ from machine import described, without_avx512
 import seedbed as sb
 from seedbed import training
 from seedbed.engines.compiled.engine import Training
-from seedbed.engines.compiled.layout import fewest_for_lanes, lanes_of
-from seedbed.engines.compiled.vectors import BYTES
+from seedbed.engines.compiled.layout import lanes_per_vector, min_for_lanes
+from seedbed.engines.compiled.target import VECTOR_BYTES
 from seedbed.engines.state import State, Stop
 
 ROUNDS = 5
@@ -53,7 +53,7 @@ def prepared(widths, rows, dtype):
     network = sb.Network(widths[0], [*hidden, sb.Dense(widths[-1])])
     rng = np.random.default_rng(0)
     X, Y = rng.normal(size=(rows, widths[0])), rng.normal(size=(rows, widths[-1]))
-    members = lanes_of(dtype)
+    members = lanes_per_vector(dtype)
     epochs = max(3, int(3e8 / (members * rows * sum(i * o for i, o in pairwise(widths)))))
     recipe = sb.Recipe(
         network=network, loss=sb.squared_error, optimizer=sb.Adam(), epochs=epochs, dtype=dtype
@@ -61,8 +61,8 @@ def prepared(widths, rows, dtype):
     plan = training._planned(recipe, X, Y, range(members), None, None, None, 1)
     theta = network.init(plan.seeds, dtype)
 
-    def run(fewest):
-        engine = Training(plan, threads=1, fewest=fewest)
+    def run(min_shared):
+        engine = Training(plan, threads=1, min_shared=min_shared)
         state = State.at_start(plan, theta.copy())
         began = time.perf_counter()
         engine.run(state, range(epochs), Stop())
@@ -74,7 +74,7 @@ def prepared(widths, rows, dtype):
 def table():
     """Time both ways for every network, in this process."""
     lines = [
-        f"## Vectors of {BYTES} bytes",
+        f"## Vectors of {VECTOR_BYTES} bytes",
         "",
         "| network | parameters | dtype | rows | with lanes | alone | lanes / alone | the rule |",
         "|---|---|---|---|---|---|---|---|",
@@ -83,11 +83,11 @@ def table():
         for widths in WIDTHS:
             for rows in (32, 256):
                 network, run = prepared(widths, rows, dtype)
-                W = lanes_of(dtype)
+                W = lanes_per_vector(dtype)
                 run(0), run(W + 1)
                 taken = [(run(0), run(W + 1)) for _ in range(ROUNDS)]
                 lanes, alone = (statistics.median(t) for t in zip(*taken, strict=True))
-                rule = "lanes" if fewest_for_lanes(network, dtype) <= W else "alone"
+                rule = "lanes" if min_for_lanes(network, dtype) <= W else "alone"
                 lines.append(
                     f"| {'-'.join(map(str, widths))} | {network.size:,} | {dtype} | {rows} | "
                     f"{lanes:.3g} | {alone:.3g} | {lanes / alone:.2f} | {rule} |"
@@ -109,7 +109,7 @@ def main():
     ]
     command = [sys.executable, __file__, "--table"]
     with tempfile.TemporaryDirectory() as directory:
-        hidden = [without_avx512(directory)] if BYTES == 64 else []
+        hidden = [without_avx512(directory)] if VECTOR_BYTES == 64 else []
         for given in (os.environ, *hidden):
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=given)
             page.append(done.stdout)

@@ -43,7 +43,9 @@ import numpy as np
 from machine import described, without_avx512
 
 import seedbed as sb
-from seedbed.engines.compiled.vectors import BYTES, fma, kernel, load, store
+from seedbed.engines.compiled.memory import load, store
+from seedbed.engines.compiled.target import VECTOR_BYTES, kernel
+from seedbed.engines.compiled.vectors import fma
 
 ROUNDS = 5
 SECONDS = 0.5
@@ -433,7 +435,7 @@ def peak():
     for _ in range(9):
         a[:] = 0
         taken.append(seconds(lambda n: _fma_alone(a, n), times))
-    return 12 * times * 2 * (BYTES // 4) / min(taken) / 1e9
+    return 12 * times * 2 * (VECTOR_BYTES // 4) / min(taken) / 1e9
 
 
 def bound(work, taken):
@@ -629,7 +631,7 @@ def main():
     if given.lines:
         print("\n".join(lines()))
         return
-    both = ("native", "avx2") if BYTES == 64 else ("native",)
+    both = ("native", "avx2") if VECTOR_BYTES == 64 else ("native",)
     page = [
         "# Seedbed beside its peers",
         "",
@@ -642,7 +644,7 @@ def main():
         "",
     ]
     for isa in (given.isa,) if given.isa else both:
-        title = "with AVX-512 hidden" if isa == "avx2" else f"vectors of {BYTES} bytes"
+        title = "with AVX-512 hidden" if isa == "avx2" else f"vectors of {VECTOR_BYTES} bytes"
         page += [f"## One step of one member, {title}", "", *lines_for(isa)]
     page += ["## As the work grows", "", *growth()]
     page += ["## Prediction", "", *prediction()]

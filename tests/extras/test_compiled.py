@@ -1,4 +1,4 @@
-"""The compiled engine is held to NumPy's: the same steps, so the same numbers but for rounding."""
+"""The compiled engine takes the same steps as NumPy's, with the same numbers up to rounding."""
 
 import copy
 import itertools
@@ -89,13 +89,13 @@ def network(activation, widths=(5, 6, 4, 3)):
     )
 
 
-def steps_apart(extra):
-    """Return how many epochs make 20 steps."""
+def epochs_of_20_steps(extra):
+    """Return the epochs that make 20 steps."""
     rows = 17 if "rows" in extra else N
     return -(-20 // -(-rows // extra.get("batch_size", rows)))
 
 
-def apart(a, b):
+def difference(a, b):
     """Return the largest relative difference of a member's theta."""
     return (np.linalg.norm(a - b, axis=1) / np.linalg.norm(b, axis=1)).max()
 
@@ -117,21 +117,21 @@ def test_every_combination_is_compared():
     "optimizer", OPTIMIZERS, ids=lambda o: f"{type(o).__name__}{o.hyperparameters}"
 )
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda unit: unit.name)
-@pytest.mark.parametrize(("dtype", "most"), [("float64", 1e-9), ("float32", 1e-4)])
-def test_it_does_what_numpy_does(loss, optimizer, dtype, most):
-    """For every activation, the rest of what training can do in turn, 20 steps."""
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-9), ("float32", 1e-4)])
+def test_training_matches_numpy(loss, optimizer, dtype, tolerance):
+    """20 steps with every activation, and one of the other options in turn."""
     for number, activation in enumerate(ACTIVATIONS):
-        turn = number + LOSSES.index(loss) + OPTIMIZERS.index(optimizer)
-        extra = dict(EXTRAS[turn % len(EXTRAS)])
+        place = number + LOSSES.index(loss) + OPTIMIZERS.index(optimizer)
+        extra = dict(EXTRAS[place % len(EXTRAS)])
         if isinstance(optimizer, sb.Rprop):
             extra.pop("schedule", None)
-            # it goes by signs alone: slopes of equal size, as an absolute error has, may cancel to
-            # the last bit, and the sign that is left would be rounding's
+            # Rprop uses signs alone: slopes of equal size, as an absolute error has, may cancel up
+            # to rounding, which would then decide the sign
             extra["sample_weight"] = WEIGHTS
         method = {
             "loss": loss,
             "optimizer": optimizer,
-            "epochs": steps_apart(extra),
+            "epochs": epochs_of_20_steps(extra),
             "seeds": range(MEMBERS),
             "dtype": dtype,
             **extra,
@@ -142,12 +142,12 @@ def test_it_does_what_numpy_does(loss, optimizer, dtype, most):
             for engine in ("numpy", "compiled")
         ]
         np.testing.assert_array_equal(both[0].status, "finished")
-        assert apart(both[1].theta, both[0].theta) <= most, (activation, extra)
+        assert difference(both[1].theta, both[0].theta) <= tolerance, (activation, extra)
         for name in ("loss", "history"):
             a, b = (getattr(p, name) for p in both)
             if name == "history":
                 a, b = a.train_loss, b.train_loss
-            np.testing.assert_allclose(b, a, rtol=20 * most, atol=20 * most)
+            np.testing.assert_allclose(b, a, rtol=20 * tolerance, atol=20 * tolerance)
 
 
 def plan_of(members, *, seeds=None, rows=None, weights=None, held=None, **method):
@@ -158,12 +158,12 @@ def plan_of(members, *, seeds=None, rows=None, weights=None, held=None, **method
     return plan, recipe.network.init(plan.seeds, recipe.dtype)
 
 
-def carried_out(plan, theta, threads=1, fewest=None, wide=None, stretches=(6,)):
-    """Return the state after the epochs, a few of them in each call."""
+def carried_out(plan, theta, threads=1, min_shared=None, group_lanes=None, spans=(6,)):
+    """Return the state after all epochs, a span of them in each call, and the final losses."""
     state, epoch = State.at_start(plan, theta.copy()), 0
-    engine = compiled.Training(plan, threads, fewest=fewest, wide=wide)
-    for stretch in itertools.cycle(stretches):
-        stop = min(epoch + stretch, plan.epochs)
+    engine = compiled.Training(plan, threads, min_shared=min_shared, group_lanes=group_lanes)
+    for span in itertools.cycle(spans):
+        stop = min(epoch + span, plan.epochs)
         engine.run(state, range(epoch, stop), Stop())
         epoch = stop
         if epoch == plan.epochs:
@@ -179,7 +179,7 @@ FIELDS = ("theta", "status", "epochs_run", "best_loss", "best_epoch", "train_los
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_a_member_is_the_same_alone_or_in_company(data):
-    """Bit for bit: whoever is there, in any order, however many threads, however laid out."""
+    """Bit for bit, for any other members, order, threads and layout."""
     draw = data.draw
     members = draw(st.sampled_from([2, 3, 5, 16, 17, 33]))
     loss = draw(st.sampled_from(LOSSES))
@@ -222,14 +222,14 @@ def test_a_member_is_the_same_alone_or_in_company(data):
     plan, theta = plan_of(
         members, seeds=seeds, rows=rows, weights=weights, optimizer=optimizer, **method
     )
-    W = compiled.lanes_of(dtype)
+    W = compiled.lanes_per_vector(dtype)
     state, final = carried_out(
         plan,
         theta,
         threads=draw(st.sampled_from([1, 2])),
-        fewest=draw(st.sampled_from([0, None, W + 1])),
-        wide=draw(st.sampled_from([None, W, 2 * W, 3 * W])),
-        stretches=draw(st.sampled_from([(6,), (1,), (2, 1), (4, 3)])),
+        min_shared=draw(st.sampled_from([0, None, W + 1])),
+        group_lanes=draw(st.sampled_from([None, W, 2 * W, 3 * W])),
+        spans=draw(st.sampled_from([(6,), (1,), (2, 1), (4, 3)])),
     )
     member = draw(st.integers(0, members - 1))
     own = optimizer
@@ -245,34 +245,34 @@ def test_a_member_is_the_same_alone_or_in_company(data):
         optimizer=own,
         **method,
     )
-    alone, alone_final = carried_out(plan, theta, fewest=draw(st.sampled_from([0, W + 1])))
+    alone, alone_final = carried_out(plan, theta, min_shared=draw(st.sampled_from([0, W + 1])))
     for name in FIELDS:
         np.testing.assert_array_equal(getattr(alone, name)[0], getattr(state, name)[member], name)
     for name in ("best", "val_loss"):
         if getattr(alone, name) is not None:
             np.testing.assert_array_equal(getattr(alone, name)[0], getattr(state, name)[member])
-    if alone.status[0] == Status.FINISHED:  # what is left where others leave off is no result
-        for own_, theirs in zip(
+    if alone.status[0] == Status.FINISHED:  # after an early end these are no result
+        for one, all_ in zip(
             [alone.before, *alone.optimizer_state],
             [state.before, *state.optimizer_state],
             strict=True,
         ):
-            np.testing.assert_array_equal(own_[0], theirs[member])
+            np.testing.assert_array_equal(one[0], all_[member])
     np.testing.assert_array_equal(alone_final[0], final[member])
 
 
 def test_a_small_network_s_group_is_several_vectors_wide():
     small, large = network(sb.relu, (3, 4, 1)), network(sb.relu, (30, 64, 1))
-    W = compiled.lanes_of("float32")
-    assert compiled.wide_lanes(small, "float32", 4) == 4 * W
-    assert compiled.wide_lanes(small, "float32", 4000) == W
-    assert compiled.wide_lanes(large, "float32", 4) == W
+    W = compiled.lanes_per_vector("float32")
+    assert compiled.lanes_per_group(small, "float32", 4) == 4 * W
+    assert compiled.lanes_per_group(small, "float32", 4000) == W
+    assert compiled.lanes_per_group(large, "float32", 4) == W
 
 
-@pytest.mark.parametrize("fewest", [0, 17], ids=["lanes", "alone"])
+@pytest.mark.parametrize("min_shared", [0, 17], ids=["lanes", "alone"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_divergence_is_seen_as_numpy_sees_it(dtype, fewest, monkeypatch):
-    monkeypatch.setattr(compiled, "fewest_for_lanes", lambda *_: fewest)
+def test_divergence_is_found_when_numpy_finds_it(dtype, min_shared, monkeypatch):
+    monkeypatch.setattr(compiled, "min_for_lanes", lambda *_: min_shared)
     rates = [0.01, 1e3, 0.02, 1e10, 1e30, 0.0, 1e5]
     given = {
         "loss": sb.squared_error,
@@ -293,7 +293,7 @@ def test_divergence_is_seen_as_numpy_sees_it(dtype, fewest, monkeypatch):
         np.testing.assert_array_equal(a.epochs, b.epochs)
         np.testing.assert_array_equal(a.best_epoch, b.best_epoch)
         sound = ~a.diverged
-        assert apart(b.theta[sound], a.theta[sound]) < (1e-4 if dtype == "float32" else 1e-9)
+        assert difference(b.theta[sound], a.theta[sound]) < (1e-4 if dtype == "float32" else 1e-9)
         assert np.isfinite(b.theta).all()
         np.testing.assert_array_equal(np.isnan(a.loss), np.isnan(b.loss))
         np.testing.assert_array_equal(
@@ -343,9 +343,9 @@ def test_start_record_every_and_validation_data():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("fewest", [0, 17], ids=["lanes", "alone"])
-def test_what_fades_becomes_0_in_kernels_alone(dtype, fewest):
-    """A unit that is dead leaves its running means to shrink; subnormal ones would cost dearly."""
+@pytest.mark.parametrize("min_shared", [0, 17], ids=["lanes", "alone"])
+def test_subnormal_numbers_become_0_in_kernels_alone(dtype, min_shared):
+    """The moments of a dead unit shrink; arithmetic on subnormal numbers would be slow."""
     dead = sb.Activation("dead", lambda z: 0.0 * z, lambda z, a: 0.0 * z)
     tiny = np.finfo(dtype).tiny
     method = {"optimizer": sb.Adam(0.01, beta1=0.6, beta2=0.6), "epochs": 60, "dtype": dtype}
@@ -353,7 +353,7 @@ def test_what_fades_becomes_0_in_kernels_alone(dtype, fewest):
     state = State.at_start(plan, theta)
     for slot in state.optimizer_state:
         slot[:] = 9 * tiny
-    compiled.Training(plan, 1, fewest=fewest).run(state, range(60), Stop())
+    compiled.Training(plan, 1, min_shared=min_shared).run(state, range(60), Stop())
     for slot in state.optimizer_state:
         assert (slot == 0).sum() > slot.size / 2
         assert ((slot == 0) | (np.abs(slot) >= tiny)).all()
@@ -361,14 +361,14 @@ def test_what_fades_becomes_0_in_kernels_alone(dtype, fewest):
         plan.network, X, TARGETS["number"], loss=sb.huber(), epochs=2, engine="compiled"
     )
     population.predict(X[:1])
-    assert np.array(tiny, dtype) / 2 > 0  # here they are what they were
+    assert np.array(tiny, dtype) / 2 > 0  # outside of kernels they stay
 
 
 @pytest.mark.kernels
 @pytest.mark.parametrize("rows", [63, 64, 65, 130])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_wide_layers_are_numpys(rows, dtype):
-    """At 64 rows their products begin to be packed."""
+def test_wide_layers_match_numpy(rows, dtype):
+    """Products of 64 rows and more are packed."""
     rng = np.random.default_rng(rows)
     x = rng.normal(size=(rows, 70))
     given = {"loss": sb.squared_error, "optimizer": sb.SGD(0.001), "epochs": 3, "dtype": dtype}
@@ -376,7 +376,7 @@ def test_wide_layers_are_numpys(rows, dtype):
         sb.train(network(sb.tanh, (70, 410, 66, 1)), x, x[:, :1], engine=e, **given)
         for e in ("numpy", "compiled")
     )
-    assert apart(b.theta, a.theta) < (1e-6 if dtype == "float32" else 1e-13)
+    assert difference(b.theta, a.theta) < (1e-6 if dtype == "float32" else 1e-13)
 
 
 def test_wide_layers_are_the_same_alone_and_in_company():
@@ -402,7 +402,7 @@ def test_a_start_in_any_order_is_trained(made):
     np.testing.assert_allclose(b.theta, a.theta, rtol=1e-9, atol=1e-12)
 
 
-def test_gradients_that_overflow_are_clipped_all_the_same():
+def test_gradients_whose_norm_overflows_are_clipped():
     given = {
         "loss": sb.squared_error,
         "optimizer": sb.SGD(0.1),
@@ -410,17 +410,17 @@ def test_gradients_that_overflow_are_clipped_all_the_same():
         "seeds": range(3),
         "clip_norm": 1.0,
     }
-    far = TARGETS["number"] * 1e18  # the gradient's squares are beyond float32
+    far = TARGETS["number"] * 1e18  # float32 does not hold the gradient's squares
     a, b = (
         sb.train(network(sb.identity), X * 1e3, far, engine=e, **given)
         for e in ("numpy", "compiled")
     )
-    assert apart(b.theta, a.theta) < 1e-5
+    assert difference(b.theta, a.theta) < 1e-5
 
 
 @pytest.mark.kernels
-def test_large_batches_are_worked_on_in_pieces(monkeypatch):
-    """Pieces of 16 rows, and one: no number depends on it."""
+def test_no_number_depends_on_the_pieces_of_a_batch(monkeypatch):
+    """Pieces of 16 rows, and one piece."""
     given = {"network": network(sb.tanh), "optimizer": sb.Adam(), "dropout": 0.1, "clip_norm": 1.0}
     plan, theta = plan_of(20, weights=WEIGHTS, **given)
     whole, final = carried_out(plan, theta)
@@ -434,7 +434,7 @@ def test_large_batches_are_worked_on_in_pieces(monkeypatch):
 @pytest.mark.kernels
 @pytest.mark.parametrize("shape", [(1, 1), (40, 7), (3, 200)])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_outputs_are_numpys(shape, dtype, monkeypatch):
+def test_outputs_match_numpy(shape, dtype, monkeypatch):
     members, rows = shape
     net, x = network(sb.silu), np.resize(X, (rows, 5)).astype(dtype)
     theta = net.init(range(members), dtype)
@@ -444,15 +444,15 @@ def test_outputs_are_numpys(shape, dtype, monkeypatch):
     compiled.outputs(net, loss, theta, x, "outputs", result, threads=2)
     by_numpy = select.NUMPY.outputs(net, loss, theta, x, "outputs")
     np.testing.assert_allclose(result, by_numpy, rtol=1e-5, atol=1e-6)
-    few = compiled.SmallBatchPredictor(net, loss, theta[:1])
-    np.testing.assert_array_equal(few(x[:16], "outputs"), result[:1, :16])
-    seen = np.empty_like(result)
-    compiled.outputs(net, loss, theta, x, "normalised", seen, threads=1)
-    np.testing.assert_array_equal(few(x[:16], "normalised"), seen[:1, :16])
+    small = compiled.SmallBatchPredictor(net, loss, theta[:1])
+    np.testing.assert_array_equal(small(x[:16], "outputs"), result[:1, :16])
+    normalised = np.empty_like(result)
+    compiled.outputs(net, loss, theta, x, "normalised", normalised, threads=1)
+    np.testing.assert_array_equal(small(x[:16], "normalised"), normalised[:1, :16])
     p = select.COMPILED.outputs(net, loss, theta, x, "predictions")
-    np.testing.assert_array_equal(few(x[:16], "predictions"), p[:1, :16])
-    np.testing.assert_allclose(p, loss.predict(seen), rtol=1e-6)
-    np.testing.assert_allclose(seen, loss.normalised(result), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(small(x[:16], "predictions"), p[:1, :16])
+    np.testing.assert_allclose(p, loss.predict(normalised), rtol=1e-6)
+    np.testing.assert_allclose(normalised, loss.normalised(result), rtol=1e-5, atol=1e-6)
 
 
 def test_predictions_follow_theta_and_mark_the_diverged():
@@ -479,8 +479,8 @@ def test_predictions_follow_theta_and_mark_the_diverged():
     assert np.isnan(lost.predict(X[:1])).all()
 
 
-def test_what_is_not_a_number_has_the_same_bits_everywhere():
-    """Processors differ in the sign of the NaN that inf - inf makes."""
+def test_nan_has_the_same_bits_everywhere():
+    """Processors differ in the sign of the NaN of inf - inf."""
     net = sb.Network(2, [sb.Dense(3), sb.Dense(2)])
     start = np.zeros((1, net.size))
     for W, _ in net.views(start):
@@ -497,7 +497,7 @@ def test_what_is_not_a_number_has_the_same_bits_everywhere():
         assert (lost.view(np.uint32) == np.float32(np.nan).view(np.uint32)).all()
 
 
-def test_numpy_predicting_for_the_compiled_engine_is_said(monkeypatch):
+def test_numpy_predicting_for_the_compiled_engine_warns(monkeypatch):
     population = sb.train(
         network(sb.tanh), X, TARGETS["number"], loss=sb.huber(), epochs=2, engine="compiled"
     )
@@ -508,8 +508,8 @@ def test_numpy_predicting_for_the_compiled_engine_is_said(monkeypatch):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_a_loss_whose_module_has_changed_predicts_anew():
-    """Formulas are known by what they compute, not by the function's identity."""
+def test_a_loss_whose_module_has_changed_is_compiled_again():
+    """Formulas are known by their digest, not by the function's identity."""
     module = {"scale": 2.0}
     exec("def predict(y):\n    return scale * y", module)
     scaled = replace(sb.squared_error, name="scaled", predict=module["predict"])
@@ -519,7 +519,7 @@ def test_a_loss_whose_module_has_changed_predicts_anew():
         np.testing.assert_array_equal(evaluate(np.ones(3, "float32")), np.full(3, scale))
 
 
-def test_copies_leave_behind_what_can_be_made_anew():
+def test_copies_predict_from_their_own_theta():
     population = sb.train(
         network(sb.tanh), X, TARGETS["number"], loss=sb.huber(), epochs=2, engine="compiled"
     )
@@ -550,7 +550,7 @@ def test_pickled_populations_predict_in_another_process():
     np.testing.assert_array_equal(np.float32(json.loads(elsewhere.stdout)), expected)
 
 
-def test_read_only_arrays_are_taken():
+def test_read_only_arrays_are_accepted():
     x, y = X.astype("float32"), TARGETS["number"].astype("float32")
     x.flags.writeable = y.flags.writeable = False
     given = {"loss": sb.squared_error, "epochs": 2, "engine": "compiled"}
@@ -560,7 +560,7 @@ def test_read_only_arrays_are_taken():
     np.testing.assert_array_equal(a.predict(x[:1]), b.predict(x.copy()[:1]))
 
 
-# ---------------------------------------------------------------- formulas of one's own
+# ---------------------------------------------------------------- user-defined formulas
 
 
 def _swish3(z):
@@ -572,7 +572,7 @@ def _swish3_d(z, a):
     return s + 3 * a * (1 - s)
 
 
-def test_a_formula_of_ones_own_is_compiled():
+def test_a_user_defined_formula_is_compiled():
     mine = sb.Activation("swish3", _swish3, _swish3_d)
     given = {"loss": sb.squared_error, "epochs": 20, "dtype": "float64", "seeds": range(3)}
     a, b = (
@@ -582,9 +582,9 @@ def test_a_formula_of_ones_own_is_compiled():
     np.testing.assert_allclose(b.theta, a.theta, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("expected", ["in words", "in NumPy's"])
-def test_constants_and_absolute_values(expected):
-    if expected == "in words":
+@pytest.mark.parametrize("library", ["Python", "NumPy"])
+def test_constants_and_absolute_values(library):
+    if library == "Python":
         f, df = (lambda z: abs(z) * math.pi), (lambda z, a: math.pi * np.sign(z))
     else:
         f, df = (lambda z: np.abs(z) * np.pi), (lambda z, a: np.pi * np.sign(z))
@@ -620,7 +620,7 @@ def test_two_formulas_of_one_name_are_two():
     assert (a != b).any()
 
 
-def test_what_cannot_be_compiled_is_named_and_left_to_numpy_by_auto(monkeypatch):
+def test_a_formula_that_cannot_be_compiled_is_named_and_auto_takes_numpy(monkeypatch):
     sine = sb.Activation("sine", lambda z: np.sin(z), lambda z, a: np.cos(z))
     given = {"loss": sb.squared_error, "epochs": 2}
     with pytest.raises(sb.FormulaError, match=r"cannot compile the activation sine.*numpy"):
@@ -645,7 +645,7 @@ def _squares(exponent):
 
 
 @pytest.mark.parametrize("exponent", [2, 3, 2.0])
-def test_powers_of_what_is_negative(exponent):
+def test_powers_of_negative_numbers(exponent):
     given = {"loss": sb.squared_error, "epochs": 3, "dtype": "float64", "optimizer": sb.SGD(1e-4)}
     a, b = (
         sb.train(
@@ -667,7 +667,7 @@ def _sloped_d(z, a):
     return SLOPE * np.ones_like(z)
 
 
-def test_what_a_formula_uses_may_change(monkeypatch):
+def test_a_formula_s_module_may_change(monkeypatch):
     unit = sb.Activation("sloped", _sloped, _sloped_d)
     given = {"loss": sb.squared_error, "epochs": 2, "dtype": "float64"}
     for slope in (1.0, 2.0, 1.0):
@@ -679,8 +679,8 @@ def test_what_a_formula_uses_may_change(monkeypatch):
         np.testing.assert_allclose(b.theta, a.theta, rtol=1e-9, atol=1e-12)
 
 
-def seen(f, *engines):
-    """Return f at a few numbers by each engine."""
+def values(f, *engines):
+    """Return f of a few numbers by each engine."""
     net = sb.Network(1, [sb.Dense(1, sb.Activation("mine", f, lambda z, a: np.ones_like(z)))])
     x = np.array([[-2.0], [-0.5], [1 / 3], [0.9], [3.0]])
     theta = np.array([[1.0, 0.0]])
@@ -720,23 +720,23 @@ def _whole(n):
 
 FORMULAS = {
     "callees in one order": _three(_single, _tenfold, _single),
-    "in another": _three(_single, _single, _tenfold),
+    "callees in another order": _three(_single, _single, _tenfold),
     "names in one order": _calling(_named_ab),
-    "the other": _calling(_named_ba),
+    "names in the other order": _calling(_named_ba),
     "a whole number's power": _whole(4),
     "a large whole number": lambda z: z * 2**70,
-    "larger still by powers": lambda z, ten=10: z * ten**20,
+    "a larger power": lambda z, ten=10: z * ten**20,
     "either of two conditions": lambda z: z * ((z > -1) + (z < 1)),
-    "both": lambda z: z * ((z > -1) * (z < 1)),
-    "with signs": lambda z: z * ((z > -1) & (z < 1)) + z * ((z < -1) | (z > 2)),
-    "one counted": lambda z: 1 + 2 * (z > 0) - (z > 0.5),
+    "both conditions": lambda z: z * ((z > -1) * (z < 1)),
+    "conditions with & and |": lambda z: z * ((z > -1) & (z < 1)) + z * ((z < -1) | (z > 2)),
+    "conditions as numbers": lambda z: 1 + 2 * (z > 0) - (z > 0.5),
     "powers": lambda z: z**2 + z**3 - z**4 + z**0 + z**5,
 }
 
 
 @pytest.mark.parametrize("name", FORMULAS)
-def test_formulas_mean_the_same_to_both(name):
-    a, b = seen(FORMULAS[name], "numpy", "compiled")
+def test_formulas_have_the_same_values_in_both_engines(name):
+    a, b = values(FORMULAS[name], "numpy", "compiled")
     np.testing.assert_allclose(b, a, rtol=1e-12)
 
 
@@ -755,7 +755,7 @@ def _importing(z):
 REFUSED = {
     "raises errors": _raising,
     "imports": _importing,
-    "given by name alone": lambda z, *, k=1.0: z * k,
+    "keyword-only": lambda z, *, k=1.0: z * k,
     "uses np.clip": lambda z: np.clip(z, 0, 1),
     "no number": lambda z, g=X: z * g[0],
     "compile": lambda z: (z > 0) - (z < 0),
@@ -764,12 +764,12 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("why", REFUSED)
-def test_what_would_not_mean_the_same_is_refused(why):
+def test_a_formula_with_another_meaning_once_compiled_is_refused(why):
     with pytest.raises(sb.FormulaError, match=why):
-        seen(REFUSED[why], "compiled")
+        values(REFUSED[why], "compiled")
 
 
-def test_what_cannot_be_told_apart_on_disk_is_refused():
+def test_a_value_that_a_digest_does_not_cover_is_refused():
     table = np.arange(3.0)
     unit = sb.Activation("table", lambda z: z * table[0], lambda z, a: z)
     with pytest.raises(sb.FormulaError, match="uses table, which is no number"):
@@ -793,8 +793,8 @@ def test_predictions_are_the_same_alone_and_in_company():
             np.testing.assert_array_equal(population[3].predict(X[:rows])[0], whole[3, :rows])
 
 
-@pytest.mark.parametrize("broken", ["a byte changed", "cut short"])
-def test_broken_files_on_disk_are_compiled_anew(tmp_path, broken):
+@pytest.mark.parametrize("fault", ["a byte changed", "cut short"])
+def test_corrupt_files_are_compiled_again(tmp_path, fault):
     def process():
         done = subprocess.run(
             [sys.executable, "-c", PREDICT],
@@ -812,7 +812,7 @@ def test_broken_files_on_disk_are_compiled_anew(tmp_path, broken):
         for path in paths:
             content = bytearray(path.read_bytes())
             content[len(content) // 2] ^= 255
-            path.write_bytes(content[:100] if broken == "cut short" else content)
+            path.write_bytes(content[:100] if fault == "cut short" else content)
         assert process() == before
 
 
@@ -823,7 +823,7 @@ print(engine.Formula(sb.poisson.predict)(np.arange(5, dtype="float32")))
 """
 
 
-# ---------------------------------------------------------------- which engine
+# ---------------------------------------------------------------- the choice of engine
 
 
 EXPECTED_ENGINES = (
@@ -831,7 +831,7 @@ EXPECTED_ENGINES = (
 )  # fmt: skip
 
 
-def test_auto_goes_by_the_work_alone(monkeypatch):
+def test_auto_depends_on_the_work_alone(monkeypatch):
     for members, epochs, expected in EXPECTED_ENGINES:
         plan, _ = plan_of(members, network=network(sb.relu), epochs=epochs)
         engine, _ = select.prepared("auto", plan, None, quiet=True)
@@ -851,8 +851,8 @@ def test_threads_must_be_a_count():
 # ---------------------------------------------------------------- Ctrl-C, and other processes
 
 
-def test_ctrl_c_is_heard_within_an_epoch():
-    """An epoch here takes several seconds: the members go back to its start."""
+def test_ctrl_c_interrupts_within_an_epoch():
+    """This epoch takes several seconds; the members go back to its start."""
     x = np.tile(X, (20_000, 1)).astype("float32")
     y = np.tile(TARGETS["number"], (20_000, 1)).astype("float32")
     net = network(sb.tanh, (5, 128, 128, 3))
@@ -885,7 +885,7 @@ print(population.theta.sum())
 """
 
 
-def test_what_was_compiled_is_kept_and_said_once(tmp_path):
+def test_compiled_code_is_kept_and_reported_once(tmp_path):
     def process():
         return subprocess.run(
             [sys.executable, "-c", SCRIPT],

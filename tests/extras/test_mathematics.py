@@ -1,4 +1,4 @@
-"""The functions that compiled formulas use, held to exact values over their whole range."""
+"""The errors of compiled formulas' functions against exact values, over their whole range."""
 
 import mathematics
 import numpy as np
@@ -8,7 +8,7 @@ from seedbed.engines.compiled.engine import Formula
 
 pytestmark = pytest.mark.kernels
 
-LARGEST_ERRORS = {  # in units in the last place of the result
+MAX_ERRORS = {  # in units in the last place of the result
     ("exp", "float32"): 1.1,
     ("exp", "float64"): 1.1,
     ("expm1", "float32"): 1.7,
@@ -20,17 +20,15 @@ LARGEST_ERRORS = {  # in units in the last place of the result
     ("log1p", "float32"): 1.5,
     ("log1p", "float64"): 1.5,
 }
-"""tanh is the one above 2: what a step makes of it is far below the noise of a gradient, and both
-of its uses here, 1 - tanh² and products, lose more on their own."""
+"""Only tanh is above 2: that is far below the noise of a gradient, and its uses here, 1 - tanh² and
+products, lose more themselves."""
+STRIDE = 4_001
+"""Every 4,001st number is tested; ``benchmarks/mathematics.py`` tests every 61st."""
 
 
-APART = 4_001
-"""Numbers are one of so many here; ``benchmarks/mathematics.py`` takes one of 61."""
-
-
-@pytest.mark.parametrize(("name", "dtype"), LARGEST_ERRORS)
+@pytest.mark.parametrize(("name", "dtype"), MAX_ERRORS)
 def test_errors_are_within_their_bounds(name, dtype):
-    x = mathematics.arguments(name, dtype, APART)
+    x = mathematics.arguments(name, dtype, STRIDE)
     y, rounded, error = mathematics.errors(name, x)
     np.testing.assert_array_equal(np.isnan(y), np.isnan(rounded))
     infinite = np.isinf(rounded)
@@ -41,11 +39,11 @@ def test_errors_are_within_their_bounds(name, dtype):
     assert (y[small] <= np.finfo(dtype).tiny * (1 + 1e-4)).all()
     finite = np.isfinite(rounded) & ~small
     assert finite.sum() > 20_000
-    assert error[finite].max() <= LARGEST_ERRORS[name, dtype]
+    assert error[finite].max() <= MAX_ERRORS[name, dtype]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_signs_and_the_not_a_number(dtype):
+def test_signs_and_nan(dtype):
     x = np.array([-2, -0.0, 0, 3, np.nan, np.inf, -np.inf, 1e-300], dtype=dtype)
     found = Formula(lambda x: np.sign(x))(x)
     np.testing.assert_array_equal(found, np.sign(x))
@@ -59,8 +57,8 @@ def test_signs_and_the_not_a_number(dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_larger_and_the_smaller_as_numpy_has_them(dtype):
+def test_maximum_and_minimum_match_numpy(dtype):
     values = np.array([-1, 0, 2, np.nan, np.inf, -np.inf], dtype=dtype)
-    x, y = (each.ravel() for each in np.meshgrid(values, values))
+    x, y = (grid.ravel() for grid in np.meshgrid(values, values))
     for function in (lambda x, y: np.maximum(x, y), lambda x, y: np.minimum(x, y)):
         np.testing.assert_array_equal(Formula(function)(x, y), function(x, y))

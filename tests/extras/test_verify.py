@@ -10,7 +10,7 @@ import pytest
 
 import seedbed
 from seedbed import verification
-from seedbed.engines.compiled.vectors import BYTES, HAS_FMA
+from seedbed.engines.compiled.target import HAS_FMA, VECTOR_BYTES
 from seedbed.engines.select import COMPILED
 
 X86 = platform.machine().lower() in ("x86_64", "amd64")
@@ -33,7 +33,8 @@ TRAINED = """
 import hashlib, json
 import numpy as np
 import seedbed as sb
-from seedbed.engines.compiled.vectors import BYTES, HAS_FMA
+from seedbed.engines.compiled.target import HAS_FMA, VECTOR_BYTES
+from seedbed.engines.select import COMPILED
 x = (np.arange(23 * 9).reshape(23, 9) * 37 % 193 - 96) / 32
 network = sb.Network(9, [sb.Dense(37, sb.relu), sb.Dense(18, sb.relu), sb.Dense(3)])
 digests = []
@@ -43,7 +44,7 @@ for members in (1, 21):
                           engine="compiled", progress=False)
     parts = (population.theta, population.loss, population.history.train_loss)
     digests += [hashlib.sha256(part.tobytes()).hexdigest() for part in parts]
-print(json.dumps([BYTES, HAS_FMA, digests]))
+print(json.dumps([VECTOR_BYTES, HAS_FMA, digests]))
 """
 
 
@@ -64,13 +65,13 @@ def trained(cpu=None):
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("cpu", [cpu for cpu, width in NARROWER.items() if width < BYTES])
+@pytest.mark.parametrize("cpu", [cpu for cpu, width in NARROWER.items() if width < VECTOR_BYTES])
 def test_bits_are_the_same_on_narrower_vectors(cpu):
     """.ci/run verifies all trainings at these widths; this test trains one network."""
     width, fused, digests = trained(cpu)
     assert width == NARROWER[cpu]
     assert fused == (cpu != "nehalem")
-    assert [BYTES, HAS_FMA, digests] == trained()
+    assert [VECTOR_BYTES, HAS_FMA, digests] == trained()
 
 
 def test_command_reports_different_digests(run, monkeypatch):

@@ -80,11 +80,11 @@ def _chosen(prefixes: list[str]) -> list[str]:
 def _machine() -> dict[str, Any]:
     import numba
 
-    from seedbed.engines.compiled.vectors import BYTES, HAS_FMA
+    from seedbed.engines.compiled.target import HAS_FMA, VECTOR_BYTES
 
     return {
         "processor": platform.machine(),
-        "vector bytes": BYTES,
+        "vector bytes": VECTOR_BYTES,
         "multiply-add": "in hardware" if HAS_FMA else "in software",
         "NumPy": np.__version__,
         "Numba": numba.__version__,

@@ -1,8 +1,8 @@
-"""What is compiled is kept on disk, under what it was compiled from.
+"""Compiled code on disk, under a digest of its source.
 
-Numba keeps compiled functions too, but knows a function by its file and line. Here one line of
-code is compiled with many formulas, and a formula may come from anywhere, so the key is a digest
-of the code itself, of all that it calls, of the numbers it holds, and of this engine's files.
+Numba has a cache too, which knows a function by its file and line. Here one line of code is
+compiled with many formulas, and a formula may come from anywhere, so the key is a digest of the
+code, its callees, the numbers it holds, and this engine's files.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from numba.core.caching import (
 )
 from numba.misc.appdirs import AppDirs
 
-from seedbed.engines import state
+from seedbed.engines import state, stopping
 
 
 def directory() -> Path:
-    """Return where compiled code is kept: under NUMBA_CACHE_DIR if set, else the user's caches."""
+    """Return the cache's directory: under NUMBA_CACHE_DIR if set, else in the user's caches."""
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     base = chosen or AppDirs(appname="seedbed", appauthor=False).user_cache_dir
     return Path(base) / ("seedbed" if chosen else "compiled")
 
 
 def can_keep() -> bool:
-    """Return whether compiled code can be kept there."""
+    """Return whether the cache's directory can be written."""
     place = directory()
     with suppress(OSError):
         place.mkdir(parents=True, exist_ok=True)
@@ -50,25 +50,25 @@ def _engine() -> bytes:
     """Return the digest of this engine's own code."""
     hasher = hashlib.sha256()
     files = sorted(Path(__file__).parent.glob("*.py"))
-    for file in (*files, Path(state.__file__)):
+    for file in (*files, Path(state.__file__), Path(stopping.__file__)):
         hasher.update(file.read_bytes())
     hasher.update(f"{platform.python_version()} {np.__version__}".encode())
     return hasher.digest()
 
 
 def digest(*parts: Any) -> str:
-    """Return a digest of functions (with all that they call and hold), numbers and names."""
+    """Return a digest of functions (with their callees and values), numbers and names."""
     hasher = hashlib.sha256(_engine())
-    begun: dict[int, int] = {}
+    seen: dict[int, int] = {}
     for part in parts:
-        _add(hasher, part, begun)
+        _add(hasher, part, seen)
     return hasher.hexdigest()[:32]
 
 
-def _add(hasher: Any, part: Any, begun: dict[int, int]) -> None:
-    """Add a part, with its kind and length, so that no two lists of parts read the same.
+def _add(hasher: Any, part: Any, seen: dict[int, int]) -> None:
+    """Add a part with its kind and length, so that no two lists of parts have the same bytes.
 
-    ``begun`` numbers the functions met so far, by identity: one that is met again is that number.
+    ``seen`` numbers the functions so far by identity; a function that recurs is its number.
     """
 
     def put(kind: str, content: bytes) -> None:
@@ -76,26 +76,26 @@ def _add(hasher: Any, part: Any, begun: dict[int, int]) -> None:
 
     part = getattr(part, "py_func", part)
     if isinstance(part, python.FunctionType):
-        known = id(part) in begun
-        put("function", str(begun.setdefault(id(part), len(begun))).encode())
+        known = id(part) in seen
+        put("function", str(seen.setdefault(id(part), len(seen))).encode())
         if known:
             return
-        _add(hasher, part.__code__, begun)
+        _add(hasher, part.__code__, seen)
         cells = [cell.cell_contents for cell in part.__closure__ or ()]
-        _add(hasher, (*cells, *(part.__defaults__ or ())), begun)
+        _add(hasher, (*cells, *(part.__defaults__ or ())), seen)
         for name in globals_of(part.__code__):
-            _add(hasher, name, begun)
-            _add(hasher, part.__globals__.get(name), begun)
+            _add(hasher, name, seen)
+            _add(hasher, part.__globals__.get(name), seen)
     elif isinstance(part, python.CodeType):
         put("code", part.co_code)
         counts = (part.co_argcount, part.co_posonlyargcount, part.co_kwonlyargcount)
         names = (part.co_names, part.co_varnames, part.co_freevars, part.co_cellvars)
-        _add(hasher, (*counts, *map(repr, names)), begun)
-        _add(hasher, part.co_consts, begun)
+        _add(hasher, (*counts, *map(repr, names)), seen)
+        _add(hasher, part.co_consts, seen)
     elif isinstance(part, tuple):
         put("tuple", str(len(part)).encode())
-        for each in part:
-            _add(hasher, each, begun)
+        for item in part:
+            _add(hasher, item, seen)
     elif isinstance(part, python.ModuleType):
         put("module", part.__name__.encode())
     else:
@@ -108,7 +108,7 @@ def globals_of(code: python.CodeType) -> list[str]:
     return sorted(read)
 
 
-class _Place(_CacheLocator):
+class _Locator(_CacheLocator):
     def __init__(self, stamp: str) -> None:
         self.stamp = stamp
 
@@ -123,12 +123,12 @@ class _Place(_CacheLocator):
 
 
 class _Files(IndexDataCacheFile):
-    """Numba's files, with a checksum before the data: broken code would end the process."""
+    """Numba's files, with a checksum before the data: corrupt code would crash the process."""
 
     def _load_data(self, name: str) -> Any:
         content = Path(self._data_path(name)).read_bytes()
         if hashlib.sha256(content[32:]).digest() != content[:32]:
-            raise ValueError(f"{name} is broken")
+            raise ValueError(f"{name} is corrupt")
         return pickle.loads(content[32:])
 
     def _save_data(self, name: str, data: Any) -> None:
@@ -138,13 +138,13 @@ class _Files(IndexDataCacheFile):
 
 
 class Kept(FunctionCache):
-    """Keeps a function's compiled code under a digest."""
+    """A cache of one function's compiled code, under a digest."""
 
     def __init__(self, py_func: Any, stamp: str) -> None:
         class Impl(CompileResultCacheImpl):
             def __init__(self, py_func: Any) -> None:
                 self._lineno = py_func.__code__.co_firstlineno
-                self._locator = _Place(stamp)
+                self._locator = _Locator(stamp)
                 self._filename_base = f"{py_func.__name__}-{stamp}"
 
         self._impl_class = Impl
@@ -156,7 +156,7 @@ class Kept(FunctionCache):
         return sig, codegen.magic_tuple(), self.stamp
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Return the compiled code, or None: also where what is on disk cannot be read."""
+        """Return the compiled code, or None if there is none that can be read."""
         try:
             return super().load_overload(sig, target_context)
         except Exception:
@@ -165,12 +165,12 @@ class Kept(FunctionCache):
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep the compiled code; where that cannot be, it is compiled anew in every process."""
+        """Keep the compiled code; if that fails, every process compiles it again."""
         with suppress(OSError):
             super().save_overload(sig, data)
 
     def is_there(self) -> bool:
-        """Return whether there is compiled code."""
+        """Return whether there is compiled code on disk."""
         try:
             return bool(self._cache_file._load_index())
         except Exception:

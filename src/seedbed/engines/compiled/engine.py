@@ -1,4 +1,4 @@
-"""The compiled engine: lays the work out, spreads it over threads, and calls the records."""
+"""The compiled engine: lays the work out, spreads it over threads, and calls the kernels."""
 
 from __future__ import annotations
 
@@ -9,59 +9,59 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numba import jit
 
 from seedbed import reproducible, streams
 from seedbed.arrays import Array, Indices
 from seedbed.engines.base import SMALL_BATCH, Stage, is_identity
 from seedbed.engines.batches import Data
-from seedbed.engines.compiled import cache, groups, records, units
+from seedbed.engines.compiled import addresses, cache, epochs, evaluation, records
 from seedbed.engines.compiled.layout import (
-    Groups,
-    Space,
-    fewest_for_lanes,
-    in_groups,
-    in_parts,
-    lanes_of,
+    lanes_per_group,
+    lanes_per_vector,
+    make_groups,
+    min_for_lanes,
     piece_rows,
-    shape_of,
-    wide_lanes,
+    split_groups,
+    workspace_for,
 )
-from seedbed.engines.compiled.vectors import HAS_FMA, at_once, kernel
+from seedbed.engines.compiled.records import Groups, Workspace
+from seedbed.engines.compiled.target import HAS_FMA
 from seedbed.engines.plan import Plan
 from seedbed.engines.state import State, Stop
 from seedbed.errors import FormulaError
 from seedbed.formulas.losses import Loss
 from seedbed.network import Network
 
-_OWN_BYTES = 2**24
-"""How much the row numbers of the members of one task may take."""
-_told: list[bool] = []
+MAX_OWN_ROWS_BYTES = 2**24
+"""The bytes of the row numbers of a task's members."""
+_reported: list[bool] = []
 
 
-@lru_cache(maxsize=8)
-def _kernel(name: str, dtype: np.dtype[Any]) -> Any:
-    """Return one of ``groups``' kernels for ``dtype``, kept on disk once it is compiled."""
-    function = getattr(groups, name).py_func
+@lru_cache(maxsize=16)
+def _kernel(function: Any, dtype: np.dtype[Any]) -> Any:
+    """Return a kernel for ``dtype``, kept on disk once it is compiled."""
+    compiled = jit(**function.targetoptions)(function.py_func)
     drawn = (streams.extend_key, streams.word, streams.to_uniform)
-    compiled = (at_once if name in ("few_outputs", "compute") else kernel)(function)
-    compiled._cache = cache.Kept(function, cache.digest(name, dtype.name, *drawn))
+    stamp = cache.digest(compiled.__name__, dtype.name, *drawn)
+    compiled._cache = cache.Kept(compiled.py_func, stamp)
     return compiled
 
 
-def _tell_of_compiling(dtype: np.dtype[Any]) -> None:
-    """Say once that the engine is being compiled, where it is not on disk, or that it is slow."""
-    if _told or sys.stderr is None:
+def _report_compiling(dtype: np.dtype[Any]) -> None:
+    """Say once that the engine will be compiled, if it is not on disk, or that it is slow."""
+    if _reported or sys.stderr is None:
         return
     if not HAS_FMA:
-        _told.append(True)
+        _reported.append(True)
         print(
             "seedbed: this processor has no fused multiply-add, so the compiled engine computes it "
             "in software: the same numbers, many times slower; engine='numpy' may be faster",
             file=sys.stderr,
         )
-    if _kernel("train", dtype)._cache.is_there():
+    if _kernel(epochs.train, dtype)._cache.is_there():
         return
-    _told.append(True)
+    _reported.append(True)
     kept = f"it is kept in {cache.directory()}"
     if not cache.can_keep():
         kept = (
@@ -74,62 +74,75 @@ def _tell_of_compiling(dtype: np.dtype[Any]) -> None:
     )
 
 
-def _addresses(network: Network, loss: Loss, dtype: np.dtype[Any], **rules: int) -> Any:
-    """Return where the formulas lie, compiled where they were not.
+def _program(
+    network: Network, loss: Loss, dtype: np.dtype[Any], rule: int = 0, penalty: int = 0
+) -> Any:
+    """Return the network as the kernels take it, with its formulas compiled.
 
     Raises: FormulaError for one that cannot be compiled.
     """
-    each = [units.activation(layer.activation, dtype) for layer in network.layers]
-    value, slope = units.loss(loss, dtype)
+    layers = [addresses.activation(layer.activation, dtype) for layer in network.layers]
+    value, slope = addresses.loss(loss, dtype)
     classes = loss.targets == "classes"
-    return records.Addresses(
-        forward=np.array([forward for forward, _ in each], dtype=np.int64),
-        backward=np.array([backward for _, backward in each], dtype=np.int64),
-        value=value,
+    starts = {
+        name: [block.where.start for block in network.blocks if block.name == name] for name in "Wb"
+    }
+    return records.Program(
+        widths=np.array(network.widths, dtype=np.int64),
+        weights=np.array(starts["W"], dtype=np.int64),
+        biases=np.array(starts["b"], dtype=np.int64),
+        layers=len(network.layers),
+        size=network.size,
+        forward=np.array([forward for forward, _ in layers], dtype=np.int64),
+        backward=np.array([backward for _, backward in layers], dtype=np.int64),
+        loss=value,
         slope=slope,
-        rule=rules.get("rule", 0),
-        penalty=rules.get("penalty", 0),
-        each=units.product(True, dtype),
-        shared=units.product(False, dtype),
-        turn=units.turn_over(dtype),
-        log_softmax=units.log_softmax(dtype) if classes else 0,
+        rule=rule,
+        penalty=penalty,
+        log_softmax=addresses.fixed("log_softmax", dtype) if classes else 0,
         classes=classes,
+        **{
+            name: addresses.fixed(name, dtype)
+            for name in ("product_per_member", "product_shared", "transpose")
+        },
     )
 
 
 class Training:
     """One training on this engine; see ``engines.base.Training``.
 
-    ``fewest`` is from how many members on a group shares vectors, ``wide`` how many it has where
-    there are many; None takes what is fastest. No result depends on them.
+    ``min_shared`` is the fewest members that share a group's vectors, ``group_lanes`` the lanes of
+    a group if there are many members; None takes the fastest. No result depends on them.
     """
 
     def __init__(
-        self, plan: Plan, threads: int, quiet: bool = True, fewest: int | None = None,
-        wide: int | None = None,
+        self, plan: Plan, threads: int, quiet: bool = True, min_shared: int | None = None,
+        group_lanes: int | None = None,
     ) -> None:  # fmt: skip
         self.plan, self.threads = plan, threads
-        network, numbers, self.dtype = plan.network, plan.hyperparameters, plan.train.x.dtype
+        network, numbers, self.dtype = (plan.network, plan.hyperparameters, plan.train.x.dtype)
         self.slots = len(plan.optimizer.state)
-        self.W = lanes_of(self.dtype)
-        if wide is None:  # bringing each member rows of its own takes longer than all calls
+        self.W = lanes_per_vector(self.dtype)
+        if group_lanes is None:  # gathering each member's own rows would take longer than all calls
             all_at_once = plan.largest_batch == plan.counts[:, 0].max()
-            alike = plan.train.rows is None and all_at_once
-            wide = wide_lanes(network, self.dtype, plan.most_rows) if alike else self.W
-        self.wide = wide
-        self.fewest = fewest_for_lanes(network, self.dtype) if fewest is None else fewest
+            in_place = plan.train.rows is None and all_at_once
+            group_lanes = (
+                lanes_per_group(network, self.dtype, plan.most_rows) if in_place else self.W
+            )
+        self.group_lanes = group_lanes
+        self.min_shared = min_for_lanes(network, self.dtype) if min_shared is None else min_shared
         penalized = bool(numbers.l1.any() or numbers.l2.any())
-        self.shape = shape_of(network)
-        self.addresses = _addresses(
+        others = len(numbers.optimizer)
+        self.program = _program(
             network,
             plan.loss,
             self.dtype,
-            rule=units.rule(plan.optimizer.rule, self.slots, len(numbers.optimizer), self.dtype),
-            penalty=units.penalty(self.dtype) if penalized else 0,
+            rule=addresses.rule(plan.optimizer.rule, self.slots, others, self.dtype),
+            penalty=addresses.fixed("penalty", self.dtype) if penalized else 0,
         )
-        if not quiet:  # after the formulas: where one is refused, nothing else is compiled
-            _tell_of_compiling(self.dtype)
-        self.method = records.Method(
+        if not quiet:  # after the formulas: if one is refused, nothing else is compiled
+            _report_compiling(self.dtype)
+        self.flags = records.StepFlags(
             record_every=plan.record_every,
             recorded=-(-plan.epochs // plan.record_every),
             changing=plan.schedule.name != "constant",
@@ -147,28 +160,28 @@ class Training:
             numbers.lr, numbers.weight_decay, numbers.l1, numbers.l2, numbers.dropout, clip,
             *numbers.optimizer,
         ]  # fmt: skip
+        columns = [np.broadcast_to(values[:, 0], P) for values in ordered]
         self.members = records.Members(
-            numbers=np.array(
-                [np.broadcast_to(each[:, 0], P) for each in ordered], self.dtype
-            ).reshape(-1),
-            kinds=len(ordered),
+            hyperparameters=np.array(columns, self.dtype).reshape(-1),
+            count=len(ordered),
             members=P,
             order_keys=streams.base_keys(plan.seeds, "order", 1),
             dropout_keys=streams.base_keys(plan.seeds, "dropout", 2),
         )
         self.pieces = {
-            s: piece_rows(network, self.dtype, plan.most_rows, s) for s in (1, self.W, self.wide)
+            s: piece_rows(network, self.dtype, plan.most_rows, s)
+            for s in (1, self.W, self.group_lanes)
         }
-        self._free: dict[tuple[int, int], list[Space]] = {}
+        self._free: dict[int, list[Workspace]] = {}
         self._flats: dict[int, Array] = {}  # the plan keeps the arrays themselves alive
 
-    def run(self, state: State, epochs: range, stop: Stop) -> None:
-        """Carry all running members through ``epochs``; when ``stop`` is set, end early."""
+    def run(self, state: State, epoch_range: range, stop: Stop) -> None:
+        """Carry all running members through the epochs; when ``stop`` is set, end early."""
         none = np.empty(0, dtype=self.dtype)
         written = [state.theta, state.before, *state.optimizer_state, state.train_loss]
         assert all(array.flags.c_contiguous for array in written), "reshape(-1) would copy"
         slots = [*(slot.reshape(-1) for slot in state.optimizer_state), none, none]
-        standing = records.Standing(
+        arrays = records.StateArrays(
             theta=state.theta.reshape(-1),
             before=state.before.reshape(-1),
             slot_0=slots[0],
@@ -181,51 +194,47 @@ class Training:
             train_loss=state.train_loss.reshape(-1),
             val_loss=none if state.val_loss is None else state.val_loss.reshape(-1),
         )
-        train = _kernel("train", self.dtype)
-        factors = lru_cache(lambda steps: self._factors(epochs, steps))
+        train = _kernel(epochs.train, self.dtype)
+        factors = lru_cache(lambda steps: self._factors(epoch_range, steps))
 
-        def work(rows: Any, held: Any, chosen: Groups, space: Space) -> None:
-            train(
-                self.shape, self.addresses, self.method, self.members, standing, rows, held,
-                *chosen, epochs.start, epochs.stop, factors(rows.steps), space.room,
-                space.numbers, space.chosen, space.held_chosen, space.tagged, space.sorted,
-                space.starts, space.froms, space.tos, stop.flag,
-            )  # fmt: skip
+        def work(groups: Groups, rows: Any, validation: Any, workspace: Workspace) -> None:
+            span = records.Span(epoch_range.start, epoch_range.stop, factors(rows.steps))
+            training = records.Training(
+                self.program, self.flags, self.members, arrays, rows, validation, span
+            )
+            train(training, groups, workspace, stop.flag)
 
-        self._spread(state.running, work)
+        self._spread(state.running, self.plan.batch_size, work)
 
     def losses(self, theta: Array, members: Indices) -> Array:
         """Return the mean training loss of ``members`` at theta (P, D), as (p,)."""
         result = np.empty(len(theta), dtype=self.dtype)
-        losses = _kernel("losses", self.dtype)
+        losses = _kernel(evaluation.losses, self.dtype)
 
-        def work(rows: Any, held: Any, chosen: Groups, space: Space) -> None:
-            losses(
-                self.shape, self.addresses, self.members, flat(theta), rows, *chosen,
-                space.room, space.numbers, space.chosen, space.tagged, space.sorted, space.starts,
-                space.froms, space.tos, result,
-            )  # fmt: skip
+        def work(groups: Groups, rows: Any, validation: Any, workspace: Workspace) -> None:
+            losses(self.program, self.members, flat(theta), rows, groups, workspace, result)
 
-        self._spread(members, work)
+        self._spread(members, None, work)
         return result[members]
 
-    def _spread(self, members: Indices, work: Callable[..., None]) -> None:
+    def _spread(self, members: Indices, batch_size: int | None, work: Callable[..., None]) -> None:
         """Call ``work`` on all members, in tasks that the threads take in turn."""
         plan = self.plan
 
-        def do(part: Groups) -> None:  # row numbers are made here, for as many tasks as threads
-            train_rows, held_rows = (int(n) for n in plan.counts[part.members[0, 0]])
-            rows = self._rows(plan.train, part, train_rows, plan.batch_size)
-            held = rows._replace(n=0)
+        def do(groups: Groups) -> None:  # row numbers exist for as many tasks as threads
+            counts = plan.counts[groups.members[0, 0]]
+            rows = self._rows(plan.train, groups, int(counts[0]), batch_size)
+            validation = rows
             if plan.validation is not None:
-                held = self._rows(plan.validation, part, held_rows, None)
-            free = self._free.setdefault((rows.n, held.n), [])
+                validation = self._rows(plan.validation, groups, int(counts[1]), None)
+            drawn_rows = 0 if plan.batch_size is None else rows.n
+            free = self._free.setdefault(drawn_rows, [])
             try:
-                space = free.pop()
+                workspace = free.pop()
             except IndexError:
-                space = self._space(rows, held)
-            work(rows, held, part, space)
-            free.append(space)
+                workspace = self._workspace(drawn_rows)
+            work(groups, rows, validation, workspace)
+            free.append(workspace)
 
         _in_threads(self.threads, do, list(self._tasks(members)))
 
@@ -233,38 +242,43 @@ class Training:
         """Yield groups that see equally many rows and are all of one kind."""
         plan = self.plan
         for alike in plan.alike(members) if len(members) else ():
-            for these in in_groups(alike, self.wide, self.W, self.fewest, self.threads):
-                step = per_task(len(these.counts), self.threads)
+            for groups in make_groups(
+                alike, self.group_lanes, self.W, self.min_shared, self.threads
+            ):
+                step = groups_per_task(len(groups.counts), self.threads)
                 if plan.train.rows is not None:
-                    numbers = 8 * int(plan.counts[alike[0]].sum()) * these.members.shape[1]
-                    step = max(1, min(step, _OWN_BYTES // numbers))
-                yield from in_parts(these, step)
+                    row_bytes = 8 * int(plan.counts[alike[0]].sum()) * groups.members.shape[1]
+                    step = max(1, min(step, MAX_OWN_ROWS_BYTES // row_bytes))
+                yield from split_groups(groups, step)
 
-    def _rows(self, data: Data, chosen: Groups, count: int, batch_size: int | None) -> Any:
-        members = chosen.members.reshape(-1)
+    def _rows(self, data: Data, groups: Groups, count: int, batch_size: int | None) -> Any:
+        members, s = groups.members.reshape(-1), groups.members.shape[1]
         own = np.empty(0, dtype=np.int64)
         weights = mean = np.empty(0, dtype=self.dtype)
         if data.rows is not None:
             own = np.ascontiguousarray(data.rows.of(members), dtype=np.int64).reshape(-1)
         if data.w is not None:
-            weights, mean = self._flat(data.w), np.empty(len(self.plan.seeds), dtype=self.dtype)
+            weights, mean = (self._flat(data.w), np.empty(len(self.plan.seeds), dtype=self.dtype))
             mean[:] = reproducible.mean(data.w)
             if data.rows is not None:
                 mean[members] = reproducible.mean(data.w[own.reshape(len(members), -1)])
         batch = min(batch_size or count, count)
+        in_place = data.rows is None and batch == count
         return records.Rows(
             x=self._flat(data.x),
             t=self._flat(data.t),
             w=weights,
             mean_weight=mean,
             own=own,
+            order=np.empty(0 if in_place else s * count, dtype=np.int64),
             n=count,
             batch=batch,
             steps=-(-count // batch),
-            piece=self.pieces[chosen.members.shape[1]],
+            piece=self.pieces[s],
             has_own=data.rows is not None,
+            in_place=in_place,
             weighed=data.w is not None,
-            averaged=not self.addresses.classes,
+            averaged=not self.program.classes,
         )
 
     def _flat(self, array: Array) -> Array:
@@ -272,43 +286,43 @@ class Training:
             self._flats[id(array)] = flat(array)
         return self._flats[id(array)]
 
-    def _factors(self, epochs: range, steps: int) -> Array:
-        """Return the schedule's factor at each of an epoch's ``steps``, or one for all."""
+    def _factors(self, epoch_range: range, steps: int) -> Array:
+        """Return the schedule's factor at each of the epochs' ``steps``, or one for all."""
         schedule = self.plan.schedule
-        if not self.method.changing:
+        if not self.flags.changing:
             return np.ones(1, dtype=self.dtype)
         whole = self.plan.epochs * steps
-        numbers = range(epochs.start * steps, epochs.stop * steps)
+        numbers = range(epoch_range.start * steps, epoch_range.stop * steps)
         return np.array([schedule(step / whole) for step in numbers], dtype=self.dtype)
 
-    def _space(self, rows: Any, held: Any) -> Space:
-        shared = self.fewest <= min(self.W, len(self.plan.seeds))
-        return Space(
+    def _workspace(self, drawn_rows: int) -> Workspace:
+        shared = self.min_shared <= min(self.W, len(self.plan.seeds))
+        return workspace_for(
             self.plan.network,
             self.dtype,
             pieces=self.pieces if shared else {1: self.pieces[1]},
-            numbers=self.members.kinds,
+            hyperparameters=self.members.count,
             slots=self.slots,
-            drops=self.method.drops,
-            classes=self.addresses.classes,
-            rows=(rows.n, held.n),
+            drops=self.flags.drops,
+            classes=self.program.classes,
+            drawn_rows=drawn_rows,
         )
 
 
 def flat(array: Array) -> Array:
-    """Return the array as one row of numbers, copied where it is read-only: Numba would take that
-    for another type, and compile anew.
+    """Return the array as one row of numbers, copied if it is read-only: Numba would compile the
+    kernel again for that type.
     """
     return array.reshape(-1) if array.flags.carray else np.array(array).reshape(-1)
 
 
-def per_task(count: int, threads: int) -> int:
+def groups_per_task(count: int, threads: int) -> int:
     """Return how many of ``count`` groups make a task: a few tasks for each thread."""
     return max(1, count if threads == 1 else count // (4 * threads))
 
 
 def _in_threads(threads: int, do: Callable[[Any], None], tasks: list[Any]) -> None:
-    # in a thread of its own even a single task: so this one goes on to hear of Ctrl-C
+    # even a single task has a thread of its own, so that this one still handles Ctrl-C
     if tasks:
         with ThreadPoolExecutor(min(threads, len(tasks))) as pool:
             for future in [pool.submit(do, task) for task in tasks]:
@@ -325,26 +339,23 @@ def outputs(
     Raises: FormulaError for an activation that cannot be compiled.
     """
     dtype: np.dtype[Any] = theta.dtype
-    W = lanes_of(dtype)
-    shape, addresses = shape_of(network), _addresses(network, loss, dtype)
-    addresses = addresses._replace(classes=addresses.classes and stage != "outputs")
-    write = _kernel("outputs", dtype)
-    given = (flat(theta), flat(x))
+    W = lanes_per_vector(dtype)
+    program = _program(network, loss, dtype)
+    program = program._replace(classes=program.classes and stage != "outputs")
+    write = _kernel(evaluation.outputs, dtype)
+    arrays = (flat(theta), flat(x))
 
-    def do(part: Groups) -> None:
-        s = part.members.shape[1]
+    def do(groups: Groups) -> None:
+        s = groups.members.shape[1]
         piece = piece_rows(network, dtype, len(x), s)
-        space = Space(network, dtype, pieces={s: piece}, classes=True, backward=False)
-        write(
-            shape, addresses, *given, piece, *part, space.room, space.numbers, space.froms,
-            space.tos, result.reshape(-1),
-        )  # fmt: skip
+        workspace = workspace_for(network, dtype, pieces={s: piece}, classes=True, backward=False)
+        write(program, *arrays, piece, groups, workspace, result.reshape(-1))
 
-    fewest = fewest_for_lanes(network, dtype)
+    members, min_shared = np.arange(len(theta)), min_for_lanes(network, dtype)
     tasks = [
         part
-        for chosen in in_groups(np.arange(len(theta)), W, W, fewest, threads)
-        for part in in_parts(chosen, per_task(len(chosen.counts), threads))
+        for groups in make_groups(members, W, W, min_shared, threads)
+        for part in split_groups(groups, groups_per_task(len(groups.counts), threads))
     ]
     _in_threads(threads, do, tasks)
 
@@ -352,11 +363,11 @@ def outputs(
 class Formula:
     """An elementwise formula of one or two arrays, all of one shape and dtype, compiled.
 
-    It is looked up when first called: keep it where it is called often.
+    It is looked up at the first call, so keep the object if you call it often.
     """
 
     def __init__(self, function: Callable[..., Array]) -> None:
-        self.function, self._addresses = function, dict[tuple[int, np.dtype[Any]], int]()
+        self.function, self._addresses = (function, dict[tuple[int, np.dtype[Any]], int]())
 
     def __call__(self, *arrays: Array) -> Array:
         """Return the formula of the arrays, of their shape.
@@ -366,19 +377,20 @@ class Formula:
         dtype: np.dtype[Any] = arrays[0].dtype
         key = len(arrays), dtype
         if key not in self._addresses:
-            self._addresses[key] = units.formula(self.function, *key)
+            self._addresses[key] = addresses.formula(self.function, *key)
         if not self._addresses[key]:
             raise FormulaError(f"the compiled engine cannot compile {self.function!r}")
         result = np.empty(arrays[0].shape, dtype)
         given = [flat(array) for array in arrays]
-        _kernel("compute", dtype)(self._addresses[key], given[0], given[-1], result.reshape(-1))
+        compute = _kernel(evaluation.compute, dtype)
+        compute(self._addresses[key], given[0], given[-1], result.reshape(-1))
         return result
 
 
 class SmallBatchPredictor:
-    """The outputs of P members for a few rows, as soon as they can be had.
+    """The outputs of P members for a few rows, with little delay.
 
-    Everything that does not change from call to call is made ready once.
+    All that does not change from call to call is prepared once.
     """
 
     def __init__(self, network: Network, loss: Loss, theta: Array) -> None:
@@ -386,26 +398,27 @@ class SmallBatchPredictor:
         dtype: np.dtype[Any] = theta.dtype
         self.theta, self.dtype, self.outputs = flat(theta), dtype, network.outputs
         self.layers, self.members = len(network.layers), len(theta)
-        shape, addresses = shape_of(network), _addresses(network, loss, dtype)
-        space = Space(network, dtype, pieces={1: SMALL_BATCH}, classes=True, backward=False)
-        self.classes, self.space = addresses.classes, space.numbers
-        self.program = np.concatenate(
+        program = _program(network, loss, dtype)
+        work = workspace_for(network, dtype, pieces={1: SMALL_BATCH}, classes=True, backward=False)
+        self.classes, self.numbers = program.classes, work.numbers
+        self.layout = np.concatenate(
             [
-                shape.widths, shape.weights, shape.biases, addresses.forward, space.room.z,
-                space.room.a, space.room.h,
-                [addresses.shared, addresses.log_softmax, network.size],
+                program.widths, program.weights, program.biases, program.forward,
+                work.z, work.a, work.h,
+                [program.product_shared, program.log_softmax, network.size],
             ]
         )  # fmt: skip
-        self.kernel = _kernel("few_outputs", dtype)
-        self.predict = 0 if is_identity(loss.predict) else units.formula(loss.predict, 1, dtype)
-        self.complete = bool(self.predict) or is_identity(loss.predict)
+        self.kernel = _kernel(evaluation.small_outputs, dtype)
+        identity = is_identity(loss.predict)
+        self.predict = 0 if identity else addresses.formula(loss.predict, 1, dtype)
+        self.complete = bool(self.predict) or identity
 
     def __call__(self, x: Array, stage: Stage) -> Array:
         """Return the outputs (P, B, O) for x (B, I), up to ``stage``."""
         y = np.empty((self.members, len(x), self.outputs), self.dtype)
         predicts = stage == "predictions"
         self.kernel(
-            self.program, self.layers, self.classes and stage != "outputs",
-            self.predict if predicts else 0, self.theta, flat(x), self.space, y.reshape(-1),
+            self.layout, self.layers, self.classes and stage != "outputs",
+            self.predict if predicts else 0, self.theta, flat(x), self.numbers, y.reshape(-1),
         )  # fmt: skip
         return self.loss.predict(y) if predicts and not self.complete else y

@@ -1,7 +1,7 @@
 """The functions of NumPy that formulas use, for vectors: what ``np`` means in compiled formulas.
 
-Every one is a few vector instructions, the same for every number, without branches or tables.
-``tests/extras/test_mathematics.py`` measures how far each lies from the exact value.
+Each is a few vector instructions, the same for every number, without branches or tables.
+``tests/extras/test_mathematics.py`` measures each one's largest error.
 """
 
 from __future__ import annotations
@@ -13,21 +13,17 @@ import numpy as np
 from numba.core import types
 from numba.extending import overload
 
+from seedbed.engines.compiled.bits import exponent, is_single, mantissa, times_two_to, two_to
+from seedbed.engines.compiled.target import inline
 from seedbed.engines.compiled.vectors import (
     Vector,
     absolute,
     copysign,
-    exponent,
     fma,
     full_like,
-    is_single,
-    mantissa,
     maximum,
     minimum,
-    part,
     sqrt,
-    times_two_to,
-    two_to,
     where,
 )
 
@@ -57,31 +53,31 @@ abs = absolute  # noqa: A001  # its name in NumPy
 e, inf, nan, pi = np.e, np.inf, np.nan, np.pi
 
 
-@part
+@inline
 def ones_like(x: Any) -> Any:
-    """1 in every place."""
+    """1 in each lane."""
     return full_like(x, 1.0)
 
 
-@part
+@inline
 def zeros_like(x: Any) -> Any:
-    """0 in every place."""
+    """0 in each lane."""
     return full_like(x, 0.0)
 
 
-@part
+@inline
 def square(x: Any) -> Any:
     """x²."""
     return x * x
 
 
-@part
+@inline
 def sign(x: Any) -> Any:
-    """-1, 0 or 1; what is not a number stays so."""
+    """-1, 0 or 1; NaN for NaN."""
     return where(x == x, where(x != 0.0, copysign(full_like(x, 1.0), x), zeros_like(x)), x)
 
 
-@part
+@inline
 def _reduced(x: Any) -> Any:
     """Return n and r with x = n log 2 + r, |r| <= ½ log 2, and n as ``times_two_to`` takes it."""
     magic = 12582912.0 if is_single(x) else 6755399441055744.0  # 1.5 · 2^23 or 2^52: the sum's
@@ -92,7 +88,7 @@ def _reduced(x: Any) -> Any:
     return n, fma(n, -1.9082149292705877e-10, fma(n, -0.6931471803691238, x)), shifted
 
 
-@part
+@inline
 def _exp_minus_1(r: Any) -> Any:
     """e^r - 1 for |r| <= ½ log 2: Taylor's series r + r²/2! + …, summed from its small end."""
     if is_single(r):
@@ -113,7 +109,7 @@ def _exp_minus_1(r: Any) -> Any:
     return fma(p, r * r, r)
 
 
-@part
+@inline
 def exp(x: Any) -> Any:
     """e^x = 2^n e^r; 0 where that is below the smallest normal number."""
     _, r, shifted = _reduced(x)
@@ -125,7 +121,7 @@ def exp(x: Any) -> Any:
     return where(x > 709.782712893384, full_like(x, float("inf")), y)
 
 
-@part
+@inline
 def expm1(x: Any) -> Any:
     """e^x - 1 = 2^n (e^r - 1) + (2^n - 1)."""
     x = maximum(minimum(x, 89.0 if is_single(x) else 710.0), -40.0)
@@ -134,17 +130,17 @@ def expm1(x: Any) -> Any:
     return 2.0 * fma(half, _exp_minus_1(r), half - 0.5)
 
 
-@part
+@inline
 def tanh(x: Any) -> Any:
     """(1 - e^-2|x|) / (1 + e^-2|x|), with x's sign."""
     p = expm1(-2.0 * absolute(x))
     return copysign(-p / (p + 2.0), x)
 
 
-@part
+@inline
 def log(x: Any) -> Any:
     """log x = e log 2 + log m, with x = 2^e m and √½ <= m < √2."""
-    # numbers below the normal ones are first brought up
+    # subnormal numbers are first scaled up
     tiny = x < (1.1754944e-38 if is_single(x) else 2.2250738585072014e-308)
     up = where(tiny, x * (33554432.0 if is_single(x) else 18014398509481984.0), x)  # 2^25, 2^54
     e = exponent(up)
@@ -180,22 +176,22 @@ def log(x: Any) -> Any:
     return where((x < 0.0) + (x != x), full_like(x, float("nan")), y)
 
 
-@part
+@inline
 def log1p(x: Any) -> Any:
-    """log (1 + x), with what the sum lost added back."""
+    """log (1 + x), corrected for the sum's rounding error."""
     u = 1.0 + x
-    lost = where(u == float("inf"), full_like(x, 0.0), (x - (u - 1.0)) / u)
-    y = log(u) + lost
+    correction = where(u == float("inf"), full_like(x, 0.0), (x - (u - 1.0)) / u)
+    y = log(u) + correction
     return where(x == -1.0, full_like(x, -float("inf")), y)
 
 
-@part
+@inline
 def power(x: Any, k: Any) -> Any:
-    """x^k = ±e^(k log |x|), for a number k; below 0 it is one only where k is whole."""
-    below = 1.0 - 2.0 * (k % 2) if k % 1 == 0 else np.nan
+    """x^k = ±e^(k log |x|), for a number k; NaN for x < 0 unless k is whole."""
+    sign_below_0 = 1.0 - 2.0 * (k % 2) if k % 1 == 0 else np.nan
     y = exp(k * log(absolute(x)))
-    y = where(x < 0.0, below * y, y)
-    # chosen without branches, so that a power which is the same all along is taken once
+    y = where(x < 0.0, sign_below_0 * y, y)
+    # no branches: LLVM hoists these choices, as k is the same for all numbers
     y = where(full_like(x, 1.0 if k == 2.0 else 0.0), x * x, y)
     y = where(full_like(x, 1.0 if k == 3.0 else 0.0), x * x * x, y)
     return where(full_like(x, 1.0 if k == 0.0 else 0.0), full_like(x, 1.0), y)

@@ -1,7 +1,6 @@
-"""What the kernels are given.
+"""The records that kernels take.
 
-Arrays are flat. A kernel first takes the pointers out of a record (``vectors.bare``): Numba counts
-references to arrays, and where steps are this small, counting would cost more than they do.
+Arrays are flat. A kernel first replaces a record's arrays by pointers (``memory.bare``).
 """
 
 from __future__ import annotations
@@ -11,82 +10,77 @@ from typing import Any, NamedTuple
 Ints = Any
 Floats = Any
 
-
-class Shape(NamedTuple):
-    """The network. L layers."""
-
-    widths: Ints
-    """(L + 1,): the inputs, and each layer's units"""
-    weights: Ints
-    """(L,): where each layer's W begins in a member's theta"""
-    biases: Ints
-    """(L,): where its b begins"""
-    layers: int
-    """L"""
-    size: int
+HISTORY = 16
+"""Epochs whose losses are written to the histories at a time; see ``stopping.record``."""
+LR, DECAY, L1, L2, DROPOUT, CLIP, RULE = range(7)
+"""The order of a member's hyperparameters; those of the optimizer's rule come last."""
 
 
-class Addresses(NamedTuple):
-    """Where the compiled formulas lie; see ``units``."""
+class Program(NamedTuple):
+    """The network's shape, and the addresses of its compiled formulas. L layers."""
 
-    forward: Ints
-    """(L,)"""
-    backward: Ints
-    """(L,)"""
-    value: int
+    widths: Ints  # (L + 1,): the inputs, and each layer's units
+    weights: Ints  # (L,): each W's offset in a member's theta
+    biases: Ints  # (L,): each b's
+    layers: int  # L
+    size: int  # D
+    forward: Ints  # (L,): each layer's activation
+    backward: Ints  # (L,): its derivative
+    loss: int
     slope: int
     rule: int
     penalty: int
-    each: int
-    shared: int
-    turn: int
+    product_per_member: int  # the matrix product whose left side differs between lanes
+    product_shared: int  # the matrix product whose left side is the same for all lanes
+    transpose: int
     log_softmax: int
-    classes: bool
-    """whether the loss sees log-probabilities"""
+    classes: bool  # whether the loss takes log-probabilities
 
 
-HISTORY = 16
-"""How many epochs' losses are written to the histories at a time; see ``groups.record``."""
+class Groups(NamedTuple):
+    """Members in G groups of s."""
+
+    members: Ints  # (G, s) member numbers; a group with fewer repeats its last one
+    counts: Ints  # (G,) the members in each group
+
+
+class Group(NamedTuple):
+    """One group in a kernel."""
+
+    members: Ints  # (s,)
+    lanes: int  # s
+    count: int
+    first: int  # the place of its first member among those of ``Rows.own``
 
 
 class Rows(NamedTuple):
     """Rows to train on or to validate with."""
 
-    x: Floats
-    """(N · I,)"""
-    t: Floats
-    """(N · O,)"""
-    w: Floats
-    """(N,), or empty where all weigh the same"""
-    mean_weight: Floats
-    """(P,): the mean of all of a member's row weights"""
-    own: Ints
-    """(G · s · n,): the row numbers of each group's members, or empty where all see all"""
-    n: int
-    """how many rows a member sees"""
-    batch: int
-    """how many make a step"""
-    steps: int
-    """how many steps an epoch has"""
-    piece: int
-    """how many are worked on at a time"""
+    x: Floats  # (N · I,)
+    t: Floats  # (N · O,)
+    w: Floats  # (N,) row weights, or empty
+    mean_weight: Floats  # (P,): the mean of all of a member's row weights
+    own: Ints  # (G · s · n,): the row numbers of each group's members, or empty if all see all rows
+    order: Ints
+    """(s · n,): the current group's row numbers, in an epoch's order; empty if ``in_place``"""
+    n: int  # rows per member
+    batch: int  # rows per step
+    steps: int  # steps per epoch
+    piece: int  # rows computed at a time
     has_own: bool
+    in_place: bool  # whether all members read x in its own order, so that it need not be gathered
     weighed: bool
-    averaged: bool
-    """whether the loss is a mean over outputs too"""
+    averaged: bool  # whether the loss is a mean over outputs, too
 
 
-class Method(NamedTuple):
-    """What is done, but for the numbers that differ between members."""
+class StepFlags(NamedTuple):
+    """What a step and an epoch consist of, the same for all members."""
 
     record_every: int
-    recorded: int
-    """how many epochs are recorded in all"""
-    changing: bool
-    """whether the schedule's factor changes from step to step"""
-    patience: int
-    """0 where there is none"""
-    slots: int
+    recorded: int  # recorded epochs in all
+    changing: bool  # whether the schedule's factor changes from step to step
+    patience: int  # 0 for none
+    slots: int  # arrays of optimizer state
     decays: bool
     penalized: bool
     drops: bool
@@ -95,22 +89,17 @@ class Method(NamedTuple):
 
 
 class Members(NamedTuple):
-    """What each of P members has of its own."""
+    """What differs between P members."""
 
-    numbers: Floats
-    """((6 + the optimizer's) · P,), in the order that ``units`` names"""
-    kinds: int
-    """how many numbers each has"""
-    members: int
-    """P"""
-    order_keys: Ints
-    """(P,) where the streams of its row orders branch off, by epoch"""
-    dropout_keys: Ints
-    """(P,) where those of its dropout masks do, by epoch and layer"""
+    hyperparameters: Floats  # (count · P,), in the order above
+    count: int  # hyperparameters per member
+    members: int  # P
+    order_keys: Ints  # (P,) the keys of the streams of row orders, by epoch
+    dropout_keys: Ints  # (P,) the keys of the streams of dropout masks, by epoch and layer
 
 
-class Standing(NamedTuple):
-    """``state.State``, flat: what training changes."""
+class StateArrays(NamedTuple):
+    """The arrays of ``state.State``."""
 
     theta: Floats
     before: Floats
@@ -121,40 +110,73 @@ class Standing(NamedTuple):
     epochs_run: Ints
     best_loss: Floats
     best_epoch: Ints
-    train_loss: Floats
-    """(P · recorded epochs,)"""
+    train_loss: Floats  # (P · recorded epochs,)
     val_loss: Floats
 
 
-class Room(NamedTuple):
-    """Where things lie in ``space``."""
+class Span(NamedTuple):
+    """The epochs that a kernel carries out."""
 
-    zeros: int
-    ones: int
-    numbers: int
-    no_decay: int
-    sums: int
-    partial: int
-    apart: int
-    """0 where all of theta is finite, after a step"""
-    loss: int
-    """the epoch's training loss so far, (s,)"""
-    held_loss: int
-    history: int
-    """the losses of the last epochs, HISTORY rows of (c,) in training and as many in validation"""
-    x: int
-    t: int
-    share: int
-    each: int
-    z: Ints
-    a: Ints
-    h: Ints
-    """what the next layer sees: a, or a · mask"""
-    masks: Ints
-    delta: int
-    delta_below: int
-    packed: int
-    g: int
-    theta: int
-    """three of them, one behind the other"""
-    slots: int
+    first: int
+    last: int  # the one after the last
+    factors: Floats  # (steps,) the schedule's factors, or (1,) if it is constant
+
+
+class Training(NamedTuple):
+    """What a group is trained by, and the state that it changes."""
+
+    program: Program
+    flags: StepFlags
+    members: Members
+    state: StateArrays
+    rows: Rows
+    validation: Rows
+    span: Span
+
+
+class Matrix(NamedTuple):
+    """A matrix in memory, and how far its neighbours are apart; see ``products.multiply``."""
+
+    first: Any
+    row_stride: int
+    column_stride: int
+
+
+class Workspace(NamedTuple):
+    """Scratch memory for one group of s lanes; c is s, or a vector's width for a member alone.
+
+    All floats lie in ``numbers``. Python gives an array's offset there, or a list of each layer's;
+    kernels replace the offsets, not the lists, by pointers (``memory.locate``).
+    """
+
+    numbers: Floats
+    zeros: Any  # (c,)
+    ones: Any  # one vector
+    hyperparameters: Any  # (count, c)
+    loss_sums: Any  # (O, s) the losses of a step's rows so far
+    partial: Any  # (16, s) partial sums of the gradient's norm
+    nonfinite: Any  # (c,) 0 while all of theta is finite, after a step
+    train_loss: Any  # (c,) the epoch's training loss so far
+    val_loss: Any  # (c,)
+    history: Any
+    """the losses of the last epochs: HISTORY rows (c,) of training, as many of validation"""
+    x: Any  # (B, I, s), if it is gathered
+    t: Any  # (B, O, s)
+    share: Any  # (B, O, s) each loss's weight in the mean
+    losses: Any  # (B, O, s)
+    delta: Any  # (B, O, s) the derivative by a layer's outputs, then by its pre-activations
+    delta_below: Any  # the same of the layer below
+    packed: Any  # a packed part of a product's right side
+    g: Any  # (D, s) the gradient
+    theta: Any  # three arrays (D, s)
+    slots: Any  # two arrays (D, s)
+    z: Ints  # (L,) offsets of (B, O, s)
+    a: Ints  # (L,) offsets of (B, O, s)
+    h: Ints  # (L,) the next layer's inputs, a · mask; the last is for log-probabilities
+    masks: Ints  # (L,)
+    lane_status: Ints  # (s,) a ``state.Status``, or ``stopping.ABSENT`` each
+    source_offsets: Ints  # (c,)
+    target_offsets: Ints  # (c,)
+    tagged: Any  # (n,) random words of rows
+    ordered: Any  # (n,) the same in order
+    starts: Ints  # the first place of each bucket

@@ -1,10 +1,9 @@
-"""The processor's arithmetic while a kernel runs: IEEE 754's, whatever the process has set.
+"""IEEE 754 arithmetic while a kernel runs, whatever the process has set.
 
-A bit of the processor's control register takes subnormal numbers for 0. Processors do not agree on
-which numbers those are (x86 judges after rounding, Arm before), and any library compiled with
--ffast-math may set it for the thread that loads it. So the register is set to its default for the
-kernel's own thread, and set back at its end. On processors whose register is not known here it is
-left alone.
+A bit of the processor's control register flushes subnormal numbers to 0. Processors differ in which
+numbers those are (x86 judges after rounding, Arm before), and any library compiled with -ffast-math
+may set the bit for the thread that loads it. So a kernel sets its thread's register to the default,
+and restores it at its end. The registers of other processors are left alone.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ _ARM = platform.machine().lower() in ("aarch64", "arm64")
 _WORD = ir.IntType(32 if _X86 else 64)
 _STANDARD = ir.Constant(_WORD, 0x1F80 if _X86 else 0)
 """Round to nearest, keep subnormals, raise no signal."""
-_NOTHING, _BYTE = ir.VoidType(), ir.IntType(8).as_pointer()
+_VOID, _BYTES = ir.VoidType(), ir.IntType(8).as_pointer()
 
 
 def _read(builder: Any) -> Any:
     if _X86:
         place = cgutils.alloca_once(builder, _WORD)
-        kind = ir.FunctionType(_NOTHING, [_BYTE])
+        kind = ir.FunctionType(_VOID, [_BYTES])
         store = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse.stmxcsr")
-        builder.call(store, [builder.bitcast(place, _BYTE)])
+        builder.call(store, [builder.bitcast(place, _BYTES)])
         return builder.load(place)
     if _ARM:
         kind = ir.FunctionType(_WORD, [])
@@ -42,18 +41,18 @@ def _write(builder: Any, control: Any) -> None:
     if _X86:
         place = cgutils.alloca_once(builder, _WORD)
         builder.store(control, place)
-        kind = ir.FunctionType(_NOTHING, [_BYTE])
+        kind = ir.FunctionType(_VOID, [_BYTES])
         load = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse.ldmxcsr")
-        builder.call(load, [builder.bitcast(place, _BYTE)])
+        builder.call(load, [builder.bitcast(place, _BYTES)])
     elif _ARM:
-        kind = ir.FunctionType(_NOTHING, [_WORD])
+        kind = ir.FunctionType(_VOID, [_WORD])
         write = cgutils.get_or_insert_function(builder.module, kind, "llvm.aarch64.set.fpcr")
         builder.call(write, [control])
 
 
 @intrinsic
 def standard_arithmetic(context: Any) -> Any:
-    """Set the control register to its default; return it as it was."""
+    """Set the control register to its default; return its old value."""
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         before = _read(builder)
@@ -65,7 +64,7 @@ def standard_arithmetic(context: Any) -> Any:
 
 @intrinsic
 def restore(context: Any, control: Any) -> Any:
-    """Set the control register to what ``standard_arithmetic`` returned."""
+    """Set the control register to the value that ``standard_arithmetic`` returned."""
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         _write(builder, builder.trunc(args[0], _WORD) if _WORD.width < 64 else args[0])

@@ -1,4 +1,4 @@
-"""Which rows a group sees, in what order, and how they are brought to it."""
+"""Which rows a group sees, in what order, and how they are gathered."""
 
 from __future__ import annotations
 
@@ -7,136 +7,154 @@ from typing import Any
 import numpy as np
 
 from seedbed import streams
-from seedbed.engines.compiled.records import Addresses, Floats, Ints, Members, Room, Rows, Shape
-from seedbed.engines.compiled.units import DROPOUT, for_scalars, turn
-from seedbed.engines.compiled.vectors import apart, part, pointer, width
+from seedbed.engines.compiled import records
+from seedbed.engines.compiled.calling import call
+from seedbed.engines.compiled.memory import pointer, width
+from seedbed.engines.compiled.records import Floats, Group, Members, Program, Rows, Workspace
+from seedbed.engines.compiled.source import for_scalars
+from seedbed.engines.compiled.target import expand, inline, noinline
 
 _enter, _word, _unit = (
     for_scalars(function) for function in (streams.extend_key, streams.word, streams.to_uniform)
 )
 
 
-@part
-def bucket_of(word: Any, width: int) -> Any:
-    """Return the highest ``width`` bits of 64."""
-    return np.intp(word >> np.uint64(64 - width)) if width > 0 else 0
+@inline
+def bucket_of(word: Any, bits: int) -> Any:
+    """Return the highest ``bits`` of a word's 64."""
+    return np.intp(word >> np.uint64(64 - bits)) if bits > 0 else 0
 
 
-@apart
-def draw_order(key: Any, n: int, tagged: Any, sorted_: Any, starts: Ints) -> None:
-    """Write ``streams.order``'s permutation of n rows to ``sorted_``: buckets, then insertion."""
-    width = 0
-    while (1 << width) < n:
-        width += 1
-    low = np.uint64((1 << width) - 1)
-    for bucket in range((1 << width) + 1):
+@noinline
+def draw_order(key: Any, n: int, tagged: Any, ordered: Any, starts: Any) -> None:
+    """Write ``streams.order``'s permutation of n rows to ``ordered``.
+
+    A bucket sort of each row's random word, finished by insertion.
+    """
+    bits = 0
+    while (1 << bits) < n:
+        bits += 1
+    low = np.uint64((1 << bits) - 1)
+    for bucket in range((1 << bits) + 1):
         starts[bucket] = 0
     for row in range(n):
         tagged[row] = (_word(key, np.uint64(row)) & ~low) | np.uint64(row)
-        starts[bucket_of(tagged[row], width) + 1] += 1
-    for bucket in range(1 << width):
+        starts[bucket_of(tagged[row], bits) + 1] += 1
+    for bucket in range(1 << bits):
         starts[bucket + 1] += starts[bucket]
     for row in range(n):
-        bucket = bucket_of(tagged[row], width)
-        sorted_[starts[bucket]] = tagged[row]
+        bucket = bucket_of(tagged[row], bits)
+        ordered[starts[bucket]] = tagged[row]
         starts[bucket] += 1
     for row in range(1, n):
-        word, place = sorted_[row], row
-        while place > 0 and sorted_[place - 1] > word:
-            sorted_[place] = sorted_[place - 1]
+        word, place = ordered[row], row
+        while place > 0 and ordered[place - 1] > word:
+            ordered[place] = ordered[place - 1]
             place -= 1
-        sorted_[place] = word
+        ordered[place] = word
     for row in range(n):
-        sorted_[row] &= low
+        ordered[row] &= low
 
 
-@apart
+@noinline
 def choose_rows(
-    rows: Rows, members: Members, group: Ints, s: int, first: int, epoch: int, shuffled: bool,
-    chosen: Ints, tagged: Any, sorted_: Any, starts: Ints,
-) -> None:  # fmt: skip
-    """Write the rows that the lanes see in an epoch, in their order, to ``chosen``, (s · n,).
-
-    ``first`` is the place of the group's first member among those that ``rows.own`` is of.
-    """
+    rows: Rows, members: Members, group: Group, epoch: int, shuffled: bool, work: Workspace
+) -> None:
+    """Write the rows that each lane sees in an epoch, in order, to ``rows.order``."""
     n = rows.n
-    for lane in range(s):
-        member = group[lane]
+    for lane in range(group.lanes):
         if shuffled:
-            key = _enter(members.order_keys[member], np.uint64(epoch))
-            draw_order(key, n, tagged, sorted_, starts)
+            key = _enter(members.order_keys[group.members[lane]], np.uint64(epoch))
+            draw_order(key, n, work.tagged, work.ordered, work.starts)
         for i in range(n):
-            row = np.intp(sorted_[i]) if shuffled else i
-            chosen[lane * n + i] = rows.own[(first + lane) * n + row] if rows.has_own else row
+            row = np.intp(work.ordered[i]) if shuffled else i
+            own = rows.own[(group.first + lane) * n + row] if rows.has_own else row
+            rows.order[lane * n + i] = own
 
 
-@part
+@expand
+def inputs(program: Program, rows: Rows, s: int, start: int, work: Workspace) -> Any:
+    """Return the rows of x from ``start`` on, and whether each lane has its own."""
+    I = program.widths[0]
+    if rows.in_place or s == 1:
+        first = pointer(rows.x, start * I) if rows.in_place else work.x
+        return records.Matrix(first, I, 1), False
+    return records.Matrix(work.x, I * s, s), True
+
+
+@inline
+def gather(
+    program: Program, source: Floats, size: int, target: Floats, s: int, work: Workspace
+) -> None:
+    """Write ``size`` numbers from each lane's source offset on side by side to ``target``."""
+    W = width(target)
+    for i in range(0, size, W):
+        for v in range(0, s, W):
+            call(
+                program.transpose,
+                (
+                    pointer(source, i), pointer(work.source_offsets, v), W,
+                    pointer(target, i * s + v), work.target_offsets, min(W, size - i),
+                ),
+            )  # fmt: skip
+
+
+@inline
 def fetch(
-    shape: Shape, units: Addresses, rows: Rows, room: Room, space: Floats, s: int, group: Ints,
-    at_hand: bool, chosen: Ints, start: int, B: int, batch: int, froms: Ints, tos: Ints,
-) -> None:  # fmt: skip
-    """Bring B rows from ``start`` on: x (where not ``at_hand``), t and each output's share."""
-    W = width(space)
-    I, O, n = shape.widths[0], shape.widths[shape.layers], rows.n
-    if not at_hand and s > 1:
-        for j in range(W):
-            tos[j] = j * s
+    program: Program, rows: Rows, group: Group, start: int, B: int, batch: int, work: Workspace
+) -> None:
+    """Gather B rows from ``start`` on: x, unless ``in_place``, t, and each output's share."""
+    s, n = group.lanes, rows.n
+    I, O = program.widths[0], program.widths[program.layers]
+    if not rows.in_place and s > 1:
+        for j in range(width(work.x)):
+            work.target_offsets[j] = j * s
     for b in range(B):
-        if at_hand:
+        if rows.in_place:
             for o in range(O):
                 t = rows.t[(start + b) * O + o]
                 for lane in range(s):
-                    space[room.t + (b * O + o) * s + lane] = t
+                    work.t[(b * O + o) * s + lane] = t
         elif s > 1:
             for lane in range(s):
-                froms[lane] = chosen[lane * n + start + b] * I
-            for i in range(0, I, W):
-                for v in range(0, s, W):
-                    turn(
-                        units.turn, pointer(rows.x, i), pointer(froms, v), W,
-                        pointer(space, room.x + (b * I + i) * s + v), tos, min(W, I - i),
-                    )  # fmt: skip
+                work.source_offsets[lane] = rows.order[lane * n + start + b] * I
+            gather(program, rows.x, I, pointer(work.x, b * I * s), s, work)
             for lane in range(s):
-                froms[lane] = chosen[lane * n + start + b] * O
-            for o in range(0, O, W):
-                for v in range(0, s, W):
-                    turn(
-                        units.turn, pointer(rows.t, o), pointer(froms, v), W,
-                        pointer(space, room.t + (b * O + o) * s + v), tos, min(W, O - o),
-                    )  # fmt: skip
+                work.source_offsets[lane] = rows.order[lane * n + start + b] * O
+            gather(program, rows.t, O, pointer(work.t, b * O * s), s, work)
         else:
-            row = chosen[start + b]
+            row = rows.order[start + b]
             for i in range(I):
-                space[room.x + b * I + i] = rows.x[row * I + i]
+                work.x[b * I + i] = rows.x[row * I + i]
             for o in range(O):
-                space[room.t + b * O + o] = rows.t[row * O + o]
+                work.t[b * O + o] = rows.t[row * O + o]
     outputs = O if rows.averaged else 1
     for b in range(B):
         for lane in range(s):
             share = 1 / (batch * outputs)
             if rows.weighed:
-                row = start + b if at_hand else chosen[lane * n + start + b]
-                mean = rows.mean_weight[group[lane]]
+                row = start + b if rows.in_place else rows.order[lane * n + start + b]
+                mean = rows.mean_weight[group.members[lane]]
                 share = rows.w[row] / (mean * batch * outputs)
             for o in range(O):
-                space[room.share + (b * O + o) * s + lane] = share
+                work.share[(b * O + o) * s + lane] = share
 
 
-@apart
+@noinline
 def draw_masks(
-    shape: Shape, members: Members, room: Room, space: Floats, s: int, group: Ints,
-    epoch: int, start: int, B: int,
+    program: Program, members: Members, group: Group, epoch: int, start: int, B: int,
+    work: Workspace,
 ) -> None:  # fmt: skip
     """Write the dropout masks of B rows, as ``numpy_engine.dropout_masks`` does."""
-    for k in range(shape.layers - 1):
-        O = shape.widths[k + 1]
+    s, one = group.lanes, work.ones[0]
+    for k in range(program.layers - 1):
+        O, mask = program.widths[k + 1], pointer(work.numbers, work.masks[k])
         for lane in range(s):
-            member = group[lane]
-            rate = members.numbers[DROPOUT * members.members + member]
+            member = group.members[lane]
+            rate = members.hyperparameters[records.DROPOUT * members.members + member]
             key = _enter(members.dropout_keys[member], np.uint64(epoch))
             key = _enter(key, np.uint64(k))
-            one = space[room.ones]
             scale = one / (one - rate)
             for e in range(B * O):
                 kept = _unit(_word(key, np.uint64(start * O + e))) >= rate
-                space[room.masks[k] + e * s + lane] = scale if kept else 0.0
+                mask[e * s + lane] = scale if kept else 0.0

@@ -1,0 +1,125 @@
+"""Formulas rewritten for a compiler: the same code, with other functions under its module's names.
+
+``translate`` knows nothing of vectors; the last functions apply it for this engine.
+"""
+
+from __future__ import annotations
+
+import dis
+import math
+import types as python
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from seedbed.engines.compiled import mathematics
+from seedbed.engines.compiled.cache import globals_of
+from seedbed.engines.compiled.target import inline
+from seedbed.errors import FormulaError
+
+
+def translate(function: Callable[..., Any], numpy: Any, compile_: Any, done: dict[Any, Any]) -> Any:
+    """Return ``function`` compiled, with ``numpy`` for np, and its callees compiled alike.
+
+    If ``numpy`` is not NumPy, whole numbers become fractions: compiled ones wrap, and round down.
+    ``done`` holds the functions translated so far, with None for those being translated.
+
+    Raises: FormulaError for code that cannot be compiled, or would compute something else.
+    """
+    if function in done:
+        return done[function]
+    if not isinstance(function, python.FunctionType):
+        raise FormulaError(f"{function!r} is no Python function")
+    done[function] = None
+
+    def exchanged(name: str, value: Any) -> Any:
+        if value is np:
+            return numpy
+        if isinstance(value, python.FunctionType):
+            compiled = translate(value, numpy, compile_, done)
+            if compiled is None:
+                raise FormulaError(f"{name} calls itself")
+            return compiled
+        # values that a digest tells apart: code on disk is never that of another value
+        if value is numpy.abs or value is math:
+            return value
+        if isinstance(value, bool | float | np.float32 | np.float64):
+            return value
+        if isinstance(value, int | np.integer):
+            return float(value) if fractions else value
+        raise FormulaError(f"it uses {name}, which is no number, no function and not NumPy")
+
+    code, fractions = function.__code__, numpy is not np
+    _check_code(code, function.__globals__, numpy)
+    module = function.__globals__
+    found = {name: module[name] for name in globals_of(code) if name in module}
+    if "abs" in code.co_names and "abs" not in found:
+        found["abs"] = numpy.abs
+    closure = tuple(
+        python.CellType(exchanged(name, cell.cell_contents))
+        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True)
+    )
+    defaults = tuple(exchanged("a default", value) for value in function.__defaults__ or ())
+    copy = python.FunctionType(
+        _with_fractions(code) if fractions else code,
+        {"__name__": __name__} | {name: exchanged(name, value) for name, value in found.items()},
+        function.__name__,
+        defaults or None,
+        closure,
+    )
+    done[function] = compile_(copy)
+    return done[function]
+
+
+def _with_fractions(code: python.CodeType) -> python.CodeType:
+    """Return the code with floats in place of its whole numbers."""
+    constants = [float(value) if type(value) is int else value for value in code.co_consts]
+    instructions = bytearray(code.co_code)
+    for step in dis.get_instructions(code):
+        if step.opname == "LOAD_SMALL_INT":  # Python 3.14 keeps these in the instruction
+            if len(constants) > 255:
+                raise FormulaError("it has more than 255 constants")
+            changed = dis.opmap["LOAD_CONST"], len(constants)
+            instructions[step.offset : step.offset + 2] = changed
+            constants.append(float(step.argval))
+    return code.replace(co_code=bytes(instructions), co_consts=tuple(constants))
+
+
+def _check_code(code: python.CodeType, module: dict[str, Any], numpy: Any) -> None:
+    """Refuse code that compiles but computes something else, and name missing functions.
+
+    Raises: FormulaError.
+    """
+    steps = {step.opname for step in dis.get_instructions(code)}
+    if "RAISE_VARARGS" in steps:
+        raise FormulaError("it raises errors")
+    if "IMPORT_NAME" in steps:
+        raise FormulaError("it imports")
+    if code.co_kwonlyargcount:
+        raise FormulaError("it has keyword-only arguments")
+    if numpy is np or np not in [module.get(name) for name in globals_of(code)]:
+        return
+    others = vars(math) if math in module.values() else module
+    for name in code.co_names:
+        if hasattr(np, name) and not hasattr(numpy, name) and name not in others:
+            raise FormulaError(f"it uses np.{name}")
+
+
+# ---------------------------------------------------------------- for this engine
+
+
+_NUMPY: Any = python.ModuleType("numpy")
+"""What ``np`` means for vectors: ``mathematics``' public names, and no others."""
+for _name in mathematics.__all__:
+    setattr(_NUMPY, _name, getattr(mathematics, _name))
+
+
+def for_vectors(function: Callable[..., Any]) -> Any:
+    """Return ``function`` compiled for vectors, with all the functions that it calls."""
+    return translate(function, _NUMPY, inline, {})
+
+
+def for_scalars(function: Callable[..., Any]) -> Any:
+    """Return ``function`` compiled for scalars, with all the functions that it calls."""
+    return translate(function, np, inline, {})
