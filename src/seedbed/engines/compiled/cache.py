@@ -7,7 +7,6 @@ code, its callees, the numbers it holds, and this engine's files.
 
 from __future__ import annotations
 
-import dis
 import hashlib
 import os
 import pickle
@@ -28,6 +27,7 @@ from numba.core.caching import (
 from numba.misc.appdirs import AppDirs
 
 from seedbed.engines import state, stopping
+from seedbed.formulas.source import globals_of
 
 
 def directory() -> Path:
@@ -100,12 +100,6 @@ def _add(hasher: Any, part: Any, seen: dict[int, int]) -> None:
         put("module", part.__name__.encode())
     else:
         put(type(part).__name__, repr(part).encode())
-
-
-def globals_of(code: python.CodeType) -> list[str]:
-    """Return the names that the code looks up in its module, sorted."""
-    read = {step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"}
-    return sorted(read)
 
 
 class _Locator(_CacheLocator):

@@ -11,8 +11,8 @@ from seedbed.engines.compiled import records
 from seedbed.engines.compiled.calling import call
 from seedbed.engines.compiled.memory import pointer, width
 from seedbed.engines.compiled.records import Floats, Group, Members, Program, Rows, Workspace
-from seedbed.engines.compiled.source import for_scalars
 from seedbed.engines.compiled.target import expand, inline, noinline
+from seedbed.engines.compiled.translation import for_scalars
 
 _enter, _word, _unit = (
     for_scalars(function) for function in (streams.extend_key, streams.word, streams.to_uniform)

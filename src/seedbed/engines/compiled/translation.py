@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from seedbed.engines.compiled import mathematics
-from seedbed.engines.compiled.cache import globals_of
 from seedbed.engines.compiled.target import inline
 from seedbed.errors import FormulaError
+from seedbed.formulas.source import closure_values, module_values
 
 
 def translate(function: Callable[..., Any], numpy: Any, compile_: Any, done: dict[Any, Any]) -> Any:
@@ -51,14 +51,12 @@ def translate(function: Callable[..., Any], numpy: Any, compile_: Any, done: dic
         raise FormulaError(f"it uses {name}, which is no number, no function and not NumPy")
 
     code, fractions = function.__code__, numpy is not np
-    _check_code(code, function.__globals__, numpy)
-    module = function.__globals__
-    found = {name: module[name] for name in globals_of(code) if name in module}
+    _check_code(function, numpy)
+    found = module_values(function)
     if "abs" in code.co_names and "abs" not in found:
         found["abs"] = numpy.abs
     closure = tuple(
-        python.CellType(exchanged(name, cell.cell_contents))
-        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True)
+        python.CellType(exchanged(name, value)) for name, value in closure_values(function).items()
     )
     defaults = tuple(exchanged("a default", value) for value in function.__defaults__ or ())
     copy = python.FunctionType(
@@ -86,11 +84,12 @@ def _with_fractions(code: python.CodeType) -> python.CodeType:
     return code.replace(co_code=bytes(instructions), co_consts=tuple(constants))
 
 
-def _check_code(code: python.CodeType, module: dict[str, Any], numpy: Any) -> None:
+def _check_code(function: python.FunctionType, numpy: Any) -> None:
     """Refuse code that compiles but computes something else, and name missing functions.
 
     Raises: FormulaError.
     """
+    code, module = function.__code__, function.__globals__
     steps = {step.opname for step in dis.get_instructions(code)}
     if "RAISE_VARARGS" in steps:
         raise FormulaError("it raises errors")
@@ -98,7 +97,7 @@ def _check_code(code: python.CodeType, module: dict[str, Any], numpy: Any) -> No
         raise FormulaError("it imports")
     if code.co_kwonlyargcount:
         raise FormulaError("it has keyword-only arguments")
-    if numpy is np or np not in [module.get(name) for name in globals_of(code)]:
+    if numpy is np or not any(value is np for value in module_values(function).values()):
         return
     others = vars(math) if math in module.values() else module
     for name in code.co_names:
