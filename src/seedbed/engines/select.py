@@ -66,14 +66,20 @@ def fastest(
 
 
 def predicting(name: str) -> Engine:
-    """Return the engine called ``name``, or NumPy, with a warning, where it is not installed."""
-    engine = ENGINES[name]
+    """Return the engine called ``name``, or NumPy, with a warning, where it is not installed.
+
+    NumPy also predicts for "auto", which the recipe of a population made by hand may name.
+    """
+    engine = ENGINES.get(name, FALLBACK)
     if engine.is_there():
         return engine
+    caller, level = sys._getframe(), 1  # the line outside of this package that asked
+    while caller.f_back and caller.f_globals["__name__"].split(".")[0] in ("seedbed", "functools"):
+        caller, level = caller.f_back, level + 1
     warnings.warn(
         "Numba is missing, so NumPy predicts with what the compiled engine trained: the last bits "
         "may differ (pip install 'seedbed[fast]')",
         SeedbedWarning,
-        stacklevel=5,
+        stacklevel=level,
     )
     return FALLBACK
