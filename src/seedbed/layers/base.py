@@ -72,6 +72,11 @@ class Layer:
     """Further symbols of its explanation, beside z, a, da, dz and the parameters'."""
 
     @property
+    def category_columns(self) -> tuple[int, ...]:
+        """The columns of its inputs that hold category numbers."""
+        return ()
+
+    @property
     def activation(self) -> Activation:
         """The activation, a = f(z)."""
         return identity

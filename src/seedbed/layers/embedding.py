@@ -57,6 +57,11 @@ class Embedding(Layer):
 
     dropped = False
 
+    @property
+    def category_columns(self) -> tuple[int, ...]:
+        """The embedded columns."""
+        return tuple(self.columns)
+
     def outputs(self, inputs: int, first: bool) -> int:
         """The other columns and all vectors."""
         if not first:
