@@ -258,7 +258,7 @@ def test_plots_with_categories(tmp_path):
     population = sb.train(network, X, X[:, 0], loss=sb.squared_error, epochs=3, seeds=range(2))
     assert_saved(plots.regions(population, X, columns=(0, 2)), tmp_path / "regions.png")
     assert_saved(plots.line(population, X, X[:, 0]), tmp_path / "line.png")
-    with pytest.raises(sb.SettingError, match="column 1 holds category numbers.*: give two"):
+    with pytest.raises(sb.SettingError, match=r"column 1 holds category .* give two"):
         plots.regions(population, X)
-    with pytest.raises(sb.SettingError, match="only dense layers can be drawn.*: draw plots.losses"):
+    with pytest.raises(sb.SettingError, match=r"only dense .* draw plots.losses"):
         plots.network(population)

@@ -95,6 +95,10 @@ class Layer:
         """Return the layer's parameters, in theta's order."""
         raise NotImplementedError
 
+    def row_size(self, inputs: int, outputs: int) -> int:
+        """Return about how many numbers the pass of one row holds."""
+        return outputs
+
     def draw(self, number: int, draws: Draws, shape: tuple[int, ...]) -> Array:
         """Return initial values of parameter ``number``, (P, *shape) or (1, *shape)."""
         raise NotImplementedError

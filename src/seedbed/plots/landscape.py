@@ -103,7 +103,7 @@ def _direction(given: Any, theta: Array, g: Array) -> tuple[Array, str]:
 
 def _losses_along(recipe: Recipe, theta: Array, u: Array, r: Array, X: Any, Y: Any) -> Array:
     """Return the loss at each θ + r·u, (len(r),); each point is computed as a member."""
-    member_size = recipe.network.size * 3 + len(X) * sum(recipe.network.widths) * 4
+    member_size = recipe.network.size * 3 + len(X) * recipe.network.row_size * 4
     step = max(1, _CHUNK_SIZE // member_size)
     return np.concatenate([
         value_and_grad(recipe, theta + r[start : start + step, None] * u, X, Y)[0]
