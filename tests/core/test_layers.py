@@ -4,7 +4,7 @@ import json
 import pickle
 import re
 import tracemalloc
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -406,6 +406,9 @@ def test_unsupported_by_the_compiled_engine(layer, optimizer, words, monkeypatch
     assert population.recipe.engine == "numpy"
     sb.train(network, X, Y, progress=False, **given)
     assert not capsys.readouterr().err
+    forced = replace(population, recipe=replace(population.recipe, engine="compiled"))
+    for rows in (X, X[:1]):
+        np.testing.assert_array_equal(forced.predict(rows), population.predict(rows))
 
 
 def test_an_optimizer_may_have_three_state_arrays():

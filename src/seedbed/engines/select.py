@@ -65,12 +65,15 @@ def fastest(
     return FALLBACK, f"the {engine.name} one does not support {missing}"
 
 
-def predicting(name: str) -> Engine:
+def predicting(name: str, network: Network, optimizer: Optimizer) -> Engine:
     """Return the engine called ``name``, or NumPy, with a warning, where it is not installed.
 
-    NumPy also predicts for "auto", which the recipe of a population made by hand may name.
+    NumPy also predicts where the recipe of a population made by hand names "auto", or an engine
+    that does not support the network.
     """
     engine = ENGINES.get(name, FALLBACK)
+    if engine.unsupported(network, optimizer) is not None:
+        return FALLBACK
     if engine.is_there():
         return engine
     caller, level = sys._getframe(), 1  # the line outside of this package that asked

@@ -25,7 +25,7 @@ class Embedding(Layer):
     init        how the vectors are drawn, E (categories, units) each
 
     It reads the network's inputs, so it must be the first layer; the other columns come first in
-    its outputs. Penalties and weight decay act on the vectors.
+    its outputs. Penalties and weight decay act on the vectors, dropout does not.
 
     Raises: SettingError for columns, categories or units that do not fit together.
     Source: Guo, Berkhahn 2016.

@@ -32,7 +32,8 @@ class Periodic(Layer):
     columns      the places of the columns with codes; None takes all. The others come first in the
                  outputs, as they are
 
-    W (F, 2k or k, units) and b are drawn from U(-r, r), r = 1 / √(2k or k); W decays.
+    W (F, 2k or k, units) and b are drawn from U(-r, r), r = 1 / √(2k or k); W decays. Dropout does
+    not act on the outputs.
 
     Raises: SettingError.
     Source: without phases Gorishniy, Rubachev, Babenko 2022 (PLR); with phases Holzmüller,
