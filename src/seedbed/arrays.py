@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -110,6 +110,16 @@ def checked_count(name: str, value: int, minimum: int = 1) -> int:
             f"{name} must be a whole number of at least {minimum}, not {one_line(value)}"
         )
     return int(value)
+
+
+def checked_counts(name: str, values: Any, minimum: int = 1) -> tuple[int, ...]:
+    """Return ``values``, a sequence of whole numbers of at least ``minimum``, as a tuple.
+
+    Raises: SettingError that names the first other value.
+    """
+    if not isinstance(values, Iterable):
+        raise SettingError(f"{name} must be a list of whole numbers, not {one_line(values)}")
+    return tuple(checked_count(name, value, minimum) for value in values)
 
 
 def checked_index(name: str, value: int, count: int) -> int:

@@ -193,7 +193,7 @@ def _population(recipe: Recipe, tensors: Mapping[str, Array]) -> Population:
 def describe(recipe: Recipe) -> dict[str, Any]:
     """Return the recipe as strings, numbers, lists and dicts, for ``recipe_from_dict``.
 
-    Raises: FileError if a formula is not one of Seedbed's.
+    Raises: FileError if a formula, layer or optimizer is not one of Seedbed's.
     """
     network = recipe.network
     optimizer = recipe.optimizer
@@ -205,7 +205,7 @@ def describe(recipe: Recipe) -> dict[str, Any]:
             "layers": [_layer_to_dict(layer) for layer in network.layers],
         },
         "loss": _named(recipe.loss, losses.BY_NAME),
-        "optimizer": {"name": type(optimizer).__name__, **asdict(optimizer)},
+        "optimizer": {"name": _kind(optimizer, optimizers.BY_NAME), **asdict(optimizer)},
         "schedule": _named(recipe.schedule, schedules.BY_NAME),
     }
 
@@ -232,11 +232,12 @@ def recipe_from_dict(description: Mapping[str, Any]) -> Recipe:
 
 def _layer_to_dict(layer: Layer) -> dict[str, Any]:
     """Return a layer's kind and settings, formulas by their names."""
+    kind = _kind(layer, layers.BY_NAME)
     settings = {
         name: _named(value, by_name_of(value)) if isinstance(value, Named) else value
         for name, value in vars(layer).items()
     }
-    return {"kind": type(layer).__name__, **settings}
+    return {"kind": kind, **settings}
 
 
 def _layer_from_dict(description: Mapping[str, Any]) -> Layer:
@@ -256,11 +257,26 @@ def _named(unit: Any, by_name: Mapping[str, Any]) -> dict[str, Any]:
     Raises: FileError if it is not one of Seedbed's.
     """
     if not is_own(unit, by_name):
-        raise FileError(
-            f"{unit.name!r} is not one of Seedbed's formulas, and a model file holds no code: save "
-            "population.theta, and keep the formula in your program"
-        )
+        raise _no_code(unit.name)
     return to_spec(unit)
+
+
+def _kind(unit: Any, by_name: Mapping[str, Any]) -> str:
+    """Return the name of a layer's or an optimizer's class.
+
+    Raises: FileError if it is not one of Seedbed's.
+    """
+    kind = type(unit)
+    if by_name.get(kind.__name__) is not kind:
+        raise _no_code(kind.__name__)
+    return kind.__name__
+
+
+def _no_code(name: str) -> FileError:
+    return FileError(
+        f"{name!r} is not one of Seedbed's own, and a model file holds no code: save "
+        "population.theta, and keep its code in your program"
+    )
 
 
 def write_whole(path: str | PathLike[str], content: bytes) -> None:

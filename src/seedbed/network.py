@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
+from itertools import pairwise
 from math import prod
 from typing import Any, NamedTuple
 
@@ -84,6 +84,14 @@ class Network:
         return tuple(widths)
 
     @cached_property
+    def row_size(self) -> int:
+        """About how many numbers a row makes on its way through the network."""
+        return self.inputs + sum(
+            layer.row_size(inputs, outputs)
+            for layer, (inputs, outputs) in zip(self.layers, pairwise(self.widths), strict=True)
+        )
+
+    @cached_property
     def blocks(self) -> tuple[Block, ...]:
         """All parameter arrays, in theta's order."""
         blocks, start = [], 0
@@ -128,8 +136,8 @@ class Network:
     def _records(self) -> list[tuple[Any, list[tuple[slice, tuple[int, ...]]]]]:
         """Each layer's kind of named tuple, and where its arrays lie and their shapes."""
         found = []
-        for _, own in groupby(self.blocks, lambda block: block.layer):
-            blocks = list(own)
+        for number in range(len(self.layers)):
+            blocks = [block for block in self.blocks if block.layer == number]
             kind = record(tuple(block.name for block in blocks))
             found.append((kind, [(block.where, block.shape) for block in blocks]))
         return found

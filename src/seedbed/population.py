@@ -176,7 +176,7 @@ class Population:
 
     @cached_property
     def _engine(self) -> Engine:
-        return predicting(self.recipe.engine)
+        return predicting(self.recipe.engine, self.network, self.recipe.optimizer)
 
     def __repr__(self) -> str:
         names, counts = np.unique(self.status, return_counts=True)

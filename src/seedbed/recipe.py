@@ -120,6 +120,11 @@ class Recipe:
                 f"monitor='ensemble' takes the loss of mean predictions: give {self.loss.name} its "
                 "inverse_predict"
             )
+        if self.optimizer.needs == "jacobian" and self.loss.residual is None:
+            raise SettingError(
+                f"{type(self.optimizer).__name__} needs residuals, and {self.loss.name} is no sum "
+                "of squares: use squared_error, or another optimizer"
+            )
         if not self.optimizer.uses_schedule and self.schedule != constant:
             raise SettingError(
                 f"{type(self.optimizer).__name__} finds its step sizes itself, so a schedule has "

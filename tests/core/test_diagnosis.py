@@ -357,3 +357,15 @@ def test_a_loss_held_up_by_weight_decay_is_no_rate_too_high():
     options = {"optimizer": sb.AdamW(0.01, weight_decay=30.0), "batch_size": 12}
     population = trained(sb.tanh, 200, T=T, seeds=range(12), schedule=sb.constant, **options)
     assert "rate too high" not in kinds(population, T)
+
+
+def test_category_numbers_are_no_unscaled_inputs():
+    X = np.random.default_rng(0).normal(size=(100, 3))
+    X[:, 1] = np.arange(100) % 50
+    network = sb.Network(3, [sb.Embedding([1], [50], 2), sb.Dense(4, sb.tanh), sb.Dense(1)])
+    population = sb.train(network, X, X[:, 0], loss=sb.squared_error, epochs=3, seeds=range(2))
+    assert "unscaled inputs" not in [each.kind for each in sb.diagnose(population, X, X[:, 0])]
+    X[:, 2] *= 1000
+    (finding,) = [e for e in sb.diagnose(population, X, X[:, 0]) if e.kind == "unscaled inputs"]
+    assert "1 of 3 inputs" in finding.message
+    assert "(input 2:" in finding.message

@@ -1,16 +1,83 @@
 """Kinds of layer: gradients, PyTorch's values, rows and members alone, what is refused."""
 
 import json
+import pickle
 import re
+import tracemalloc
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import seedbed as sb
+from seedbed.engines import select
+from seedbed.layers.base import Layer, Line, Parameter, Pass
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "layers.json").read_text())
 X, Y = np.array(GOLDEN["X"]), np.array(GOLDEN["Y"])
+
+
+@dataclass(frozen=True)
+class Scale(Layer):
+    """A user's layer: a = s x, with a learned s for each input."""
+
+    first: float = 1.5
+
+    def outputs(self, inputs, first):
+        return inputs
+
+    def parameters(self, inputs):
+        return (Parameter("s", (1, inputs), decays=True),)
+
+    def draw(self, number, draws, shape):
+        return self.first + 0.1 * draws.normal(*shape)
+
+    def forward(self, p, x):
+        a = x * p.s
+        return Pass(x, a, a)
+
+    def backward(self, p, done, da, dp, below):
+        dp.s[...] = (done.inputs * da).sum(axis=-2, keepdims=True)
+        return da, da * p.s if below else None
+
+    def explain_forward(self, n, x, p, done):
+        yield Line(f"s{n}", "scales", p.s[0])
+        yield Line(f"a{n}", f"{x} * s{n}", done.a[0])
+
+    def explain_backward(self, n, x, p, done, da, dz, dp):
+        yield Line(f"ds{n}", f"({x} * da{n}).sum(axis=0, keepdims=True)", dp.s[0])
+
+    def explain_below(self, n, inputs):
+        return f"da{n} * s{n}"
+
+
+@dataclass(frozen=True)
+class Shift(Layer):
+    """A user's layer without parameters: a = x + 1."""
+
+    def outputs(self, inputs, first):
+        return inputs
+
+    def parameters(self, inputs):
+        return ()
+
+    def forward(self, p, x):
+        return Pass(x, x + 1, x + 1)
+
+    def backward(self, p, done, da, dp, below):
+        return da, da
+
+    def explain_forward(self, n, x, p, done):
+        yield Line(f"a{n}", f"{x} + 1", done.a[0])
+
+    def explain_backward(self, n, x, p, done, da, dz, dp):
+        yield from ()
+
+    def explain_below(self, n, inputs):
+        return f"da{n} * 1"
+
+
 EMBEDDING = sb.Embedding(columns=[1, 3], categories=[3, 5], units=[2, 1])
 NETWORKS = {
     "embedding": [EMBEDDING],
@@ -19,6 +86,8 @@ NETWORKS = {
     "mixed": [EMBEDDING, sb.Periodic(2, frequencies=3, columns=[0, 1])],
     "behind a dense layer": [sb.Dense(3, sb.tanh), sb.Periodic(2, 3, columns=[2, 0])],
     "phases behind one": [sb.Dense(3, sb.tanh), sb.Periodic(2, 3, phases=True)],
+    "a user's": [Scale(), Scale(0.5)],
+    "without parameters": [Shift(), sb.Dense(3, sb.tanh), Shift()],
 }
 BLOCKS = {
     "embedding": "E1_1 E3_1 W2 b2 W3 b3",
@@ -85,14 +154,27 @@ def test_explained_formulas_give_the_engines_numbers(name):
     optimizer = sb.AdamW(0.01, weight_decay=0.1)
     given = recipe(name, optimizer=optimizer, l2=0.1, clip_norm=0.5, epochs=2)
     population = sb.train(given, X, Y, seeds=[5])
-    symbols, evaluated = {"np": np}, 0
-    for number in sb.explain(population, X, Y).numbers:
+    symbols, evaluated, explanation = {"np": np}, 0, sb.explain(population, X, Y)
+    for number in explanation.numbers:
         if re.search(r"[@*+(]", number.formula):
             value = eval(number.formula, dict(symbols))
             np.testing.assert_allclose(value, number.value, rtol=1e-10, atol=1e-13)
             evaluated += 1
         symbols[number.symbol] = number.value
     assert evaluated > 40
+    for text in (str(explanation), explanation.markdown(), explanation.html()):
+        assert all(number.symbol in text for number in explanation.numbers)
+
+
+def test_an_explained_array_of_three_axes_is_shown_row_by_row():
+    population = sb.train(recipe("all_periodic"), X[:2], Y[:2], epochs=0)
+    text = str(sb.explain(population, X[:2], Y[:2]))
+    lines = text[text.index("v1 = ") :].splitlines()
+    assert lines[0].endswith("2×4×3")
+    shown = [[float(cell) for cell in line.split()] for line in lines[1:9]]
+    c, *_ = population.network.views(population.theta.astype(float))[0]
+    v = 2 * np.pi * c[0] * X[:2, :, None]
+    np.testing.assert_allclose(shown, v.reshape(8, 3), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -133,6 +215,8 @@ def test_initial_draws():
         (lambda: sb.Network(2, [sb.Embedding([0], [2], 1)]), "must be an sb.Dense"),
         (lambda: sb.Network(2, [sb.Periodic(1, columns=[2]), sb.Dense(1)]), "more than 2 inputs"),
         (lambda: sb.Periodic(1, columns=[0, 0]), "must be different ones"),
+        (lambda: sb.Embedding(0, 2, 1), "columns must be a list of whole numbers, not 0"),
+        (lambda: sb.Periodic(1, columns=2), "columns must be a list of whole numbers, not 2"),
         (lambda: sb.Periodic(0), "units must be a whole number of at least 1"),
         (lambda: sb.Periodic(1, scale=0), "scale"),
     ],
@@ -184,8 +268,8 @@ def test_an_optimizer_may_take_residuals_and_their_jacobian():
     W, bias = network.views(population.theta)[0]
     np.testing.assert_allclose(W, np.broadcast_to(b, W.shape), atol=1e-4)
     np.testing.assert_allclose(bias, 3, atol=1e-4)
-    with pytest.raises(sb.FormulaError, match="no sum of squares"):
-        sb.train(network, A, t, loss=sb.absolute_error, optimizer=GaussNewton(1.0), epochs=1)
+    with pytest.raises(sb.SettingError, match=r"GaussNewton needs .* use squared_error"):
+        sb.Recipe(network=network, loss=sb.absolute_error, optimizer=GaussNewton(1.0))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -201,3 +285,137 @@ def test_the_jacobian_of_the_residuals_makes_the_gradient(name):
     r, J = objective.residuals(batch)
     np.testing.assert_allclose((r * r).sum(axis=1), loss, rtol=1e-12)
     np.testing.assert_allclose(2 * (r[:, None] @ J)[:, 0], objective.g, rtol=1e-11, atol=1e-14)
+
+
+def test_explained_steps_of_an_optimizer_with_a_jacobian():
+    class Damped(GaussNewton):
+        @property
+        def rule(self):
+            def step(w, g, k, lr, r, J, count):
+                down = (J.swapaxes(1, 2) @ r[..., None])[..., 0]
+                return w - lr * down, count + 1
+
+            return step
+
+        def init(self, theta, lr):
+            return [np.zeros_like(theta)]
+
+    population = sb.train(recipe("embedding", optimizer=Damped(0.5), epochs=0), X, Y, seeds=[5])
+    explanation = sb.explain(population, X, Y)
+    r, J = explanation["r"], explanation["J"]
+    np.testing.assert_allclose(r @ r, explanation["loss"])
+    W3 = next(b.where for b in population.network.blocks if b.symbol == "W3")
+    np.testing.assert_allclose(explanation["W3 change"].ravel(), -0.5 * (J.T @ r)[W3])
+    np.testing.assert_array_equal(explanation["countW3"], np.ones((4, 2)))
+    (number,) = [each for each in explanation.numbers if each.symbol == "W3 new"]
+    assert number.formula == "step(W3, dW3, k, lr, r, J, count0)"
+    str(explanation)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_are_pickled_and_compared(name):
+    given = recipe(name, epochs=2)
+    population = sb.train(given, X, Y, seeds=[1, 2])
+    copied = pickle.loads(pickle.dumps(population))
+    assert copied.recipe.network == given.network
+    np.testing.assert_array_equal(copied.predict(X), population.predict(X))
+
+
+def test_only_embeddings_with_unused_and_repeated_categories():
+    network = sb.Network(2, [sb.Embedding([1, 0], [4, 6], [2, 3]), sb.Dense(1)])
+    x, y = np.array([[5.0, 0], [5, 3], [0, 3]]), np.array([1.0, 2, 4])
+    given = sb.Recipe(network=network, loss=sb.squared_error, dtype="float64")
+    theta = network.init([0, 1])
+    _, g = sb.value_and_grad(given, theta, x, y, sample_weight=[1, 2, 3])
+    E1, E0 = network.views(theta)[0]
+    dE1, dE0 = network.views(g)[0]
+    W, b = network.views(theta)[1]
+    a = np.concatenate([E1[:, [0, 3, 3]], E0[:, [5, 5, 0]]], axis=2)
+    da = 2 * ((a @ W + b) - y[:, None]) * np.array([[1], [2], [3]]) / 6 * W.swapaxes(1, 2)
+    np.testing.assert_allclose(dE1[:, 0], da[:, 0, :2], rtol=1e-12)
+    np.testing.assert_allclose(dE1[:, 3], da[:, 1, :2] + da[:, 2, :2], rtol=1e-12)
+    np.testing.assert_allclose(dE0[:, 5], da[:, 0, 2:] + da[:, 1, 2:], rtol=1e-12)
+    assert not dE1[:, [1, 2]].any()
+    assert not dE0[:, 1:5].any()
+
+
+def test_categories_beyond_float32_are_refused():
+    network = sb.Network(1, [sb.Embedding([0], [2**24 + 2], 1), sb.Dense(1)])
+    network.check(np.array([[2.0**24 + 1]]), "X")
+    with pytest.raises(sb.DataError, match="float32 cannot tell 16777218 categories apart: use"):
+        network.check(np.array([[2**24 + 1]], np.float32), "X")
+
+
+def peak_megabytes(function, *args, **given):
+    tracemalloc.start()
+    function(*args, **given)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak / 2**20
+
+
+def test_memory_is_bounded():
+    x = np.column_stack([np.linspace(0, 1, 4000), np.arange(4000) % 3000]).astype(np.float32)
+    periodic = sb.Network(2, [sb.Periodic(2, frequencies=300), sb.Dense(1)])
+    embedding = sb.Network(2, [sb.Embedding([1], [3000], 2), sb.Dense(1)])
+    for network in (periodic, embedding):
+        p = sb.train(network, x[:9], x[:9, 0], loss=sb.squared_error, epochs=0, seeds=range(20))
+        assert peak_megabytes(p.predict, x) < 8
+    given = {"loss": sb.squared_error, "epochs": 1, "seeds": range(4)}
+    assert peak_megabytes(sb.train, embedding, x, x[:, 0], **given) < 8
+    dense = sb.Network(2, [sb.Dense(50, sb.tanh), sb.Dense(1)])
+    given |= {"optimizer": GaussNewton(1e-3), "seeds": range(40)}
+    alone = peak_megabytes(sb.train, dense, x[:400], x[:400, 0], **given | {"seeds": 0})
+    assert peak_megabytes(sb.train, dense, x[:400], x[:400, 0], **given) < 2 * alone + 8
+
+
+class Average(sb.Optimizer):
+    """Three state arrays."""
+
+    @property
+    def rule(self):
+        def step(w, g, k, lr, a, b, c):
+            return w - lr * (g + a + b + c) / 4, b, c, g
+
+        return step
+
+    def init(self, theta, lr):
+        return [np.zeros_like(theta) for _ in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("layer", "optimizer", "words"),
+    [
+        (EMBEDDING, sb.Adam(), "a layer of kind Embedding"),
+        (sb.Dense(2), GaussNewton(0.1), "the jacobian that GaussNewton needs"),
+        (sb.Dense(2), Average(0.1), "the 3 state arrays of Average"),
+    ],
+)
+def test_unsupported_by_the_compiled_engine(layer, optimizer, words, monkeypatch, capsys):
+    monkeypatch.setattr(select.COMPILED, "is_there", lambda: True)
+    monkeypatch.setattr("seedbed.engines.compiled.START_UP_SECONDS", 0)
+    network = sb.Network(4, [layer, sb.Dense(2)])
+    given = {"loss": sb.squared_error, "optimizer": optimizer, "epochs": 2}
+    with pytest.raises(sb.FormulaError, match=f"not support {words}: use engine='numpy'"):
+        sb.train(network, X, Y, engine="compiled", **given)
+    population = sb.train(network, X, Y, **given)
+    said = capsys.readouterr().err
+    assert said == (
+        f"seedbed: the numpy engine trains: the compiled one does not support {words}\n"
+    )
+    assert population.recipe.engine == "numpy"
+    sb.train(network, X, Y, progress=False, **given)
+    assert not capsys.readouterr().err
+    forced = replace(population, recipe=replace(population.recipe, engine="compiled"))
+    for rows in (X, X[:1]):
+        np.testing.assert_array_equal(forced.predict(rows), population.predict(rows))
+
+
+def test_an_optimizer_may_have_three_state_arrays():
+    given = recipe("embedding", optimizer=Average(0.1))
+    theta, past = given.network.init([0]), [0, 0, 0]
+    for _ in range(6):
+        g = sb.value_and_grad(given, theta, X, Y)[1]
+        theta, past = theta - 0.1 * (g + sum(past)) / 4, [*past[1:], g]
+    found = sb.train(given, X, Y, epochs=6)
+    np.testing.assert_allclose(found.theta, theta, rtol=1e-12)

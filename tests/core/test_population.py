@@ -1,5 +1,7 @@
 """A trained population: its predictions, its parts and its picture in words."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -106,3 +108,9 @@ def test_a_choice_of_no_member_or_of_two_axes_is_refused():
         with pytest.raises(IndexError):
             p[which]
     assert [len(member) for member in p] == [1] * 5
+
+
+def test_numpy_predicts_for_a_recipe_that_leaves_the_engine_open():
+    p = population(engine="numpy")
+    made = replace(p, recipe=replace(p.recipe, engine="auto"))
+    np.testing.assert_array_equal(made.predict(X), p.predict(X))

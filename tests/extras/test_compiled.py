@@ -503,9 +503,11 @@ def test_numpy_predicting_for_the_compiled_engine_warns(monkeypatch):
     )
     expected = population.predict(X)
     monkeypatch.setattr(select.COMPILED, "is_there", lambda: False)
-    with pytest.warns(sb.SeedbedWarning, match="Numba is missing, so NumPy predicts"):
-        found = population[:].predict(X)
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    for predict in (population[:].predict, population[:].outputs, population[:].predict_mean):
+        with pytest.warns(sb.SeedbedWarning, match="Numba is missing, so NumPy predicts") as warned:
+            found = predict(X)
+        assert [each.filename for each in warned] == [__file__]
+    np.testing.assert_allclose(found, expected[0], rtol=1e-5, atol=1e-6)
 
 
 def test_a_loss_whose_module_has_changed_is_compiled_again():

@@ -106,7 +106,26 @@ def test_custom_formulas_are_refused(path):
     for activation in (custom, fake):
         network = sb.Network(3, [sb.Dense(2, activation), sb.Dense(2)])
         p = sb.train(network, X, X[:, :2], loss=sb.squared_error, epochs=1)
-        with pytest.raises(sb.FileError, match="not one of Seedbed's formulas"):
+        with pytest.raises(sb.FileError, match="not one of Seedbed's own"):
+            sb.save(path, p)
+    assert not path.exists()
+
+
+def test_custom_layers_and_optimizers_are_refused(path):
+    class Mine(sb.Dense):
+        pass
+
+    class SGD(sb.SGD):
+        pass
+
+    for layer, optimizer, name in (
+        (Mine(2), sb.Adam(), "Mine"), (sb.Dense(2), SGD(0.1), "SGD")
+    ):  # fmt: skip
+        network = sb.Network(3, [layer, sb.Dense(2)])
+        p = sb.train(
+            network, X, X[:, :2], loss=sb.squared_error, optimizer=optimizer, epochs=1
+        )  # fmt: skip
+        with pytest.raises(sb.FileError, match=f"'{name}' is not one of Seedbed's own"):
             sb.save(path, p)
     assert not path.exists()
 

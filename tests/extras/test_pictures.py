@@ -249,3 +249,16 @@ def test_ten_classes_have_distinct_markers():
     one = sb.train(sb.Network(1, [sb.Dense(1)]), [[1.0]], [[1.0]], loss=sb.squared_error)
     with pytest.raises(sb.SettingError, match="over two of the inputs, of which there are 1"):
         plots.regions(one, [[1.0]])
+
+
+def test_plots_with_categories(tmp_path):
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    X[:, 1] = np.arange(60) % 4  # its median, 1.5, is no category
+    network = sb.Network(3, [sb.Embedding([1], [4], 2), sb.Dense(4, sb.tanh), sb.Dense(1)])
+    population = sb.train(network, X, X[:, 0], loss=sb.squared_error, epochs=3, seeds=range(2))
+    assert_saved(plots.regions(population, X, columns=(0, 2)), tmp_path / "regions.png")
+    assert_saved(plots.line(population, X, X[:, 0]), tmp_path / "line.png")
+    with pytest.raises(sb.SettingError, match=r"column 1 holds category .* give two"):
+        plots.regions(population, X)
+    with pytest.raises(sb.SettingError, match=r"only dense .* draw plots.losses"):
+        plots.network(population)

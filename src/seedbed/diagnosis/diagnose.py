@@ -32,7 +32,7 @@ def diagnose(population: Population, X: Any, Y: Any, *, sample_weight: Any = Non
     findings = [*curves.diverged(population), *gradient_flow.idle_units(population, measured)]
     if not findings or findings[-1].kind == "diverged":  # dead and saturated units stop gradients
         findings += gradient_flow.vanishing_or_exploding(population, measured)
-    findings += scaling.inputs(x)
+    findings += scaling.inputs(x, network.layers[0].category_columns)
     if loss.targets == "number":
         findings += scaling.targets(t)
     findings += curves.learning_rates(population, measured.constant_loss, measured.initial_loss)

@@ -59,13 +59,13 @@ def measure(population: Population, x: Array, t: Array, w: Array | None = None) 
     """
     network, loss = population.network, population.recipe.loss
     constant = _constant_loss(loss, t, w)
-    affordable = _MAX_SIZE // (len(population) * sum(network.widths))
+    affordable = _MAX_SIZE // (len(population) * network.row_size)
     count = min(max(affordable, _MIN_ROWS), _MAX_ROWS, len(x))
     rows = np.linspace(0, len(x) - 1, count).astype(np.intp)
     x, t, w = x[rows], t[rows], None if w is None else w[rows]
     batch = whole_batch(x, t, w, loss)
     needs_initial = population.history.train_loss.shape[1] >= MIN_CURVE_EPOCHS
-    step = max(1, _CHUNK_SIZE // (4 * len(x) * sum(network.widths) + network.size))
+    step = max(1, _CHUNK_SIZE // (4 * len(x) * network.row_size + network.size))
     chunks = []
     for start in range(0, len(population), step):
         chunk = slice(start, start + step)
@@ -85,7 +85,7 @@ def measure(population: Population, x: Array, t: Array, w: Array | None = None) 
             gradient.gradient(batch, trace=trace)
             flow = [np.sqrt((dz * dz).sum(axis=2).mean(axis=1)) for _, dz in trace.slopes[::-1]]
         idle = [
-            _idle_share(layer.activation, passed)
+            np.broadcast_to(_idle_share(layer.activation, passed), len(theta))
             for layer, passed in zip(network.layers[:-1], trace.passes[:-1], strict=True)
         ]
         chunks.append((

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -14,10 +14,11 @@ _MAX_SCALE, _MIN_SCALE = 10.0, 0.01
 input or its target's standard deviation is below the second."""
 
 
-def inputs(X: Array) -> Iterator[Finding]:
-    """Look at each column of X, (N, I), that is not constant."""
+def inputs(X: Array, categories: Sequence[int] = ()) -> Iterator[Finding]:
+    """Look at each column of X, (N, I), that is not constant and does not hold categories."""
     mean, spread, largest = np.abs(X.mean(axis=0)), X.std(axis=0), np.abs(X).max(axis=0)
     varies = X.max(axis=0) > X.min(axis=0)
+    varies[list(categories)] = False
     large = varies & ((spread > _MAX_SCALE) | (mean > _MAX_SCALE))
     small = varies & (largest < _MIN_SCALE)
     wrong = np.flatnonzero(large | small)

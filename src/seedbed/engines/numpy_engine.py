@@ -204,7 +204,7 @@ def outputs(network: Network, theta: Array, x: Array) -> Iterator[tuple[slice, s
     Shapes: theta (P, D); x (N, I). Memory stays within a few megabytes whatever P and N are.
     """
     rows = max(1, evaluation_rows(network) // BLOCK_ROWS) * BLOCK_ROWS
-    together = max(1, 2**18 // (network.size + min(rows, len(x)) * sum(network.widths)))
+    together = max(1, 2**18 // (network.size + min(rows, len(x)) * network.row_size))
     with np.errstate(all="ignore"):
         for first in range(0, len(theta), together):
             members = slice(first, first + together)

@@ -18,7 +18,7 @@ from seedbed.arrays import Array, as_array, checked_count
 from seedbed.checks import checked_inputs, checked_targets, checked_weights
 from seedbed.engines.batches import Batch, whole_batch
 from seedbed.engines.plan import Hyperparameters
-from seedbed.errors import DataError, FormulaError, ShapeError
+from seedbed.errors import DataError, ShapeError
 from seedbed.formulas.losses import Loss
 from seedbed.formulas.penalties import penalty, penalty_d
 from seedbed.layers.base import Pass
@@ -174,13 +174,11 @@ class Objective:
     def residuals(self, batch: Batch, masks: Masks = ()) -> tuple[Array, Array]:
         """Return residuals r (P, B O) with loss = Σ r², and their Jacobian dr/dtheta (P, B O, D).
 
-        One backward pass for each output, in which every row is a member of its own.
-
-        Raises: FormulaError if the loss is no sum of squares.
+        The loss must be a square, which the recipe checks; penalties have no residuals. One
+        backward pass for each output, in which every row is a member of its own.
         """
         residual = self.loss.residual
-        if residual is None:
-            raise FormulaError(f"{self.loss.name} is no sum of squares, so it has no residuals")
+        assert residual is not None
         rows = [p if p is None else p[:, :, None] for p in masks]
         layers = [type(p)(*(each[:, None] for each in p)) for p in self.layers]
         y, passes = forward(self.network, layers, batch.x[:, :, None], rows)

@@ -122,7 +122,9 @@ class Plan:
     def _together(self, train_rows: int, validation_rows: int) -> int:
         batch = min(self.batch_size or train_rows, train_rows)
         seen = max(2 * batch, min(validation_rows, evaluation_rows(self.network)))
-        numbers = 8 * self.network.size + 3 * seen * sum(self.network.widths)
+        numbers = 8 * self.network.size + 3 * seen * self.network.row_size
+        if self.optimizer.needs == "jacobian":
+            numbers += 2 * batch * self.network.outputs * self.network.size
         held = numbers * self.train.x.itemsize
         if batch < train_rows or self.train.rows is not None:
             held += 32 * train_rows  # an epoch's order, and the random words it is made of
@@ -131,4 +133,4 @@ class Plan:
 
 def evaluation_rows(network: Network) -> int:
     """Return how many rows are evaluated at a time: as many as keep the activations small."""
-    return max(32, 2**15 // sum(network.widths))
+    return max(32, 2**15 // network.row_size)

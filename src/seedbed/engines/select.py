@@ -65,15 +65,24 @@ def fastest(
     return FALLBACK, f"the {engine.name} one does not support {missing}"
 
 
-def predicting(name: str) -> Engine:
-    """Return the engine called ``name``, or NumPy, with a warning, where it is not installed."""
-    engine = ENGINES[name]
+def predicting(name: str, network: Network, optimizer: Optimizer) -> Engine:
+    """Return the engine called ``name``, or NumPy, with a warning, where it is not installed.
+
+    NumPy also predicts where the recipe of a population made by hand names "auto", or an engine
+    that does not support the network.
+    """
+    engine = ENGINES.get(name, FALLBACK)
+    if engine.unsupported(network, optimizer) is not None:
+        return FALLBACK
     if engine.is_there():
         return engine
+    caller, level = sys._getframe(), 1  # the line outside of this package that asked
+    while caller.f_back and caller.f_globals["__name__"].split(".")[0] in ("seedbed", "functools"):
+        caller, level = caller.f_back, level + 1
     warnings.warn(
         "Numba is missing, so NumPy predicts with what the compiled engine trained: the last bits "
         "may differ (pip install 'seedbed[fast]')",
         SeedbedWarning,
-        stacklevel=5,
+        stacklevel=level,
     )
     return FALLBACK

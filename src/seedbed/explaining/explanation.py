@@ -6,8 +6,6 @@ import html
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from seedbed.arrays import Array
 
 _MAX_ROWS, _MAX_COLUMNS = 12, 8
@@ -22,7 +20,7 @@ class Number:
     symbol   such as z1, dW2
     formula  how it is computed: Python in ``np`` and the symbols before it; words, if it is given
              or its source is unavailable
-    value    a number, or an array of up to two axes
+    value    a number or an array
     """
 
     part: str
@@ -102,7 +100,7 @@ def _cells(value: Array) -> list[str]:
     """Return the first rows and columns of an array as aligned lines."""
     if value.ndim == 0:
         return [f"{float(value):.8g}"]
-    rows = np.atleast_2d(value)
+    rows = value.reshape(-1, value.shape[-1])
     shown = [[f"{number:.6g}" for number in row[:_MAX_COLUMNS]] for row in rows[:_MAX_ROWS]]
     width = max(len(cell) for row in shown for cell in row)
     hidden = rows.shape[1] - _MAX_COLUMNS

@@ -24,7 +24,7 @@ from seedbed.population import Population
 
 _STEP_SYMBOLS = (
     "np", "x", "t", "smoothing", "t_smooth", "y", "l", "loss", "l1", "l2", "penalty", "objective",
-    "rate", "factor", "lr", "k", "weight_decay", "clip_norm", "norm", "clip",
+    "rate", "factor", "lr", "k", "weight_decay", "clip_norm", "norm", "clip", "r", "J",
 )  # fmt: skip
 
 
@@ -66,12 +66,13 @@ def explain(
 class _RecordedRule:
     """An optimizer's rule that records its arguments and results.
 
-    given     w, g, then the state before the step, (1, D) each
+    given     w, g, then the state before the step, (1, D) each; residuals and their Jacobian, where
+              the optimizer needs them, are not kept
     returned  w and the state after the step
     """
 
-    def __init__(self, rule: Rule, states: int) -> None:
-        self.rule, self.state_count = rule, states
+    def __init__(self, rule: Rule, states: int, first: int) -> None:
+        self.rule, self.own = rule, slice(first, first + states)
         self.lr: Array | float = np.nan
         self.k = 0
         self._given: list[list[Array]] = []
@@ -79,7 +80,7 @@ class _RecordedRule:
 
     def __call__(self, w: Array, g: Array, k: int, lr: Array, *rest: Array) -> tuple[Array, ...]:
         self.k, self.lr = k, lr
-        self._given.append([each.copy() for each in (w, g, *rest[: self.state_count])])
+        self._given.append([each.copy() for each in (w, g, *rest[self.own])])
         returned = self.rule(w, g, k, lr, *rest)
         self._returned.append([np.broadcast_to(each, w.shape).copy() for each in returned])
         return returned
@@ -111,9 +112,12 @@ class _Step:
         self.penalty = self.gradient.penalty()
         self.unclipped = self.gradient.g.copy()
         state = self.optimizer.init(theta, self.hyperparameters.lr)
-        self.rule = _RecordedRule(self.optimizer.rule, len(state))
+        self.residuals: tuple[Array, ...] = ()
+        if self.optimizer.needs == "jacobian":
+            self.residuals = self.gradient.residuals(self.batch)
+        self.rule = _RecordedRule(self.optimizer.rule, len(state), len(self.residuals))
         self.factor = one.recipe.schedule(0.0)
-        numpy_engine.update(self.gradient, self.rule, state, 1, self.factor)
+        numpy_engine.update(self.gradient, self.rule, state, 1, self.factor, self.residuals)
         self.states = self.optimizer.state
         reserved = [*_STEP_SYMBOLS, *self.optimizer.hyperparameters]
         reserved += [f"{state}0" for state in self.states]
@@ -243,6 +247,10 @@ class _Step:
         if self.gradient.decays:
             decay = given.weight_decay[0, 0]
             show("update", "weight_decay", f"{self.kind}'s weight_decay", decay)
+        if self.residuals:
+            r, J = self.residuals
+            show("update", "r", "the residuals, whose squares sum to the loss", r[0])
+            show("update", "J", "their Jacobian by all parameters", J[0])
         if uses_parameter(self.rule.rule, 2):
             show("update", "k", "the step number", self.rule.k)
         for state, before in zip(self.states, self.rule.given[2:], strict=True):
@@ -269,10 +277,13 @@ class _Step:
         """Show a block's state and parameters after the step, by the rule's source."""
         rule = self.rule.rule
         after = [f"{state}{symbol}" for state in self.states]
-        symbols = [*inputs, "k", "lr", *befores, *self.optimizer.hyperparameters]
+        jacobian = ["r", "J"] if self.residuals else []  # of all blocks: the rule is named only
+        symbols = [*inputs, "k", "lr", *jacobian, *befores, *self.optimizer.hyperparameters]
         call = Call(rule, symbols, self.kind)
         own = [*inputs, *(each for each in befores if symbol in each)]
-        read = self.shown.read(call, ["", *self.states], symbol, own, outputs)
+        read = None
+        if not jacobian:
+            read = self.shown.read(call, ["", *self.states], symbol, own, outputs)
         if read is None:
             results = [f"{name_of(rule, self.kind)}({', '.join(symbols)})"] * len(outputs)
             shown = set[str]()

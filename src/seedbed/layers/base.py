@@ -72,6 +72,11 @@ class Layer:
     """Further symbols of its explanation, beside z, a, da, dz and the parameters'."""
 
     @property
+    def category_columns(self) -> tuple[int, ...]:
+        """The columns of its inputs that hold category numbers."""
+        return ()
+
+    @property
     def activation(self) -> Activation:
         """The activation, a = f(z)."""
         return identity
@@ -89,6 +94,10 @@ class Layer:
     def parameters(self, inputs: int) -> tuple[Parameter, ...]:
         """Return the layer's parameters, in theta's order."""
         raise NotImplementedError
+
+    def row_size(self, inputs: int, outputs: int) -> int:
+        """Return about how many numbers the pass of one row holds."""
+        return outputs
 
     def draw(self, number: int, draws: Draws, shape: tuple[int, ...]) -> Array:
         """Return initial values of parameter ``number``, (P, *shape) or (1, *shape)."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from seedbed.arrays import Array, checked_count
+from seedbed.arrays import Array, checked_counts
 from seedbed.errors import DataError, SettingError
 from seedbed.formulas.initializers import Draws, Initializer, standard_normal
 from seedbed.layers.base import Layer, Line, Parameter, Pass
@@ -24,7 +25,7 @@ class Embedding(Layer):
     init        how the vectors are drawn, E (categories, units) each
 
     It reads the network's inputs, so it must be the first layer; the other columns come first in
-    its outputs. Penalties and weight decay act on the vectors.
+    its outputs. Penalties and weight decay act on the vectors, dropout does not.
 
     Raises: SettingError for columns, categories or units that do not fit together.
     Source: Guo, Berkhahn 2016.
@@ -38,24 +39,28 @@ class Embedding(Layer):
     init: Initializer = standard_normal
 
     def __post_init__(self) -> None:
-        columns, categories = tuple(self.columns), tuple(self.categories)
-        units = self.units if isinstance(self.units, Sequence) else [self.units] * len(columns)
-        for name, given, least in (
-            ("columns", columns, 0), ("categories", categories, 1), ("units", units, 1)
-        ):  # fmt: skip
-            if len(given) != len(columns) or not columns:
+        columns = checked_counts("an embedding's columns", self.columns, 0)
+        units = self.units if isinstance(self.units, Iterable) else [self.units] * len(columns)
+        for name, given in (("categories", self.categories), ("units", units)):
+            checked = checked_counts(f"an embedding's {name}", given)
+            if len(checked) != len(columns) or not columns:
                 raise SettingError(
-                    f"an embedding has {len(columns)} columns and {len(given)} {name}: give one "
+                    f"an embedding has {len(columns)} columns and {len(checked)} {name}: give one "
                     "for each column, and at least one column"
                 )
-            checked = tuple(checked_count(f"an embedding's {name}", n, least) for n in given)
             object.__setattr__(self, name, checked)
+        object.__setattr__(self, "columns", columns)
         if len(set(columns)) < len(columns):
             raise SettingError(f"an embedding's columns {columns} name one column twice")
         if not isinstance(self.init, Initializer):
             raise SettingError(f"init must be one of Seedbed's, such as sb.he, not {self.init!r}")
 
     dropped = False
+
+    @property
+    def category_columns(self) -> tuple[int, ...]:
+        """The embedded columns."""
+        return tuple(self.columns)
 
     def outputs(self, inputs: int, first: bool) -> int:
         """The other columns and all vectors."""
@@ -81,6 +86,10 @@ class Embedding(Layer):
     def check(self, x: Array, name: str) -> None:
         """Refuse values that are no category numbers."""
         for column, count in zip(self.columns, self.categories, strict=True):
+            if count - 1 > 2 ** (np.finfo(x.dtype).nmant + 1):
+                raise DataError(
+                    f"{x.dtype} cannot tell {count} categories apart: use dtype='float64'"
+                )
             values = x[:, column]
             wrong = (values < 0) | (values >= count) | (values != np.floor(values))
             if wrong.any():
@@ -105,11 +114,15 @@ class Embedding(Layer):
         return Pass(x, a, a)
 
     def backward(self, p: Any, done: Pass, da: Array, dp: Any, below: bool) -> tuple[Array, Any]:
-        """dE = Σ_rows [x_c = category] da_c, as the product of the one-hot columns with da."""
+        """dE = Σ_rows [x_c = category] da_c, summed row by row."""
         start = done.inputs.shape[-1] - len(self.columns)
+        members = np.arange(math.prod(da.shape[:-2])).reshape(*da.shape[:-2], 1)
         for dE, column, units in zip(dp, self.columns, self._units, strict=True):
-            onehot = (done.inputs[..., column, None] == np.arange(dE.shape[-2])).astype(da.dtype)
-            np.matmul(onehot.swapaxes(-1, -2), da[..., start : start + units], out=dE)
+            rows = done.inputs[..., column].real.astype(np.intp) + members * dE.shape[-2]
+            sums = np.zeros(dE.size, dtype=da.dtype)
+            places = rows[..., None] * units + np.arange(units)
+            np.add.at(sums, places.ravel(), da[..., start : start + units].ravel())
+            dE[...] = sums.reshape(dE.shape)
             start += units
         return da, None
 

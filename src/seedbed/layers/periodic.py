@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from seedbed.arrays import Array, checked_count, checked_number
+from seedbed.arrays import Array, checked_count, checked_counts, checked_number
 from seedbed.errors import SettingError
 from seedbed.formulas.activations import identity, relu
 from seedbed.formulas.initializers import Draws
@@ -32,7 +32,8 @@ class Periodic(Layer):
     columns      the places of the columns with codes; None takes all. The others come first in the
                  outputs, as they are
 
-    W (F, 2k or k, units) and b are drawn from U(-r, r), r = 1 / √(2k or k); W decays.
+    W (F, 2k or k, units) and b are drawn from U(-r, r), r = 1 / √(2k or k); W decays. Dropout does
+    not act on the outputs.
 
     Raises: SettingError.
     Source: without phases Gorishniy, Rubachev, Babenko 2022 (PLR); with phases Holzmüller,
@@ -57,9 +58,7 @@ class Periodic(Layer):
             count = checked_count(f"a periodic layer's {name}", getattr(self, name))
             object.__setattr__(self, name, count)
         if self.columns is not None:
-            columns = tuple(
-                checked_count("a periodic layer's columns", column, 0) for column in self.columns
-            )
+            columns = checked_counts("a periodic layer's columns", self.columns, 0)
             if not columns or len(set(columns)) < len(columns):
                 raise SettingError(f"a periodic layer's columns {columns} must be different ones")
             object.__setattr__(self, "columns", columns)
@@ -82,6 +81,11 @@ class Periodic(Layer):
             Parameter("W", (F, self._width, self.units), decays=True),
             Parameter("b", (1, F, self.units), decays=False),
         )
+
+    def row_size(self, inputs: int, outputs: int) -> int:
+        """The outputs, and v, h, z and what they are computed from."""
+        held = self.frequencies + 2 * self._width + 2 * self.units
+        return outputs + len(self._columns(inputs)) * held
 
     def draw(self, number: int, draws: Draws, shape: tuple[int, ...]) -> Array:
         """Frequencies from N(0, σ²), all others from uniform distributions."""

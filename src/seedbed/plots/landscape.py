@@ -103,7 +103,7 @@ def _direction(given: Any, theta: Array, g: Array) -> tuple[Array, str]:
 
 def _losses_along(recipe: Recipe, theta: Array, u: Array, r: Array, X: Any, Y: Any) -> Array:
     """Return the loss at each θ + r·u, (len(r),); each point is computed as a member."""
-    member_size = recipe.network.size * 3 + len(X) * sum(recipe.network.widths) * 4
+    member_size = recipe.network.size * 3 + len(X) * recipe.network.row_size * 4
     step = max(1, _CHUNK_SIZE // member_size)
     return np.concatenate([
         value_and_grad(recipe, theta + r[start : start + step, None] * u, X, Y)[0]
@@ -144,7 +144,7 @@ def regions(
     rows of X, marked by class. A panel's title is its seed and training loss.
 
     members     which ones; None draws the first sixteen
-    columns     the two inputs; the others are set to their medians
+    columns     the two inputs; the others are set to their medians, or most frequent categories
     inputs      (I,) names of the inputs
     output      which output is drawn, unless the outputs are classes
     resolution  grid points per side
@@ -165,6 +165,12 @@ def regions(
     first, second = (checked_index("columns", each, network.inputs) for each in columns)
     if first == second:
         raise SettingError(f"columns are both {first}: give two different inputs")
+    categories = network.layers[0].category_columns
+    for each in {first, second}.intersection(categories):
+        raise SettingError(
+            f"column {each} holds category numbers, which have no values between: give two columns "
+            "of numbers"
+        )
     names = inputs or [f"x{number + 1}" for number in range(network.inputs)]
     if len(names) != network.inputs:
         raise ShapeError(f"inputs holds {len(names)} names and the network has {network.inputs}")
@@ -172,7 +178,10 @@ def regions(
     resolution = checked_count("resolution", resolution, 2)
     shown = population[:16] if members is None else population[member_places(population, members)]
     wide, tall = (_span(x[:, each]) for each in (first, second))
-    grid = np.tile(np.median(x, axis=0), (resolution * resolution, 1))
+    middle = np.median(x, axis=0)
+    for each in categories:
+        middle[each] = np.bincount(x[:, each].astype(np.intp)).argmax()
+    grid = np.tile(middle, (resolution * resolution, 1))
     sides = [np.linspace(*span, resolution) for span in (wide, tall)]
     grid[:, first], grid[:, second] = (each.ravel() for each in np.meshgrid(*sides))
     y = shown.predict(grid).reshape(len(shown), resolution, resolution, network.outputs)

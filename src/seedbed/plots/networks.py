@@ -51,7 +51,10 @@ def network(
         if names is not None and len(names) != count:
             raise ShapeError(f"{what} holds {len(names)} names and the network has {count} {what}")
     if not all(isinstance(layer, Dense) for layer in shape.layers):
-        raise SettingError(f"only dense layers can be drawn, and this network is {shape}")
+        raise SettingError(
+            f"only dense layers can be drawn, and this network is {shape}: draw plots.losses or "
+            "plots.line, which take every layer"
+        )
     layers = [(W[0], b[0, 0]) for W, b in shape.views(population.theta[member : member + 1])]
     largest = max(max(np.abs(W).max(), np.abs(b).max()) for W, b in layers) or 1.0
     places = [_places(width) for width in shape.widths]
