@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import seedbed as sb
+from seedbed.layers import BY_NAME as KINDS
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "layers.json").read_text())
 X, Y = np.array(GOLDEN["X"]), np.array(GOLDEN["Y"])
@@ -25,6 +26,10 @@ BLOCKS = {
     "some_phases": "c1 p1 W1 b1 W2 b2 W3 b3",
     "mixed": "E1_1 E3_1 c2 W2 b2 W3 b3 W4 b4",
 }
+
+
+def test_every_kind_of_layer_has_a_network():
+    assert {type(layer) for layers in NETWORKS.values() for layer in layers} == set(KINDS.values())
 
 
 def recipe(name, **given):
