@@ -12,6 +12,7 @@ import pytest
 
 import seedbed as sb
 from seedbed.engines import select
+from seedbed.layers import BY_NAME as KINDS
 from seedbed.layers.base import Layer, Line, Parameter, Pass
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "layers.json").read_text())
@@ -94,6 +95,10 @@ BLOCKS = {
     "some_phases": "c1 p1 W1 b1 W2 b2 W3 b3",
     "mixed": "E1_1 E3_1 c2 W2 b2 W3 b3 W4 b4",
 }
+
+
+def test_every_kind_of_layer_has_a_network():
+    assert {type(layer) for layers in NETWORKS.values() for layer in layers} >= set(KINDS.values())
 
 
 def recipe(name, **given):

@@ -400,7 +400,10 @@ def test_unseen_category_is_refused_or_missing(run, csv, tmp_path):
         (["--target", "size", "--task", "classification"], "too many for classes"),
         (["--target", "label", "--task", "ranking"], "invalid choice: 'ranking'"),
         (["--target", "label", "--out", "no/such/folder/m"], "No such file or directory"),
-        (["--target", "label", "--wide", "3"], "unrecognized arguments: --wide 3"),
+        (
+            ["--target", "label", "--wide", "3"],
+            "unrecognized arguments: --wide 3 (see seedbed train --help)",
+        ),
         ([], "the following arguments are required: --target"),
     ],
 )

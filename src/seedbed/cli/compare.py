@@ -32,7 +32,7 @@ def add_to(commands: Any) -> None:
         "compare",
         help="tell a better setting from a luckier seed",
         description="Train a network on a table with several settings, all from the same seeds, "
-        "and judge which is better. Each seed draws its own test rows; columns are standardised "
+        "and judge which is better. Each seed draws its own test rows; columns are encoded "
         "over all rows. By default the comparison tests after 8, 16, 32 and 64 seeds and stops "
         "when all verdicts are final.",
     )
@@ -51,7 +51,13 @@ def add_to(commands: Any) -> None:
     add("--baseline", metavar="NAME", help="compare the others with this setting, such as lr=0.001")
     add("--metric", type=metric, metavar="NAME", help=f"one of {', '.join(BY_NAME)} (by task)")
     alpha = number(0, 0.5, open_low=True)
-    add("--alpha", type=alpha, default=0.05, metavar="A", help="chance of false verdicts (0.05)")
+    add(
+        "--alpha",
+        type=alpha,
+        default=0.05,
+        metavar="A",
+        help='maximum chance of any false "better" (0.05)',
+    )
     add(
         "--delta",
         type=number(0, open_low=True),

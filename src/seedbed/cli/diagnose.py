@@ -28,7 +28,7 @@ def add_to(commands: Any) -> None:
         "exit status is 1 if there is a finding.",
     )
     add = parser.add_argument
-    add("model", type=Path, metavar="MODEL", help="a model file that seedbed train wrote")
+    add("model", type=Path, metavar="MODEL", help="a model file of seedbed train or an estimator")
     add(
         "file",
         metavar="FILE",

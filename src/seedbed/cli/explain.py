@@ -25,7 +25,7 @@ def add_to(commands: Any) -> None:
         help="show every number of a forward and a backward pass",
         description="Print each number of one training step with its formula and shape: inputs, "
         "weights, pre-activations, activations, loss, their derivatives and the update. The step "
-        "is the tutorial's second epoch, or one of a model file's member on rows of a table.",
+        "is the tutorial's second epoch, or a step of a model file's member on rows of a table.",
     )
     add = parser.add_argument
     add("model", nargs="?", type=Path, metavar="MODEL", help="a model file (the tutorial)")

@@ -67,11 +67,12 @@ def run(options: Namespace) -> int:
 
 
 def _chosen(prefixes: list[str]) -> list[str]:
+    cases = [repr(name) for name in verification.CASES]
     for prefix in prefixes:
         if not any(name.casefold().startswith(prefix.casefold()) for name in verification.CASES):
             raise SettingError(
-                f"no training's name begins with {prefix!r}: choose from "
-                f"{join_names([*verification.CASES])}, or give no name to run all"
+                f"no training's name begins with {prefix!r}: choose from {join_names(cases)}, or "
+                "give no name to run all"
             )
     folded = tuple(prefix.casefold() for prefix in prefixes) or ""
     return [name for name in verification.CASES if name.casefold().startswith(folded)]

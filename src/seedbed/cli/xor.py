@@ -27,13 +27,14 @@ NUDGE = 2e-16
 _PRINTED_EVERY = 1000
 
 _DESCRIPTION = """\
-Rerun the forty-line tutorial whose 3-4-1 network learns XOR, and train the same network with the
-correct gradient from many seeds.
+Rerun the forty-line tutorial whose 3-4-1 network learns XOR, and train the
+same network with the correct gradient from many seeds.
 
-The rerun prints the published code's losses beside those in the tutorial, and those of the same
-run with 2e-16 added to one initial weight. The training uses the tutorial's formulas, mean squared
-error and gradient descent at rate 1, and prints how many seeds solve XOR, the spread of their
-losses, and the outputs of the median member."""
+The rerun prints the published code's losses beside those in the tutorial, and
+those of the same run with 2e-16 added to one initial weight. The training uses
+the tutorial's formulas, mean squared error and gradient descent at rate 1, and
+prints how many seeds solve XOR, the spread of their losses, and the outputs of
+the member with the median loss."""
 
 
 def add_to(commands: Any) -> None:
