@@ -424,3 +424,15 @@ def test_an_optimizer_may_have_three_state_arrays():
         theta, past = theta - 0.1 * (g + sum(past)) / 4, [*past[1:], g]
     found = sb.train(given, X, Y, epochs=6)
     np.testing.assert_allclose(found.theta, theta, rtol=1e-12)
+
+
+def test_layers_of_other_settings_are_unequal():
+    class Bare(Layer):
+        def __init__(self, power):
+            vars(self).update(power=power)
+
+    assert Bare(1) == Bare(1)
+    assert hash(Bare(1)) == hash(Bare(1))
+    assert Bare(1) != Bare(2)
+    assert Scale(1.0) != Scale(2.0)
+    assert sb.Dense(2) != sb.Dense(3)

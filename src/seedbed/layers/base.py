@@ -59,7 +59,7 @@ class Line(NamedTuple):
     calls: Sequence[Call] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layer:
     """A layer's settings; it holds no numbers. A kind of layer is a subclass in a file of its own.
 
@@ -87,6 +87,12 @@ class Layer:
         Raises: SettingError if the layer cannot take them.
         """
         raise NotImplementedError
+
+    def __eq__(self, other: object) -> bool:  # of a subclass that is no dataclass, too
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *vars(self).values()))
 
     def __str__(self) -> str:
         return type(self).__name__
