@@ -119,7 +119,7 @@ class Engine:
         group_lanes: int | None = None,
     ) -> None:  # fmt: skip
         self.plan, self.threads = plan, threads
-        network, numbers, self.dtype = (plan.network, plan.hyperparameters, plan.train.x.dtype)
+        network, numbers, self.dtype = plan.network, plan.hyperparameters, plan.train.x.dtype
         one = np.ones((1, 1), self.dtype)
         self.slots = len(plan.optimizer.init(one, one))
         if self.slots > 2:
@@ -263,7 +263,7 @@ class Engine:
         if data.rows is not None:
             own = np.ascontiguousarray(data.rows.of(members), dtype=np.int64).reshape(-1)
         if data.w is not None:
-            weights, mean = (self._flat(data.w), np.empty(len(self.plan.seeds), dtype=self.dtype))
+            weights, mean = self._flat(data.w), np.empty(len(self.plan.seeds), dtype=self.dtype)
             mean[:] = reproducible.mean(data.w)
             if data.rows is not None:
                 mean[members] = reproducible.mean(data.w[own.reshape(len(members), -1)])
@@ -372,7 +372,7 @@ class Formula:
     """
 
     def __init__(self, function: Callable[..., Array]) -> None:
-        self.function, self._addresses = (function, dict[tuple[int, np.dtype[Any]], int]())
+        self.function, self._addresses = function, dict[tuple[int, np.dtype[Any]], int]()
 
     def __call__(self, *arrays: Array) -> Array:
         """Return the formula of the arrays, of their shape.

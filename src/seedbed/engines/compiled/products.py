@@ -45,9 +45,6 @@ def transposed(matrix: Matrix) -> Any:
     return Matrix(matrix.first, matrix.column_stride, matrix.row_stride)
 
 
-# ---------------------------------------------------------------- compiled once, called by address
-
-
 def _strip(columns: int, per_member: bool, masked: bool) -> Any:
     """Return the function that computes ``columns`` columns of a product, all its rows."""
     tile_rows = TILE_ROWS[columns]
@@ -110,9 +107,6 @@ def product(per_member: bool) -> Any:
             masked(shift(start, 0, N), shift(out, 0, N), a, shift(b, 0, N), M, K, rest)
 
     return compute
-
-
-# ---------------------------------------------------------------- calls of them
 
 
 @inline
@@ -218,5 +212,5 @@ def pack_transposed(
     for n in range(0, N, W):
         for k in range(0, K, W):
             target = pointer(packed, n // strip * strip * K + k * strip + n % strip)
-            source, rows, columns = (pointer(b.first, n * stride + k), min(W, N - n), min(W, K - k))
+            source, rows, columns = pointer(b.first, n * stride + k), min(W, N - n), min(W, K - k)
             call(program.transpose, (source, source_offsets, rows, target, target_offsets, columns))
