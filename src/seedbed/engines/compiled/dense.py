@@ -54,7 +54,7 @@ def backward(
     c = max(s, width(theta))
     z, a = pointer(work.numbers, work.z[k]), pointer(work.numbers, work.a[k])
     call(program.backward[k], (z, a, delta, B * O * s))
-    dz, zeros, ones = (Matrix(delta, O * s, c), Matrix(work.zeros, 0, 0), Matrix(work.ones, 0, 0))
+    dz, zeros, ones = Matrix(delta, O * s, c), Matrix(work.zeros, 0, 0), Matrix(work.ones, 0, 0)
     dW, db = weights_of(program, k, s, work.g), biases_of(program, k, s, work.g)
     multiply(
         program, work.packed, s, per_lane, dW if adds else zeros, dW, transposed(x), dz, I, O, B

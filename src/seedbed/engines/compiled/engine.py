@@ -120,7 +120,7 @@ class Training:
         group_lanes: int | None = None,
     ) -> None:  # fmt: skip
         self.plan, self.threads = plan, threads
-        network, numbers, self.dtype = (plan.network, plan.hyperparameters, plan.train.x.dtype)
+        network, numbers, self.dtype = plan.network, plan.hyperparameters, plan.train.x.dtype
         self.slots = len(plan.optimizer.state)
         self.W = lanes_per_vector(self.dtype)
         if group_lanes is None:  # gathering each member's own rows would take longer than all calls
@@ -258,7 +258,7 @@ class Training:
         if data.rows is not None:
             own = np.ascontiguousarray(data.rows.of(members), dtype=np.int64).reshape(-1)
         if data.w is not None:
-            weights, mean = (self._flat(data.w), np.empty(len(self.plan.seeds), dtype=self.dtype))
+            weights, mean = self._flat(data.w), np.empty(len(self.plan.seeds), dtype=self.dtype)
             mean[:] = reproducible.mean(data.w)
             if data.rows is not None:
                 mean[members] = reproducible.mean(data.w[own.reshape(len(members), -1)])
@@ -367,7 +367,7 @@ class Formula:
     """
 
     def __init__(self, function: Callable[..., Array]) -> None:
-        self.function, self._addresses = (function, dict[tuple[int, np.dtype[Any]], int]())
+        self.function, self._addresses = function, dict[tuple[int, np.dtype[Any]], int]()
 
     def __call__(self, *arrays: Array) -> Array:
         """Return the formula of the arrays, of their shape.

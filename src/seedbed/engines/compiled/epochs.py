@@ -32,7 +32,7 @@ def train(training: Training, groups: Groups, work: Workspace, stop: Any) -> Non
 @expand
 def train_group(training: Training, group: Group, work: Workspace, stop: Any) -> bool:
     """Train one group; return whether it reached the end of the span, or stopped by itself."""
-    program, flags, state, span = (training.program, training.flags, training.state, training.span)
+    program, flags, state, span = training.program, training.flags, training.state, training.span
     rows, validation = training.rows, training.validation
     c = max(group.lanes, width(work.numbers))
     load_lanes(training.members, group, work)
@@ -83,7 +83,7 @@ def run_epoch(
     work: Workspace, stop: Any,
 ) -> bool:  # fmt: skip
     """Take an epoch's steps, from ``before`` to ``theta``; return whether it reached its end."""
-    program, flags, rows, span = (training.program, training.flags, training.rows, training.span)
+    program, flags, rows, span = training.program, training.flags, training.rows, training.span
     W, s, O = width(theta), group.lanes, program.widths[program.layers]
     c = max(s, W)
     # the same rows at every step need be fetched once, if no others come in between

@@ -40,7 +40,7 @@ def losses(
 ) -> None:  # fmt: skip
     """Write the mean loss over all rows of each group's members to ``result``, (P,)."""
     control = standard_arithmetic()
-    program, members, rows, work = (bare(program), bare(members), bare(rows), locate(work))
+    program, members, rows, work = bare(program), bare(members), bare(rows), locate(work)
     for g in range(len(groups.counts)):
         group = group_of(groups, g)
         own = theta_of(program, group, theta, work)
@@ -92,7 +92,7 @@ def small_outputs(
     product, log_softmax, size = layout[7 * L + 1], layout[7 * L + 2], layout[7 * L + 3]
     widths, weights = pointer(layout, 0), pointer(layout, L + 1)
     biases, forwards = pointer(layout, 2 * L + 1), pointer(layout, 3 * L + 1)
-    z, a, h = (pointer(layout, 4 * L + 1), pointer(layout, 5 * L + 1), pointer(layout, 6 * L + 1))
+    z, a, h = pointer(layout, 4 * L + 1), pointer(layout, 5 * L + 1), pointer(layout, 6 * L + 1)
     program = Program(
         widths, weights, biases, L, size, forwards, forwards, 0, 0, 0, 0, 0, product, 0,
         log_softmax, normalised,

@@ -16,7 +16,7 @@ MAX_COPIED_PARAMETERS = 1024
 the same cache lines of the state."""
 ABSENT = -1
 """The status of lanes that repeat a member."""
-RUNNING, STOPPED, DIVERGED = (int(Status.RUNNING), int(Status.STOPPED), int(Status.DIVERGED))
+RUNNING, STOPPED, DIVERGED = int(Status.RUNNING), int(Status.STOPPED), int(Status.DIVERGED)
 
 
 @expand
@@ -106,7 +106,7 @@ def load_group(program: Program, flags: Any, state: Any, group: Group, work: Wor
             gather_lanes(program, group, state.slot_1, slot_1, work)
     else:
         begin = group.members[0] * size
-        state_theta, state_before = (pointer(state.theta, begin), pointer(state.before, begin))
+        state_theta, state_before = pointer(state.theta, begin), pointer(state.before, begin)
         state_0, state_1 = pointer(state.slot_0, begin), pointer(state.slot_1, begin)
         if size > MAX_COPIED_PARAMETERS:
             theta, before, earlier = state_theta, state_before, work.theta
@@ -146,7 +146,7 @@ def store_group(
             scatter_lanes(program, group, slots[1], state.slot_1, work)
         return
     begin = group.members[0] * size
-    state_theta, state_before = (pointer(state.theta, begin), pointer(state.before, begin))
+    state_theta, state_before = pointer(state.theta, begin), pointer(state.before, begin)
     good = earlier if work.lane_status[0] == DIVERGED else theta
     for d in range(size):  # at once, as the state's arrays may be any two of the three buffers
         new, new_before = good[d], before[d]

@@ -55,21 +55,15 @@ def loss(f: Any, df: Any, W: int) -> tuple[Any, Any]:
 def formula(function: Any, arguments: int, W: int) -> Any:
     """Return ``compute``: out = function(p), or function(p, q) of two ``arguments``."""
     f = for_vectors(function)
+    of_two = f if arguments == 2 else njit(lambda x, y: f(x))
 
     def compute(p: Floats, q: Floats, out: Floats, count: int) -> None:
-        whole = count - count % W
+        whole, rest = count - count % W, count % W
         for e in range(0, whole, W):
-            if arguments == 1:
-                store(out, e, f(load(p, e)))
-            else:
-                store(out, e, f(load(p, e), load(q, e)))
-        if whole < count:
-            rest = count - whole
-            x = load_first(p, whole, rest)
-            if arguments == 1:
-                store_first(out, whole, f(x), rest)
-            else:
-                store_first(out, whole, f(x, load_first(q, whole, rest)), rest)
+            store(out, e, of_two(load(p, e), load(q, e)))
+        if rest > 0:
+            y = of_two(load_first(p, whole, rest), load_first(q, whole, rest))
+            store_first(out, whole, y, rest)
 
     return compute
 
@@ -90,9 +84,6 @@ def penalty(W: int) -> Any:
             store_first(g, whole, changed, rest)
 
     return penalize
-
-
-# ---------------------------------------------------------------- an optimizer's rule
 
 
 @lru_cache(maxsize=64)
@@ -182,9 +173,6 @@ def rule(function: Any, slots: int, others: int, W: int) -> Any:
             store(nonfinite, v, found)
 
     return advance
-
-
-# ---------------------------------------------------------------- along rows
 
 
 def log_softmax(y: Floats, out: Floats, B: int, O: int, s: int) -> None:

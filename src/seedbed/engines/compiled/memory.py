@@ -26,67 +26,51 @@ def pointer(context: Any, array: Any, index: Any) -> Any:
     return types.CPointer(array.dtype)(array, types.intp), lower
 
 
-@intrinsic
-def load(context: Any, array: Any, index: Any) -> Any:
-    """Return the numbers from ``index`` on as a vector."""
-    vector = Vector(array.dtype)
+def _access(emit: Any, operands: int) -> Any:
+    """Return the function f(array, index, …) that ``emit(builder, address, kind, …)`` writes.
 
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        address = llvm.address(context, builder, sig.args[0], *args)
-        return llvm.load(builder, address, llvm.vector_type(vector))
-
-    return vector(array, types.intp), lower
-
-
-@intrinsic
-def broadcast(context: Any, array: Any, index: Any) -> Any:
-    """Return a vector with number ``index`` in each lane."""
-    vector = Vector(array.dtype)
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        number = builder.load(llvm.address(context, builder, sig.args[0], *args))
-        return llvm.splat(builder, number, vector.count)
-
-    return vector(array, types.intp), lower
-
-
-@intrinsic
-def store(context: Any, array: Any, index: Any, x: Vector) -> Any:
-    """Write the vector to the array from ``index`` on."""
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        llvm.store(builder, llvm.address(context, builder, sig.args[0], *args[:2]), args[2])
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, x), lower
-
-
-@intrinsic
-def load_first(context: Any, array: Any, index: Any, count: Any) -> Any:
-    """Return the first ``count`` numbers from ``index`` on, and 0 in the lanes after them.
-
-    The numbers after them are not read.
+    It returns a vector, or nothing for a vector as the first of the other operands.
     """
-    vector = Vector(array.dtype)
 
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        address = llvm.address(context, builder, sig.args[0], *args[:2])
-        mask = llvm.mask_first(builder, args[2], vector.count)
-        return llvm.load_masked(builder, address, mask, llvm.vector_type(vector))
+    def typed(array: Any, index: Any, *others: Any) -> Any:
+        vector = Vector(array.dtype)
+        stores = bool(others) and isinstance(others[0], Vector)
 
-    return vector(array, types.intp, types.intp), lower
+        def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            address = llvm.address(context, builder, sig.args[0], *args[:2])
+            result = emit(builder, address, llvm.vector_type(vector), *args[2:])
+            return context.get_dummy_value() if stores else result
+
+        counts = [kind if isinstance(kind, Vector) else types.intp for kind in others]
+        return (types.void if stores else vector)(array, types.intp, *counts), lower
+
+    if operands == 0:
+        return intrinsic(lambda context, array, index: typed(array, index))
+    if operands == 1:
+        return intrinsic(lambda context, array, index, x: typed(array, index, x))
+    return intrinsic(lambda context, array, index, x, count: typed(array, index, x, count))
 
 
-@intrinsic
-def store_first(context: Any, array: Any, index: Any, x: Vector, count: Any) -> Any:
-    """Write the vector's first ``count`` numbers to the array from ``index`` on."""
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        address = llvm.address(context, builder, sig.args[0], *args[:2])
-        llvm.store_masked(builder, address, llvm.mask_first(builder, args[3], x.count), args[2])
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, x, types.intp), lower
+load = _access(lambda builder, address, kind: llvm.load(builder, address, kind), 0)
+"""The numbers from ``index`` on as a vector."""
+broadcast = _access(lambda b, address, kind: llvm.splat(b, b.load(address), kind.count), 0)
+"""A vector with number ``index`` in each lane."""
+store = _access(lambda builder, address, kind, x: llvm.store(builder, address, x), 1)
+"""Write the vector x to the array from ``index`` on."""
+load_first = _access(
+    lambda b, address, kind, count: llvm.load_masked(
+        b, address, llvm.mask_first(b, count, kind.count), kind
+    ),
+    1,
+)
+"""The first ``count`` numbers from ``index`` on, and 0 in the lanes after them, without reading."""
+store_first = _access(
+    lambda b, address, kind, x, count: llvm.store_masked(
+        b, address, llvm.mask_first(b, count, kind.count), x
+    ),
+    2,
+)
+"""Write the first ``count`` numbers of x to the array from ``index`` on."""
 
 
 @intrinsic

@@ -23,17 +23,18 @@ _STANDARD = ir.Constant(_WORD, 0x1F80 if _X86 else 0)
 _VOID, _BYTES = ir.VoidType(), ir.IntType(8).as_pointer()
 
 
+def _call(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
+    kind = ir.FunctionType(result, [argument.type for argument in arguments])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+
+
 def _read(builder: Any) -> Any:
     if _X86:
         place = cgutils.alloca_once(builder, _WORD)
-        kind = ir.FunctionType(_VOID, [_BYTES])
-        store = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse.stmxcsr")
-        builder.call(store, [builder.bitcast(place, _BYTES)])
+        _call(builder, "llvm.x86.sse.stmxcsr", _VOID, builder.bitcast(place, _BYTES))
         return builder.load(place)
     if _ARM:
-        kind = ir.FunctionType(_WORD, [])
-        read = cgutils.get_or_insert_function(builder.module, kind, "llvm.aarch64.get.fpcr")
-        return builder.call(read, [])
+        return _call(builder, "llvm.aarch64.get.fpcr", _WORD)
     return ir.Constant(_WORD, 0)
 
 
@@ -41,13 +42,9 @@ def _write(builder: Any, control: Any) -> None:
     if _X86:
         place = cgutils.alloca_once(builder, _WORD)
         builder.store(control, place)
-        kind = ir.FunctionType(_VOID, [_BYTES])
-        load = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse.ldmxcsr")
-        builder.call(load, [builder.bitcast(place, _BYTES)])
+        _call(builder, "llvm.x86.sse.ldmxcsr", _VOID, builder.bitcast(place, _BYTES))
     elif _ARM:
-        kind = ir.FunctionType(_VOID, [_WORD])
-        write = cgutils.get_or_insert_function(builder.module, kind, "llvm.aarch64.set.fpcr")
-        builder.call(write, [control])
+        _call(builder, "llvm.aarch64.set.fpcr", _VOID, control)
 
 
 @intrinsic

@@ -32,7 +32,7 @@ def forward(
         dense.forward(program, work, k, s, theta, x, per_lane, B)
         O, a = program.widths[k + 1], pointer(work.numbers, work.a[k])
         if drops and k + 1 < program.layers:
-            h, mask = (pointer(work.numbers, work.h[k]), pointer(work.numbers, work.masks[k]))
+            h, mask = pointer(work.numbers, work.h[k]), pointer(work.numbers, work.masks[k])
             for e in range(0, B * O * s, width(a)):
                 store(h, e, load(a, e) * load(mask, e))
             a = h
@@ -63,9 +63,6 @@ def backward(
         delta, below = below, delta
 
 
-# ---------------------------------------------------------------- the loss
-
-
 @inline
 def loss_inputs(program: Program, work: Workspace, s: int, B: int) -> Any:
     """Return what the loss takes: the outputs, or their log-probabilities if they are classes."""
@@ -89,18 +86,11 @@ def sum_losses(program: Program, work: Workspace, s: int, B: int, adds: bool) ->
 @inline
 def total_loss(work: Workspace, s: int, O: int, v: int) -> Any:
     """Return the sum of ``loss_sums`` over the outputs: the loss of each lane from v on."""
-    if s == 1:
-        loss = broadcast(work.loss_sums, 0)
-        for o in range(1, O):
-            loss = loss + broadcast(work.loss_sums, o)
-        return loss
-    loss = load(work.loss_sums, v)
+    sums = work.loss_sums
+    loss = load(sums, v) if s > 1 else broadcast(sums, 0)
     for o in range(1, O):
-        loss = loss + load(work.loss_sums, o * s + v)
+        loss = loss + (load(sums, o * s + v) if s > 1 else broadcast(sums, o))
     return loss
-
-
-# ---------------------------------------------------------------- the update
 
 
 @noinline

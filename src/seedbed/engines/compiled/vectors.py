@@ -60,9 +60,6 @@ def _as_vector(context: Any, builder: Any, value: Any, kind: Any, vector: Vector
     return llvm.splat(builder, number, vector.count)
 
 
-# ---------------------------------------------------------------- arithmetic, elementwise
-
-
 def _arithmetic(
     op: Any, emit: Callable[[Any, Any, Any], Any], masks: Any = Vector, numbers: Any = Vector
 ) -> None:
@@ -137,7 +134,7 @@ def _negate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     return builder.fsub(llvm.constant(args[0].type, -0.0), args[0])
 
 
-def _elementwise(emit: Callable[..., Any], operands: int) -> Any:
+def elementwise(emit: Callable[..., Any], operands: int) -> Any:
     """Return a function of vectors and numbers, at least one of them a vector, to a vector."""
 
     def typed(*kinds: Any) -> Any:
@@ -176,14 +173,14 @@ def _larger(sign: str) -> Callable[..., Any]:
     return emit
 
 
-fma = _elementwise(lambda b, x, y, z: llvm.call_intrinsic(b, "llvm.fma", x.type, [x, y, z]), 3)
+fma = elementwise(lambda b, x, y, z: llvm.call_intrinsic(b, "llvm.fma", x.type, [x, y, z]), 3)
 """x y + z, rounded once."""
-where = _elementwise(_where, 3)
+where = elementwise(_where, 3)
 """x where the mask is not 0, else y."""
-maximum = _elementwise(_larger(">"), 2)
-minimum = _elementwise(_larger("<"), 2)
-sqrt = _elementwise(lambda b, x: llvm.call_intrinsic(b, "llvm.sqrt", x.type, [x]), 1)
-absolute = _elementwise(lambda b, x: llvm.call_intrinsic(b, "llvm.fabs", x.type, [x]), 1)
-copysign = _elementwise(lambda b, x, y: llvm.call_intrinsic(b, "llvm.copysign", x.type, [x, y]), 2)
-full_like = _elementwise(lambda b, like, x: x, 2)
+maximum = elementwise(_larger(">"), 2)
+minimum = elementwise(_larger("<"), 2)
+sqrt = elementwise(lambda b, x: llvm.call_intrinsic(b, "llvm.sqrt", x.type, [x]), 1)
+absolute = elementwise(lambda b, x: llvm.call_intrinsic(b, "llvm.fabs", x.type, [x]), 1)
+copysign = elementwise(lambda b, x, y: llvm.call_intrinsic(b, "llvm.copysign", x.type, [x, y]), 2)
+full_like = elementwise(lambda b, like, x: x, 2)
 """A vector of the number x."""
