@@ -141,7 +141,7 @@ def check_members_in_company(part):
             warnings.simplefilter("ignore", sb.DivergenceWarning)
             alone = train(method, [members[place]])
             patch.setattr(plan, "BLOCK_BYTES", method["block_bytes"])
-            patch.setattr(training, "STRETCH_SECONDS", method["stretch"])
+            patch.setattr(training, "CALLBACK_SECONDS", method["stretch"])
             population = train(method, members)
         assert_same(alone, population[place])
 

@@ -122,7 +122,7 @@ def test_initial_draws():
     [
         (lambda: sb.Embedding([0], [2, 3], 1), "1 columns and 2 categories"),
         (lambda: sb.Embedding([], [], 1), "at least one column"),
-        (lambda: sb.Embedding([1, 1], [2, 2], 1), "name one column twice"),
+        (lambda: sb.Embedding([1, 1], [2, 2], 1), "repeat a column"),
         (lambda: sb.Embedding([0], [0], 1), "categories must be a whole number of at least 1"),
         (lambda: sb.Embedding([0], [2], 1, "he"), "such as sb.he, not 'he'"),
         (lambda: sb.Network(2, [sb.Embedding([2], [2], 1), sb.Dense(1)]), "more than 2 inputs"),
@@ -132,7 +132,7 @@ def test_initial_draws():
         ),
         (lambda: sb.Network(2, [sb.Embedding([0], [2], 1)]), "must be an sb.Dense"),
         (lambda: sb.Network(2, [sb.Periodic(1, columns=[2]), sb.Dense(1)]), "more than 2 inputs"),
-        (lambda: sb.Periodic(1, columns=[0, 0]), "must be different ones"),
+        (lambda: sb.Periodic(1, columns=[0, 0]), "must be distinct"),
         (lambda: sb.Periodic(0), "units must be a whole number of at least 1"),
         (lambda: sb.Periodic(1, scale=0), "scale"),
     ],
@@ -184,7 +184,7 @@ def test_an_optimizer_may_take_residuals_and_their_jacobian():
     W, bias = network.views(population.theta)[0]
     np.testing.assert_allclose(W, np.broadcast_to(b, W.shape), atol=1e-4)
     np.testing.assert_allclose(bias, 3, atol=1e-4)
-    with pytest.raises(sb.FormulaError, match="no sum of squares"):
+    with pytest.raises(sb.FormulaError, match="is not a sum of squares"):
         sb.train(network, A, t, loss=sb.absolute_error, optimizer=GaussNewton(1.0), epochs=1)
 
 

@@ -152,7 +152,7 @@ def test_a_member_whose_predictions_overflow_is_put_back_and_leaves():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"held_out": None}, "patience watches the validation loss"),
+        ({"held_out": None}, "patience needs the validation loss"),
         ({"held_out": None, "patience": None}, "needs the validation loss: give validation"),
         ({"monitor": "others"}, r"monitor must be one of \('members', 'ensemble'\)"),
         ({"validation": 0.2}, "held_out and validation are both given"),

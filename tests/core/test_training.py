@@ -82,7 +82,7 @@ def test_mini_batches_see_every_row_once_an_epoch_in_the_seeds_order():
 
 def test_an_epochs_order_does_not_depend_on_how_epochs_are_grouped(monkeypatch):
     at_once = train(batch_size=4, dropout=0.3, epochs=6)
-    monkeypatch.setattr(training, "STRETCH_SECONDS", 1e-9)
+    monkeypatch.setattr(training, "CALLBACK_SECONDS", 1e-9)
     np.testing.assert_array_equal(train(batch_size=4, dropout=0.3, epochs=6).theta, at_once.theta)
 
 
@@ -380,7 +380,7 @@ def test_weights_count_in_mini_batches_as_they_do_in_the_whole():
 
 
 def test_callbacks_are_told_and_can_end_the_training(monkeypatch):
-    monkeypatch.setattr(training, "STRETCH_SECONDS", 1e-9)
+    monkeypatch.setattr(training, "CALLBACK_SECONDS", 1e-9)
     told = []
 
     def callback(progress):
@@ -405,7 +405,7 @@ def test_ctrl_c_returns_what_has_been_trained_so_far():
             os.kill(os.getpid(), signal.SIGINT)
 
     pressed, before = [], signal.getsignal(signal.SIGINT)
-    with pytest.warns(sb.InterruptWarning, match="this is what there is so far"):
+    with pytest.warns(sb.InterruptWarning, match="members are returned as trained so far"):
         population = train(epochs=10**7, callbacks=[press], record_every=10**6)
     assert (population.status == "interrupted").all()
     assert (population.epochs >= pressed[0]).all()
@@ -516,11 +516,15 @@ CLASSES = sb.Network(2, [sb.Dense(3)])
         ({"seeds": "12"}, sb.SettingError, "seeds must be"),
         ({"seeds": True}, sb.SettingError, "seeds must be"),
         ({"seeds": [2**63]}, sb.SettingError, r"from 0 to 2\*\*63 - 1"),
-        ({"optimizer": sb.SGD([0.1, 0.2])}, sb.SettingError, "lr holds 2 values .* 3 seeds"),
+        ({"optimizer": sb.SGD([0.1, 0.2])}, sb.SettingError, "lr has 2 values .* 3 seeds"),
         ({"optimizer": sb.Adam}, sb.SettingError, "call it first: Adam"),
         ({"loss": sb.huber}, sb.SettingError, "call it first: huber"),
-        ({"loss": "mse"}, sb.SettingError, "loss must be such as sb.squared_error, not 'mse'"),
-        ({"schedule": 0.1}, sb.SettingError, "schedule must be such as"),
+        (
+            {"loss": "mse"},
+            sb.SettingError,
+            "must be an object like sb.squared_error",
+        ),
+        ({"schedule": 0.1}, sb.SettingError, "schedule must be an object"),
         ({"epochs": -1}, sb.SettingError, "epochs must be a whole number of at least 0"),
         ({"epochs": 1.5}, sb.SettingError, "epochs must be"),
         ({"batch_size": 0}, sb.SettingError, "batch_size must be"),
@@ -531,7 +535,7 @@ CLASSES = sb.Network(2, [sb.Dense(3)])
         ({"validation": 1.5}, sb.SettingError, "invalid validation: 1.5"),
         ({"validation": (X,)}, sb.SettingError, r"validation must be a share, \(X, Y\)"),
         ({"validation": (X[:, :1], Y)}, sb.ShapeError, "validation X has shape"),
-        ({"patience": 3}, sb.SettingError, "patience watches the validation loss"),
+        ({"patience": 3}, sb.SettingError, "patience needs the validation loss"),
         ({"patience": 0, "validation": 0.2}, sb.SettingError, "patience must be"),
         ({"engine": "gpu"}, sb.SettingError, "engine must be one of"),
         ({"dtype": "float16"}, sb.SettingError, "dtype must be one of"),
@@ -573,8 +577,8 @@ CLASSES = sb.Network(2, [sb.Dense(3)])
             sb.SettingError,
             "seed 2 is given 3 times",
         ),
-        ({"optimizer": sb.SGD(0.1, momentum=[0.1, 0.2])}, sb.SettingError, "momentum holds 2"),
-        ({"optimizer": sb.Optimizer(0.1)}, sb.SettingError, "optimizer must be such as"),
+        ({"optimizer": sb.SGD(0.1, momentum=[0.1, 0.2])}, sb.SettingError, "momentum has 2"),
+        ({"optimizer": sb.Optimizer(0.1)}, sb.SettingError, "optimizer must be an object like"),
         ({"callbacks": print}, sb.SettingError, "callbacks must be a list of functions"),
         ({"callbacks": [None]}, sb.SettingError, "callbacks must be a list of functions"),
         ({"validation": True}, sb.SettingError, "validation must be one number, not True"),

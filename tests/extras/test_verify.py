@@ -91,7 +91,7 @@ def test_unknown_name_and_missing_numba_are_errors(run, monkeypatch):
     status, out, err = run("verify", "nothing")
     assert (status, out) == (2, "")
     assert "no training's name begins with 'nothing'" in err
-    monkeypatch.setattr(COMPILED, "is_there", lambda: False)
+    monkeypatch.setattr(COMPILED, "is_installed", lambda: False)
     status, out, err = run("verify")
     assert (status, out) == (2, "")
     assert "pip install 'seedbed[fast]'" in err

@@ -115,7 +115,7 @@ class Training:
         if wide is None:  # bringing each member rows of its own takes longer than all calls
             all_at_once = plan.largest_batch == plan.counts[:, 0].max()
             alike = plan.train.rows is None and all_at_once
-            wide = wide_lanes(network, self.dtype, plan.most_rows) if alike else self.W
+            wide = wide_lanes(network, self.dtype, plan.max_rows) if alike else self.W
         self.wide = wide
         self.fewest = fewest_for_lanes(network, self.dtype) if fewest is None else fewest
         penalized = bool(numbers.l1.any() or numbers.l2.any())
@@ -157,7 +157,7 @@ class Training:
             dropout_keys=streams.base_keys(plan.seeds, "dropout", 2),
         )
         self.pieces = {
-            s: piece_rows(network, self.dtype, plan.most_rows, s) for s in (1, self.W, self.wide)
+            s: piece_rows(network, self.dtype, plan.max_rows, s) for s in (1, self.W, self.wide)
         }
         self._free: dict[tuple[int, int], list[Space]] = {}
         self._flats: dict[int, Array] = {}  # the plan keeps the arrays themselves alive
@@ -232,7 +232,7 @@ class Training:
     def _tasks(self, members: Indices) -> Iterator[Groups]:
         """Yield groups that see equally many rows and are all of one kind."""
         plan = self.plan
-        for alike in plan.alike(members) if len(members) else ():
+        for alike in plan.by_row_counts(members) if len(members) else ():
             for these in in_groups(alike, self.wide, self.W, self.fewest, self.threads):
                 step = per_task(len(these.counts), self.threads)
                 if plan.train.rows is not None:
