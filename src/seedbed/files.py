@@ -26,7 +26,7 @@ import numpy as np
 
 from seedbed import layers
 from seedbed.arrays import Array
-from seedbed.engines.state import Status
+from seedbed.engines.state import STATUS_NAMES
 from seedbed.errors import FileError, MissingDependencyError, SeedbedError, reason
 from seedbed.formulas import activations, initializers, losses, optimizers, schedules
 from seedbed.formulas.named import Named, by_name_of, from_spec, is_own, to_spec
@@ -38,7 +38,6 @@ from seedbed.recipe import Recipe
 VERSION = 1
 
 OPTIONAL_TENSORS = ("history.val_loss", "history.ensemble_val_loss")
-STATUSES = np.array([status.name.lower() for status in Status])
 
 
 def save(
@@ -60,7 +59,7 @@ def to_bytes(population: Population, table: Mapping[str, Any] | None = None) -> 
     tensors = {
         "theta": population.theta,
         "seeds": population.seeds,
-        "status": np.array([np.flatnonzero(s == STATUSES)[0] for s in population.status], "u1"),
+        "status": np.array([np.flatnonzero(s == STATUS_NAMES)[0] for s in population.status], "u1"),
         "epochs": population.epochs,
         "best_epoch": population.best_epoch,
         "loss": population.loss,
@@ -182,7 +181,7 @@ def _population(recipe: Recipe, tensors: Mapping[str, Array]) -> Population:
         recipe=recipe,
         theta=tensors["theta"],
         seeds=tensors["seeds"],
-        status=STATUSES[tensors["status"]],
+        status=STATUS_NAMES[tensors["status"]],
         epochs=tensors["epochs"],
         best_epoch=tensors["best_epoch"],
         loss=tensors["loss"],

@@ -14,7 +14,7 @@ from seedbed.arrays import Array, one_line
 from seedbed.checks import checked_inputs
 from seedbed.engines.base import SMALL_BATCH, Engine, Stage
 from seedbed.engines.select import prediction_engine
-from seedbed.engines.state import Status
+from seedbed.engines.state import STATUS_NAMES, Status
 from seedbed.errors import DataError
 from seedbed.network import Network
 from seedbed.recipe import Recipe
@@ -82,7 +82,7 @@ class Population:
     @cached_property
     def diverged(self) -> npt.NDArray[np.bool_]:
         """Whether each member diverged, (P,)."""
-        return np.asarray(self.status == Status.DIVERGED.name.lower())
+        return np.asarray(self.status == STATUS_NAMES[Status.DIVERGED])
 
     @cached_property
     def _any_diverged(self) -> bool:

@@ -18,7 +18,7 @@ from seedbed.engines.batches import Data
 from seedbed.engines.blas import one_blas_thread
 from seedbed.engines.plan import Plan
 from seedbed.engines.select import prepare
-from seedbed.engines.state import State, Status, Stop
+from seedbed.engines.state import STATUS_NAMES, State, Status, Stop
 from seedbed.ensemble import EnsembleStopping
 from seedbed.errors import (
     DataError,
@@ -113,8 +113,8 @@ def train(
     record_every   record the losses of every n-th epoch only: the history has
                    P · epochs / record_every numbers
     threads        threads of the compiled engine; None takes one per core. No result depends on it
-    continuation   the state of earlier calls: replaces seeds and start, and is updated; epochs are
-                   counted on
+    continuation   the state of earlier calls, which replaces seeds and start, adds its epochs to
+                   the recipe's and is updated
 
     Ctrl-C ends the training early and returns the members as trained so far (a second one raises
     KeyboardInterrupt). Members that diverge are frozen, marked and reported in a warning.
@@ -176,7 +176,7 @@ def train(
         recipe=replace(recipe, engine=engine.name),
         theta=state.theta,
         seeds=plan.seeds,
-        status=np.array([Status(code).name.lower() for code in state.status]),
+        status=STATUS_NAMES[state.status],
         epochs=state.epochs_run,
         best_epoch=state.best_epoch if plan.patience else state.epochs_run.copy(),
         loss=final,
@@ -404,7 +404,7 @@ def _warn(population: Population) -> None:
             DivergenceWarning,
             stacklevel=3,
         )
-    interrupted = population.status == Status.INTERRUPTED.name.lower()
+    interrupted = population.status == STATUS_NAMES[Status.INTERRUPTED]
     if interrupted.any():
         warnings.warn(
             f"training was stopped after {population.epochs[interrupted].min()} of "

@@ -1,4 +1,4 @@
-"""Kinds of layer: gradients, PyTorch's values, rows and members alone, what is refused."""
+"""Layers: gradients, PyTorch's values, independence of rows and members, errors."""
 
 import json
 import re
@@ -33,7 +33,7 @@ def recipe(name, **given):
 
 
 @pytest.mark.parametrize("name", GOLDEN["cases"])
-def test_values_and_gradients_are_pytorchs(name):
+def test_values_and_gradients_equal_pytorch(name):
     case = GOLDEN["cases"][name]
     theta = np.array([case["theta"]])
     value, gradient = sb.value_and_grad(recipe(name), theta, X, Y)
@@ -42,10 +42,10 @@ def test_values_and_gradients_are_pytorchs(name):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_gradients_are_those_of_complex_steps(name):
+def test_gradients_equal_complex_steps(name):
     given = recipe(name, l1=0.01, l2=0.02, dropout=0.3)
     theta = given.network.init([1, 2])
-    for seeds in (None, [1, 2]):  # without dropout, and with it
+    for seeds in (None, [1, 2]):  # without and with dropout
         _, gradient = sb.value_and_grad(given, theta, X, Y, seeds=seeds)
         for d in range(given.network.size):
             moved = theta.astype(complex)
@@ -81,7 +81,7 @@ def test_parameters_are_named_blocks_of_theta(name):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_explained_formulas_give_the_engines_numbers(name):
+def test_explained_formulas_equal_the_engines_numbers(name):
     optimizer = sb.AdamW(0.01, weight_decay=0.1)
     given = recipe(name, optimizer=optimizer, l2=0.1, clip_norm=0.5, epochs=2)
     population = sb.train(given, X, Y, seeds=[5])
@@ -96,7 +96,7 @@ def test_explained_formulas_give_the_engines_numbers(name):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_check_and_diagnose_take_every_layer(name):
+def test_check_and_diagnose_accept_every_layer(name):
     population = sb.train(recipe(name, epochs=40), X, Y, seeds=range(4))
     report = sb.check_gradient(population.recipe, population.theta[0], X, Y)
     assert report.agrees
@@ -118,7 +118,7 @@ def test_initial_draws():
 
 
 @pytest.mark.parametrize(
-    ("make", "words"),
+    ("make", "message"),
     [
         (lambda: sb.Embedding([0], [2, 3], 1), "1 columns and 2 categories"),
         (lambda: sb.Embedding([], [], 1), "at least one column"),
@@ -137,25 +137,25 @@ def test_initial_draws():
         (lambda: sb.Periodic(1, scale=0), "scale"),
     ],
 )
-def test_invalid_layers_are_refused(make, words):
-    with pytest.raises(sb.SettingError, match=words):
+def test_invalid_layers_are_refused(make, message):
+    with pytest.raises(sb.SettingError, match=message):
         make()
 
 
 @pytest.mark.parametrize("wrong", [3, -1, 0.5])
-def test_values_that_are_no_category_are_refused(wrong):
-    spoilt = X.copy()
-    spoilt[2, 1] = wrong
-    words = f"holds {wrong} in row 2, column 1: the embedding needs category numbers from 0 to 2"
+def test_invalid_category_numbers_are_refused(wrong):
+    invalid = X.copy()
+    invalid[2, 1] = wrong
+    message = f"holds {wrong} in row 2, column 1: the embedding needs category numbers from 0 to 2"
     population = sb.train(recipe("embedding"), X, Y, epochs=1)
-    with pytest.raises(sb.DataError, match=words):
-        population.predict(spoilt)
-    with pytest.raises(sb.DataError, match=words):
-        sb.train(recipe("embedding"), spoilt, Y)
+    with pytest.raises(sb.DataError, match=message):
+        population.predict(invalid)
+    with pytest.raises(sb.DataError, match=message):
+        sb.train(recipe("embedding"), invalid, Y)
 
 
 class GaussNewton(sb.Optimizer):
-    """A step of damped least squares: w <- w - lr (JᵀJ + λ I)⁻¹ Jᵀ r."""
+    """Damped least squares: w <- w - lr (JᵀJ + λ I)⁻¹ Jᵀ r."""
 
     needs = "jacobian"
 
@@ -163,8 +163,8 @@ class GaussNewton(sb.Optimizer):
     def rule(self):
         def step(w, g, k, lr, r, J):
             normal = J.swapaxes(1, 2) @ J + 1e-6 * np.eye(w.shape[1])
-            down = np.linalg.solve(normal, (J.swapaxes(1, 2) @ r[..., None]))
-            return (w - lr * down[..., 0],)
+            direction = np.linalg.solve(normal, (J.swapaxes(1, 2) @ r[..., None]))
+            return (w - lr * direction[..., 0],)
 
         return step
 
@@ -172,7 +172,7 @@ class GaussNewton(sb.Optimizer):
         return []
 
 
-def test_an_optimizer_may_take_residuals_and_their_jacobian():
+def test_optimizer_with_residuals_and_jacobian():
     rng = np.random.default_rng(0)
     A, b = rng.normal(size=(30, 3)), np.array([[1.0], [-2.0], [0.5]])
     t = A @ b + 3
@@ -189,7 +189,7 @@ def test_an_optimizer_may_take_residuals_and_their_jacobian():
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_jacobian_of_the_residuals_makes_the_gradient(name):
+def test_gradient_equals_twice_the_jacobian_times_the_residuals(name):
     from seedbed.engines.batches import whole_batch
     from seedbed.engines.objective import Objective
 

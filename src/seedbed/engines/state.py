@@ -25,6 +25,10 @@ class Status(IntEnum):
     INTERRUPTED = 4
 
 
+STATUS_NAMES = np.array([status.name.lower() for status in Status])
+"""The names in ``Population.status`` and in messages, by Status."""
+
+
 @dataclass(eq=False, repr=False)
 class State:
     """The arrays that training changes.
