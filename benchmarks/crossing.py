@@ -58,7 +58,7 @@ def prepared(widths, rows, dtype):
     recipe = sb.Recipe(
         network=network, loss=sb.squared_error, optimizer=sb.Adam(), epochs=epochs, dtype=dtype
     )
-    plan = training._planned(recipe, X, Y, range(members), None, None, None, 1)
+    plan = training._make_plan(recipe, X, Y, range(members), None, None, None, 1)
     theta = network.init(plan.seeds, dtype)
 
     def run(min_shared):

@@ -1,4 +1,4 @@
-"""What all tests need."""
+"""Configuration of all tests."""
 
 import signal
 

@@ -3,7 +3,7 @@
 The header's metadata:
 
     format   "seedbed"
-    version  the format's version; files of a later version are refused
+    version  the format's version; newer files are refused
     model    JSON: the recipe, with formulas by name and options, and the table's encoding if any
     sha256   of version, model and tensors, to detect damage
 
@@ -26,7 +26,7 @@ import numpy as np
 
 from seedbed import layers
 from seedbed.arrays import Array
-from seedbed.engines.state import Status
+from seedbed.engines.state import STATUS_NAMES
 from seedbed.errors import FileError, MissingDependencyError, SeedbedError, reason
 from seedbed.formulas import activations, initializers, losses, optimizers, schedules
 from seedbed.formulas.named import Named, by_name_of, from_spec, is_own, to_spec
@@ -37,8 +37,7 @@ from seedbed.recipe import Recipe
 
 VERSION = 1
 
-_SOMETIMES = ("history.val_loss", "history.ensemble_val_loss")
-_STATUSES = np.array([status.name.lower() for status in Status])
+OPTIONAL_TENSORS = ("history.val_loss", "history.ensemble_val_loss")
 
 
 def save(
@@ -48,10 +47,10 @@ def save(
 
     The write is atomic: a temporary file is written, synced and renamed.
 
-    Raises: FileError if it cannot be written, or if a formula is not one of Seedbed's;
+    Raises: FileError if the file cannot be written, or if a formula is not one of Seedbed's;
     MissingDependencyError without safetensors.
     """
-    write_whole(path, to_bytes(population, table))
+    write_atomically(path, to_bytes(population, table))
 
 
 def to_bytes(population: Population, table: Mapping[str, Any] | None = None) -> bytes:
@@ -60,7 +59,7 @@ def to_bytes(population: Population, table: Mapping[str, Any] | None = None) -> 
     tensors = {
         "theta": population.theta,
         "seeds": population.seeds,
-        "status": np.array([np.flatnonzero(s == _STATUSES)[0] for s in population.status], "u1"),
+        "status": np.array([np.flatnonzero(s == STATUS_NAMES)[0] for s in population.status], "u1"),
         "epochs": population.epochs,
         "best_epoch": population.best_epoch,
         "loss": population.loss,
@@ -72,12 +71,12 @@ def to_bytes(population: Population, table: Mapping[str, Any] | None = None) -> 
     if population.history.ensemble_val_loss is not None:
         tensors["history.ensemble_val_loss"] = population.history.ensemble_val_loss
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    words = {"recipe": describe(population.recipe), "table": table}
+    description = {"recipe": recipe_to_dict(population.recipe), "table": table}
     try:
-        model = json.dumps(words, allow_nan=False)
+        model = json.dumps(description, allow_nan=False)
     except ValueError:
         raise FileError(
-            "a model file cannot hold a setting that is not finite: set it to a finite number"
+            "a model file cannot hold a non-finite setting: give a finite number"
         ) from None
     metadata = {
         "format": "seedbed",
@@ -105,7 +104,7 @@ def read(path: str | PathLike[str]) -> tuple[Population, dict[str, Any] | None]:
     try:
         with safetensors.safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
-            names = file.keys()  # the file itself is not iterable
+            names = file.keys()  # the file object is not iterable
             tensors = {name: file.get_tensor(name) for name in names}
     except (safetensors.SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
         raise FileError(
@@ -153,21 +152,25 @@ def load(path: str | PathLike[str]) -> Population:
 
 
 def _population(recipe: Recipe, tensors: Mapping[str, Array]) -> Population:
+    """Return the population of a recipe and a file's tensors.
+
+    Raises: KeyError, ValueError, IndexError or SeedbedError for invalid tensors.
+    """
     members, recorded = len(tensors["theta"]), len(tensors["history.epochs"])
-    whole, real = np.dtype(np.int64), np.dtype(recipe.dtype)
+    integer, real = np.dtype(np.int64), np.dtype(recipe.dtype)
     for name, shape, dtype in (
         ("theta", (members, recipe.network.size), real),
-        ("seeds", (members,), whole),
+        ("seeds", (members,), integer),
         ("status", (members,), np.dtype(np.uint8)),
-        ("epochs", (members,), whole),
-        ("best_epoch", (members,), whole),
+        ("epochs", (members,), integer),
+        ("best_epoch", (members,), integer),
         ("loss", (members,), real),
-        ("history.epochs", (recorded,), whole),
+        ("history.epochs", (recorded,), integer),
         ("history.train_loss", (members, recorded), real),
         ("history.val_loss", (members, recorded), real),
         ("history.ensemble_val_loss", (recorded,), np.dtype(np.float64)),
     ):
-        tensor = tensors.get(name) if name in _SOMETIMES else tensors[name]
+        tensor = tensors.get(name) if name in OPTIONAL_TENSORS else tensors[name]
         if tensor is not None and (tensor.shape != shape or tensor.dtype != dtype):
             raise ValueError(f"{name} is {tensor.dtype} {tensor.shape}, not {dtype} {shape}")
     recipe.hyperparameters(members, real)
@@ -178,46 +181,45 @@ def _population(recipe: Recipe, tensors: Mapping[str, Array]) -> Population:
         recipe=recipe,
         theta=tensors["theta"],
         seeds=tensors["seeds"],
-        status=_STATUSES[tensors["status"]],
+        status=STATUS_NAMES[tensors["status"]],
         epochs=tensors["epochs"],
         best_epoch=tensors["best_epoch"],
         loss=tensors["loss"],
         history=History(
             tensors["history.epochs"],
             tensors["history.train_loss"],
-            *(tensors.get(name) for name in _SOMETIMES),
+            *(tensors.get(name) for name in OPTIONAL_TENSORS),
         ),
     )
 
 
-def describe(recipe: Recipe) -> dict[str, Any]:
-    """Return the recipe as strings, numbers, lists and dicts, for ``recipe_from_dict``.
+def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
+    """Return the recipe as strings, numbers, lists and dicts; inverse of ``recipe_from_dict``.
 
     Raises: FileError if a formula, layer or optimizer is not one of Seedbed's.
     """
     network = recipe.network
     optimizer = recipe.optimizer
-    plain = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
     return {
-        **plain,
+        **{field.name: getattr(recipe, field.name) for field in fields(recipe)},
         "network": {
             "inputs": network.inputs,
             "layers": [_layer_to_dict(layer) for layer in network.layers],
         },
-        "loss": _named(recipe.loss, losses.BY_NAME),
+        "loss": _formula_to_dict(recipe.loss, losses.BY_NAME),
         "optimizer": {"name": _kind(optimizer, optimizers.BY_NAME), **asdict(optimizer)},
-        "schedule": _named(recipe.schedule, schedules.BY_NAME),
+        "schedule": _formula_to_dict(recipe.schedule, schedules.BY_NAME),
     }
 
 
 def recipe_from_dict(description: Mapping[str, Any]) -> Recipe:
-    """Return the recipe that ``describe`` described.
+    """Return the recipe of a dict from ``recipe_to_dict``.
 
     Raises: KeyError, TypeError, ValueError or SeedbedError for any other dict.
     """
     optimizer = dict(description["optimizer"])
     kind = optimizers.BY_NAME[optimizer.pop("name")]
-    given = {
+    values = {
         **description,
         "network": Network(
             description["network"]["inputs"],
@@ -227,31 +229,31 @@ def recipe_from_dict(description: Mapping[str, Any]) -> Recipe:
         "optimizer": kind(**optimizer),
         "schedule": from_spec(description["schedule"], schedules.BY_NAME),
     }
-    return Recipe(**given)
+    return Recipe(**values)
 
 
 def _layer_to_dict(layer: Layer) -> dict[str, Any]:
     """Return a layer's kind and settings, formulas by their names."""
     kind = _kind(layer, layers.BY_NAME)
     settings = {
-        name: _named(value, by_name_of(value)) if isinstance(value, Named) else value
+        name: _formula_to_dict(value, by_name_of(value)) if isinstance(value, Named) else value
         for name, value in vars(layer).items()
     }
     return {"kind": kind, **settings}
 
 
 def _layer_from_dict(description: Mapping[str, Any]) -> Layer:
-    """Return the layer that ``_layer_to_dict`` described."""
+    """Return the layer of a dict from ``_layer_to_dict``."""
     settings = dict(description)
     kind = layers.BY_NAME[settings.pop("kind")]
     for name, value in settings.items():
         if isinstance(value, dict):
-            tables = activations if name == "activation" else initializers
-            settings[name] = from_spec(value, tables.BY_NAME)
+            formulas = activations if name == "activation" else initializers
+            settings[name] = from_spec(value, formulas.BY_NAME)
     return kind(**settings)
 
 
-def _named(unit: Any, by_name: Mapping[str, Any]) -> dict[str, Any]:
+def _formula_to_dict(unit: Any, by_name: Mapping[str, Any]) -> dict[str, Any]:
     """Return the formula's name and options.
 
     Raises: FileError if it is not one of Seedbed's.
@@ -279,7 +281,7 @@ def _no_code(name: str) -> FileError:
     )
 
 
-def write_whole(path: str | PathLike[str], content: bytes) -> None:
+def write_atomically(path: str | PathLike[str], content: bytes) -> None:
     """Write a file atomically.
 
     Raises: FileError if it cannot be written.
@@ -289,18 +291,18 @@ def write_whole(path: str | PathLike[str], content: bytes) -> None:
         if path.exists() and not path.is_file():  # a pipe or device cannot be replaced
             path.write_bytes(content)
             return
-        path = Path(os.path.realpath(path))  # follow a link, do not replace it
-        beside = _beside(path)
+        path = Path(os.path.realpath(path))  # follow a link instead of replacing it
+        temporary = _temporary_path(path)
         try:
-            with beside.open("xb") as file:
+            with temporary.open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             if path.exists():
-                beside.chmod(path.stat().st_mode)
-            beside.replace(path)
+                temporary.chmod(path.stat().st_mode)
+            temporary.replace(path)
         finally:
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
         if hasattr(os, "O_DIRECTORY"):  # sync the rename
             folder = os.open(path.parent, os.O_RDONLY)
             try:
@@ -312,20 +314,24 @@ def write_whole(path: str | PathLike[str], content: bytes) -> None:
 
 
 def check_writable(path: str | PathLike[str]) -> None:
-    """Raise FileError if the path cannot be written, before long work."""
+    """Check before long work that the path can be written.
+
+    Raises: FileError if it cannot.
+    """
     try:
         path = Path(path)
         if path.is_dir():
             raise IsADirectoryError(21, "Is a directory")
         if not path.exists() or path.is_file():
-            beside = _beside(Path(os.path.realpath(path)))
-            beside.touch(exist_ok=False)
-            beside.unlink()
+            temporary = _temporary_path(Path(os.path.realpath(path)))
+            temporary.touch(exist_ok=False)
+            temporary.unlink()
     except (OSError, ValueError) as error:
         raise FileError(f"cannot write {path}: {reason(error)}: give another path") from None
 
 
-def _beside(path: Path) -> Path:
+def _temporary_path(path: Path) -> Path:
+    """Return a new name in the same directory."""
     return path.with_name(f".{secrets.token_hex(8)}.part")
 
 

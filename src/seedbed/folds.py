@@ -1,4 +1,4 @@
-"""Rows for an ensemble: duplicates merged, and each member's hold-out rows."""
+"""Deduplicated rows, and the rows that each member of an ensemble holds out."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from seedbed import reproducible
 from seedbed.arrays import Array, Indices
 
 MAX_ROWS = 5_000
-"""Limit on the rows that replicates expand to; it is four per distinct row where that is more."""
-MAX_TARGETS_PER_INPUT, MIN_DISTINCT_ROWS = 1.2, 30
-"""Duplicate rows count as replicates above this mean of distinct targets per input, and below this
-number of distinct rows, which are too few to hold whole ones out."""
+"""Maximum number of rows with replicates expanded, or four per distinct row if that is more."""
+MAX_TARGETS_PER_INPUT = 1.2
+"""Mean distinct targets per input above which duplicate rows count as replicates."""
+MIN_DISTINCT_ROWS = 30
+"""Distinct rows below which duplicates count as replicates: too few to hold out with all copies."""
 
 
 def deduplicate_rows(X: Array, T: Array, w: Array | None) -> tuple[Array, Array, Array | None]:
     """Return X (N, I), T (N,) or (N, O) and w (N,) without duplicate rows, in a canonical order.
 
-    Duplicates become one row with the sum of their weights. So a row of weight 2 equals, bit for
-    bit, the row given twice; row order does not matter; and copies of a row are all trained on or
-    all held out. Replicates are the exception: where equal inputs have several targets, or distinct
-    rows are few, a row of total weight w becomes ⌈w⌉ rows that share the weight equally. Equal
-    weights are returned as None.
+    Duplicates become one row with the sum of their weights. So a row of weight 2 equals the row
+    given twice, bit for bit; row order does not matter; and all copies of a row are on one side of
+    a split. The exception is replicates: if equal inputs have several targets, or distinct rows are
+    few, a row of total weight w becomes ⌈w⌉ rows that share the weight equally. Equal weights are
+    returned as None.
     """
-    if w is not None and w.max() > 1e200:  # their sum could overflow
+    if w is not None and w.max() > 1e200:  # the sum could overflow
         w = w / w.max()
     first, group = _distinct_rows(X, T)
     total = np.bincount(group, weights=w).astype(np.float64)
@@ -38,7 +39,7 @@ def deduplicate_rows(X: Array, T: Array, w: Array | None) -> tuple[Array, Array,
 
 
 def _distinct_rows(*parts: Array) -> tuple[Indices, Indices]:
-    """Return the index of each distinct row of the parts side by side, and each row's group."""
+    """Stack the parts' columns; return each distinct row's first index, and each row's group."""
     columns = [np.ascontiguousarray(part).reshape(len(part), -1).view(np.uint8) for part in parts]
     joined = np.ascontiguousarray(np.concatenate(columns, axis=1))
     rows = joined.view([("row", np.void, joined.shape[1])])[:, 0]
@@ -51,8 +52,8 @@ def hold_out_rows(
 ) -> list[Indices] | None:
     """Return the rows that each member holds out: consecutive blocks of one random order.
 
-    With enough members, each row is held out by some. Classes (N,) are spread evenly, and the only
-    row of a class is never held out. Returns None if there are too few rows.
+    With enough members, each row is held out by at least one. Classes (N,) are spread evenly, and
+    the only row of a class is never held out. Returns None if there are too few rows.
     """
     order = random.permutation(rows)
     if classes is not None:

@@ -1,4 +1,4 @@
-"""JSON text: NumPy arrays become lists, and non-finite numbers null."""
+"""JSON text of results: NumPy arrays become lists, non-finite numbers null."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 
 def to_json(content: Mapping[str, Any]) -> str:
     """Return the content as JSON."""
-    return json.dumps(_plain(content), indent=2, allow_nan=False)
+    return json.dumps(_jsonable(content), indent=2, allow_nan=False)
 
 
-def _plain(value: Any) -> Any:
+def _jsonable(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): _jsonable(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
+        return _jsonable(value.tolist())
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [_jsonable(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""The shape of one member, and where each of its parameters lies in theta."""
+"""A network's layers, and the layout of its parameters in theta."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import numpy.typing as npt
 from seedbed import streams
 from seedbed.arrays import Array, checked_count
 from seedbed.errors import SettingError, ShapeError
-from seedbed.layers.base import Layer, record
+from seedbed.layers.base import Layer, parameters_class
 from seedbed.layers.dense import Dense
 
 
 class Block(NamedTuple):
-    """A parameter array of one layer, and where it lies in a row of theta."""
+    """A parameter array of one layer, and its slice ``where`` of a row of theta."""
 
     layer: int
     """counted from 0"""
@@ -28,23 +28,23 @@ class Block(NamedTuple):
     where: slice
     shape: tuple[int, ...]
     decays: bool
-    """whether penalties and weight decay act on it"""
+    """whether penalties and weight decay apply to it"""
 
     @property
     def symbol(self) -> str:
-        """Its name in printed text: W1 is the first layer's W."""
+        """The name in printed text: W1 is the first layer's W."""
         return f"{self.name}{self.layer + 1}"
 
 
 @dataclass(frozen=True)
 class Network:
-    """A feed-forward network's shape: its inputs and its layers, the last of them the outputs.
+    """The shape of a feed-forward network: the number of inputs, and the layers in order.
 
-    It holds no numbers: those are in theta, (P, D), whose row holds a member's parameters of the
-    first layer, then of the second, and so on, each in row order (``blocks``).
+    Parameter values are in theta (P, D), one row per member: the first layer's parameters, then the
+    second's, and so on, each in row-major order (``blocks``).
 
-    Raises: SettingError if inputs is not a whole number >= 1, there is no layer, or a layer cannot
-    stand where it does.
+    Raises: SettingError if inputs is not a whole number >= 1, if there is no layer, or if a layer
+    is invalid at its position.
     >>> Network(3, [Dense(4), Dense(1)]).size
     21
     """
@@ -60,10 +60,10 @@ class Network:
         if not isinstance(layers[-1], Dense):
             raise SettingError("the last layer gives the outputs: it must be an sb.Dense")
         object.__setattr__(self, "layers", layers)
-        _ = self.widths  # every layer has its say about its inputs
+        _ = self.widths  # every layer checks its inputs
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the fields: the rest is computed again where a copy needs it."""
+        """Return the fields, without cached properties."""
         return {"inputs": self.inputs, "layers": self.layers}
 
     def __str__(self) -> str:
@@ -77,7 +77,7 @@ class Network:
 
     @cached_property
     def widths(self) -> tuple[int, ...]:
-        """The number of inputs, and then of each layer's units."""
+        """The number of inputs, then each layer's number of outputs."""
         widths = [self.inputs]
         for number, layer in enumerate(self.layers):
             widths.append(layer.outputs(widths[-1], first=number == 0))
@@ -104,23 +104,23 @@ class Network:
 
     @property
     def size(self) -> int:
-        """D, the number of a member's parameters."""
+        """D, the number of parameters."""
         return int(self.blocks[-1].where.stop)
 
     @cached_property
     def is_weight(self) -> npt.NDArray[np.bool_]:
-        """Which parameters penalties and weight decay act on, (D,)."""
+        """Whether penalties and weight decay apply to each parameter, (D,)."""
         mask = np.zeros(self.size, dtype=np.bool_)
         for block in self.blocks:
             mask[block.where] = block.decays
         return mask
 
     def views(self, theta: Array) -> list[Any]:
-        """Return each layer's parameters as views of theta (P, D): a named tuple, (P, *shape) each.
+        """Return each layer's parameters as a named tuple of views of theta (P, D).
 
-        A dense layer's are W (P, I, O) and b (P, 1, O).
+        A dense layer has W (P, I, O) and b (P, 1, O).
 
-        Raises: ShapeError if theta's rows do not hold D numbers.
+        Raises: ShapeError if theta is not (P, D).
         """
         if theta.ndim != 2 or theta.shape[1] != self.size:
             raise ShapeError(
@@ -128,41 +128,40 @@ class Network:
             )
         count = len(theta)
         return [
-            kind(*(theta[:, where].reshape(count, *shape) for where, shape in own))
-            for kind, own in self._records
+            kind(*(theta[:, where].reshape(count, *shape) for where, shape in arrays))
+            for kind, arrays in self._layouts
         ]
 
     @cached_property
-    def _records(self) -> list[tuple[Any, list[tuple[slice, tuple[int, ...]]]]]:
+    def _layouts(self) -> list[tuple[Any, list[tuple[slice, tuple[int, ...]]]]]:
         """Each layer's kind of named tuple, and where its arrays lie and their shapes."""
         found = []
         for number in range(len(self.layers)):
             blocks = [block for block in self.blocks if block.layer == number]
-            kind = record(tuple(block.name for block in blocks))
+            kind = parameters_class(tuple(block.name for block in blocks))
             found.append((kind, [(block.where, block.shape) for block in blocks]))
         return found
 
     def check(self, x: Array, name: str) -> None:
         """Refuse inputs (N, I) that the first layer cannot take.
 
-        Raises: DataError.
+        Raises: DataError that names the row and column.
         """
         self.layers[0].check(x, name)
 
     def init(self, seeds: Any, dtype: npt.DTypeLike = np.float64) -> Array:
-        """Return theta as each seed draws it, (P, D): a whole number, or a sequence of them.
+        """Return initial parameters (P, D) for one seed or a sequence of seeds.
 
-        Every parameter array has a stream of its own, so that one layer's width leaves the other
-        layers' draws as they are. Draws are made in float64 and rounded to ``dtype``.
+        Each parameter array has its own random stream, so that one layer's width does not change
+        the other layers' draws. Draws are float64, rounded to ``dtype``.
         """
         seeds = streams.checked_seeds(seeds)
         theta = np.empty((len(seeds), self.size), dtype=dtype)
-        together = max(1, 2**17 // self.size)  # members drawn at once: a few megabytes
-        for start in range(0, len(seeds), together):
-            part = slice(start, start + together)
+        step = max(1, 2**17 // self.size)  # limits the draws in memory to a few megabytes
+        for start in range(0, len(seeds), step):
+            part = slice(start, start + step)
             for number, views in enumerate(self.views(theta[part])):
-                for which, view in enumerate(views):
-                    key = streams.keys(seeds[part], "init", number, which)
-                    draws = streams.LayerDraws(key)
-                    view[...] = self.layers[number].draw(which, draws, view.shape[1:])
+                for index, view in enumerate(views):
+                    draws = streams.LayerDraws(streams.keys(seeds[part], "init", number, index))
+                    view[...] = self.layers[number].draw(index, draws, view.shape[1:])
         return theta

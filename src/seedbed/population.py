@@ -1,4 +1,4 @@
-"""Members that share a network and were trained together."""
+"""Trained members of one network."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ import numpy.typing as npt
 from seedbed.arrays import Array, one_line
 from seedbed.checks import checked_inputs
 from seedbed.engines.base import SMALL_BATCH, Engine, Stage
-from seedbed.engines.select import predicting
-from seedbed.engines.state import Status
+from seedbed.engines.select import prediction_engine
+from seedbed.engines.state import STATUS_NAMES, Status
 from seedbed.errors import DataError
 from seedbed.network import Network
 from seedbed.recipe import Recipe
 from seedbed.reproducible import mean
 
-_AT_ONCE = 2**20
-"""How many predictions ``predict_mean`` holds at a time."""
+MAX_PREDICTIONS = 2**20
+"""The number of predictions that ``predict_mean`` holds in memory."""
 
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """The losses of P members, epoch by epoch; NaN after a member's last epoch.
+    """The losses of P members in each recorded epoch; NaN after a member's last epoch.
 
-    epochs      (E,) the epochs that were recorded, counted from 0
-    train_loss  (P, E) the mean over the epoch's rows, each taken before the step it led to; with
-                dropout on, and without penalties
-    val_loss    (P, E) after the epoch, without dropout; None where nothing was held out
-    ensemble_val_loss  (E,) that of the mean prediction, where it was watched, else None
+    epochs      (E,) the recorded epochs, counted from 0
+    train_loss  (P, E) mean over the epoch's rows, computed before each step, with dropout and
+                without penalties
+    val_loss    (P, E) at the end of the epoch, without dropout; None without validation data
+    ensemble_val_loss  (E,) loss of the mean prediction, with ``monitor="ensemble"``; else None
     """
 
     epochs: npt.NDArray[np.int64]
@@ -43,24 +43,21 @@ class History:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Population:
-    """P trained networks: their parameters and how they came about.
+    """P trained members of one network.
 
-    recipe      what they were trained with; its engine is the one that did it, and predicts
-    theta       (P, D) parameters; ``recipe.network.views`` gives each layer's W and b
+    recipe      the recipe; its engine is the one that trained them, and also predicts
+    theta       (P, D) parameters; ``network.views(theta)`` gives each layer's W and b
     seeds       (P,)
     status      (P,) "finished", "stopped" (early, by ``patience``), "diverged" or "interrupted"
-    epochs      (P,) epochs trained; for a diverged member, those that led to its theta
-    best_epoch  (P,) the epochs after which theta stood as it does now: fewer than ``epochs`` where
-                the best epoch was restored
-    loss        (P,) the mean training loss at theta, without dropout and penalties; NaN where
-                diverged
-    history     the losses along the way
+    epochs      (P,) completed epochs; for a diverged member, those up to its theta
+    best_epoch  (P,) completed epochs at theta: fewer than ``epochs`` if the best epoch was restored
+    loss        (P,) mean training loss at theta, without dropout and penalties; NaN if diverged
+    history     the losses during training
 
-    A diverged member keeps the last parameters with which its loss was finite, for study (where it
-    is the best epoch, by validation loss, whose training loss is not finite, those). Its loss and
-    predictions are NaN, so that it is never taken for a fitted one.
+    The theta of a diverged member is its last one with a finite loss, or that of its best epoch if
+    the training loss is not finite there. Its loss and predictions are NaN.
 
-    ``population[3]``, ``population[2:5]`` and ``population[mask]`` are populations too.
+    ``population[3]``, ``population[2:5]`` and ``population[mask]`` are populations, too.
     """
 
     recipe: Recipe
@@ -74,7 +71,7 @@ class Population:
 
     @property
     def network(self) -> Network:
-        """The members' shape."""
+        """The members' network."""
         return self.recipe.network
 
     @property
@@ -84,15 +81,15 @@ class Population:
 
     @cached_property
     def diverged(self) -> npt.NDArray[np.bool_]:
-        """Which members diverged, (P,)."""
-        return np.asarray(self.status == Status.DIVERGED.name.lower())
+        """Whether each member diverged, (P,)."""
+        return np.asarray(self.status == STATUS_NAMES[Status.DIVERGED])
 
     @cached_property
     def _any_diverged(self) -> bool:
         return bool(self.diverged.any())
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what copies are made from: without what can be made anew."""
+        """Return the fields, without cached properties."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def __len__(self) -> int:
@@ -101,7 +98,7 @@ class Population:
     def __getitem__(self, which: int | slice | Any) -> Population:
         index = np.atleast_1d(np.arange(len(self))[which])
         if index.ndim > 1 or index.size == 0:
-            raise IndexError(f"population[{one_line(which)}] must choose members, at least one")
+            raise IndexError(f"population[{one_line(which)}] must select at least one member")
         history = self.history
         return Population(
             recipe=self.recipe.take(index, len(self)),
@@ -120,7 +117,7 @@ class Population:
         )
 
     def outputs(self, X: Any) -> Array:
-        """Return the networks' raw outputs, (P, N, O): logits where the loss takes logits.
+        """Return the networks' raw outputs, (P, N, O): logits if the loss takes logits.
 
         Shapes: X (N, I).
         Raises: ShapeError if X's last axis is not I; DataError if X is not all finite.
@@ -128,7 +125,7 @@ class Population:
         return self._outputs(X, "outputs")
 
     def predict(self, X: Any) -> Array:
-        """Return each member's predictions, (P, N, O): means, rates or probabilities by the loss.
+        """Return each member's predictions, (P, N, O): means, rates or probabilities.
 
         Shapes: X (N, I).
         Raises: ShapeError if X's last axis is not I; DataError if X is not all finite.
@@ -144,23 +141,23 @@ class Population:
         fitted = ~self.diverged if self._any_diverged else None
         if fitted is not None and not fitted.any():
             raise DataError(
-                f"all {len(self)} members diverged, so there is nothing to predict with: train "
-                "again with a lower learning rate or with clip_norm"
+                f"all {len(self)} members diverged, so none can predict: train again with a lower "
+                "learning rate or with clip_norm"
             )
         x = checked_inputs(X, self.network, self.theta.dtype)
         members = self if fitted is None else self[fitted]
         if len(members) * len(x) <= SMALL_BATCH:
             y = members.predict(x)
-            return y[0] if len(y) == 1 else _one_nan(mean(y, axis=0).astype(y.dtype))
-        together = np.empty((len(x), self.network.outputs), self.theta.dtype)
-        step = max(1, _AT_ONCE // (len(members) * self.network.outputs))
+            return y[0] if len(y) == 1 else _canonical_nan(mean(y, axis=0).astype(y.dtype))
+        result = np.empty((len(x), self.network.outputs), self.theta.dtype)
+        step = max(1, MAX_PREDICTIONS // (len(members) * self.network.outputs))
         for start in range(0, len(x), step):
             y = members.predict(x[start : start + step])
-            together[start : start + step] = _one_nan(mean(y, axis=0))
-        return together
+            result[start : start + step] = _canonical_nan(mean(y, axis=0))
+        return result
 
     def _outputs(self, X: Any, stage: Stage) -> Array:
-        """Return the outputs, (P, N, O), up to ``stage``; NaN where diverged."""
+        """Return ``stage`` of the outputs, (P, N, O); NaN for diverged members."""
         x = checked_inputs(X, self.network, self.theta.dtype)
         if len(x) * len(self.theta) <= SMALL_BATCH and self._small_batch is not None:
             y = self._small_batch(x, stage)
@@ -176,22 +173,22 @@ class Population:
 
     @cached_property
     def _engine(self) -> Engine:
-        return predicting(self.recipe.engine, self.network, self.recipe.optimizer)
+        return prediction_engine(self.recipe.engine, self.network, self.recipe.optimizer)
 
     def __repr__(self) -> str:
         names, counts = np.unique(self.status, return_counts=True)
-        standing = ", ".join(f"{c} {n}" for n, c in zip(names, counts, strict=True))
+        status = ", ".join(f"{c} {n}" for n, c in zip(names, counts, strict=True))
         fitted = self.loss[~self.diverged]
         spread = ""
         if len(fitted):
-            low, middle, high = np.quantile(fitted, [0.25, 0.5, 0.75])
-            spread = f"; loss {middle:.4g} (quartiles {low:.4g} to {high:.4g})"
-        return f"<Population of {len(self)}: {self.network}; {standing}{spread}>"
+            low, median, high = np.quantile(fitted, [0.25, 0.5, 0.75])
+            spread = f"; loss {median:.4g} (quartiles {low:.4g} to {high:.4g})"
+        return f"<Population of {len(self)}: {self.network}; {status}{spread}>"
 
 
-def _one_nan(y: Array) -> Array:
-    """Return y with its NaNs as ``np.nan``: the sign of inf - inf's depends on the processor."""
-    lost = y != y
-    if lost.any():
-        y[lost] = np.nan
+def _canonical_nan(y: Array) -> Array:
+    """Replace NaNs by ``np.nan``, as the sign of inf - inf depends on the processor."""
+    is_nan = np.isnan(y)
+    if is_nan.any():
+        y[is_nan] = np.nan
     return y

@@ -83,7 +83,7 @@ class StatusLine:
 class TrainingProgress(StatusLine):
     """The status line of one training."""
 
-    def __init__(self, wanted: bool | None, epochs: int, members: int) -> None:
+    def __init__(self, wanted: bool | None, members: int) -> None:
         super().__init__(wanted)
         self.members = members
 

@@ -1,4 +1,4 @@
-"""Recipe: all that training takes but data and seeds, so that a method has a name."""
+"""Recipe: everything that training needs except the data and the seeds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from seedbed.errors import SettingError
 from seedbed.formulas.losses import Loss
 from seedbed.formulas.optimizers import Adam, Bounds, Optimizer
 from seedbed.formulas.schedules import Schedule, constant
-from seedbed.layers.base import named_units
+from seedbed.layers.base import formulas_of
 from seedbed.network import Network
 
 DTYPES = ("float32", "float64")
@@ -37,32 +37,32 @@ _BOUNDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A method: what ``train`` takes, but for data and seeds.
+    """A training method: everything that ``train`` needs except the data and the seeds.
 
-    network     the members' shape
-    loss        what is minimised, as a mean over rows
-    optimizer   how a step is taken
-    epochs      how often all rows are seen
-    batch_size  rows a step; None takes them all
-    schedule    the factor on the learning rate as training goes on
+    network     the members' network
+    loss        the loss to minimise, as a mean over rows
+    optimizer   the optimizer
+    epochs      passes over all rows
+    batch_size  rows per step; None takes all rows
+    schedule    the factor on the learning rate during training
     l1, l2      penalties l1 Σ|w| + ½ l2 Σw² on the weights, not on the biases
     dropout     the share of each hidden layer's activations set to 0, 0 <= dropout < 1
-    clip_norm   the longest a member's gradient may be; None leaves it
-    patience    epochs without a lower validation loss after which a member stops; whoever has a
-                patience ends with the parameters of its best epoch (the first, among equals)
-    validation  the share of the rows that each member holds out, drawn from its seed
-    monitor     whose validation loss patience watches: that of each of the "members", or the
-                "ensemble"'s, in which a row is predicted by the mean of the members that hold it
-                out; then all end together, with the parameters of its best epoch. Without a
-                patience it is recorded, and no more
-    engine      "numpy", "compiled" (which needs Numba, and takes what is smaller than the smallest
-                normal number for 0), or "auto": the one likely to be done first
-    dtype       of the parameters and of the arithmetic: "float32" or "float64"
+    clip_norm   the maximum norm of a member's gradient; None does not clip
+    patience    epochs without a lower validation loss after which a member stops; with patience,
+                members end with the parameters of their best epoch (the first of equal ones)
+    validation  the share of the rows that each member holds out, drawn by its seed
+    monitor     the validation loss that patience compares: "members", each member's own; or
+                "ensemble", that of the mean prediction of the members that hold a row out: then
+                all members stop together, with the parameters of the ensemble's best epoch.
+                Without patience the ensemble's loss is only recorded
+    engine      "numpy", "compiled" (needs Numba; treats subnormal numbers as 0), or "auto", the one
+                with the shorter estimated time
+    dtype       of parameters and arithmetic: "float32" or "float64"
 
-    Numbers that may differ between members (the optimizer's, l1, l2, dropout, clip_norm) are one
-    number, or one a member, (P,).
+    The optimizer's hyperparameters, l1, l2, dropout and clip_norm are one number for all members,
+    or one for each, (P,).
 
-    Raises: SettingError that names the value for whatever cannot be meant.
+    Raises: SettingError for an invalid value; the message names it.
     """
 
     network: Network
@@ -90,9 +90,9 @@ class Recipe:
         ):
             given = getattr(self, name)
             if not isinstance(given, kind) or type(given) is Optimizer:
-                called = f"; call it first: {given.__name__}(…)" if callable(given) else ""
+                hint = f"; call it first: {given.__name__}(…)" if callable(given) else ""
                 raise SettingError(
-                    f"{name} must be such as {example}, not {one_line(given)}{called}"
+                    f"{name} must be an object like {example}, not {one_line(given)}{hint}"
                 )
         checked: dict[str, Any] = {
             name: bounds.checked(getattr(self, name))
@@ -117,8 +117,8 @@ class Recipe:
                 raise SettingError(f"{name} must be one of {allowed}, not {one_line(given)}")
         if self.monitor == "ensemble" and self.loss.inverse_predict is None:
             raise SettingError(
-                f"monitor='ensemble' takes the loss of mean predictions: give {self.loss.name} its "
-                "inverse_predict"
+                f"monitor='ensemble' computes the loss of mean predictions: give {self.loss.name} "
+                "its inverse_predict"
             )
         if self.optimizer.needs == "jacobian" and self.loss.residual is None:
             raise SettingError(
@@ -127,45 +127,45 @@ class Recipe:
             )
         if not self.optimizer.uses_schedule and self.schedule != constant:
             raise SettingError(
-                f"{type(self.optimizer).__name__} finds its step sizes itself, so a schedule has "
+                f"{type(self.optimizer).__name__} adapts its step sizes itself, so a schedule has "
                 "no effect: leave it out"
             )
 
     @property
     def settings(self) -> dict[str, Array]:
-        """The hyperparameters that are given one a member, each (P,)."""
+        """The hyperparameters with one value per member, each (P,)."""
         return {
             name: np.array(value)
             for _, name, value in self._numeric_fields()
             if isinstance(value, tuple)
         }
 
-    def take(self, members: npt.NDArray[np.intp], of: int) -> Recipe:
-        """Return the recipe of some of ``of`` members: numbers given one a member are cut down.
+    def take(self, members: npt.NDArray[np.intp], total: int) -> Recipe:
+        """Return the recipe of ``members`` out of ``total``, with their hyperparameters.
 
-        Raises: SettingError if a number is given for more or fewer members.
+        Raises: SettingError if a hyperparameter does not have ``total`` values.
         """
-        own: dict[str, Any] = {}
-        optimizers: dict[str, Any] = {}
+        changes: dict[str, Any] = {}
+        optimizer_changes: dict[str, Any] = {}
         for owner, name, value in self._numeric_fields():
             if isinstance(value, tuple):
-                _check_one_a_member(name, value, of)
-                chosen = tuple(value[member] for member in members)
-                changed = own if owner is self else optimizers
-                changed[name] = chosen if len(chosen) > 1 else chosen[0]
-        return replace(self, optimizer=replace(self.optimizer, **optimizers), **own)
+                _check_length(name, value, total)
+                taken = tuple(value[member] for member in members)
+                target = changes if owner is self else optimizer_changes
+                target[name] = taken if len(taken) > 1 else taken[0]
+        return replace(self, optimizer=replace(self.optimizer, **optimizer_changes), **changes)
 
     @property
     def structure(self) -> tuple[Hashable, ...]:
-        """All of it but the hyperparameters: recipes of one structure can be trained together.
+        """Everything but the hyperparameters: recipes of equal structure can be trained together.
 
-        Formulas of the user's own count as the functions that they are: not by their name.
+        Custom formulas are compared by their functions, not by name.
         """
         units: list[Any] = [self.loss, self.schedule]
         for layer in self.network.layers:
-            units += named_units(layer)
+            units += formulas_of(layer)
         functions = [value for unit in units for value in vars(unit).values() if callable(value)]
-        own = [
+        custom = [
             id(f)
             for f in functions
             if not (getattr(f, "__module__", None) or "").startswith("seedbed.")
@@ -179,12 +179,12 @@ class Recipe:
         return (
             self.network, self.loss, self.schedule, id(type(self.optimizer)), *options, self.epochs,
             self.batch_size, self.patience, self.validation, self.monitor, self.engine, self.dtype,
-            self.clip_norm is None, *self.optimizer.hyperparameters, *own,
+            self.clip_norm is None, *self.optimizer.hyperparameters, *custom,
         )  # fmt: skip
 
     @property
     def identity(self) -> tuple[Hashable, ...]:
-        """What two recipes share only if every run of theirs would be the same."""
+        """A key that is equal only for recipes that train identically."""
         return (*self.structure, repr(self))
 
     def _mergeable(self) -> Iterator[tuple[object, str, Any]]:
@@ -195,36 +195,36 @@ class Recipe:
                 yield owner, name, value
 
     @staticmethod
-    def together(recipes: Sequence[Recipe], members: int) -> Recipe:
-        """Return one recipe for ``members`` of each recipe's, in turn; all of one structure.
+    def merge(recipes: Sequence[Recipe], members: int) -> Recipe:
+        """Return one recipe for ``members`` members of the first recipe, then of the second, ….
 
-        Raises: SettingError if they are of several, or one gives numbers one a member.
+        Raises: SettingError if structures differ or a recipe has one value per member.
         """
         first = recipes[0]
         if any(recipe.structure != first.structure for recipe in recipes):
             raise SettingError("recipes of different structure cannot be trained together")
-        own: dict[str, Any] = {}
-        optimizers: dict[str, Any] = {}
-        for each in zip(*(recipe._mergeable() for recipe in recipes), strict=True):
-            owner, name, value = each[0]
-            values = [value for _, _, value in each]
+        changes: dict[str, Any] = {}
+        optimizer_changes: dict[str, Any] = {}
+        for fields_of_recipes in zip(*(recipe._mergeable() for recipe in recipes), strict=True):
+            owner, name, value = fields_of_recipes[0]
+            values = [value for _, _, value in fields_of_recipes]
             if any(isinstance(value, tuple) for value in values):
-                raise SettingError(f"{name} is given one a member: give each recipe one number")
+                raise SettingError(f"{name} has one value per member: give each recipe one number")
             if any(v != value for v in values):
-                changed = own if owner is first else optimizers
-                changed[name] = tuple(v for v in values for _ in range(members))
-        return replace(first, optimizer=replace(first.optimizer, **optimizers), **own)
+                target = changes if owner is first else optimizer_changes
+                target[name] = tuple(v for v in values for _ in range(members))
+        return replace(first, optimizer=replace(first.optimizer, **optimizer_changes), **changes)
 
     def hyperparameters(self, members: int, dtype: npt.DTypeLike) -> Hyperparameters:
-        """Return the numeric hyperparameters of ``members`` as an engine takes them.
+        """Return the numeric hyperparameters of ``members`` as arrays of ``dtype``.
 
-        Raises: SettingError if a number is given for more or fewer members than there are.
+        Raises: SettingError if one does not have a value per member, or is invalid in ``dtype``.
         """
         bounds = _BOUNDS | self.optimizer.bounds
 
         def column(name: str, value: Any) -> Array:
             if isinstance(value, tuple):
-                _check_one_a_member(name, value, members)
+                _check_length(name, value, members)
             exact = np.asarray(value, dtype=np.float64).reshape(-1, 1)
             with np.errstate(all="ignore"):
                 rounded = exact.astype(dtype)
@@ -258,9 +258,9 @@ class Recipe:
             yield self, name, getattr(self, name)
 
 
-def _check_one_a_member(name: str, value: tuple[float, ...], members: int) -> None:
+def _check_length(name: str, value: tuple[float, ...], members: int) -> None:
     if len(value) != members:
         raise SettingError(
-            f"{name} holds {len(value)} values and there are {members} seeds: give one value, or "
+            f"{name} has {len(value)} values and there are {members} seeds: give one value, or "
             "one for each seed"
         )

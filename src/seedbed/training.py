@@ -1,4 +1,4 @@
-"""train(): checks the request once, then trains a few epochs at a time between callbacks."""
+"""train(): checks its arguments once, then trains a few epochs at a time between callbacks."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from seedbed.engines.base import Training
 from seedbed.engines.batches import Data
 from seedbed.engines.blas import one_blas_thread
 from seedbed.engines.plan import Plan
-from seedbed.engines.select import prepared
-from seedbed.engines.state import State, Status, Stop
+from seedbed.engines.select import prepare
+from seedbed.engines.state import STATUS_NAMES, State, Status, Stop
 from seedbed.ensemble import EnsembleStopping
 from seedbed.errors import (
     DataError,
@@ -38,12 +38,12 @@ from seedbed.recipe import Recipe
 from seedbed.splits import GivenRows, SplitRows
 from seedbed.streams import checked_seeds
 
-STRETCH_SECONDS = 0.15
-"""How long an engine works between looks at progress and callbacks."""
+CALLBACK_SECONDS = 0.15
+"""Target time between callbacks."""
 
 
 class Settings(TypedDict, total=False):
-    """The fields of a Recipe but for its network, as keywords of ``train``."""
+    """The fields of a Recipe without the network, as keywords of ``train``."""
 
     loss: Loss
     optimizer: Optimizer
@@ -62,12 +62,12 @@ class Settings(TypedDict, total=False):
 
 @dataclass
 class Continuation:
-    """Where a training stands that goes on from call to call, on whatever rows it is given.
+    """The state of a training that several calls of ``train`` continue, each with its own rows.
 
-    seeds   (P,)
-    theta   (P, D) parameters; None before the first call, which draws them
-    optimizer_state   the optimizer's state, each (P, D); none before the first call
-    epochs  how many epochs it has seen
+    seeds            (P,)
+    theta            (P, D) parameters; None before the first call, which draws them
+    optimizer_state  the optimizer's arrays, (P, D) each; empty before the first call
+    epochs           completed epochs
     """
 
     seeds: Any
@@ -96,30 +96,30 @@ def train(
 ) -> Population:
     """Train one member for each seed, all at once, and return them as a Population.
 
-    method         a Recipe, or a Network with the recipe's other fields as keywords: loss,
-                   optimizer, epochs, batch_size, …; keywords replace those of a recipe
+    method         a Recipe, or a Network with the other fields of a Recipe as keywords: loss,
+                   optimizer, epochs, batch_size, …; keywords override a recipe's fields
     X              (N, I) inputs
-    Y              (N, O) targets, (N,) where O is 1, or class numbers (N,) for cross_entropy
-    seeds          whole numbers >= 0: one is one member, a sequence is one member each
+    Y              (N, O) targets, (N,) if O is 1, or class numbers (N,) for cross_entropy
+    seeds          a whole number >= 0 for one member, or a sequence with one for each member
     validation     the share of rows that each member holds out, or (X, Y) or (X, Y, weights)
     sample_weight  (N,) row weights >= 0
     rows           each member's own rows: P sequences of row numbers, or booleans (P, N)
-    held_out       in place of ``validation``, the rows that each member holds out, in the form of
+    held_out       instead of ``validation``, the rows that each member holds out, in the form of
                    ``rows``: the folds of a cross-validation
-    start          theta to begin from, (P, D) or (D,), in place of the seeds' own draws
-    progress       whether to show a progress line; None shows it on long work on a terminal
-    callbacks      called a few times a second with a Progress; a true result ends the training
-    record_every   record the losses of every n-th epoch only: the history holds
+    start          initial theta, (P, D) or (D,), instead of the seeds' draws
+    progress       whether to show a progress line; None shows it for long work on a terminal
+    callbacks      functions called a few times a second with a Progress; a true result ends the
+                   training
+    record_every   record the losses of every n-th epoch only: the history has
                    P · epochs / record_every numbers
-    threads        how many threads the compiled engine spreads the members over; None is one for
-                   each core. No number depends on it
-    continuation   the state of a training that is continued from call to call: it gives the seeds
-                   and the parameters, epochs count on from its own, and it is updated
+    threads        threads of the compiled engine; None takes one per core. No result depends on it
+    continuation   the state of earlier calls, which replaces seeds and start, adds its epochs to
+                   the recipe's and is updated
 
     Ctrl-C ends the training early and returns the members as trained so far (a second one raises
     KeyboardInterrupt). Members that diverge are frozen, marked and reported in a warning.
 
-    Raises: SettingError, ShapeError or DataError, before anything is trained.
+    Raises: SettingError, ShapeError or DataError, before training.
     >>> import seedbed as sb
     >>> X, Y = sb.xor.data()
     >>> network = sb.Network(3, [sb.Dense(4, sb.tanh), sb.Dense(1)])
@@ -127,54 +127,56 @@ def train(
     >>> population.predict(X).shape
     (8, 4, 1)
     """
-    recipe, done = _recipe(method, settings), 0
+    recipe, first_epoch = _recipe(method, settings), 0
     if continuation is not None:
-        seeds, start, done = continuation.seeds, continuation.theta, continuation.epochs
-        recipe = replace(recipe, epochs=recipe.epochs + done)
+        seeds, start, first_epoch = continuation.seeds, continuation.theta, continuation.epochs
+        recipe = replace(recipe, epochs=recipe.epochs + first_epoch)
         record_every = recipe.epochs
-    share, validation = _share_or_data(validation)
-    if share is not None:
-        recipe = replace(recipe, validation=share)
+    validation_data = None
+    if isinstance(validation, tuple | list):
+        validation_data = tuple(validation)
+    elif validation is not None:
+        recipe = replace(recipe, validation=validation)
     if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
         raise SettingError(f"callbacks must be a list of functions, not {one_line(callbacks)}")
-    plan = _planned(
-        recipe, X, Y, seeds, validation, sample_weight, rows, record_every, held_out,
+    plan = _make_plan(
+        recipe, X, Y, seeds, validation_data, sample_weight, rows, record_every, held_out,
         check_classes=continuation is None,
     )  # fmt: skip
     members = len(plan.seeds)
     if threads is not None:
         threads = checked_count("threads", threads)
-    together = recipe.monitor == "ensemble"
-    # what watches the ensemble does the engine's part of validation too
-    its_plan = replace(plan, validation=None, patience=None) if together else plan
-    engine, training = prepared(recipe.engine, its_plan, threads, quiet=progress is False)
-    ensemble = EnsembleStopping(plan, engine) if together else None
+    monitors_ensemble = recipe.monitor == "ensemble"
+    # EnsembleStopping computes the members' validation losses, so the engine needs no validation
+    engine_plan = replace(plan, validation=None, patience=None) if monitors_ensemble else plan
+    engine, training = prepare(recipe.engine, engine_plan, threads, quiet=progress is False)
+    ensemble = EnsembleStopping(plan, engine) if monitors_ensemble else None
     if start is None:
-        _check_unlike(plan, recipe)
+        _check_distinct(plan, recipe)
         theta = recipe.network.init(plan.seeds, recipe.dtype)
     else:
         theta = _checked_start(start, members, recipe)
     state = State.at_start(plan, theta)
     if continuation is not None and continuation.optimizer_state:
         state.optimizer_state = [slot.copy() for slot in continuation.optimizer_state]
-    state.epochs_run[:] = done
+    state.epochs_run[:] = first_epoch
     with one_blas_thread(), interruptible() as stop:
-        with TrainingProgress(progress, plan.epochs, members) as meter:
-            _work(training, plan, state, stop, [*callbacks, meter.show], ensemble, done)
-        _conclude(plan, state)
+        with TrainingProgress(progress, members) as line:
+            _run_epochs(training, plan, state, stop, [*callbacks, line.show], ensemble, first_epoch)
+        _finish(plan, state)
         final = _final_loss(training, state)
     if continuation is not None:
-        begun = plan.optimizer.init(state.theta, plan.hyperparameters.lr)
-        lost = state.status == Status.DIVERGED  # its optimizer begins anew, from where it stands
-        for slot, first in zip(state.optimizer_state, begun, strict=True):
-            slot[lost] = first[lost]
+        initial = plan.optimizer.init(state.theta, plan.hyperparameters.lr)
+        diverged = state.status == Status.DIVERGED  # reset its optimizer
+        for slot, initial_slot in zip(state.optimizer_state, initial, strict=True):
+            slot[diverged] = initial_slot[diverged]
         continuation.theta, continuation.optimizer_state = state.theta.copy(), state.optimizer_state
         continuation.epochs = plan.epochs
     population = Population(
         recipe=replace(recipe, engine=engine.name),
         theta=state.theta,
         seeds=plan.seeds,
-        status=np.array([Status(code).name.lower() for code in state.status]),
+        status=STATUS_NAMES[state.status],
         epochs=state.epochs_run,
         best_epoch=state.best_epoch if plan.patience else state.epochs_run.copy(),
         loss=final,
@@ -182,17 +184,17 @@ def train(
             np.arange(0, plan.epochs, plan.record_every),
             state.train_loss,
             state.val_loss,
-            None if ensemble is None else ensemble.curve[:: plan.record_every],
+            None if ensemble is None else ensemble.val_loss[:: plan.record_every],
         ),
     )
-    _tell(population)
+    _warn(population)
     return population
 
 
 def _recipe(method: Network | Recipe, settings: Any) -> Recipe:
-    """Return the recipe that ``train`` was given, or makes of a network and keywords.
+    """Return the recipe of ``train``'s first argument and keywords.
 
-    Raises: TypeError for a keyword that is no field of a recipe; SettingError.
+    Raises: TypeError for an unknown keyword; SettingError.
     """
     for name in settings:
         if name not in Settings.__annotations__:
@@ -200,16 +202,11 @@ def _recipe(method: Network | Recipe, settings: Any) -> Recipe:
     if isinstance(method, Recipe):
         return replace(method, **settings) if settings else method
     if "loss" not in settings:
-        raise SettingError("train needs a loss beside a network: give loss=sb.squared_error")
+        raise SettingError("train needs a network and a loss: give loss=sb.squared_error")
     return Recipe(network=method, **settings)
 
 
-def _share_or_data(validation: Any) -> tuple[float | None, tuple[Any, ...] | None]:
-    """Return what was given to validate with: a share of the rows, or data."""
-    return (None, tuple(validation)) if isinstance(validation, tuple | list) else (validation, None)
-
-
-def _planned(
+def _make_plan(
     recipe: Recipe,
     X: Any,
     Y: Any,
@@ -221,15 +218,15 @@ def _planned(
     held_out_rows: Any = None,
     check_classes: bool = True,
 ) -> Plan:
+    """Return the plan of checked arguments of ``train``; ``validation`` is data."""
     network, loss = recipe.network, recipe.loss
     seeds = checked_seeds(seeds)
     checks.check_outputs(loss, network)
     train = _checked_data(recipe, X, Y, sample_weight, ("X", "Y", "sample_weight"))
     if check_classes:
         checks.check_classes(loss, train.t)
-    train = Data(
-        train.x, loss.smooth(train.t), train.w, splits.checked_rows(rows, len(seeds), len(train.x))
-    )
+    own_rows = splits.checked_rows(rows, len(seeds), len(train.x))
+    train = replace(train, t=loss.smooth(train.t), rows=own_rows)
     held_out = None
     if validation is not None:
         if recipe.validation is not None:
@@ -241,7 +238,7 @@ def _planned(
         names = ("validation X", "validation Y", "validation weights")
         Xv, Yv, wv = validation if len(validation) == 3 else (*validation, None)
         held_out = _checked_data(recipe, Xv, Yv, wv, names)
-        held_out = Data(held_out.x, loss.smooth(held_out.t), held_out.w)
+        held_out = replace(held_out, t=loss.smooth(held_out.t))
     elif held_out_rows is not None:
         if recipe.validation is not None:
             raise SettingError("held_out and validation are both given: leave one out")
@@ -253,7 +250,7 @@ def _planned(
     splits.check_row_weights(train, "training")
     if recipe.patience is not None and held_out is None:
         raise SettingError(
-            "patience watches the validation loss: give validation, such as validation=0.2"
+            "patience needs the validation loss: give validation, such as validation=0.2"
         )
     if recipe.monitor == "ensemble" and held_out is None:
         raise SettingError(
@@ -282,22 +279,29 @@ def _checked_data(recipe: Recipe, X: Any, Y: Any, weights: Any, names: Sequence[
     return Data(x, t, checks.checked_weights(weights, len(x), dtype, names[2]))
 
 
-def _check_unlike(plan: Plan, recipe: Recipe) -> None:
-    """Refuse members that would be the same: an equal seed, and nothing else that differs."""
+def _check_distinct(plan: Plan, recipe: Recipe) -> None:
+    """Refuse members with equal seeds, settings and rows: they would be copies.
+
+    Raises: SettingError.
+    """
     columns = [plan.seeds.tolist(), *(s.tolist() for s in recipe.settings.values())]
     given = plan.train.rows.given if isinstance(plan.train.rows, SplitRows) else plan.train.rows
     if isinstance(given, GivenRows):
         columns.append([rows.tobytes() for rows in given.rows])
     members = Counter(zip(*columns, strict=True))
-    (seed, *_), times = members.most_common(1)[0]
-    if times > 1:
+    (seed, *_), count = members.most_common(1)[0]
+    if count > 1:
         raise SettingError(
-            f"seed {seed} is given {times} times with equal settings: those members would be "
+            f"seed {seed} is given {count} times with equal settings: those members would be "
             "copies; give different seeds, such as range(8)"
         )
 
 
 def _checked_start(start: Any, members: int, recipe: Recipe) -> Array:
+    """Return ``start`` as a new theta (P, D).
+
+    Raises: ShapeError or DataError.
+    """
     given = as_array(getattr(start, "theta", start), "start", DataError)
     if given.dtype.kind not in "fiu":
         raise DataError(f"start holds {given.dtype} values; it needs numbers, or a Population")
@@ -314,7 +318,7 @@ def _checked_start(start: Any, members: int, recipe: Recipe) -> Array:
     return np.repeat(theta, members, axis=0) if len(theta) < members else theta
 
 
-def _work(
+def _run_epochs(
     training: Training,
     plan: Plan,
     state: State,
@@ -323,27 +327,28 @@ def _work(
     ensemble: EnsembleStopping | None,
     epoch: int,
 ) -> None:
-    stretch = 1
-    looked = time.perf_counter()
+    """Train from ``epoch`` to the end, with callbacks about every ``CALLBACK_SECONDS``."""
+    count = 1  # epochs per call of the engine
+    last_callback = time.perf_counter()
     while epoch < plan.epochs and state.running.size and not stop.is_set():
-        began = time.perf_counter()
-        end = min(epoch + stretch, plan.epochs)
+        start = time.perf_counter()
+        end = min(epoch + count, plan.epochs)
         training.run(state, range(epoch, end), stop)
         if stop.is_set():
             return
         epoch = end
-        if ensemble is not None:  # it looks after every epoch, the callbacks not so often
-            if ensemble.look(state, epoch):
+        if ensemble is not None:  # updated after every epoch
+            if ensemble.update(state, epoch):
                 return
-            if epoch < plan.epochs and time.perf_counter() - looked < STRETCH_SECONDS:
+            if epoch < plan.epochs and time.perf_counter() - last_callback < CALLBACK_SECONDS:
                 continue
-            looked = time.perf_counter()
+            last_callback = time.perf_counter()
         else:
-            took = time.perf_counter() - began
-            stretch = max(1, min(round(stretch * STRETCH_SECONDS / max(took, 1e-9)), 8 * stretch))
+            seconds = time.perf_counter() - start
+            count = max(1, min(round(count * CALLBACK_SECONDS / max(seconds, 1e-9)), 8 * count))
         progress = _progress(plan, state, epoch)
-        answers = [callback(progress) for callback in callbacks]
-        if any(answers):
+        results = [callback(progress) for callback in callbacks]
+        if any(results):
             return
 
 
@@ -358,52 +363,52 @@ def _progress(plan: Plan, state: State, epoch: int) -> Progress:
     )
 
 
-def _conclude(plan: Plan, state: State) -> None:
-    """Name how each member's training ended, and restore the best epochs."""
+def _finish(plan: Plan, state: State) -> None:
+    """Set the status of the members still running, and restore the best epochs."""
     running = state.running
-    done = state.epochs_run[running] == plan.epochs
-    state.status[running] = np.where(done, Status.FINISHED, Status.INTERRUPTED)
+    finished = state.epochs_run[running] == plan.epochs
+    state.status[running] = np.where(finished, Status.FINISHED, Status.INTERRUPTED)
     if state.best is not None:
-        restored = state.status != Status.DIVERGED
-        np.copyto(state.theta, state.best, where=restored[:, None])
-        state.best_epoch[~restored] = state.epochs_run[~restored]
+        fitted = state.status != Status.DIVERGED
+        np.copyto(state.theta, state.best, where=fitted[:, None])
+        state.best_epoch[~fitted] = state.epochs_run[~fitted]
 
 
 def _final_loss(training: Training, state: State) -> Array:
-    """Return the mean training loss at the parameters as they are now, (P,).
+    """Return the mean training losses at the final parameters, (P,).
 
-    Whose loss stops being finite only here has diverged too.
+    Members whose final loss is not finite are marked as diverged, too.
     """
     final = np.full(len(state.theta), np.nan, dtype=state.theta.dtype)
     fitted = np.flatnonzero(state.status != Status.DIVERGED)
     final[fitted] = training.losses(state.theta, fitted)
-    lost = ~np.isfinite(final) & (state.status != Status.DIVERGED)
-    if state.best is None:  # a best epoch, where there is one, is the state to look at
-        state.theta[lost] = state.before[lost]
-        state.epochs_run[lost] = np.maximum(state.epochs_run[lost] - 1, 0)
-    state.status[lost] = Status.DIVERGED
-    final[lost] = np.nan
+    diverged = ~np.isfinite(final) & (state.status != Status.DIVERGED)
+    if state.best is None:  # else theta is that of the best epoch, and stays
+        state.theta[diverged] = state.before[diverged]
+        state.epochs_run[diverged] = np.maximum(state.epochs_run[diverged] - 1, 0)
+    state.status[diverged] = Status.DIVERGED
+    final[diverged] = np.nan
     return final
 
 
-def _tell(population: Population) -> None:
-    """Warn of what the user must know of: members that diverged, training cut short."""
+def _warn(population: Population) -> None:
+    """Warn about diverged members and an interrupted training."""
     diverged = population.diverged
     if diverged.any():
         seeds = ", ".join(str(seed) for seed in population.seeds[diverged][:5])
         more = ", …" if diverged.sum() > 5 else ""
         warnings.warn(
             f"{diverged.sum()} of {len(population)} members diverged (seeds {seeds}{more}; the "
-            f"first after {population.epochs[diverged].min()} epochs) and were frozen as they "
-            "stood then: lower the learning rate, set clip_norm, or scale the inputs",
+            f"first after {population.epochs[diverged].min()} epochs) and were frozen there: lower "
+            "the learning rate, set clip_norm, or scale the inputs",
             DivergenceWarning,
             stacklevel=3,
         )
-    cut_short = population.status == Status.INTERRUPTED.name.lower()
-    if cut_short.any():
+    interrupted = population.status == STATUS_NAMES[Status.INTERRUPTED]
+    if interrupted.any():
         warnings.warn(
-            f"training was stopped after {population.epochs[cut_short].min()} of "
-            f"{population.recipe.epochs} epochs: this is what there is so far",
+            f"training was stopped after {population.epochs[interrupted].min()} of "
+            f"{population.recipe.epochs} epochs: members are returned as trained so far",
             InterruptWarning,
             stacklevel=3,
         )

@@ -326,7 +326,7 @@ def test_every_number_of_the_update_equals_the_one_by_hand(optimizer, rule, l1, 
 def test_parameters_updated_in_pieces_are_concatenated(monkeypatch):
     settings = {"optimizer": sb.Adam(0.02), "l2": 0.1, "clip_norm": 0.1}
     whole = explained_step(sb.tanh, sb.squared_error, **settings)
-    monkeypatch.setattr(objective, "PIECE", 5)
+    monkeypatch.setattr(objective, "CHUNK_SIZE", 5)
     pieces = explained_step(sb.tanh, sb.squared_error, **settings)
     assert str(whole) == str(pieces)
 

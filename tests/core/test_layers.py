@@ -1,4 +1,4 @@
-"""Kinds of layer: gradients, PyTorch's values, rows and members alone, what is refused."""
+"""Layers: gradients, PyTorch's values, independence of rows and members, errors."""
 
 import json
 import pickle
@@ -38,18 +38,18 @@ class Scale(Layer):
         a = x * p.s
         return Pass(x, a, a)
 
-    def backward(self, p, done, da, dp, below):
-        dp.s[...] = (done.inputs * da).sum(axis=-2, keepdims=True)
-        return da, da * p.s if below else None
+    def backward(self, p, fwd, da, dp, needs_dx):
+        dp.s[...] = (fwd.inputs * da).sum(axis=-2, keepdims=True)
+        return da, da * p.s if needs_dx else None
 
-    def explain_forward(self, n, x, p, done):
+    def explain_forward(self, n, x, p, fwd):
         yield Line(f"s{n}", "scales", p.s[0])
-        yield Line(f"a{n}", f"{x} * s{n}", done.a[0])
+        yield Line(f"a{n}", f"{x} * s{n}", fwd.a[0])
 
-    def explain_backward(self, n, x, p, done, da, dz, dp):
+    def explain_backward(self, n, x, p, fwd, da, dz, dp):
         yield Line(f"ds{n}", f"({x} * da{n}).sum(axis=0, keepdims=True)", dp.s[0])
 
-    def explain_below(self, n, inputs):
+    def explain_dx(self, n, inputs):
         return f"da{n} * s{n}"
 
 
@@ -66,16 +66,16 @@ class Shift(Layer):
     def forward(self, p, x):
         return Pass(x, x + 1, x + 1)
 
-    def backward(self, p, done, da, dp, below):
+    def backward(self, p, fwd, da, dp, needs_dx):
         return da, da
 
-    def explain_forward(self, n, x, p, done):
-        yield Line(f"a{n}", f"{x} + 1", done.a[0])
+    def explain_forward(self, n, x, p, fwd):
+        yield Line(f"a{n}", f"{x} + 1", fwd.a[0])
 
-    def explain_backward(self, n, x, p, done, da, dz, dp):
+    def explain_backward(self, n, x, p, fwd, da, dz, dp):
         yield from ()
 
-    def explain_below(self, n, inputs):
+    def explain_dx(self, n, inputs):
         return f"da{n} * 1"
 
 
@@ -107,7 +107,7 @@ def recipe(name, **given):
 
 
 @pytest.mark.parametrize("name", GOLDEN["cases"])
-def test_values_and_gradients_are_pytorchs(name):
+def test_values_and_gradients_equal_pytorch(name):
     case = GOLDEN["cases"][name]
     theta = np.array([case["theta"]])
     value, gradient = sb.value_and_grad(recipe(name), theta, X, Y)
@@ -116,10 +116,10 @@ def test_values_and_gradients_are_pytorchs(name):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_gradients_are_those_of_complex_steps(name):
+def test_gradients_equal_complex_steps(name):
     given = recipe(name, l1=0.01, l2=0.02, dropout=0.3)
     theta = given.network.init([1, 2])
-    for seeds in (None, [1, 2]):  # without dropout, and with it
+    for seeds in (None, [1, 2]):  # without and with dropout
         _, gradient = sb.value_and_grad(given, theta, X, Y, seeds=seeds)
         for d in range(given.network.size):
             moved = theta.astype(complex)
@@ -155,7 +155,7 @@ def test_parameters_are_named_blocks_of_theta(name):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_explained_formulas_give_the_engines_numbers(name):
+def test_explained_formulas_equal_the_engines_numbers(name):
     optimizer = sb.AdamW(0.01, weight_decay=0.1)
     given = recipe(name, optimizer=optimizer, l2=0.1, clip_norm=0.5, epochs=2)
     population = sb.train(given, X, Y, seeds=[5])
@@ -183,7 +183,7 @@ def test_an_explained_array_of_three_axes_is_shown_row_by_row():
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_check_and_diagnose_take_every_layer(name):
+def test_check_and_diagnose_accept_every_layer(name):
     population = sb.train(recipe(name, epochs=40), X, Y, seeds=range(4))
     report = sb.check_gradient(population.recipe, population.theta[0], X, Y)
     assert report.agrees
@@ -205,11 +205,11 @@ def test_initial_draws():
 
 
 @pytest.mark.parametrize(
-    ("make", "words"),
+    ("make", "message"),
     [
         (lambda: sb.Embedding([0], [2, 3], 1), "1 columns and 2 categories"),
         (lambda: sb.Embedding([], [], 1), "at least one column"),
-        (lambda: sb.Embedding([1, 1], [2, 2], 1), "name one column twice"),
+        (lambda: sb.Embedding([1, 1], [2, 2], 1), "repeat a column"),
         (lambda: sb.Embedding([0], [0], 1), "categories must be a whole number of at least 1"),
         (lambda: sb.Embedding([0], [2], 1, "he"), "such as sb.he, not 'he'"),
         (lambda: sb.Network(2, [sb.Embedding([2], [2], 1), sb.Dense(1)]), "more than 2 inputs"),
@@ -219,32 +219,32 @@ def test_initial_draws():
         ),
         (lambda: sb.Network(2, [sb.Embedding([0], [2], 1)]), "must be an sb.Dense"),
         (lambda: sb.Network(2, [sb.Periodic(1, columns=[2]), sb.Dense(1)]), "more than 2 inputs"),
-        (lambda: sb.Periodic(1, columns=[0, 0]), "must be different ones"),
+        (lambda: sb.Periodic(1, columns=[0, 0]), "must be distinct"),
         (lambda: sb.Embedding(0, 2, 1), "columns must be a list of whole numbers, not 0"),
         (lambda: sb.Periodic(1, columns=2), "columns must be a list of whole numbers, not 2"),
         (lambda: sb.Periodic(0), "units must be a whole number of at least 1"),
         (lambda: sb.Periodic(1, scale=0), "scale"),
     ],
 )
-def test_invalid_layers_are_refused(make, words):
-    with pytest.raises(sb.SettingError, match=words):
+def test_invalid_layers_are_refused(make, message):
+    with pytest.raises(sb.SettingError, match=message):
         make()
 
 
 @pytest.mark.parametrize("wrong", [3, -1, 0.5])
-def test_values_that_are_no_category_are_refused(wrong):
-    spoilt = X.copy()
-    spoilt[2, 1] = wrong
-    words = f"holds {wrong} in row 2, column 1: the embedding needs category numbers from 0 to 2"
+def test_invalid_category_numbers_are_refused(wrong):
+    invalid = X.copy()
+    invalid[2, 1] = wrong
+    message = f"holds {wrong} in row 2, column 1: the embedding needs category numbers from 0 to 2"
     population = sb.train(recipe("embedding"), X, Y, epochs=1)
-    with pytest.raises(sb.DataError, match=words):
-        population.predict(spoilt)
-    with pytest.raises(sb.DataError, match=words):
-        sb.train(recipe("embedding"), spoilt, Y)
+    with pytest.raises(sb.DataError, match=message):
+        population.predict(invalid)
+    with pytest.raises(sb.DataError, match=message):
+        sb.train(recipe("embedding"), invalid, Y)
 
 
 class GaussNewton(sb.Optimizer):
-    """A step of damped least squares: w <- w - lr (JᵀJ + λ I)⁻¹ Jᵀ r."""
+    """Damped least squares: w <- w - lr (JᵀJ + λ I)⁻¹ Jᵀ r."""
 
     needs = "jacobian"
 
@@ -252,8 +252,8 @@ class GaussNewton(sb.Optimizer):
     def rule(self):
         def step(w, g, k, lr, r, J):
             normal = J.swapaxes(1, 2) @ J + 1e-6 * np.eye(w.shape[1])
-            down = np.linalg.solve(normal, (J.swapaxes(1, 2) @ r[..., None]))
-            return (w - lr * down[..., 0],)
+            direction = np.linalg.solve(normal, (J.swapaxes(1, 2) @ r[..., None]))
+            return (w - lr * direction[..., 0],)
 
         return step
 
@@ -261,7 +261,7 @@ class GaussNewton(sb.Optimizer):
         return []
 
 
-def test_an_optimizer_may_take_residuals_and_their_jacobian():
+def test_optimizer_with_residuals_and_jacobian():
     rng = np.random.default_rng(0)
     A, b = rng.normal(size=(30, 3)), np.array([[1.0], [-2.0], [0.5]])
     t = A @ b + 3
@@ -278,7 +278,7 @@ def test_an_optimizer_may_take_residuals_and_their_jacobian():
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_jacobian_of_the_residuals_makes_the_gradient(name):
+def test_gradient_equals_twice_the_jacobian_times_the_residuals(name):
     from seedbed.engines.batches import whole_batch
     from seedbed.engines.objective import Objective
 
@@ -397,7 +397,7 @@ class Average(sb.Optimizer):
     ],
 )
 def test_unsupported_by_the_compiled_engine(layer, optimizer, words, monkeypatch, capsys):
-    monkeypatch.setattr(select.COMPILED, "is_there", lambda: True)
+    monkeypatch.setattr(select.COMPILED, "is_installed", lambda: True)
     monkeypatch.setattr("seedbed.engines.compiled.START_UP_SECONDS", 0)
     network = sb.Network(4, [layer, sb.Dense(2)])
     given = {"loss": sb.squared_error, "optimizer": optimizer, "epochs": 2}

@@ -1,4 +1,4 @@
-"""The network's shape and where each parameter lies in theta."""
+"""Networks: layers, and the layout of parameters in theta."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ import seedbed as sb
 NETWORK = sb.Network(3, [sb.Dense(4, sb.tanh), sb.Dense(2)])
 
 
-def test_theta_holds_each_layers_weights_then_its_biases():
+def test_theta_has_each_layers_weights_then_biases():
     assert NETWORK.size == 3 * 4 + 4 + 4 * 2 + 2
     assert NETWORK.widths == (3, 4, 2)
     theta = np.arange(2 * 26.0).reshape(2, 26)
@@ -23,12 +23,12 @@ def test_theta_holds_each_layers_weights_then_its_biases():
     assert not NETWORK.is_weight[[12, 15, 24, 25]].any()
 
 
-def test_views_refuse_another_size():
+def test_views_refuse_theta_of_another_size():
     with pytest.raises(sb.ShapeError, match=r"theta has shape \(2, 25\).*needs \(members, 26\)"):
         NETWORK.views(np.zeros((2, 25)))
 
 
-def test_initial_weights_depend_on_the_seed_and_the_layer_alone():
+def test_initial_weights_depend_only_on_seed_and_layer():
     theta = NETWORK.init(np.array([5, 6, 7]))
     np.testing.assert_array_equal(NETWORK.init(np.array([6])), theta[1:2])
     other = sb.Network(3, [sb.Dense(4, sb.tanh), sb.Dense(9)])
@@ -38,14 +38,14 @@ def test_initial_weights_depend_on_the_seed_and_the_layer_alone():
     np.testing.assert_array_equal(NETWORK.init(np.array([6]), np.float32)[0], theta[1].astype("f4"))
 
 
-def test_many_members_are_drawn_as_few_are():
+def test_initial_weights_do_not_depend_on_the_number_of_members():
     wide = sb.Network(60, [sb.Dense(60, sb.relu), sb.Dense(1)])
     many = wide.init(np.arange(100))
     np.testing.assert_array_equal(wide.init(np.array([99]))[0], many[99])
 
 
 @pytest.mark.parametrize(
-    ("make", "words"),
+    ("make", "message"),
     [
         (lambda: sb.Network(0, [sb.Dense(1)]), "inputs must be a whole number of at least 1"),
         (lambda: sb.Network(2.5, [sb.Dense(1)]), "not 2.5"),
@@ -59,11 +59,11 @@ def test_many_members_are_drawn_as_few_are():
         (lambda: sb.Dense(3, sb.relu, "he"), "such as sb.he, not 'he'"),
     ],
 )
-def test_shapes_that_cannot_be_meant_are_refused(make, words):
-    with pytest.raises(sb.SettingError, match=words):
+def test_invalid_networks_are_refused(make, message):
+    with pytest.raises(sb.SettingError, match=message):
         make()
 
 
-def test_a_single_layer_is_enough():
+def test_layers_may_be_one_layer():
     assert sb.Network(2, sb.Dense(1)).layers == (sb.Dense(1),)
     assert str(sb.Network(2, sb.Dense(1))) == "2-1 (identity)"

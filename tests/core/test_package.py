@@ -37,7 +37,7 @@ OPTIONAL = [
 
 
 def python(code: str, **environment: str) -> str:
-    """Run code in a fresh interpreter that may cache bytecode, and return what it prints."""
+    """Return the output of code run in a new interpreter with bytecode caching."""
     variables = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
@@ -54,21 +54,7 @@ def test_all_is_sorted_and_complete():
     assert sb.__all__ == sorted(sb.__all__, key=lambda name: (not name.isupper(), name))
     for name in sb.__all__:
         assert getattr(sb, name) is not None
-    modules = {"arrays", "checks", "engines", "errors", "formulas", "network", "population"}
-    modules |= {"progress", "recipe", "streams", "training", "files", "tables", "cli"}
-    modules |= {
-        "comparing",
-        "plots",
-        "ensemble",
-        "jsonable",
-        "estimators",
-        "checks",
-        "layers",
-        "splits",
-        "diagnosis",
-        "folds",
-    }
-    modules |= {"checking", "explaining", "interrupts", "reproducible", "verification"}
+    modules = {path.stem for path in Path(sb.__file__).parent.iterdir()} - set(sb.__all__)
     visible = {name for name in vars(sb) if not name.startswith("_")} - modules
     assert visible == set(sb.__all__)
 
@@ -98,7 +84,7 @@ def test_all_docstring_examples_run():
         for path in paths
         if ">>>" in path.read_text(encoding="utf-8")
     }
-    found = {name for name in found if not name.startswith("estimators.")}  # they need scikit-learn
+    found = {name for name in found if not name.startswith("estimators.")}  # need scikit-learn
     assert found == set(EXAMPLES)
 
 
@@ -116,7 +102,7 @@ def test_package_is_marked_as_typed():
 def test_import_loads_only_numpy():
     code = (
         "import json, sys; before = {*sys.modules}; import seedbed; "
-        "print(json.dumps(sorted({*sys.modules} - before)))"  # Python itself may load some before
+        "print(json.dumps(sorted({*sys.modules} - before)))"  # Python may load some before
     )
     loaded = {name.split(".")[0] for name in json.loads(python(code))}
     assert "numpy" in loaded
@@ -129,7 +115,7 @@ def test_import_loads_only_numpy():
 
 
 def test_import_loads_few_modules():
-    """A count of modules, because times depend on the machine."""
+    """Modules are counted, as import times depend on the machine."""
     code = (
         "import sys; import numpy; before = {*sys.modules}; import seedbed; "
         "print(*sorted({*sys.modules} - before))"
@@ -144,15 +130,15 @@ def test_core_works_with_numpy_alone():
     code = f"""
 import sys
 for name in {OPTIONAL}:
-    sys.modules[name] = None  # its import fails as if it were not installed
+    sys.modules[name] = None  # makes its import fail
 import seedbed as sb
 X, Y = sb.xor.data()
 population = sb.train(sb.xor.recipe(epochs=20), X, Y, seeds=range(3))
 assert population.theta.shape == (3, 21)
-for act, extra in ((lambda: sb.save("never.safetensors", population), "files"),
-                   (lambda: sb.load("never.safetensors"), "files")):
+for function in (lambda: sb.save("never.safetensors", population),
+                 lambda: sb.load("never.safetensors")):
     try:
-        act()
+        function()
     except sb.MissingDependencyError as error:
         print(error)
     else:
@@ -181,7 +167,7 @@ def test_readme_begins_with_two_commands():
 
 
 def imports_of(path, package):
-    """Return the names of Seedbed's modules that a file imports when it runs, late ones too."""
+    """Yield the names of Seedbed's modules that a file imports, inside functions, too."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
@@ -192,33 +178,33 @@ def imports_of(path, package):
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("seedbed"):
             for each in node.names:
                 inner = package / Path(*f"{node.module}.{each.name}".split(".")[1:])
-                there = inner.is_dir() or inner.with_suffix(".py").is_file()
-                yield f"{node.module}.{each.name}" if there else node.module
+                is_module = inner.is_dir() or inner.with_suffix(".py").is_file()
+                yield f"{node.module}.{each.name}" if is_module else node.module
 
 
-def test_imports_point_upward_in_contributings_list_of_modules():
+def test_imports_follow_the_order_of_modules_in_contributing():
     package = Path(sb.__file__).parent
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     lines = re.findall(r"^    (\S.*?)  +\S", text, flags=re.MULTILINE)
     names = [name for line in lines for name in re.findall(r"[\w.]+", line)]
-    floor_of = {name: floor for floor, name in enumerate(names)}
-    tops = {path.stem for path in package.glob("*.py") if not path.stem.startswith("__")}
-    tops |= {path.parent.name for path in package.glob("*/__init__.py")}
-    assert tops == floor_of.keys()
+    position = {name: number for number, name in enumerate(names)}
+    modules = {path.stem for path in package.glob("*.py") if not path.stem.startswith("__")}
+    modules |= {path.parent.name for path in package.glob("*/__init__.py")}
+    assert modules == position.keys()
     wrong = []
     for path in package.rglob("*.py"):
-        here = path.relative_to(package).parts
-        if here[0].startswith("__"):
+        parts = path.relative_to(package).parts
+        if parts[0].startswith("__"):
             continue
-        name = here[0].removesuffix(".py")
+        name = parts[0].removesuffix(".py")
         for module in imports_of(path, package):
             other = module.split(".")[1] if "." in module else name
-            if other != name and not floor_of[other] < floor_of[name]:
-                wrong.append(f"{'/'.join(here)} imports {module}")
+            if other != name and not position[other] < position[name]:
+                wrong.append(f"{'/'.join(parts)} imports {module}")
     assert not wrong
 
 
-def test_no_module_imports_itself_by_way_of_others():
+def test_imports_have_no_cycles():
     package = Path(sb.__file__).parent
     graph = {}
     for path in package.rglob("*.py"):
@@ -226,17 +212,17 @@ def test_no_module_imports_itself_by_way_of_others():
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         if name not in ("seedbed", "seedbed.__main__"):
             graph[name] = set(imports_of(path, package)) - {"seedbed", name}
-    done, way = set(), []
+    visited, path = set(), []
 
     def visit(name):
-        assert name not in way, " -> ".join([*way[way.index(name) :], name])
-        if name in done or name not in graph:
+        assert name not in path, " -> ".join([*path[path.index(name) :], name])
+        if name in visited or name not in graph:
             return
-        way.append(name)
+        path.append(name)
         for other in sorted(graph[name]):
             visit(other)
-        way.pop()
-        done.add(name)
+        path.pop()
+        visited.add(name)
 
     for name in sorted(graph):
         visit(name)

@@ -1,4 +1,4 @@
-"""A trained population: its predictions, its parts and its picture in words."""
+"""Populations: predictions, indexing and repr."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ def by_hand(theta):
     return np.maximum(X @ W1.reshape(4, 6) + b1, 0) @ W2.reshape(6, 3) + b2
 
 
-def test_outputs_are_those_of_the_formula():
+def test_outputs_equal_the_formula():
     p = population()
     y = np.array([by_hand(theta) for theta in p.theta])
     np.testing.assert_allclose(p.outputs(X), y, rtol=1e-4, atol=1e-5)
@@ -46,12 +46,12 @@ def test_outputs_are_those_of_the_formula():
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_predictions_follow_the_losss_link(loss, link):
+def test_predictions_apply_the_losss_inverse_link(loss, link):
     p = population(loss, Y=np.eye(3)[CLASSES])
     np.testing.assert_allclose(p.predict(X), link(p.outputs(X)), rtol=1e-6)
 
 
-def test_predictions_in_pieces_are_the_same(monkeypatch):
+def test_predictions_in_parts_are_the_same(monkeypatch):
     p = population()
     whole, mean = p.predict(X), p.predict_mean(X)
     monkeypatch.setattr("seedbed.engines.numpy_engine.evaluation_rows", lambda network: 7)
@@ -59,7 +59,7 @@ def test_predictions_in_pieces_are_the_same(monkeypatch):
     np.testing.assert_allclose(p.predict_mean(X), mean, rtol=1e-6)
 
 
-def test_parts_are_populations_too():
+def test_indexing_returns_populations():
     p = population(validation=0.2)
     for which, members in (
         (2, [2]),
@@ -80,14 +80,14 @@ def test_parts_are_populations_too():
         p[5]
 
 
-def test_a_population_says_what_it_is():
+def test_repr():
     text = repr(population())
     assert "Population of 5: 4-6-3 (relu, identity); 5 finished; loss" in text
     assert "quartiles" in text
 
 
 @pytest.mark.parametrize(
-    ("rows", "error", "words"),
+    ("rows", "error", "message"),
     [
         (X[:, :3], sb.ShapeError, r"X has shape \(30, 3\); the network has 4 inputs"),
         (X[0], sb.ShapeError, r"for a single row give X\[None, :\]"),
@@ -95,14 +95,14 @@ def test_a_population_says_what_it_is():
         (X[:0], sb.DataError, "X is empty"),
     ],
 )
-def test_rows_that_do_not_fit_are_refused(rows, error, words):
+def test_invalid_inputs_are_refused(rows, error, message):
     p = population()
     for method in (p.outputs, p.predict, p.predict_mean):
-        with pytest.raises(error, match=words):
+        with pytest.raises(error, match=message):
             method(rows)
 
 
-def test_a_choice_of_no_member_or_of_two_axes_is_refused():
+def test_index_of_no_member_or_of_two_axes_is_refused():
     p = population()
     for which in (np.zeros(5, dtype=bool), [], [[0, 1]], None, slice(0, 0)):
         with pytest.raises(IndexError):

@@ -1,4 +1,4 @@
-"""A row's prediction does not depend on other rows, bit for bit: the NumPy engine."""
+"""The NumPy engine's predictions of a row do not depend on other rows, bit for bit."""
 
 import numpy as np
 import pytest
@@ -68,7 +68,7 @@ def test_losses(loss, dtype):
 
 @pytest.mark.parametrize("members", [1, 2, 9, 300])
 def test_member_counts(members):
-    """300 members take several blocks; NumPy may sum 9 members of one output in another order."""
+    """300 members need several blocks; NumPy may sum 9 members of one output in another order."""
     population = untrained((2, 3, 1), sb.tanh, sb.squared_error, "float32", members=members)
     assert_rows_are_independent(population, 40)
 
@@ -83,12 +83,12 @@ def test_evaluation_chunks(chunk, monkeypatch):
 
 
 def test_independence_needs_blocks_of_rows(monkeypatch):
-    """A block must be no higher than a BLAS kernel's tile."""
-    kernel = np.matmul
+    """A block must not have more rows than a tile of the BLAS kernel."""
+    matmul = np.matmul
 
-    def position_dependent(a, b, out=None):  # a BLAS whose last bit depends on the row's position
+    def position_dependent(a, b, out=None):  # the last bit depends on the row's position
         late = np.arange(a.shape[-2])[:, None] >= 8
-        return np.asarray(kernel(a, b) * (1 + late * np.finfo(a.dtype).eps), a.dtype)
+        return np.asarray(matmul(a, b) * (1 + late * np.finfo(a.dtype).eps), a.dtype)
 
     population = untrained((6, 5, 2), sb.tanh, sb.squared_error, "float32")
     monkeypatch.setattr(np, "matmul", position_dependent)

@@ -1,4 +1,4 @@
-"""Stopping all members together: what is watched, when it ends, what is kept."""
+"""Early stopping of all members by the ensemble's validation loss."""
 
 from dataclasses import replace
 
@@ -29,9 +29,9 @@ def options(loss, engine="numpy", **given):
 
 
 def ensemble_loss(population, Y, held):
-    """The loss of the mean prediction of whoever holds a row out, by the definition."""
-    each = population.predict(X).astype(np.float64)
-    mean = np.stack([each[held[:, row], row].mean(axis=0) for row in range(60)])
+    """Return the loss of the mean prediction of the members that hold a row out."""
+    predictions = population.predict(X).astype(np.float64)
+    mean = np.stack([predictions[held[:, row], row].mean(axis=0) for row in range(60)])
     loss = population.recipe.loss
     if loss is sb.cross_entropy:
         return -np.log(mean[np.arange(60), Y]).mean()
@@ -47,7 +47,7 @@ def ensemble_loss(population, Y, held):
     "loss", [sb.cross_entropy, sb.binary_cross_entropy, sb.squared_error, sb.poisson],
     ids=lambda loss: loss.name,
 )  # fmt: skip
-def test_a_row_is_predicted_by_the_mean_of_those_who_hold_it_out(loss):
+def test_ensemble_loss_is_that_of_the_mean_held_out_prediction(loss):
     given = options(loss)
     if loss is sb.poisson:
         given["Y"] = np.abs(np.round(NUMBERS))
@@ -64,7 +64,7 @@ def test_a_row_is_predicted_by_the_mean_of_those_who_hold_it_out(loss):
     assert curve[best - 1] == pytest.approx(found, rel=1e-5)
 
 
-def test_what_is_kept_is_the_best_epoch_of_training_on_the_other_rows():
+def test_parameters_are_those_of_the_best_epoch():
     population = train(**options(sb.squared_error), held_out=FOLDS)
     best = int(population.best_epoch[0])
     assert 1 < best < 40
@@ -81,14 +81,14 @@ def test_what_is_kept_is_the_best_epoch_of_training_on_the_other_rows():
     np.testing.assert_allclose(both, held.history.val_loss, rtol=1e-5)
 
 
-def test_engines_agree_on_it():
-    kept = [
+def test_engines_agree():
+    by_engine = [
         train(**options(sb.cross_entropy, engine), held_out=FOLDS) for engine in ("numpy", "auto")
     ]
-    np.testing.assert_allclose(kept[0].theta, kept[1].theta, atol=1e-4)
+    np.testing.assert_allclose(by_engine[0].theta, by_engine[1].theta, atol=1e-4)
 
 
-def test_members_may_share_what_they_are_validated_with():
+def test_members_may_share_validation_data():
     Xv, Yv = X[:20] + 0.1, NUMBERS[:20]
     weights = np.linspace(0, 1, 20)
     population = train(**options(sb.squared_error), validation=(Xv, Yv, weights))
@@ -96,11 +96,11 @@ def test_members_may_share_what_they_are_validated_with():
     best = population.best_epoch[0] - 1
     expected = np.average(((mean - Yv) ** 2)[:, 0], weights=weights)
     assert population.history.ensemble_val_loss[best] == pytest.approx(expected, rel=1e-5)
-    drawn = train(**options(sb.squared_error), validation=0.3)
-    assert len(set(drawn.best_epoch.tolist())) == 1
+    split = train(**options(sb.squared_error), validation=0.3)
+    assert len(set(split.best_epoch.tolist())) == 1
 
 
-def test_a_member_that_diverges_leaves_the_ensemble():
+def test_diverged_member_leaves_the_ensemble():
     given = options(sb.squared_error, optimizer=sb.SGD([0.01, 0.01, 1e25, 0.01]))
     with pytest.warns(sb.DivergenceWarning, match="1 of 4 members diverged"):
         population = train(**given, held_out=FOLDS)
@@ -111,32 +111,32 @@ def test_a_member_that_diverges_leaves_the_ensemble():
     np.testing.assert_array_equal(others.theta, population.theta[[0, 1, 3]])
 
 
-def test_without_a_patience_it_is_recorded_and_no_more():
-    watched = train(**options(sb.squared_error, patience=None), held_out=FOLDS)
+def test_without_patience_the_ensemble_loss_is_only_recorded():
+    monitored = train(**options(sb.squared_error, patience=None), held_out=FOLDS)
     plain = train(**options(sb.squared_error, patience=None, monitor="members"), held_out=FOLDS)
-    np.testing.assert_array_equal(watched.theta, plain.theta)
-    assert (watched.best_epoch == 40).all()
+    np.testing.assert_array_equal(monitored.theta, plain.theta)
+    assert (monitored.best_epoch == 40).all()
     stopping = train(**options(sb.squared_error, patience=40), held_out=FOLDS)
     np.testing.assert_array_equal(
-        watched.history.ensemble_val_loss, stopping.history.ensemble_val_loss
+        monitored.history.ensemble_val_loss, stopping.history.ensemble_val_loss
     )
 
 
-def test_each_members_own_loss_is_weighted_and_the_first_of_equals_is_the_best():
+def test_members_losses_are_weighted_and_the_first_of_equal_epochs_is_best():
     weights = np.arange(60) % 4
     population = train(
         **options(sb.squared_error, optimizer=sb.SGD(0.0)), held_out=FOLDS, sample_weight=weights
     )
-    each = ((population.predict(X) - NUMBERS) ** 2)[:, :, 0]
+    losses = ((population.predict(X) - NUMBERS) ** 2)[:, :, 0]
     for member, fold in enumerate(FOLDS):
-        own = np.average(each[member, fold], weights=weights[fold])
-        np.testing.assert_allclose(population.history.val_loss[member, :9], own, rtol=1e-5)
-    assert (population.best_epoch == 1).all()  # nothing moved, so every epoch is as good
+        expected = np.average(losses[member, fold], weights=weights[fold])
+        np.testing.assert_allclose(population.history.val_loss[member, :9], expected, rtol=1e-5)
+    assert (population.best_epoch == 1).all()  # the learning rate is 0: all epochs are equal
     assert (population.epochs == 9).all()
 
 
-def test_a_member_whose_predictions_overflow_is_put_back_and_leaves():
-    """It diverges in the last step before it is looked at, which the engine cannot see."""
+def test_member_with_overflowing_predictions_is_frozen_and_leaves():
+    """It diverges in the epoch's last step, so the engine has no loss that shows it."""
     start = sb.Network(3, [sb.Dense(1)]).init(range(2), "float32")
     given = {
         **options(sb.squared_error), "network": sb.Network(3, [sb.Dense(1)]), "seeds": range(2),
@@ -150,9 +150,9 @@ def test_a_member_whose_predictions_overflow_is_put_back_and_leaves():
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
-        ({"held_out": None}, "patience watches the validation loss"),
+        ({"held_out": None}, "patience needs the validation loss"),
         ({"held_out": None, "patience": None}, "needs the validation loss: give validation"),
         ({"monitor": "others"}, r"monitor must be one of \('members', 'ensemble'\)"),
         ({"validation": 0.2}, "held_out and validation are both given"),
@@ -166,12 +166,12 @@ def test_a_member_whose_predictions_overflow_is_put_back_and_leaves():
         ),
     ],
 )
-def test_what_cannot_be_meant_is_refused(change, words):
-    with pytest.raises(sb.SeedbedError, match=words):
+def test_invalid_arguments_are_refused(change, message):
+    with pytest.raises(sb.SeedbedError, match=message):
         train(**{**options(sb.squared_error), "held_out": FOLDS, **change})
 
 
-def test_a_comparison_judges_members_one_by_one():
+def test_comparison_refuses_monitor_ensemble():
     given = options(sb.squared_error)
     names = (
         "network",

@@ -1,4 +1,4 @@
-"""What train() does with a request: steps by hand, early stopping, divergence, Ctrl-C, refusals."""
+"""train(): steps by hand, data splits, early stopping, divergence, callbacks, Ctrl-C, errors."""
 
 import os
 import signal
@@ -21,13 +21,13 @@ LINEARS = sb.Network(2, [sb.Dense(3), sb.Dense(1)])
 
 
 def train(**given):
-    """Train on X and Y, with what is usual here where nothing else is given."""
-    usual = {"loss": sb.squared_error, "epochs": 5, "seeds": range(3), "dtype": "float64"}
-    usual["engine"] = "numpy"
-    return sb.train(given.pop("network", NETWORK), X, Y, **{**usual, **given})
+    """Train on X and Y, with defaults for these tests."""
+    defaults = {"loss": sb.squared_error, "epochs": 5, "seeds": range(3), "dtype": "float64"}
+    defaults["engine"] = "numpy"
+    return sb.train(given.pop("network", NETWORK), X, Y, **{**defaults, **given})
 
 
-def test_whole_batch_descent_is_that_of_value_and_grad():
+def test_full_batch_descent_equals_value_and_grad():
     recipe = sb.Recipe(
         network=NETWORK,
         loss=sb.squared_error,
@@ -52,12 +52,11 @@ def test_whole_batch_descent_is_that_of_value_and_grad():
     )
 
 
-def test_mini_batches_see_every_row_once_an_epoch_in_the_seeds_order():
-    # the slope of (w x - 0)² summed over an epoch with a tiny rate shows which rows were seen
+def test_mini_batches_use_every_row_once_per_epoch_in_the_seeds_order():
+    # with w = 1, b = 0 and a tiny rate, the mean loss is the mean of the rows used
     x = 2.0 ** np.arange(7)[:, None]
     network = sb.Network(1, [sb.Dense(1)])
     start = np.array([1.0, 0.0])
-    seen = []
     for seed in (1, 2):
         population = sb.train(
             network,
@@ -71,37 +70,36 @@ def test_mini_batches_see_every_row_once_an_epoch_in_the_seeds_order():
             seeds=seed,
             dtype="float64",
         )
-        seen.append(population.history.train_loss[0, 0])
-        # batches of 3, 3 and 1 rows: the bias moves by the rate for each of three batches
+        # batches of 3, 3 and 1 rows: three steps of the bias, each by the rate
         np.testing.assert_allclose(population.theta[0, 1], -3e-12)
-        np.testing.assert_allclose(seen[-1], x.mean(), rtol=1e-9)
+        np.testing.assert_allclose(population.history.train_loss[0, 0], x.mean(), rtol=1e-9)
     one = train(batch_size=4, epochs=1, seeds=0).theta
     other = train(batch_size=4, epochs=1, seeds=1, start=NETWORK.init(np.array([0]))).theta
     assert not np.array_equal(one, other)  # the same start, another order
 
 
-def test_an_epochs_order_does_not_depend_on_how_epochs_are_grouped(monkeypatch):
-    at_once = train(batch_size=4, dropout=0.3, epochs=6)
-    monkeypatch.setattr(training, "STRETCH_SECONDS", 1e-9)
-    np.testing.assert_array_equal(train(batch_size=4, dropout=0.3, epochs=6).theta, at_once.theta)
+def test_results_do_not_depend_on_epochs_per_engine_call(monkeypatch):
+    one_call = train(batch_size=4, dropout=0.3, epochs=6)
+    monkeypatch.setattr(training, "CALLBACK_SECONDS", 1e-9)
+    np.testing.assert_array_equal(train(batch_size=4, dropout=0.3, epochs=6).theta, one_call.theta)
 
 
-def test_blocks_of_members_change_nothing(monkeypatch):
-    at_once = train(batch_size=4, validation=0.3, patience=3, epochs=30, seeds=range(20))
+def test_results_do_not_depend_on_blocks_of_members(monkeypatch):
+    one_block = train(batch_size=4, validation=0.3, patience=3, epochs=30, seeds=range(20))
     monkeypatch.setattr(plan, "BLOCK_BYTES", 1)
-    apart = train(batch_size=4, validation=0.3, patience=3, epochs=30, seeds=range(20))
-    np.testing.assert_array_equal(apart.theta, at_once.theta)
-    assert len(set(at_once.epochs)) > 1
+    many_blocks = train(batch_size=4, validation=0.3, patience=3, epochs=30, seeds=range(20))
+    np.testing.assert_array_equal(many_blocks.theta, one_block.theta)
+    assert len(set(one_block.epochs)) > 1
 
 
-def test_a_schedule_scales_the_rate_of_each_step():
+def test_schedule_scales_the_learning_rate_of_each_step():
     drops = train(optimizer=sb.SGD(0.1), schedule=sb.step_decay(at=[0.5], factor=0.1), epochs=4)
     first = train(optimizer=sb.SGD(0.1), epochs=2)
     rest = train(optimizer=sb.SGD(0.01), epochs=2, start=first.theta)
     np.testing.assert_allclose(drops.theta, rest.theta, rtol=1e-14)
 
 
-def test_each_member_has_its_own_settings():
+def test_members_have_their_own_hyperparameters():
     rates, decays = [0.1, 0.01, 0.3], (0.0, 0.5, 0.1)
     population = train(optimizer=sb.SGD(rates), l2=decays, dropout=[0.0, 0.2, 0.4])
     assert population.settings.keys() == {"lr", "l2", "dropout"}
@@ -113,14 +111,14 @@ def test_each_member_has_its_own_settings():
         assert population[member].recipe == alone.recipe
 
 
-def test_dropout_leaves_the_initial_weights_and_the_prediction_whole():
+def test_dropout_does_not_change_initial_weights_or_predictions():
     with_it, without = train(dropout=0.5, epochs=0), train(epochs=0)
     np.testing.assert_array_equal(with_it.theta, without.theta)
     np.testing.assert_array_equal(with_it.predict(X), without.predict(X))
     assert not np.array_equal(train(dropout=0.5).theta, train().theta)
 
 
-def test_clipping_bounds_each_members_own_step():
+def test_clipping_limits_each_members_step():
     start = NETWORK.init(np.arange(2)) * [[1.0], [30.0]]
     moved = train(optimizer=sb.SGD(1.0), clip_norm=0.01, epochs=1, start=start, seeds=[0, 1]).theta
     np.testing.assert_allclose(np.linalg.norm(moved - start, axis=1), 0.01, rtol=1e-9)
@@ -129,26 +127,26 @@ def test_clipping_bounds_each_members_own_step():
     np.testing.assert_array_equal(loose, free)
 
 
-def test_weights_make_rows_count():
+def test_rows_of_weight_0_are_ignored():
     weight = np.r_[np.ones(10), np.zeros(10)]
-    weighed = train(sample_weight=weight)
+    weighted = train(sample_weight=weight)
     fewer = sb.train(
         NETWORK, X[:10], Y[:10], loss=sb.squared_error, epochs=5, seeds=range(3), dtype="float64"
     )
-    np.testing.assert_allclose(weighed.theta, fewer.theta, rtol=1e-10)
-    np.testing.assert_allclose(weighed.loss, fewer.loss, rtol=1e-10)
-    batches = train(sample_weight=weight, batch_size=3)  # some batches weigh nothing
+    np.testing.assert_allclose(weighted.theta, fewer.theta, rtol=1e-10)
+    np.testing.assert_allclose(weighted.loss, fewer.loss, rtol=1e-10)
+    batches = train(sample_weight=weight, batch_size=3)  # some batches have zero weight
     assert np.isfinite(batches.theta).all()
 
 
-def test_rows_give_each_member_its_own_data():
+def test_members_train_on_their_own_rows():
     rows = [range(10), range(5, 20), [3, 3, 4]]
-    population = train(rows=rows, seeds=[7, 7, 7])  # equal seeds: the rows tell them apart
-    for member, mine in enumerate(rows):
+    population = train(rows=rows, seeds=[7, 7, 7])  # equal seeds, different rows
+    for member, member_rows in enumerate(rows):
         alone = sb.train(
             NETWORK,
-            X[list(mine)],
-            Y[list(mine)],
+            X[list(member_rows)],
+            Y[list(member_rows)],
             loss=sb.squared_error,
             epochs=5,
             seeds=7,
@@ -163,18 +161,18 @@ def test_rows_give_each_member_its_own_data():
     )
 
 
-def test_validation_data_are_scored_after_each_epoch():
+def test_validation_loss_is_computed_after_each_epoch():
     population = train(validation=(X[:6], Y[:6], np.arange(1.0, 7)), epochs=3)
     assert population.history.val_loss.shape == (3, 3)
     value, _ = sb.value_and_grad(
         population.recipe, population.theta, X[:6], Y[:6], sample_weight=np.arange(1.0, 7)
     )
     np.testing.assert_allclose(population.history.val_loss[:, -1], value, rtol=1e-12)
-    np.testing.assert_array_equal(population.theta, train(epochs=3).theta)  # it only looks on
+    np.testing.assert_array_equal(population.theta, train(epochs=3).theta)  # no effect on training
 
 
-def test_a_share_is_held_out_by_each_seed_for_itself():
-    # w = 1, b = 0 and a rate of 0: the losses are means of x, whose sums tell which rows they hold
+def test_each_seed_holds_out_its_own_share():
+    # w = 1, b = 0 and a rate of 0: the losses are means of x, and their sums identify the rows
     x = 2.0 ** np.arange(20)[:, None]
     population = sb.train(
         LINEAR,
@@ -188,28 +186,28 @@ def test_a_share_is_held_out_by_each_seed_for_itself():
         epochs=1,
         dtype="float64",
     )
-    kept = population.history.train_loss[:, 0] * 15
+    trained = population.history.train_loss[:, 0] * 15
     held_out = population.history.val_loss[:, 0] * 5
-    np.testing.assert_allclose(kept + held_out, x.sum())
+    np.testing.assert_allclose(trained + held_out, x.sum())
     sets = {round(total) for total in held_out}
     assert len(sets) > 35
     assert all(rows.bit_count() == 5 for rows in sets)
 
 
 def test_copies_of_a_row_stay_on_one_side_of_the_split():
-    # X tells the row: with 10 copies each of two rows, one row must be held out whole
+    # of two rows with 10 copies each, all copies of one are held out
     x, t = np.repeat([[0.0], [1.0]], 10, axis=0), np.repeat([[0.0], [5.0]], 10, axis=0)
     rows = np.tile(np.arange(0, 20, 10).repeat(6), (30, 1))
     population = sb.train(
         LINEAR, x, t, loss=sb.squared_error, seeds=range(30), rows=rows, validation=0.5, epochs=0
     )
     w, b = population.theta.T
-    on_one_row = (np.isclose(population.loss, b**2)) | np.isclose(population.loss, (w + b - 5) ** 2)
-    assert on_one_row.all()
+    one_row = (np.isclose(population.loss, b**2)) | np.isclose(population.loss, (w + b - 5) ** 2)
+    assert one_row.all()
 
 
 def test_patience_stops_a_member_and_restores_its_best_epoch():
-    # overfitting on few rows: the validation loss turns up again
+    # members overfit few rows, so the validation loss rises again
     given = {"validation": (X[10:], Y[10:]), "rows": [range(4)] * 5, "seeds": range(5)}
     network = sb.Network(2, [sb.Dense(30, sb.tanh), sb.Dense(1)])
     common = {"network": network, "optimizer": sb.Adam(0.05), **given}
@@ -232,7 +230,7 @@ def test_patience_stops_a_member_and_restores_its_best_epoch():
     np.testing.assert_array_equal(shorter.theta[0], population.theta[0])
 
 
-def test_a_member_that_diverges_is_frozen_marked_and_told_of():
+def test_diverged_member_is_frozen_marked_and_reported():
     given = {"optimizer": sb.SGD([0.01, 1e9, 0.01]), "epochs": 40}
     with pytest.warns(sb.DivergenceWarning, match=r"1 of 3 members diverged \(seeds 1; the first"):
         population = train(network=sb.Network(2, [sb.Dense(3), sb.Dense(1)]), **given)
@@ -241,7 +239,7 @@ def test_a_member_that_diverges_is_frozen_marked_and_told_of():
     ran = int(population.epochs[1])
     assert 0 < ran < 40
     assert np.isfinite(population.theta).all()
-    # the loss at theta is finite, and the one that the next epoch led to was not
+    # the loss at theta is finite, that after the next epoch is not
     assert np.isfinite(population.history.train_loss[1, : ran + 1]).all()
     assert np.isnan(population.history.train_loss[1, ran + 1 :]).all()
     assert np.isnan(population.loss[1])
@@ -249,52 +247,53 @@ def test_a_member_that_diverges_is_frozen_marked_and_told_of():
     np.testing.assert_allclose(
         population.predict_mean(X), population.predict(X)[[0, 2]].mean(axis=0), rtol=1e-12
     )
-    # frozen as it last stood with a finite loss
+    # frozen at the last parameters with a finite loss
     network = population.network
     before = train(network=network, optimizer=sb.SGD(1e9), epochs=ran, seeds=1)
     np.testing.assert_array_equal(before.theta[0], population.theta[1])
     assert before.status.tolist() == ["finished"]
-    with pytest.warns(sb.DivergenceWarning):  # one epoch more, and the end itself is bad
+    with pytest.warns(sb.DivergenceWarning):  # after one more epoch the final loss is not finite
         after = train(network=network, optimizer=sb.SGD(1e9), epochs=ran + 1, seeds=1)
     assert after.status.tolist() == ["diverged"]
     np.testing.assert_array_equal(after.theta, before.theta)
     assert after.epochs.tolist() == [ran]
 
 
-def test_a_start_whose_loss_is_not_finite_has_diverged():
+def test_start_with_a_non_finite_loss_has_diverged():
     with pytest.warns(sb.DivergenceWarning, match="after 0 epochs"):
         population = train(start=np.full(NETWORK.size, 1e200), network=LINEARS, epochs=0)
     assert (population.status == "diverged").all()
     assert np.isnan(population.loss).all()
 
 
-def test_when_all_diverge_there_is_nothing_to_predict_with():
+def test_predict_mean_fails_if_all_members_diverged():
     with pytest.warns(sb.DivergenceWarning):
         population = train(network=sb.Network(2, sb.Dense(1)), optimizer=sb.SGD(1e200), epochs=9)
     with pytest.raises(sb.DataError, match="all 3 members diverged"):
         population.predict_mean(X)
 
 
-def test_a_start_is_taken_as_given():
+def test_start_gives_the_initial_parameters():
     start = RNG.normal(size=(3, NETWORK.size))
-    kept = start.copy()
+    copy = start.copy()
     np.testing.assert_array_equal(train(start=start, epochs=0).theta, start)
     train(start=start, epochs=5)
-    np.testing.assert_array_equal(start, kept)  # the caller's array is the caller's
+    np.testing.assert_array_equal(start, copy)  # not changed by training
     shared = train(start=start[0], epochs=0)
     np.testing.assert_array_equal(shared.theta, start[[0, 0, 0]])
     resumed = train(start=train(epochs=3, optimizer=sb.SGD(0.1)).theta, optimizer=sb.SGD(0.1))
     np.testing.assert_array_equal(resumed.theta, train(optimizer=sb.SGD(0.1), epochs=8).theta)
 
 
-def test_history_can_be_thinned():
-    whole, thin = train(epochs=10), train(epochs=10, record_every=4)
-    np.testing.assert_array_equal(thin.history.epochs, [0, 4, 8])
-    np.testing.assert_array_equal(thin.history.train_loss, whole.history.train_loss[:, ::4])
-    np.testing.assert_array_equal(thin.theta, whole.theta)
+def test_record_every():
+    all_epochs, every_4th = train(epochs=10), train(epochs=10, record_every=4)
+    np.testing.assert_array_equal(every_4th.history.epochs, [0, 4, 8])
+    losses = all_epochs.history.train_loss[:, ::4]
+    np.testing.assert_array_equal(every_4th.history.train_loss, losses)
+    np.testing.assert_array_equal(every_4th.theta, all_epochs.theta)
 
 
-def test_the_global_random_state_is_neither_read_nor_written():
+def test_global_random_state_is_neither_read_nor_written():
     np.random.seed(3)
     before = np.random.get_state()[1].copy()
     first = train(batch_size=4, dropout=0.2).theta
@@ -303,7 +302,7 @@ def test_the_global_random_state_is_neither_read_nor_written():
     np.testing.assert_array_equal(train(batch_size=4, dropout=0.2).theta, first)
 
 
-def test_what_is_given_is_not_changed():
+def test_arguments_are_not_changed():
     x, t, w = X.copy(), Y.copy(), np.ones(20)
     sb.train(NETWORK, x, t, loss=sb.squared_error, epochs=3, sample_weight=w, dtype="float64")
     np.testing.assert_array_equal(x, X)
@@ -311,27 +310,27 @@ def test_what_is_given_is_not_changed():
     assert (w == 1).all()
 
 
-def test_a_callbacks_answer_may_be_numpys_own_true():
+def test_callback_may_return_a_numpy_bool():
     with pytest.warns(sb.InterruptWarning):
         population = train(epochs=10**6, callbacks=[lambda p: (p.train_loss > 0).all()])
     assert (population.epochs < 10**6).all()
 
 
-def test_what_a_callback_is_told_is_its_own():
-    def spoil(progress):
+def test_callback_receives_copies():
+    def overwrite(progress):
         progress.train_loss[:] = -1
 
-    assert (train(callbacks=[spoil]).history.train_loss > 0).all()
+    assert (train(callbacks=[overwrite]).history.train_loss > 0).all()
 
 
-def test_a_population_or_a_list_can_be_given_where_arrays_can():
+def test_populations_and_lists_are_accepted_for_arrays():
     first = train(epochs=2)
     np.testing.assert_array_equal(train(start=first, epochs=0).theta, first.theta)
     recipe = sb.Recipe(network=NETWORK, loss=sb.squared_error, epochs=2)
     listed = sb.train(recipe, X.tolist(), Y.tolist(), validation=[X.tolist(), Y.tolist()])
     np.testing.assert_array_equal(listed.theta, sb.train(recipe, X, Y, validation=(X, Y)).theta)
-    shared = sb.train(recipe, X, Y, validation=0.2)
-    assert shared.recipe.validation == 0.2
+    split = sb.train(recipe, X, Y, validation=0.2)
+    assert split.recipe.validation == 0.2
 
 
 def test_clipping_works_where_squares_overflow():
@@ -350,7 +349,7 @@ def test_clipping_works_where_squares_overflow():
 
 
 @pytest.mark.parametrize("scale", [1e38, 1e-40])
-def test_only_the_weights_ratios_count(scale):
+def test_only_ratios_of_row_weights_matter(scale):
     weight = 1.0 + np.arange(20) % 3
     given = {"dtype": "float32", "batch_size": 7}
     plain = train(sample_weight=weight, **given)
@@ -359,7 +358,7 @@ def test_only_the_weights_ratios_count(scale):
     np.testing.assert_allclose(scaled.loss, plain.loss, rtol=1e-4)
 
 
-def test_settings_that_are_valid_member_by_member_are_taken():
+def test_bounds_between_hyperparameters_are_checked_per_member():
     rprop = sb.Rprop(smallest=[1e-6, 1.0, 1.0], largest=[0.5, 50.0, 50.0])
     assert len(train(optimizer=rprop)) == 3
     with pytest.raises(sb.SettingError, match="smallest step size"):
@@ -367,45 +366,46 @@ def test_settings_that_are_valid_member_by_member_are_taken():
     assert len(train(optimizer=sb.SGD(0.99999999), dtype="float32")) == 3
 
 
-def test_weights_count_in_mini_batches_as_they_do_in_the_whole():
-    """With a small rate, an epoch of mini-batches moves as far as its gradients together."""
+def test_row_weights_in_mini_batches_equal_those_in_a_full_batch():
+    """With a small rate, the mini-batch steps of an epoch sum to the step of a full batch."""
     weight = np.r_[np.full(4, 50.0), np.ones(16)]
     start = NETWORK.init([1])
     common = {"sample_weight": weight, "start": start, "seeds": 1, "epochs": 1}
-    whole = train(**common, optimizer=sb.SGD(2e-7)).theta - start
+    full_step = train(**common, optimizer=sb.SGD(2e-7)).theta - start
     for batch_size in (1, 2, 5):
         steps = 20 // batch_size
-        moved = train(**common, optimizer=sb.SGD(2e-7 / steps), batch_size=batch_size).theta - start
-        np.testing.assert_allclose(moved, whole, rtol=1e-4, atol=1e-13)
+        optimizer = sb.SGD(2e-7 / steps)
+        total_step = train(**common, optimizer=optimizer, batch_size=batch_size).theta - start
+        np.testing.assert_allclose(total_step, full_step, rtol=1e-4, atol=1e-13)
 
 
-def test_callbacks_are_told_and_can_end_the_training(monkeypatch):
-    monkeypatch.setattr(training, "STRETCH_SECONDS", 1e-9)
-    told = []
+def test_callbacks_receive_progress_and_can_end_training(monkeypatch):
+    monkeypatch.setattr(training, "CALLBACK_SECONDS", 1e-9)
+    received = []
 
     def callback(progress):
-        told.append(progress)
+        received.append(progress)
         return progress.epoch >= 4
 
     with pytest.warns(sb.InterruptWarning, match="stopped after 4 of 50 epochs"):
         population = train(epochs=50, callbacks=[callback], validation=0.3)
-    assert [p.epoch for p in told] == [1, 2, 3, 4]
-    assert told[-1].epochs == 50
-    assert told[-1].running == 3
-    np.testing.assert_array_equal(told[-1].train_loss, population.history.train_loss[:, 3])
-    np.testing.assert_array_equal(told[-1].val_loss, population.history.val_loss[:, 3])
+    assert [p.epoch for p in received] == [1, 2, 3, 4]
+    assert received[-1].epochs == 50
+    assert received[-1].running == 3
+    np.testing.assert_array_equal(received[-1].train_loss, population.history.train_loss[:, 3])
+    np.testing.assert_array_equal(received[-1].val_loss, population.history.val_loss[:, 3])
     assert (population.status == "interrupted").all()
     assert (population.epochs == 4).all()
 
 
-def test_ctrl_c_returns_what_has_been_trained_so_far():
+def test_ctrl_c_returns_the_members_as_trained_so_far():
     def press(progress):
         if progress.epoch >= 2 and not pressed:
             pressed.append(progress.epoch)
             os.kill(os.getpid(), signal.SIGINT)
 
     pressed, before = [], signal.getsignal(signal.SIGINT)
-    with pytest.warns(sb.InterruptWarning, match="this is what there is so far"):
+    with pytest.warns(sb.InterruptWarning, match="members are returned as trained so far"):
         population = train(epochs=10**7, callbacks=[press], record_every=10**6)
     assert (population.status == "interrupted").all()
     assert (population.epochs >= pressed[0]).all()
@@ -415,7 +415,7 @@ def test_ctrl_c_returns_what_has_been_trained_so_far():
     np.testing.assert_array_equal(shorter.theta[0], population.theta[0])
 
 
-def test_a_second_ctrl_c_is_the_usual_one():
+def test_second_ctrl_c_raises_keyboard_interrupt():
     def press_twice(progress):
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGINT)
@@ -432,23 +432,23 @@ def test_training_works_in_another_thread():
     np.testing.assert_array_equal(results[0].theta, train().theta)
 
 
-def test_the_progress_line_shows_and_wipes_itself(capsys, monkeypatch):
+def test_progress_line_is_shown_and_erased(capsys, monkeypatch):
     train(epochs=3, progress=True)
     shown = capsys.readouterr().err
     assert "epoch 3 of 3, 3 of 3 members running, loss" in shown
     assert shown.endswith("\r")
-    train(epochs=3)  # not on a terminal
+    train(epochs=3)  # not a terminal
     train(epochs=3, progress=False)
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    train(epochs=3)  # a terminal, but short work
+    train(epochs=3)  # a terminal, but short training
     assert capsys.readouterr().err == ""
     monkeypatch.setattr("seedbed.progress._DELAY_SECONDS", 0.0)
     train(epochs=3, validation=0.3)
     assert "validation loss" in capsys.readouterr().err
 
 
-def test_float32_is_the_usual_precision_and_float64_agrees_with_it():
+def test_float32_is_the_default_and_agrees_with_float64():
     single, double = (train(dtype=dtype, epochs=20) for dtype in ("float32", "float64"))
     assert single.theta.dtype == single.loss.dtype == single.predict(X).dtype == np.float32
     assert single.history.train_loss.dtype == np.float32
@@ -456,7 +456,7 @@ def test_float32_is_the_usual_precision_and_float64_agrees_with_it():
     assert sb.train(NETWORK, X, Y, loss=sb.squared_error, epochs=1).theta.dtype == np.float32
 
 
-def test_class_numbers_and_one_hot_rows_are_the_same():
+def test_class_numbers_equal_one_hot_rows():
     network = sb.Network(2, [sb.Dense(3, sb.tanh), sb.Dense(3)])
     classes = np.arange(20) % 3
     given = {"loss": sb.cross_entropy, "epochs": 3}
@@ -474,7 +474,7 @@ CLASSES = sb.Network(2, [sb.Dense(3)])
 
 
 @pytest.mark.parametrize(
-    ("given", "error", "words"),
+    ("given", "error", "message"),
     [
         ({"X": X[:, :1]}, sb.ShapeError, r"X has shape \(20, 1\); the network has 2 inputs"),
         ({"X": X[0]}, sb.ShapeError, r"give X\[None, :\]"),
@@ -516,11 +516,15 @@ CLASSES = sb.Network(2, [sb.Dense(3)])
         ({"seeds": "12"}, sb.SettingError, "seeds must be"),
         ({"seeds": True}, sb.SettingError, "seeds must be"),
         ({"seeds": [2**63]}, sb.SettingError, r"from 0 to 2\*\*63 - 1"),
-        ({"optimizer": sb.SGD([0.1, 0.2])}, sb.SettingError, "lr holds 2 values .* 3 seeds"),
+        ({"optimizer": sb.SGD([0.1, 0.2])}, sb.SettingError, "lr has 2 values .* 3 seeds"),
         ({"optimizer": sb.Adam}, sb.SettingError, "call it first: Adam"),
         ({"loss": sb.huber}, sb.SettingError, "call it first: huber"),
-        ({"loss": "mse"}, sb.SettingError, "loss must be such as sb.squared_error, not 'mse'"),
-        ({"schedule": 0.1}, sb.SettingError, "schedule must be such as"),
+        (
+            {"loss": "mse"},
+            sb.SettingError,
+            "must be an object like sb.squared_error",
+        ),
+        ({"schedule": 0.1}, sb.SettingError, "schedule must be an object"),
         ({"epochs": -1}, sb.SettingError, "epochs must be a whole number of at least 0"),
         ({"epochs": 1.5}, sb.SettingError, "epochs must be"),
         ({"batch_size": 0}, sb.SettingError, "batch_size must be"),
@@ -531,7 +535,7 @@ CLASSES = sb.Network(2, [sb.Dense(3)])
         ({"validation": 1.5}, sb.SettingError, "invalid validation: 1.5"),
         ({"validation": (X,)}, sb.SettingError, r"validation must be a share, \(X, Y\)"),
         ({"validation": (X[:, :1], Y)}, sb.ShapeError, "validation X has shape"),
-        ({"patience": 3}, sb.SettingError, "patience watches the validation loss"),
+        ({"patience": 3}, sb.SettingError, "patience needs the validation loss"),
         ({"patience": 0, "validation": 0.2}, sb.SettingError, "patience must be"),
         ({"engine": "gpu"}, sb.SettingError, "engine must be one of"),
         ({"dtype": "float16"}, sb.SettingError, "dtype must be one of"),
@@ -573,8 +577,8 @@ CLASSES = sb.Network(2, [sb.Dense(3)])
             sb.SettingError,
             "seed 2 is given 3 times",
         ),
-        ({"optimizer": sb.SGD(0.1, momentum=[0.1, 0.2])}, sb.SettingError, "momentum holds 2"),
-        ({"optimizer": sb.Optimizer(0.1)}, sb.SettingError, "optimizer must be such as"),
+        ({"optimizer": sb.SGD(0.1, momentum=[0.1, 0.2])}, sb.SettingError, "momentum has 2"),
+        ({"optimizer": sb.Optimizer(0.1)}, sb.SettingError, "optimizer must be an object like"),
         ({"callbacks": print}, sb.SettingError, "callbacks must be a list of functions"),
         ({"callbacks": [None]}, sb.SettingError, "callbacks must be a list of functions"),
         ({"validation": True}, sb.SettingError, "validation must be one number, not True"),
@@ -593,30 +597,30 @@ CLASSES = sb.Network(2, [sb.Dense(3)])
         ),
     ],
 )
-def test_requests_that_cannot_be_meant_are_refused_in_one_line(given, error, words):
+def test_invalid_arguments_are_refused_in_one_line(given, error, message):
     x, t = given.pop("X", X), given.pop("Y", Y)
-    usual = {"loss": sb.squared_error, "epochs": 2, "seeds": range(3), "dtype": "float64"}
+    defaults = {"loss": sb.squared_error, "epochs": 2, "seeds": range(3), "dtype": "float64"}
     network = given.pop("network", NETWORK)
-    with pytest.raises(error, match=words) as raised:
-        sb.train(network, x, t, **{**usual, **given})
+    with pytest.raises(error, match=message) as raised:
+        sb.train(network, x, t, **{**defaults, **given})
     assert "\n" not in str(raised.value)
     assert isinstance(raised.value, sb.SeedbedError)
 
 
-def test_a_share_and_data_to_validate_with_are_one_too_many():
+def test_validation_as_a_share_and_as_data_is_refused():
     recipe = sb.Recipe(network=NETWORK, loss=sb.squared_error, validation=0.2)
     with pytest.raises(sb.SettingError, match="validation is given twice"):
         sb.train(recipe, X, Y, validation=(X, Y))
 
 
-def test_patience_without_an_epoch_leaves_the_start():
+def test_patience_with_0_epochs_returns_the_start():
     start = train(epochs=3).theta
-    kept = train(start=start, epochs=0, patience=3, validation=0.2)
-    np.testing.assert_array_equal(kept.theta, start)
+    population = train(start=start, epochs=0, patience=3, validation=0.2)
+    np.testing.assert_array_equal(population.theta, start)
 
 
-def test_probabilities_are_made_to_sum_to_1():
-    """Their slope, softmax(y) - t, is that of the loss only where they do."""
+def test_target_probabilities_are_normalised():
+    """The derivative softmax(y) - t is correct only if t sums to 1."""
     network = sb.Network(2, [sb.Dense(3)])
     t = np.full((20, 3), 1 / 3)
     recipe = sb.Recipe(network=network, loss=sb.cross_entropy)
@@ -629,7 +633,7 @@ def test_probabilities_are_made_to_sum_to_1():
         np.testing.assert_allclose(found, exact, rtol=1e-12, atol=1e-15)
 
 
-def test_rprops_first_step_is_each_members_own_rate():
+def test_rprops_first_step_is_the_members_learning_rate():
     rates = [0.1, 0.02, 0.3]
     start = NETWORK.init(np.arange(3))
     moved = train(optimizer=sb.Rprop(rates), epochs=1, start=start).theta - start

@@ -1,4 +1,4 @@
-"""What several test files need."""
+"""Fixtures of the tests in this directory."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from seedbed.cli import main
 
 @pytest.fixture(scope="session", autouse=True)
 def compiled():
-    """Have the engine on disk before a test waits for it."""
+    """Compile the engine first, so that no test waits for it."""
     network = sb.Network(2, [sb.Dense(3, sb.tanh), sb.Dense(1)])
     for dtype in ("float32", "float64"):
         sb.train(
@@ -22,9 +22,9 @@ def compiled():
 def run(capsys):
     """Run the command in this process; return its status, output and errors."""
 
-    def command(*words):
+    def command(*arguments):
         try:
-            status = main([str(word) for word in words])
+            status = main([str(argument) for argument in arguments])
         except SystemExit as end:
             status = end.code
         captured = capsys.readouterr()

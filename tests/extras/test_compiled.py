@@ -154,7 +154,7 @@ def plan_of(members, *, seeds=None, rows=None, weights=None, held=None, **method
     recipe = sb.Recipe(**{"loss": sb.squared_error, "epochs": 6, "dtype": "float32", **method})
     targets = TARGETS[recipe.loss.targets]
     seeds = range(members) if seeds is None else seeds
-    plan = training._planned(recipe, X, targets, seeds, held, weights, rows, 1)
+    plan = training._make_plan(recipe, X, targets, seeds, held, weights, rows, 1)
     return plan, recipe.network.init(plan.seeds, recipe.dtype)
 
 
@@ -167,7 +167,7 @@ def carried_out(plan, theta, threads=1, min_shared=None, group_lanes=None, spans
         engine.run(state, range(epoch, stop), Stop())
         epoch = stop
         if epoch == plan.epochs:
-            training._conclude(plan, state)
+            training._finish(plan, state)
             return state, engine.losses(state.theta, np.arange(len(theta)))
     raise AssertionError
 
@@ -502,7 +502,7 @@ def test_numpy_predicting_for_the_compiled_engine_warns(monkeypatch):
         network(sb.tanh), X, TARGETS["number"], loss=sb.huber(), epochs=2, engine="compiled"
     )
     expected = population.predict(X)
-    monkeypatch.setattr(select.COMPILED, "is_there", lambda: False)
+    monkeypatch.setattr(select.COMPILED, "is_installed", lambda: False)
     for predict in (population[:].predict, population[:].outputs, population[:].predict_mean):
         with pytest.warns(sb.SeedbedWarning, match="Numba is missing, so NumPy predicts") as warned:
             found = predict(X)
@@ -836,12 +836,12 @@ EXPECTED_ENGINES = (
 def test_auto_depends_on_the_work_alone(monkeypatch):
     for members, epochs, expected in EXPECTED_ENGINES:
         plan, _ = plan_of(members, network=network(sb.relu), epochs=epochs)
-        engine, _ = select.prepared("auto", plan, None, quiet=True)
+        engine, _ = select.prepare("auto", plan, None, quiet=True)
         assert engine is expected
-    monkeypatch.setattr(select.COMPILED, "is_there", lambda: False)
-    assert select.prepared("auto", plan, None, quiet=True)[0] is select.NUMPY
+    monkeypatch.setattr(select.COMPILED, "is_installed", lambda: False)
+    assert select.prepare("auto", plan, None, quiet=True)[0] is select.NUMPY
     with pytest.raises(sb.MissingDependencyError, match=r"pip install 'seedbed\[fast\]'"):
-        select.prepared("compiled", plan, None, quiet=True)
+        select.prepare("compiled", plan, None, quiet=True)
 
 
 def test_threads_must_be_a_count():

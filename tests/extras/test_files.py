@@ -97,7 +97,7 @@ def test_every_formula_can_be_described():
     network = sb.Network(2, layers)
     for loss in (sb.squared_error, sb.absolute_error, sb.poisson, sb.huber(), sb.quantile(0.1)):
         recipe = sb.Recipe(network=network, loss=loss)
-        words = json.loads(json.dumps(files.describe(recipe)))
+        words = json.loads(json.dumps(files.recipe_to_dict(recipe)))
         assert files.recipe_from_dict(words) == recipe
 
 

@@ -1,9 +1,9 @@
-"""Statistics and metrics held to the libraries that are known for them."""
+"""Statistics and metrics equal those of SciPy, statsmodels and scikit-learn."""
 
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn import metrics as theirs
+from sklearn import metrics as sklearn_metrics
 from statsmodels.stats.multitest import multipletests
 
 import seedbed as sb
@@ -13,7 +13,7 @@ RNG = np.random.default_rng(5)
 
 
 @pytest.mark.parametrize("n", [3, 6, 9, 20, 33, 64])
-def test_p_is_scipys_where_nothing_is_tied(n):
+def test_signed_rank_p_without_ties_equals_scipy(n):
     for shift in (0.0, 0.3, 1.0):
         d = RNG.normal(shift, 1, n)
         expected = stats.wilcoxon(d, method="exact").pvalue
@@ -22,7 +22,7 @@ def test_p_is_scipys_where_nothing_is_tied(n):
 
 @pytest.mark.parametrize("n", [1, 6, 17, 64])
 @pytest.mark.parametrize("alpha", [0.01, 0.05])
-def test_the_share_interval_is_scipys(n, alpha):
+def test_share_interval_equals_scipy(n, alpha):
     for wins in range(n + 1):
         expected = stats.binomtest(wins, n).proportion_ci(1 - alpha, method="exact")
         found = statistics.share_interval(wins, wins, n, alpha)
@@ -30,46 +30,48 @@ def test_the_share_interval_is_scipys(n, alpha):
 
 
 @pytest.mark.parametrize("degrees", [1, 2, 3, 4, 9, 30, 63])
-def test_students_quantiles_are_scipys(degrees):
+def test_student_t_quantile_equals_scipy(degrees):
     for p in (0.6, 0.9, 0.975, 0.999):
         expected = stats.t.ppf(p, degrees)
         assert statistics.student_t_quantile(p, degrees) == pytest.approx(expected, rel=1e-9)
 
 
-def test_holm_is_statsmodels():
+def test_holm_equals_statsmodels():
     for n in (1, 2, 5, 45):
         p = RNG.uniform(0, 0.2, n)
         expected = multipletests(p, method="holm")[1]
         np.testing.assert_allclose(statistics.holm(p.tolist()), expected, atol=1e-10)
 
 
-def test_the_interval_on_new_data_by_scipys_t():
+def test_corrected_interval_with_scipy_t_quantile():
     d = RNG.normal(0.5, 1, 20)
     half = stats.t.ppf(0.975, 19) * d.std(ddof=1) * np.sqrt(1 / 20 + 25 / 75)
     found = statistics.corrected_interval(d, 0.05, 75, 25)
     assert found == pytest.approx((d.mean() - half, d.mean() + half), rel=1e-9)
 
 
-def test_scores_are_scikit_learns():
+def test_metrics_equal_scikit_learn():
     t = RNG.integers(0, 3, 200)
     p = RNG.dirichlet([1, 1, 1], 200)
     p[:50] = np.round(p[:50] + 0.1, 1)  # with ties
     p /= p.sum(axis=1, keepdims=True)
-    assert sb.metrics.accuracy.f(t, p) == theirs.accuracy_score(t, p.argmax(axis=1))
-    assert sb.metrics.log_loss.f(t, p) == pytest.approx(theirs.log_loss(t, p), abs=1e-12)
-    expected = theirs.roc_auc_score(t, p, multi_class="ovr")
+    assert sb.metrics.accuracy.f(t, p) == sklearn_metrics.accuracy_score(t, p.argmax(axis=1))
+    assert sb.metrics.log_loss.f(t, p) == pytest.approx(sklearn_metrics.log_loss(t, p), abs=1e-12)
+    expected = sklearn_metrics.roc_auc_score(t, p, multi_class="ovr")
     assert sb.metrics.auc.f(t, p) == pytest.approx(expected, abs=1e-12)
     two, share = (t > 0).astype(int), np.stack([p[:, 0], 1 - p[:, 0]], axis=1)
     assert sb.metrics.auc.f(two, share) == pytest.approx(
-        theirs.roc_auc_score(two, share[:, 1]), abs=1e-12
+        sklearn_metrics.roc_auc_score(two, share[:, 1]), abs=1e-12
     )
     labels = RNG.integers(0, 2, (200, 3))
-    assert sb.metrics.auc.f(labels, p) == pytest.approx(theirs.roc_auc_score(labels, p), abs=1e-12)
+    assert sb.metrics.auc.f(labels, p) == pytest.approx(
+        sklearn_metrics.roc_auc_score(labels, p), abs=1e-12
+    )
     y, z = RNG.normal(size=(2, 50, 2))
     for ours, other in (
-        (sb.metrics.rmse, theirs.root_mean_squared_error),
-        (sb.metrics.mae, theirs.mean_absolute_error),
-        (sb.metrics.r2, theirs.r2_score),
-        (sb.metrics.pinball(0.3), lambda y, z: theirs.mean_pinball_loss(y, z, alpha=0.3)),
+        (sb.metrics.rmse, sklearn_metrics.root_mean_squared_error),
+        (sb.metrics.mae, sklearn_metrics.mean_absolute_error),
+        (sb.metrics.r2, sklearn_metrics.r2_score),
+        (sb.metrics.pinball(0.3), lambda y, z: sklearn_metrics.mean_pinball_loss(y, z, alpha=0.3)),
     ):
         assert ours.f(y, z) == pytest.approx(other(y, z), abs=1e-12)

@@ -19,18 +19,18 @@ def train(**given):
 def test_blas_threads_are_restored_after_overlapping_trainings():
     entered, leave, during = threading.Event(), threading.Event(), []
 
-    def hold(progress):
+    def wait(progress):
         entered.set()
         leave.wait(10)
 
-    def look(progress):
+    def record(progress):
         during.append(blas_threads())
 
     before = blas_threads()
-    thread = threading.Thread(target=lambda: train(callbacks=[hold]))
+    thread = threading.Thread(target=lambda: train(callbacks=[wait]))
     thread.start()
     assert entered.wait(10)
-    train(callbacks=[look])
+    train(callbacks=[record])
     leave.set()
     thread.join()
     assert set(during[0]) == {1}

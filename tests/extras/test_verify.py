@@ -1,4 +1,4 @@
-"""The same bits on every machine: known digests, at each vector width of this machine."""
+"""Training has the same bits on every machine: digests at each vector width of this CPU."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from seedbed.engines.select import COMPILED
 
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 NARROWER = {"nehalem": 16, "haswell": 32} if X86 else {}
-"""CPUs to compile for, and the bytes of their vectors."""
+"""CPUs to compile for, and their vector widths in bytes."""
 
 
 def test_every_training_has_a_known_digest():
@@ -52,17 +52,17 @@ def trained(cpu=None):
     """Return the vector bytes, whether multiply-adds are in hardware, and digests of trainings
     compiled for ``cpu``, or for this CPU.
     """
-    variables = {"NUMBA_OPT": "1"}  # compiles faster, and must not change a bit
+    variables = {"NUMBA_OPT": "1"}  # compiles faster; bits must not change
     if cpu:
         variables |= {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": ""}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", TRAINED],
         capture_output=True,
         text=True,
         check=True,
         env=os.environ | variables,
     )
-    return json.loads(done.stdout)
+    return json.loads(process.stdout)
 
 
 @pytest.mark.parametrize("cpu", [cpu for cpu, width in NARROWER.items() if width < VECTOR_BYTES])
@@ -92,7 +92,7 @@ def test_unknown_name_and_missing_numba_are_errors(run, monkeypatch):
     status, out, err = run("verify", "nothing")
     assert (status, out) == (2, "")
     assert "no training's name begins with 'nothing'" in err
-    monkeypatch.setattr(COMPILED, "is_there", lambda: False)
+    monkeypatch.setattr(COMPILED, "is_installed", lambda: False)
     status, out, err = run("verify")
     assert (status, out) == (2, "")
     assert "pip install 'seedbed[fast]'" in err

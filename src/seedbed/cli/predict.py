@@ -60,7 +60,7 @@ def run(options: Namespace) -> int:
     if options.json:
         print_json(columns)
     if options.out is not None:
-        files.write_whole(options.out, to_bytes(table, columns, parquet=parquet))
+        files.write_atomically(options.out, to_bytes(table, columns, parquet=parquet))
         print(f"{len(table):,} predictions written to {options.out}", file=sys.stderr)
     elif not options.json:
         sys.stdout.flush()

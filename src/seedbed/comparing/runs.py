@@ -234,7 +234,7 @@ class Runs:
 
     def _train(self, names: list[str], seeds: Sequence[int]) -> bool:
         splits = [self.rows(seed) for seed in seeds]
-        recipe = Recipe.together([self.recipes[name] for name in names], len(seeds))
+        recipe = Recipe.merge([self.recipes[name] for name in names], len(seeds))
         began = time.perf_counter()
         with warnings.catch_warnings():  # the table reports them
             warnings.simplefilter("ignore", DivergenceWarning)

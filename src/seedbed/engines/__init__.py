@@ -1,1 +1,1 @@
-"""What carries out the steps. ``work`` says what an engine is given and what it changes."""
+"""Engines: they carry out training steps and predictions."""

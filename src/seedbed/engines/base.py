@@ -1,4 +1,4 @@
-"""What an engine provides: the one protocol that everything outside of ``engines`` uses."""
+"""The interface of an engine, the only one that code outside ``engines`` uses."""
 
 from __future__ import annotations
 
@@ -17,75 +17,75 @@ from seedbed.formulas.optimizers import Optimizer
 from seedbed.network import Network
 
 Stage = Literal["outputs", "normalised", "predictions"]
-"""How far outputs are taken: raw, normalised by the loss (``Loss.normalised``) or turned into
-predictions (``Loss.predict``)."""
+"""What ``Engine.outputs`` returns: raw outputs, ``Loss.normalised`` or ``Loss.predict`` of them."""
 SMALL_BATCH = 16
-"""Rows times members up to which a ``small_batch_predictor`` is worth its preparation."""
+"""Maximum of rows times members that a ``small_batch_predictor`` predicts."""
 
 
 class Training(Protocol):
-    """A training that an engine has prepared."""
+    """A plan, ready to run on an engine."""
 
     def run(self, state: State, epochs: range, stop: Stop) -> None:
-        """Carry all running members through ``epochs``; when ``stop`` is set, end early."""
+        """Train all running members for ``epochs``, until ``stop`` is set."""
 
     def losses(self, theta: Array, members: Indices) -> Array:
         """Return the mean training loss of ``members`` at theta (P, D), as (p,)."""
 
 
 class Engine(Protocol):
-    """A way to carry out trainings and predictions.
+    """An implementation of training and prediction.
 
-    A row's outputs are the same, bit for bit, regardless of the rows beside it.
+    A row's outputs do not depend on the other rows, bit for bit.
     """
 
     @property
     def name(self) -> str:
-        """What recipes call it."""
+        """The engine's name in recipes."""
 
-    def is_there(self) -> bool:
-        """Return whether what it needs is installed."""
+    def is_installed(self) -> bool:
+        """Return whether the packages that the engine needs are installed."""
 
-    def missing(self) -> Exception:
-        """Return the error to raise where it is not."""
+    def missing_error(self) -> Exception:
+        """Return the error to raise if they are not."""
 
     def unsupported(self, network: Network, optimizer: Optimizer) -> str | None:
-        """Return what of the two the engine cannot do; None if it can do all.
+        """Return the layer or optimizer feature that the engine lacks, or None.
 
-        A formula that cannot be compiled is found by ``prepare`` only.
+        Formulas that cannot be compiled are found only by ``prepare``.
         """
 
     def seconds(
         self, network: Network, batch: int, steps: float, members: int, blocks: int
     ) -> float:
-        """Return the estimated time of ``steps`` steps of ``batch`` rows of all members."""
+        """Return the estimated time of ``steps`` steps of ``batch`` rows for all members."""
 
     def prepare(self, plan: Plan, threads: int | None, quiet: bool) -> Training:
-        """Return the plan's training.
+        """Return the plan, ready to run.
 
         Raises: FormulaError for a formula that the engine cannot compile.
         """
 
     def outputs(self, network: Network, loss: Loss, theta: Array, x: Array, stage: Stage) -> Array:
-        """Return the networks' outputs (P, N, O) for theta (P, D) and x (N, I), up to ``stage``.
+        """Return ``stage`` of the outputs (P, N, O) for theta (P, D) and x (N, I).
 
-        Beside the result, memory stays within a few megabytes.
+        Needs a few megabytes of memory in addition to the result.
         Raises: FormulaError for an activation that the engine cannot compile.
         """
 
     def elementwise(self, formula: Callable[..., Array]) -> Callable[..., Array]:
-        """Return an elementwise formula of one or two arrays as the engine computes it."""
+        """Return the engine's implementation of an elementwise formula of one or two arrays."""
 
     def small_batch_predictor(
         self, network: Network, loss: Loss, theta: Array
     ) -> Callable[[Array, Stage], Array] | None:
-        """Return a function that computes the outputs (P, B, O) of a few rows (B, I) sooner than
-        ``outputs``; None if the engine has none. theta (P, D) is read in every call.
+        """Return a function from a few rows (B, I) to outputs (P, B, O), faster than ``outputs``.
+
+        The function reads theta (P, D) in every call. None if the engine has no such function.
         """
 
 
-def in_numpy(formula: Callable[..., Array]) -> Callable[..., Array]:
-    """Return an elementwise formula as NumPy computes it, without warnings."""
+def without_warnings(formula: Callable[..., Array]) -> Callable[..., Array]:
+    """Return the formula with NumPy's floating point warnings suppressed."""
 
     def evaluate(*arrays: Array) -> Array:
         with np.errstate(all="ignore"):
@@ -100,7 +100,7 @@ def is_identity(formula: Callable[..., Array]) -> bool:
 
 
 def cores() -> int:
-    """Return how many cores this process may use.
+    """Return the number of cores that this process may use.
 
     NUMBA_NUM_THREADS overrides it; joblib sets that for its workers.
     """

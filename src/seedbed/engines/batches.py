@@ -1,4 +1,4 @@
-"""The rows that training sees, and how they become batches."""
+"""Training data, and its batches."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from seedbed.formulas.losses import Loss
 
 
 class Rows(Protocol):
-    """Which rows each member sees, where not all see all."""
+    """Each member's own rows."""
 
     @property
     def count(self) -> npt.NDArray[np.int64]:
-        """How many rows each member sees, (P,)."""
+        """The number of each member's rows, (P,)."""
 
     def of(self, members: Indices) -> Indices:
-        """Return the row numbers (p, n) of members that see equally many."""
+        """Return the row numbers (p, n) of members with the same number of rows."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Data:
-    """Rows to train on or to validate with.
+    """Training or validation data.
 
     x     (N, I) inputs
-    t     (N, O) targets, label smoothing applied
-    w     (N,) row weights, or None where all weigh the same
-    rows  each member's own rows; None where all members see all N
+    t     (N, O) targets, with label smoothing applied
+    w     (N,) row weights; None if all are equal
+    rows  each member's own rows; None if all members use all N
     """
 
     x: Array
@@ -42,26 +42,26 @@ class Data:
 
 
 class Batch(NamedTuple):
-    """Rows that make one step, or one piece of an evaluation. Q is 1 where members share them."""
+    """The rows of one step or of a part of an evaluation. Q is P, or 1 if members share them."""
 
     x: Array
     """(Q, B, I)"""
     t: Array
     """(Q, B, O)"""
     share: Array
-    """(Q, B, O): what each output's loss counts for: 1/B, or w / (B w̄) with w̄ the mean of all
-    the member's row weights; over O too where outputs are averaged"""
+    """(Q, B, O) weight of each output's loss: 1/B, or w / (B w̄) with w̄ the mean of all the
+    member's row weights; divided by O if the loss averages over outputs"""
     weight: float
-    """the share of the rows that the batch holds"""
+    """the batch's share of the epoch's rows"""
     start: int
-    """how many of the epoch's rows came before"""
+    """the number of rows in the epoch's earlier batches"""
 
 
 class Batches:
-    """The rows of ``members`` in batches: in each member's own order, or as they stand.
+    """The batches of ``members``, which must have the same number of rows.
 
-    All members must see the same number of rows. Their rows are shuffled anew for each epoch from
-    their ``seeds``, unless one batch holds them all or ``seeds`` is None.
+    Rows are shuffled in every epoch, by each member's seed in ``seeds``. They keep their order if
+    ``seeds`` is None or one batch holds all rows.
     """
 
     def __init__(
@@ -81,17 +81,17 @@ class Batches:
             weights = data.w[None] if self.rows is None else data.w[self.rows]
             self.mean_weight = reproducible.mean(weights, keepdims=True).astype(data.w.dtype)
         self._equal_shares: dict[int, Array] = {}
-        self._whole = self._batch(self.rows, 0, self.n) if self.batch_size == self.n else None
+        self._full_batch = self._batch(self.rows, 0, self.n) if self.batch_size == self.n else None
 
     @property
     def steps(self) -> int:
-        """How many batches an epoch has."""
+        """The number of batches in an epoch."""
         return -(-self.n // self.batch_size)
 
     def epoch(self, number: int = 0) -> Iterator[Batch]:
         """Yield the batches of epoch ``number``."""
-        if self._whole is not None:
-            yield self._whole
+        if self._full_batch is not None:
+            yield self._full_batch
             return
         rows = self.rows
         if self.seeds is not None:
@@ -106,30 +106,30 @@ class Batches:
             x, t = x[None, start:stop], t[None, start:stop]
             w = None if w is None else w[None, start:stop]
         else:
-            chosen = rows[:, start:stop]
-            x, t = x.take(chosen, axis=0), t.take(chosen, axis=0)
-            w = None if w is None else w.take(chosen)
+            batch_rows = rows[:, start:stop]
+            x, t = x.take(batch_rows, axis=0), t.take(batch_rows, axis=0)
+            w = None if w is None else w.take(batch_rows)
         count = stop - start
         if w is None or self.mean_weight is None:
             share = self._equal_share(count)
         else:
-            # over the mean weight of all rows, not of the batch: so that the batches' gradients
-            # add up to the whole's, and a batch that weighs nothing moves nothing
-            share = self._over_outputs(w / (self.mean_weight * count))
+            # divide by the mean weight of all rows, not of the batch, so that the batches'
+            # gradients average to that of all rows; a batch of zero weight has zero gradient
+            share = self._per_output(w / (self.mean_weight * count))
         return Batch(x, t, share, count / self.n, start)
 
     def _equal_share(self, count: int) -> Array:
         if count not in self._equal_shares:
             share = np.full((1, count), 1 / count, dtype=self.data.x.dtype)
-            self._equal_shares[count] = self._over_outputs(share)
+            self._equal_shares[count] = self._per_output(share)
         return self._equal_shares[count]
 
-    def _over_outputs(self, share: Array) -> Array:
+    def _per_output(self, share: Array) -> Array:
         outputs = self.data.t.shape[1]
         return np.repeat((share / self.loss.terms(outputs))[..., None], outputs, axis=-1)
 
 
 def whole_batch(x: Array, t: Array, w: Array | None, loss: Loss) -> Batch:
-    """Return all rows as one batch that all members share, label smoothing applied to t."""
+    """Return all rows as one batch that all members share, with label smoothing applied to t."""
     (batch,) = Batches(Data(x, loss.smooth(t), w), np.arange(1), loss, None).epoch()
     return batch

@@ -1,4 +1,4 @@
-"""The NumPy engine: a training in plain NumPy, the reference for the compiled one."""
+"""The NumPy engine, the reference for the compiled one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from seedbed.arrays import Array, Indices
-from seedbed.engines.base import Stage, Training, in_numpy
+from seedbed.engines.base import Stage, Training, without_warnings
 from seedbed.engines.batches import Batches
 from seedbed.engines.objective import Objective, clip_factor, dropout_masks, evaluate, forward
 from seedbed.engines.plan import Plan, evaluation_rows
@@ -19,7 +19,8 @@ from seedbed.formulas.optimizers import Optimizer, Rule
 from seedbed.formulas.penalties import shrink
 from seedbed.network import Network
 
-MEMBER_SECONDS, PRODUCT_SECONDS, STEP_SECONDS = 0.4e-6, 0.25e-9, 30e-6
+BLOCK_SECONDS, MEMBER_SECONDS, PARAMETER_SECONDS = 30e-6, 0.4e-6, 0.25e-9
+"""Time of a step: for each block, for each member, and for each parameter and row."""
 
 
 def update(
@@ -30,29 +31,29 @@ def update(
     factor: float,
     residuals: Sequence[Array] = (),
 ) -> None:
-    """Take one step in place from ``objective.g``: clip it, decay the weights, then the rule.
+    """Update theta and the optimizer's state in place: clip g, decay the weights, apply the rule.
 
-    rule       the optimizer's
-    state      its state, (P, D) each
+    rule       the optimizer's rule
+    state      the optimizer's arrays, (P, D) each
     step       1, 2, …
-    factor     the schedule's, on the learning rate
-    residuals  r and J, for an optimizer that needs the Jacobian (``Objective.residuals``)
+    factor     the schedule's factor on the learning rate
+    residuals  r and J (``Objective.residuals``), if the optimizer needs the Jacobian
     """
-    theta, g, numbers = objective.theta, objective.g, objective.numbers
-    lr = numbers.lr * theta.dtype.type(factor)
-    if numbers.clip_norm is not None:
-        g *= clip_factor(g, numbers.clip_norm)
-    for piece in [slice(None)] if residuals else objective.pieces:
-        w = theta[:, piece]
+    theta, g, hyperparameters = objective.theta, objective.g, objective.hyperparameters
+    lr = hyperparameters.lr * theta.dtype.type(factor)
+    if hyperparameters.clip_norm is not None:
+        g *= clip_factor(g, hyperparameters.clip_norm)
+    for chunk in [slice(None)] if residuals else objective.chunks:
+        w = theta[:, chunk]
         if objective.decays:
-            is_weight = objective.network.is_weight[piece]
-            w = np.where(is_weight, shrink(w, lr, numbers.weight_decay), w)
-        own = [array[:, piece] for array in state]
-        theta[:, piece], *changed = rule(
-            w, g[:, piece], step, lr, *residuals, *own, *numbers.optimizer
+            is_weight = objective.network.is_weight[chunk]
+            w = np.where(is_weight, shrink(w, lr, hyperparameters.weight_decay), w)
+        slots = [array[:, chunk] for array in state]
+        theta[:, chunk], *new_slots = rule(
+            w, g[:, chunk], step, lr, *residuals, *slots, *hyperparameters.optimizer
         )
-        for array, new in zip(own, changed, strict=True):
-            array[...] = new
+        for slot, new in zip(slots, new_slots, strict=True):
+            slot[...] = new
 
 
 class NumpyEngine:
@@ -60,12 +61,12 @@ class NumpyEngine:
 
     name = "numpy"
 
-    def is_there(self) -> bool:
+    def is_installed(self) -> bool:
         """Return True: NumPy is always installed."""
         return True
 
-    def missing(self) -> Exception:
-        """Return what is never raised."""
+    def missing_error(self) -> Exception:
+        """Return an error that is never raised."""
         return MissingDependencyError("numpy", "")
 
     def unsupported(self, network: Network, optimizer: Optimizer) -> str | None:
@@ -75,16 +76,12 @@ class NumpyEngine:
     def seconds(
         self, network: Network, batch: int, steps: float, members: int, blocks: int
     ) -> float:
-        """Return the estimated time, from what ``benchmarks/engine.py`` measured.
-
-        A step costs some 30 µs for a block of members, 0.4 µs for each member, and ¼ ns for each
-        parameter and row.
-        """
-        member = MEMBER_SECONDS + PRODUCT_SECONDS * batch * network.size
-        return steps * (STEP_SECONDS * blocks + members * member)
+        """Return the estimated time, from the measurements of ``benchmarks/engine.py``."""
+        member = MEMBER_SECONDS + PARAMETER_SECONDS * batch * network.size
+        return steps * (BLOCK_SECONDS * blocks + members * member)
 
     def prepare(self, plan: Plan, threads: int | None, quiet: bool) -> Training:
-        """Return the plan's training, on one thread."""
+        """Return the plan, ready to run on one thread."""
         return NumpyTraining(plan)
 
     def outputs(self, network: Network, loss: Loss, theta: Array, x: Array, stage: Stage) -> Array:
@@ -96,12 +93,12 @@ class NumpyEngine:
 
     def elementwise(self, formula: Callable[..., Array]) -> Callable[..., Array]:
         """Return the formula."""
-        return in_numpy(formula)
+        return without_warnings(formula)
 
     def small_batch_predictor(
         self, network: Network, loss: Loss, theta: Array
     ) -> Callable[[Array, Stage], Array] | None:
-        """Return None: ``outputs`` is as fast."""
+        """Return None: there is no faster way than ``outputs``."""
         return None
 
 
@@ -112,7 +109,7 @@ class NumpyTraining:
         self.plan = plan
 
     def run(self, state: State, epochs: range, stop: Stop) -> None:
-        """Carry all running members through ``epochs``, a block after the other."""
+        """Train all running members for ``epochs``, one block after the other."""
         for block in self.plan.blocks(state.running):
             run(self.plan, state, block, epochs, stop)
             if stop.is_set():
@@ -131,15 +128,16 @@ class NumpyTraining:
 
 
 def run(plan: Plan, state: State, members: Indices, epochs: range, stop: Stop) -> None:
-    """Carry a block of members (see ``Plan.blocks``) through ``epochs``.
+    """Train a block of members (see ``Plan.blocks``) for ``epochs``.
 
-    Each epoch: a step for every batch, the validation loss, then ``MemberStopping``.
-    Before every step it looks at ``stop``; where that is set, members go back to the epoch's start.
+    Each epoch takes a step for each batch, computes the validation loss and calls
+    ``MemberStopping``. When ``stop`` is set, members go back to the start of the epoch.
     """
-    network, numbers, seeds = plan.network, plan.hyperparameters.take(members), plan.seeds[members]
-    where = _as_slice(members)
-    theta, slots = state.theta[where], [slot[where] for slot in state.optimizer_state]
-    objective = Objective(network, plan.loss, numbers, theta)
+    network, seeds = plan.network, plan.seeds[members]
+    hyperparameters = plan.hyperparameters.take(members)
+    index = _as_slice(members)
+    theta, slots = state.theta[index], [slot[index] for slot in state.optimizer_state]
+    objective = Objective(network, plan.loss, hyperparameters, theta)
     batches = Batches(plan.train, members, plan.loss, plan.batch_size, seeds)
     held_out = None
     if plan.validation is not None:
@@ -147,9 +145,9 @@ def run(plan: Plan, state: State, members: Indices, epochs: range, stop: Stop) -
     stopping = MemberStopping(plan, state, members, epochs.start)
     optimizer, masks = plan.optimizer, list[Array | None]()
     residuals: Sequence[Array] = ()
-    before = state.before[where]
+    before = state.before[index]
     earlier = np.empty_like(theta)
-    with np.errstate(all="ignore"):  # what overflows shows as a loss that is not finite
+    with np.errstate(all="ignore"):  # an overflow makes the loss non-finite
         for epoch in epochs:
             earlier[...] = before
             before[...] = theta
@@ -160,61 +158,61 @@ def run(plan: Plan, state: State, members: Indices, epochs: range, stop: Stop) -
                     before[...] = earlier
                     break
                 step = epoch * batches.steps + number
-                if numbers.dropout.any():
-                    masks = dropout_masks(network, seeds, epoch, batch, numbers.dropout)
+                if hyperparameters.dropout.any():
+                    masks = dropout_masks(network, seeds, epoch, batch, hyperparameters.dropout)
                 losses = losses + objective.gradient(batch, masks) * batch.weight
                 if optimizer.needs == "jacobian":
                     residuals = objective.residuals(batch, masks)
                 factor = plan.schedule(step / (plan.epochs * batches.steps))
                 update(objective, optimizer.rule, slots, step + 1, factor, residuals)
             else:
-                held_out_loss = None
+                val_loss = None
                 if held_out is not None:
-                    held_out_loss = evaluate(network, plan.loss, objective.layers, held_out.epoch())
+                    val_loss = evaluate(network, plan.loss, objective.layers, held_out.epoch())
                 losses = np.asarray(losses)
-                if stopping.after(epoch, theta, before, earlier, losses, held_out_loss):
+                if stopping.after(epoch, theta, before, earlier, losses, val_loss):
                     continue
             break
-    if not isinstance(where, slice):
-        state.theta[where] = theta
-        state.before[where] = before
-        for kept, slot in zip(state.optimizer_state, slots, strict=True):
-            kept[where] = slot
+    if not isinstance(index, slice):
+        state.theta[index] = theta
+        state.before[index] = before
+        for array, slot in zip(state.optimizer_state, slots, strict=True):
+            array[index] = slot
     stopping.close()
 
 
 def _as_slice(members: Indices) -> Indices | slice:
-    """Return consecutive members as a slice, with which arrays are worked on where they lie."""
+    """Return consecutive members as a slice, so that indexing makes views instead of copies."""
     first, last = int(members[0]), int(members[-1])
     return slice(first, last + 1) if last - first + 1 == len(members) else members
 
 
 BLOCK_ROWS = 8
-"""How many rows of a prediction make one product. A row's place in a large product decides which of
-BLAS's kernels computes it, and so its last bits. In products of this height every row comes out the
-same on OpenBLAS's x86 kernels, each of which ``.ci/run`` runs ``test_rows.py`` on."""
+"""Rows in each product of a prediction. In a large product, a row's position decides which BLAS
+kernel computes it, and so its last bits; in products of this height it does not, on any of
+OpenBLAS's x86 kernels: ``.ci/run`` runs ``test_rows.py`` on each."""
 
 
 def outputs(network: Network, theta: Array, x: Array) -> Iterator[tuple[slice, slice, Array]]:
-    """Yield the network's outputs piece by piece: (members, rows, (p, b, O)).
+    """Yield the network's outputs in parts: (members, rows, (p, b, O)).
 
-    Every product has ``BLOCK_ROWS`` rows, the last one padded with zeros, so that a row's
-    outputs do not depend on the other rows.
+    Every product has ``BLOCK_ROWS`` rows, the last one padded with zeros, so that a row's outputs
+    do not depend on the other rows.
 
-    Shapes: theta (P, D); x (N, I). Memory stays within a few megabytes whatever P and N are.
+    Shapes: theta (P, D); x (N, I). Needs a few megabytes of memory for any P and N.
     """
     rows = max(1, evaluation_rows(network) // BLOCK_ROWS) * BLOCK_ROWS
-    together = max(1, 2**18 // (network.size + min(rows, len(x)) * network.row_size))
+    part_members = max(1, 2**18 // (network.size + min(rows, len(x)) * network.row_size))
     with np.errstate(all="ignore"):
-        for first in range(0, len(theta), together):
-            members = slice(first, first + together)
+        for first in range(0, len(theta), part_members):
+            members = slice(first, first + part_members)
             layers = network.views(theta[members])
             if len(x) > BLOCK_ROWS:
                 layers = [type(p)(*(each[:, None] for each in p)) for p in layers]
             for start in range(0, len(x), rows):
-                piece = x[start : start + rows]
-                blocks = np.zeros((-(-len(piece) // BLOCK_ROWS), BLOCK_ROWS, x.shape[1]), x.dtype)
-                blocks.reshape(-1, x.shape[1])[: len(piece)] = piece
+                part = x[start : start + rows]
+                blocks = np.zeros((-(-len(part) // BLOCK_ROWS), BLOCK_ROWS, x.shape[1]), x.dtype)
+                blocks.reshape(-1, x.shape[1])[: len(part)] = part
                 y, _ = forward(network, layers, blocks if len(x) <= BLOCK_ROWS else blocks[None])
-                whole = y.reshape(len(y), -1, network.outputs)
-                yield members, slice(start, start + rows), whole[:, : len(piece)]
+                y = y.reshape(len(y), -1, network.outputs)
+                yield members, slice(start, start + rows), y[:, : len(part)]

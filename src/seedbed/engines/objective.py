@@ -1,9 +1,9 @@
-"""The objective: each member's mean loss with its penalties, and the derivatives by theta.
+"""The objective: each member's mean loss plus penalties, and its derivatives by theta.
 
-The chain rule in two short loops, for all members at once. Every array has the members first:
-theta (P, D), activations (P, B, units). ``np.matmul`` takes each member's product on its own, so a
-member's numbers do not depend on the other members. dX is the derivative of a member's loss by X,
-and has X's shape. A layer's own formulas are in ``layers``.
+Forward and backward are loops over the layers, for all members at once. The first axis of every
+array is the members: theta (P, D), activations (P, B, units). ``np.matmul`` computes one product
+per member, so members do not affect each other. dX, of X's shape, is the derivative of a member's
+loss by X. The layers' formulas are in ``layers``.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from seedbed.network import Network
 if TYPE_CHECKING:
     from seedbed.recipe import Recipe
 
-PIECE = 2**15
-"""How many numbers the optimizer takes at once: its temporaries then stay in the nearest caches."""
+CHUNK_SIZE = 2**15
+"""Numbers that the optimizer updates at a time, so that its temporaries stay in cache."""
 Masks = Sequence[Array | None]
-"""Dropout's mask of each hidden layer, (P, B, units); None for a layer without dropout."""
+"""The dropout mask of each hidden layer, (P, B, units); None for a layer without dropout."""
 
 
 def forward(
@@ -39,9 +39,9 @@ def forward(
     """Return the network's outputs (P, B, O) and each layer's pass.
 
         a' = layer(a)           for each layer; a = x before the first
-        a' <- a' · mask         for each hidden layer, where dropout is on
+        a' <- a' · mask         for each hidden layer with dropout
 
-    Shapes: x (P, B, I), or (1, B, I) where members share it; layers as from ``Network.views``.
+    Shapes: x (P, B, I), or (1, B, I) if members share it; layers as from ``Network.views``.
     """
     passes, a = list[Pass](), x
     for number, (layer, p) in enumerate(zip(network.layers, layers, strict=True)):
@@ -61,24 +61,24 @@ def backward(
     dlayers: Sequence[Any],
     slopes: list[tuple[Array, Array]] | None = None,
 ) -> None:
-    """Write the gradient by every parameter into ``dlayers``, from dy, (P, B, O).
+    """Write the gradients by all parameters into ``dlayers``, from dy (P, B, O).
 
-    ``slopes`` is filled with each layer's da and dz (P, B, O), the last one's first, if given.
+        da <- da · mask                      for each hidden layer with dropout
+        dz, dθ, da = layer's derivatives     for each layer, last to first; da = dy at the last
 
-        da <- da · mask                      where dropout was on
-        dz, dθ, da = layer's derivatives     for each layer, the last one first; da = dy at the last
+    Each layer's da and dz (P, B, O) are appended to ``slopes``, last layer first.
     """
     da = dy
     for number in reversed(range(len(layers))):
         if number < len(masks) and (mask := masks[number]) is not None:
             da = da * mask
         layer = network.layers[number]
-        dz, below = layer.backward(
-            layers[number], passes[number], da, dlayers[number], below=number > 0
+        dz, dx = layer.backward(
+            layers[number], passes[number], da, dlayers[number], needs_dx=number > 0
         )
         if slopes is not None:
             slopes.append((da, dz))
-        da = below
+        da = dx
 
 
 def dropout_masks(
@@ -87,7 +87,7 @@ def dropout_masks(
     """Return the masks of the hidden layers, (P, B, units) each."""
     masks, rows = list[Array | None](), batch.x.shape[1]
     for number, layer in enumerate(network.layers[:-1]):
-        if not layer.dropped:
+        if not layer.takes_dropout:
             masks.append(None)
             continue
         key, units = streams.keys(seeds, "dropout", epoch, number), network.widths[number + 1]
@@ -99,7 +99,7 @@ def dropout_masks(
 def evaluate(
     network: Network, loss: Loss, layers: Sequence[Any], batches: Iterable[Batch]
 ) -> Array:
-    """Return each member's mean loss over ``batches``, (P,), without dropout or penalties."""
+    """Return each member's mean loss over ``batches``, (P,), without dropout and penalties."""
     total: Array | float = 0.0
     for batch in batches:
         y, _ = forward(network, layers, batch.x)
@@ -108,18 +108,18 @@ def evaluate(
 
 
 class Trace:
-    """What one pass forward and back computed, for explanations and diagnosis.
+    """Intermediate results of a forward and backward pass, for explanations and diagnosis.
 
-    passes  of the layers, the first one's first
-    y, dy   the outputs and the loss's derivative by them, (P, B, O)
-    slopes  da and dz of the layers, (P, B, O) each, the last one's first
-    bare    (P, D) the gradient of the loss alone, without the penalties'
+    passes  the layers' passes, first layer first
+    y, dy   outputs, and the loss's derivative by them, (P, B, O)
+    slopes  the layers' da and dz, (P, B, O) each, last layer first
+    dloss   (P, D) the gradient of the loss without penalties
     """
 
     passes: list[Pass]
     y: Array
     dy: Array
-    bare: Array
+    dloss: Array
 
     def __init__(self) -> None:
         self.slopes: list[tuple[Array, Array]] = []
@@ -128,48 +128,50 @@ class Trace:
 class Objective:
     """The objective of a block of members at theta, and its derivatives, in reused buffers.
 
-    theta   (P, D), whose views are taken once: it must be changed in place
+    theta   (P, D); change it in place only, as the layers' views are taken once
     g       (P, D) the gradient by theta
-    pieces  slices of D, for work on each parameter by itself
+    chunks  slices of D for elementwise work
     """
 
     def __init__(
-        self, network: Network, loss: Loss, numbers: Hyperparameters, theta: Array
+        self, network: Network, loss: Loss, hyperparameters: Hyperparameters, theta: Array
     ) -> None:
-        self.network, self.loss, self.numbers, self.theta = network, loss, numbers, theta
+        self.network, self.loss, self.theta = network, loss, theta
+        self.hyperparameters = hyperparameters
         self.layers = network.views(theta)
         self.g = np.empty_like(theta)
         self.dlayers = network.views(self.g)
-        self.penalized = bool(numbers.l1.any() or numbers.l2.any())
-        self.decays = bool(numbers.weight_decay.any())
-        width = max(1, PIECE // len(theta))
-        self.pieces = [slice(start, start + width) for start in range(0, network.size, width)]
+        self.penalized = bool(hyperparameters.l1.any() or hyperparameters.l2.any())
+        self.decays = bool(hyperparameters.weight_decay.any())
+        width = max(1, CHUNK_SIZE // len(theta))
+        self.chunks = [slice(start, start + width) for start in range(0, network.size, width)]
 
     def gradient(self, batch: Batch, masks: Masks = (), trace: Trace | None = None) -> Array:
         """Return each member's mean loss on the batch, (P,), and write the gradient into g.
 
-        The gradient is that of loss and penalty together; the loss is without the penalty. A
-        ``trace`` is filled with what was computed on the way.
+        The gradient includes the penalties; the loss does not. Intermediate results are stored in
+        ``trace``.
         """
         loss = self.loss
         y, passes = forward(self.network, self.layers, batch.x, masks)
-        seen = loss.normalised(y)
-        value, dy = loss.mean(seen, batch.t, batch.share), loss.df(seen, batch.t) * batch.share
+        n = loss.normalised(y)
+        value, dy = loss.mean(n, batch.t, batch.share), loss.df(n, batch.t) * batch.share
         slopes = None if trace is None else trace.slopes
         backward(self.network, self.layers, passes, masks, dy, self.dlayers, slopes)
         if trace is not None:
-            trace.passes, trace.y, trace.dy, trace.bare = passes, y, dy, self.g.copy()
+            trace.passes, trace.y, trace.dy, trace.dloss = passes, y, dy, self.g.copy()
         if self.penalized:
-            l1, l2 = self.numbers.l1, self.numbers.l2
-            for piece in self.pieces:
-                slope = penalty_d(self.theta[:, piece], l1, l2)
-                self.g[:, piece] += np.where(self.network.is_weight[piece], slope, 0)
+            l1, l2 = self.hyperparameters.l1, self.hyperparameters.l2
+            for chunk in self.chunks:
+                slope = penalty_d(self.theta[:, chunk], l1, l2)
+                self.g[:, chunk] += np.where(self.network.is_weight[chunk], slope, 0)
         return value
 
     def penalty(self) -> Array:
         """Return the penalty at theta, (P,)."""
         weights = self.theta[:, self.network.is_weight]
-        return np.asarray(penalty(weights, self.numbers.l1, self.numbers.l2).sum(axis=1))
+        l1, l2 = self.hyperparameters.l1, self.hyperparameters.l2
+        return np.asarray(penalty(weights, l1, l2).sum(axis=1))
 
     def residuals(self, batch: Batch, masks: Masks = ()) -> tuple[Array, Array]:
         """Return residuals r (P, B O) with loss = Σ r², and their Jacobian dr/dtheta (P, B O, D).
@@ -179,42 +181,42 @@ class Objective:
         """
         residual = self.loss.residual
         assert residual is not None
-        rows = [p if p is None else p[:, :, None] for p in masks]
+        row_masks = [mask if mask is None else mask[:, :, None] for mask in masks]
         layers = [type(p)(*(each[:, None] for each in p)) for p in self.layers]
-        y, passes = forward(self.network, layers, batch.x[:, :, None], rows)
+        y, passes = forward(self.network, layers, batch.x[:, :, None], row_masks)
         P, B, _, O = y.shape
         scale = np.sqrt(batch.share)
         jacobian = np.empty((P, B, O, self.network.size), dtype=self.theta.dtype)
         for o in range(O):
-            own = np.empty((P * B, self.network.size), dtype=self.theta.dtype)
+            dtheta = np.empty((P * B, self.network.size), dtype=self.theta.dtype)
             dlayers = [
                 type(p)(*(each.reshape(P, B, *each.shape[1:]) for each in p))
-                for p in self.network.views(own)
+                for p in self.network.views(dtheta)
             ]
             dy = np.zeros_like(y)
             dy[..., o] = scale[:, :, None, o]
-            backward(self.network, layers, passes, rows, dy, dlayers)
-            jacobian[:, :, o] = own.reshape(P, B, -1)
+            backward(self.network, layers, passes, row_masks, dy, dlayers)
+            jacobian[:, :, o] = dtheta.reshape(P, B, -1)
         r = residual(y[:, :, 0], batch.t) * scale
         return r.reshape(P, -1), jacobian.reshape(P, B * O, -1)
 
 
 def clip_factor(g: Array, norm: Array) -> Array:
-    """Return min(1, norm / ‖g‖), (P, 1), the norm over all of a member's parameters.
+    """Return min(1, norm / ‖g‖), (P, 1), with the norm over all of a member's parameters.
 
     Source: Pascanu, Mikolov, Bengio 2013, algorithm 1.
     """
-    return np.asarray(norm / np.maximum(length(g), norm))
+    return np.asarray(norm / np.maximum(gradient_norm(g), norm))
 
 
-def length(g: Array) -> Array:
+def gradient_norm(g: Array) -> Array:
     """Return ‖g‖, (P, 1), over all of a member's parameters."""
     result = np.sqrt(np.vecdot(g, g))
     large = np.isinf(result)
-    if large.any():  # the squares overflowed: take the longest part out first
-        longest = np.abs(g[large]).max(axis=1)
-        scaled = g[large] / longest[:, None]
-        result[large] = longest * np.sqrt(np.vecdot(scaled, scaled))
+    if large.any():  # the squares overflowed: scale by the largest component first
+        largest = np.abs(g[large]).max(axis=1)
+        scaled = g[large] / largest[:, None]
+        result[large] = largest * np.sqrt(np.vecdot(scaled, scaled))
     return np.asarray(result[:, None])
 
 
@@ -230,11 +232,11 @@ def value_and_grad(
 ) -> tuple[Array, Array]:
     """Return a recipe's objective at theta on all rows, (P,), and its gradient by theta, (P, D).
 
-    The objective is what training minimises: the mean loss and the penalties. Dropout is on where
-    ``seeds`` are given: its masks are those of that epoch's first batch.
+    The objective, which training minimises, is the mean loss plus the penalties. ``seeds`` turn
+    dropout on, with the masks of the first batch of ``epoch``.
 
-    Shapes: theta (P, D); X (N, I); Y (N, O), (N,) or class numbers (N,). Computed in theta's own
-    dtype, which may be complex.
+    Shapes: theta (P, D); X (N, I); Y (N, O), (N,) or class numbers (N,). Computed in theta's dtype,
+    which may be complex.
     Raises: ShapeError, DataError.
     """
     network, loss = recipe.network, recipe.loss
@@ -242,8 +244,8 @@ def value_and_grad(
     if theta.dtype.kind not in "fc":
         raise DataError(f"theta holds {theta.dtype} values; it needs floating point numbers")
     real = theta.real.dtype
-    numbers = recipe.hyperparameters(len(theta), real)
-    objective = Objective(network, loss, numbers, theta)
+    hyperparameters = recipe.hyperparameters(len(theta), real)
+    objective = Objective(network, loss, hyperparameters, theta)
     x = checked_inputs(X, network, real)
     t = checked_targets(Y, loss, network.outputs, len(x), real)
     w = checked_weights(sample_weight, len(x), real, "sample_weight")
@@ -254,6 +256,6 @@ def value_and_grad(
         if len(seeds) != len(theta):
             raise ShapeError(f"theta has {len(theta)} rows and there are {len(seeds)} seeds")
         epoch = checked_count("epoch", epoch, 0)
-        masks = dropout_masks(network, seeds, epoch, batch, numbers.dropout)
+        masks = dropout_masks(network, seeds, epoch, batch, hyperparameters.dropout)
     with np.errstate(all="ignore"):
         return objective.gradient(batch, masks) + objective.penalty(), objective.g

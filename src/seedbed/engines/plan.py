@@ -1,4 +1,4 @@
-"""What stays the same during a training: the plan that an engine carries out."""
+"""The constant inputs of a training."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from seedbed.formulas.schedules import Schedule
 from seedbed.network import Network
 
 BLOCK_BYTES = 2**22
+"""Memory of a block of members, about the size of a core's cache."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Hyperparameters:
     """The numeric hyperparameters of P members: each (1, 1), or (P, 1) where members differ.
 
-    ``clip_norm`` is None where nothing is clipped; ``optimizer`` is what the rule takes last.
+    ``clip_norm`` is None without clipping; ``optimizer`` has the optimizer's own, in the order of
+    its rule's last arguments.
     """
 
     lr: Array
@@ -35,25 +37,25 @@ class Hyperparameters:
     optimizer: tuple[Array, ...]
 
     def take(self, members: Indices) -> Hyperparameters:
-        """Return the numbers of ``members`` alone."""
+        """Return the hyperparameters of ``members``."""
 
-        def of(number: Array) -> Array:
-            return number if len(number) == 1 else number[members]
+        def take(value: Array) -> Array:
+            return value if len(value) == 1 else value[members]
 
         return Hyperparameters(
-            of(self.lr),
-            of(self.weight_decay),
-            of(self.l1),
-            of(self.l2),
-            of(self.dropout),
-            None if self.clip_norm is None else of(self.clip_norm),
-            tuple(of(number) for number in self.optimizer),
+            take(self.lr),
+            take(self.weight_decay),
+            take(self.l1),
+            take(self.l2),
+            take(self.dropout),
+            None if self.clip_norm is None else take(self.clip_norm),
+            tuple(take(value) for value in self.optimizer),
         )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Plan:
-    """All that stays as it is while P members are trained."""
+    """The data and settings with which P members are trained."""
 
     network: Network
     loss: Loss
@@ -69,28 +71,28 @@ class Plan:
     record_every: int
 
     def blocks(self, members: Indices) -> Iterator[Indices]:
-        """Yield ``members`` in blocks that are worked on at once.
+        """Yield ``members`` in blocks of members that are computed in one array.
 
-        A block's members see equally many rows, and what it holds at a time stays within a few
-        megabytes: about what a core's cache holds. A member's numbers do not depend on it.
+        A block's members have the same number of rows and need about ``BLOCK_BYTES``. Results do
+        not depend on the blocks.
         """
-        for alike in self.alike(members):
-            step = self._together(*self.counts[alike[0]].tolist())
-            for start in range(0, len(alike), step):
-                yield alike[start : start + step]
+        for group in self.by_row_counts(members):
+            step = self._block_members(*self.counts[group[0]].tolist())
+            for start in range(0, len(group), step):
+                yield group[start : start + step]
 
-    def alike(self, members: Indices) -> Iterator[Indices]:
-        """Yield ``members`` by how many rows they see."""
+    def by_row_counts(self, members: Indices) -> Iterator[Indices]:
+        """Yield ``members`` grouped by their numbers of training and validation rows."""
         counts = self.counts[members]
         if len(members) and (counts == counts[0]).all():
             yield members
             return
-        for rows in np.unique(counts, axis=0):
-            yield members[(counts == rows).all(axis=1)]
+        for pair in np.unique(counts, axis=0):
+            yield members[(counts == pair).all(axis=1)]
 
     @cached_property
     def counts(self) -> npt.NDArray[np.int64]:
-        """How many rows each member trains on and is validated with, (P, 2)."""
+        """Each member's numbers of training and validation rows, (P, 2)."""
         counts = np.zeros((len(self.seeds), 2), dtype=np.int64)
         for column, data in enumerate((self.train, self.validation)):
             if data is not None:
@@ -99,36 +101,37 @@ class Plan:
 
     @cached_property
     def block_count(self) -> int:
-        """How many blocks the members make."""
+        """The number of blocks of all members."""
         return sum(1 for _ in self.blocks(np.arange(len(self.seeds))))
 
     @property
     def estimated_steps(self) -> int:
-        """How many steps all epochs have, for a member with the mean number of rows."""
+        """The number of steps in all epochs, for a member with the mean number of rows."""
         rows = int(self.counts[:, 0].mean())
         return self.epochs * -(-rows // self.largest_batch)
 
     @property
     def largest_batch(self) -> int:
-        """The most rows that a step takes."""
+        """The maximum number of rows in a step."""
         rows = int(self.counts[:, 0].max())
         return min(self.batch_size or rows, rows)
 
     @property
-    def most_rows(self) -> int:
-        """The most rows that are looked at in one go: a batch's, or a member's validation rows."""
+    def max_rows(self) -> int:
+        """The maximum number of rows in a batch or in a member's validation data."""
         return max(self.largest_batch, int(self.counts[:, 1].max()))
 
-    def _together(self, train_rows: int, validation_rows: int) -> int:
+    def _block_members(self, train_rows: int, validation_rows: int) -> int:
+        """Return the number of members in a block."""
         batch = min(self.batch_size or train_rows, train_rows)
         seen = max(2 * batch, min(validation_rows, evaluation_rows(self.network)))
         numbers = 8 * self.network.size + 3 * seen * self.network.row_size
         if self.optimizer.needs == "jacobian":
             numbers += 2 * batch * self.network.outputs * self.network.size
-        held = numbers * self.train.x.itemsize
+        member_bytes = numbers * self.train.x.itemsize
         if batch < train_rows or self.train.rows is not None:
-            held += 32 * train_rows  # an epoch's order, and the random words it is made of
-        return max(1, BLOCK_BYTES // held)
+            member_bytes += 32 * train_rows  # an epoch's row order and its random numbers
+        return max(1, BLOCK_BYTES // member_bytes)
 
 
 def evaluation_rows(network: Network) -> int:

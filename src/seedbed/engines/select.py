@@ -1,4 +1,4 @@
-"""The table of engines, and which of them carries out a training or predicts."""
+"""The table of engines, and the choice of an engine for training and prediction."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from seedbed.network import Network
 
 COMPILED, NUMPY = CompiledEngine(), NumpyEngine()
 ENGINES: dict[str, Engine] = {engine.name: engine for engine in (COMPILED, NUMPY)}
-"""All engines. The last one supports every plan and needs nothing but NumPy."""
 FALLBACK = NUMPY
+"""The engine that supports every plan and needs only NumPy."""
 
 
-def prepared(name: str, plan: Plan, threads: int | None, quiet: bool) -> tuple[Engine, Training]:
+def prepare(name: str, plan: Plan, threads: int | None, quiet: bool) -> tuple[Engine, Training]:
     """Return the engine called ``name`` and its training of the plan.
 
-    "auto" takes the engine with the shortest estimated time among those that support the plan. The
-    choice depends on the plan and on what is installed, not on what was compiled before, so that a
-    script gives the same numbers every time.
+    "auto" picks the fastest engine, or NumPy if that one does not support the plan. The choice
+    depends on the plan and the installed packages, not on the compiler's cache, so that a script
+    gives the same numbers every time.
 
-    Raises: MissingDependencyError, FormulaError if the engine named cannot do it.
+    Raises: MissingDependencyError or FormulaError if the named engine cannot run the plan.
     """
     if name != "auto":
         engine = ENGINES[name]
-        if not engine.is_there():
-            raise engine.missing()
+        if not engine.is_installed():
+            raise engine.missing_error()
         if (reason := engine.unsupported(plan.network, plan.optimizer)) is not None:
             raise FormulaError(
                 f"the {name} engine does not support {reason}: use engine={FALLBACK.name!r}"
@@ -56,16 +56,16 @@ def fastest(
 ) -> tuple[Engine, str | None]:
     """Return the installed engine with the shortest estimated time (``Engine.seconds``).
 
-    Where that does not support the network or the optimizer, return NumPy and the reason.
+    If it does not support the network or the optimizer, return NumPy and the reason.
     """
-    there = [engine for engine in ENGINES.values() if engine.is_there()]
-    engine = min(there, key=lambda each: each.seconds(network, batch, steps, members, blocks))
+    installed = [engine for engine in ENGINES.values() if engine.is_installed()]
+    engine = min(installed, key=lambda each: each.seconds(network, batch, steps, members, blocks))
     if (missing := engine.unsupported(network, optimizer)) is None:
         return engine, None
     return FALLBACK, f"the {engine.name} one does not support {missing}"
 
 
-def predicting(name: str, network: Network, optimizer: Optimizer) -> Engine:
+def prediction_engine(name: str, network: Network, optimizer: Optimizer) -> Engine:
     """Return the engine called ``name``, or NumPy, with a warning, where it is not installed.
 
     NumPy also predicts where the recipe of a population made by hand names "auto", or an engine
@@ -74,14 +74,14 @@ def predicting(name: str, network: Network, optimizer: Optimizer) -> Engine:
     engine = ENGINES.get(name, FALLBACK)
     if engine.unsupported(network, optimizer) is not None:
         return FALLBACK
-    if engine.is_there():
+    if engine.is_installed():
         return engine
     caller, level = sys._getframe(), 1  # the line outside of this package that asked
     while caller.f_back and caller.f_globals["__name__"].split(".")[0] in ("seedbed", "functools"):
         caller, level = caller.f_back, level + 1
     warnings.warn(
-        "Numba is missing, so NumPy predicts with what the compiled engine trained: the last bits "
-        "may differ (pip install 'seedbed[fast]')",
+        "Numba is missing, so NumPy predicts with a model that the compiled engine trained: the "
+        "last bits may differ (pip install 'seedbed[fast]')",
         SeedbedWarning,
         stacklevel=level,
     )

@@ -1,4 +1,4 @@
-"""What training changes, and the flag that ends it."""
+"""The state of a training, and the flag that ends it."""
 
 from __future__ import annotations
 
@@ -14,30 +14,34 @@ from seedbed.errors import SettingError
 
 
 class Status(IntEnum):
-    """How a member's training stands."""
+    """The status of a member's training."""
 
     RUNNING = 0
     FINISHED = 1
     STOPPED = 2
     """Its validation loss had not improved for ``patience`` epochs."""
     DIVERGED = 3
-    """Its loss or a parameter was not finite: frozen as it last stood with a finite loss."""
+    """Its loss or a parameter was not finite: frozen at its last parameters with a finite loss."""
     INTERRUPTED = 4
+
+
+STATUS_NAMES = np.array([status.name.lower() for status in Status])
+"""The names in ``Population.status`` and in messages, by Status."""
 
 
 @dataclass(eq=False, repr=False)
 class State:
-    """What training changes. Its arrays have a row a member.
+    """The arrays that training changes.
 
-    theta       (P, D) parameters
-    optimizer_state       the optimizer's state, each (P, D)
-    before      (P, D) theta at the start of the last epoch carried out
-    status      (P,) a Status each
-    epochs_run  (P,) epochs completed; for a diverged member, those that led to the frozen theta
-    best        (P, D) the parameters with the lowest validation loss so far, where it is kept
-    best_loss   (P,) that loss
-    best_epoch  (P,) the number of epochs after which it was measured
-    train_loss, val_loss    (P, recorded epochs), NaN where not trained so far
+    theta            (P, D) parameters
+    optimizer_state  the optimizer's arrays, (P, D) each
+    before           (P, D) theta at the start of the last epoch run
+    status           (P,) each member's Status
+    epochs_run       (P,) completed epochs; for a diverged member, those up to its frozen theta
+    best             (P, D) parameters with the lowest validation loss so far; None without patience
+    best_loss        (P,) that loss
+    best_epoch       (P,) completed epochs at that loss
+    train_loss, val_loss  (P, recorded epochs), NaN for epochs not run
     """
 
     theta: Array
@@ -53,7 +57,7 @@ class State:
 
     @classmethod
     def at_start(cls, plan: Plan, theta: Array) -> State:
-        """Return the state before the first step, which takes theta over."""
+        """Return the state before the first step; it keeps theta without a copy."""
         count, recorded = len(theta), -(-plan.epochs // plan.record_every)
 
         def losses() -> Array:
@@ -80,20 +84,20 @@ class State:
 
     @property
     def running(self) -> Indices:
-        """The members whose training goes on."""
+        """The members still in training."""
         return np.flatnonzero(self.status == Status.RUNNING)
 
 
 class Stop:
-    """Whether training is to end: for Python and for compiled code, which looks at ``flag``."""
+    """A request to end training; compiled code reads ``flag``."""
 
     def __init__(self) -> None:
         self.flag = np.zeros(1, dtype=np.int64)
 
     def set(self) -> None:
-        """Say that it is to end."""
+        """Request the end."""
         self.flag[0] = 1
 
     def is_set(self) -> bool:
-        """Return whether it is."""
+        """Return whether the end is requested."""
         return bool(self.flag[0])

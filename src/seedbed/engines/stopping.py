@@ -1,7 +1,4 @@
-"""When a member ends: the rules for divergence, the best epoch and patience.
-
-The first three functions are the rules, for numbers and arrays alike: every engine uses them.
-"""
+"""Rules for divergence, the best epoch and patience, and their use in the NumPy engine."""
 
 from __future__ import annotations
 
@@ -15,28 +12,28 @@ from seedbed.engines.state import State, Status
 
 
 def is_better(loss: Any, best_loss: Any) -> Any:
-    """Return whether a validation loss is the lowest so far; of equal ones the first counts."""
+    """Return whether a validation loss is the lowest so far; equal losses are not better."""
     return loss < best_loss
 
 
-def has_waited(epochs: int, best_epoch: Any, patience: int) -> Any:
+def is_patience_over(epochs: int, best_epoch: Any, patience: int) -> Any:
     """Return whether the validation loss has not improved for ``patience`` epochs."""
     return epochs - best_epoch >= patience
 
 
-def epochs_to_last_good(epoch: int, began_well: bool) -> int:
-    """Return how many epochs led to the last good parameters of a member that diverged.
+def epochs_before_divergence(epoch: int, loss_finite: bool) -> int:
+    """Return the number of epochs up to the last good parameters of a member that diverged.
 
-    A training loss is taken before the step that it leads to. So where it is finite, the epoch
-    began with good parameters; where it is not, the epoch before began with the last good ones.
+    Training losses are computed before each step. If the loss of ``epoch`` is finite, the
+    parameters at the start of the epoch were good; else those at the start of the epoch before.
     """
-    return max(epoch - 1 + int(began_well), 0)
+    return max(epoch - 1 + int(loss_finite), 0)
 
 
 class MemberStopping:
-    """The rules applied after every epoch to a block of members, and their history.
+    """Stops the members of a block and records their losses.
 
-    A member that ends is still computed until the block ends; its state from before is restored.
+    A stopped member is computed until its whole block ends; ``close`` then restores its parameters.
     """
 
     def __init__(self, plan: Plan, state: State, members: Indices, epochs_run: int) -> None:
@@ -54,20 +51,20 @@ class MemberStopping:
         train_loss: Array,
         val_loss: Array | None,
     ) -> bool:
-        """Record the epoch and end members; return whether any member goes on.
+        """Record the losses of ``epoch`` and stop members; return whether any is still running.
 
-        theta, before and earlier (p, D) are the parameters now and at the start of this epoch and
-        of the one before; train_loss and val_loss are (p,).
+        theta, before and earlier (p, D) are the parameters now, at the start of this epoch and at
+        the start of the previous one; train_loss and val_loss are (p,).
         """
         plan, state = self.plan, self.state
-        began_well = np.isfinite(train_loss)
-        finite = began_well & (True if val_loss is None else np.isfinite(val_loss))
+        loss_finite = np.isfinite(train_loss)
+        finite = loss_finite & (True if val_loss is None else np.isfinite(val_loss))
         if not (finite.all() and np.isfinite(theta).all()):
             finite &= np.isfinite(theta).all(axis=1)
-            for began, good in ((False, earlier), (True, before)):
-                diverged = self.live & ~finite & (began_well == began)
+            for case, good in ((False, earlier), (True, before)):
+                diverged = self.live & ~finite & (loss_finite == case)
                 self.frozen.append((self.members[diverged], good[diverged]))
-                self._leave(diverged, Status.DIVERGED, epochs_to_last_good(epoch, began))
+                self._stop(diverged, Status.DIVERGED, epochs_before_divergence(epoch, case))
         if epoch % plan.record_every == 0:
             live = self.members[self.live]
             column = epoch // plan.record_every
@@ -76,23 +73,23 @@ class MemberStopping:
                 state.val_loss[live, column] = val_loss[self.live]
         if state.best is not None and val_loss is not None and plan.patience is not None:
             better = self.live & is_better(val_loss, state.best_loss[self.members])
-            chosen = self.members[better]
-            state.best[chosen] = theta[better]
-            state.best_loss[chosen] = val_loss[better]
-            state.best_epoch[chosen] = epoch + 1
-            over = has_waited(epoch + 1, state.best_epoch[self.members], plan.patience)
-            self._leave(self.live & over, Status.STOPPED, epoch + 1)
+            improved = self.members[better]
+            state.best[improved] = theta[better]
+            state.best_loss[improved] = val_loss[better]
+            state.best_epoch[improved] = epoch + 1
+            over = is_patience_over(epoch + 1, state.best_epoch[self.members], plan.patience)
+            self._stop(self.live & over, Status.STOPPED, epoch + 1)
         self.epochs_run = epoch + 1
         return bool(self.live.any())
 
-    def _leave(self, leaving: Array, status: Status, epochs_run: int) -> None:
-        members = self.members[leaving]
+    def _stop(self, which: Array, status: Status, epochs_run: int) -> None:
+        members = self.members[which]
         self.state.status[members] = status
         self.state.epochs_run[members] = epochs_run
-        self.live &= ~leaving
+        self.live &= ~which
 
     def close(self) -> None:
-        """Restore the last good parameters of diverged members, and count the others' epochs."""
+        """Restore the last good parameters of diverged members, and set the others' epochs."""
         self.state.epochs_run[self.members[self.live]] = self.epochs_run
         for members, theta in self.frozen:
             self.state.theta[members] = theta

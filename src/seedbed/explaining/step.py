@@ -173,14 +173,14 @@ class _Step:
         rows, outputs = self.t.shape
         terms = rows * loss.terms(outputs)
         slopes, count = self.trace.slopes[::-1], len(self.layers)
-        bare = self.network.views(self.trace.bare)
+        bare = self.network.views(self.trace.dloss)
         for number in range(count, 0, -1):
             layer, (da, dz) = self.network.layers[number - 1], slopes[number - 1]
             if number == count:
                 call = Call(loss.df, [self.y, self.target], f"{loss.name}_d")
                 compute("backward", f"da{number}", f"({{}}) / {terms}", [call], da[0])
             else:
-                formula = self.network.layers[number].explain_below(
+                formula = self.network.layers[number].explain_dx(
                     str(number + 1), self.network.widths[number]
                 )
                 show("backward", f"da{number}", formula, da[0])
@@ -265,7 +265,7 @@ class _Step:
                 for symbol, _ in _blocks(self.network, self.unclipped)
             ]
             squares = [f"np.sum({f'({g})' if '+' in g else g} ** 2)" for g in formulas]
-            norm = objective.length(self.unclipped)[0, 0]
+            norm = objective.gradient_norm(self.unclipped)[0, 0]
             factor = objective.clip_factor(self.unclipped, given.clip_norm)[0, 0]
             show("update", "clip_norm", "the recipe's clip_norm", given.clip_norm[0, 0])
             show("update", "norm", f"np.sqrt({' + '.join(squares)})", norm)

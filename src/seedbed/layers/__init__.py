@@ -1,4 +1,4 @@
-"""Layers: a kind of layer is one file, with its parameters, forward and backward side by side."""
+"""Layers: one file for each kind, with its parameters, forward and backward pass."""
 
 from seedbed.layers.base import Layer
 from seedbed.layers.dense import Dense
@@ -6,4 +6,4 @@ from seedbed.layers.embedding import Embedding
 from seedbed.layers.periodic import Periodic
 
 BY_NAME: dict[str, type[Layer]] = {kind.__name__: kind for kind in (Dense, Embedding, Periodic)}
-"""The kinds of layer, by the name that a model file holds."""
+"""The kinds of layer, by their names in model files."""

@@ -1,7 +1,8 @@
-"""What every kind of layer provides: its parameters and how to draw them, forward and backward.
+"""The interface of a layer: parameters, initial draws, forward and backward pass.
 
-Leading axes are whatever they are, members first; the last two are rows and units. So the same
-lines compute all members at once, (P, B, units), and each row on its own, (P, N, 1, units).
+The last two axes of an array are rows and units, and the first is members. Further axes may stand
+between, so the same code computes all rows as one batch, (P, B, units), or each alone,
+(P, N, 1, units).
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ class Parameter(NamedTuple):
     name: str
     shape: tuple[int, ...]
     decays: bool
-    """whether penalties and weight decay act on it"""
+    """whether penalties and weight decay apply to it"""
 
 
 class Pass(NamedTuple):
-    """What a layer computed on the way forward."""
+    """The results of a layer's forward pass."""
 
     inputs: Array
     """(P, B, I)"""
@@ -35,41 +36,40 @@ class Pass(NamedTuple):
     """(P, B, O): pre-activations"""
     a: Array
     """(P, B, O): activations, before dropout"""
-    kept: tuple[Array, ...] = ()
-    """what else the way back needs"""
+    cache: tuple[Array, ...] = ()
+    """further arrays that the backward pass needs"""
 
 
 class Call(NamedTuple):
-    """A function of the library or the user, and the symbols of its arguments."""
+    """A call in a formula: the function and the symbols of its arguments."""
 
     function: Callable[..., Any]
     symbols: Sequence[str]
     name: str
-    """shown if the function has none"""
+    """shown if the function has no name"""
 
 
 class Line(NamedTuple):
-    """A line of an explanation: a symbol, its formula, in Python of ``np`` and the symbols before
-    it, with a ``{}`` for each call, and its value.
-    """
+    """A line of an explanation."""
 
     symbol: str
     formula: str
+    """a Python expression of ``np`` and earlier symbols, with a ``{}`` for each call"""
     value: Array
     calls: Sequence[Call] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A layer's settings; it holds no numbers. A kind of layer is a subclass in a file of its own.
+    """A layer's settings, without parameter values. Each kind of layer is a subclass.
 
     The methods take ``p``, the layer's parameters as ``Network.views`` returns them.
     """
 
-    dropped: ClassVar[bool] = True
-    """Whether dropout acts on the layer's activations, where it is hidden."""
+    takes_dropout: ClassVar[bool] = True
+    """Whether dropout applies to the layer's activations if the layer is hidden."""
     symbols: ClassVar[tuple[str, ...]] = ()
-    """Further symbols of its explanation, beside z, a, da, dz and the parameters'."""
+    """Symbols of its explanation other than z, a, da, dz and those of the parameters."""
 
     @property
     def category_columns(self) -> tuple[int, ...]:
@@ -82,9 +82,9 @@ class Layer:
         return identity
 
     def outputs(self, inputs: int, first: bool) -> int:
-        """Return the number of units O for ``inputs`` inputs; ``first`` if they are the network's.
+        """Return the number of outputs; ``first`` is whether this is the network's first layer.
 
-        Raises: SettingError if the layer cannot take them.
+        Raises: SettingError if the layer cannot take these inputs.
         """
         raise NotImplementedError
 
@@ -116,34 +116,34 @@ class Layer:
         """
 
     def forward(self, p: Any, x: Array) -> Pass:
-        """Return the layer's pass for x (P, B, I), or (1, B, I) where members share it."""
+        """Return the layer's pass for x (P, B, I), or (1, B, I) if members share it."""
         raise NotImplementedError
 
-    def backward(self, p: Any, done: Pass, da: Array, dp: Any, below: bool) -> tuple[Array, Any]:
-        """Write the gradient by the parameters into ``dp``; return dz and, where ``below``, dx."""
+    def backward(self, p: Any, fwd: Pass, da: Array, dp: Any, needs_dx: bool) -> tuple[Array, Any]:
+        """Write the gradients by the parameters into ``dp``; return dz and dx (or None)."""
         raise NotImplementedError
 
-    def explain_forward(self, n: str, x: str, p: Any, done: Pass) -> Iterator[Line]:
-        """Yield the lines from the inputs, called ``x``, to the activations a{n}."""
+    def explain_forward(self, n: str, x: str, p: Any, fwd: Pass) -> Iterator[Line]:
+        """Yield the lines from the inputs, whose symbol is ``x``, to the activations a{n}."""
         raise NotImplementedError
 
     def explain_backward(
-        self, n: str, x: str, p: Any, done: Pass, da: Array, dz: Array, dp: Any
+        self, n: str, x: str, p: Any, fwd: Pass, da: Array, dz: Array, dp: Any
     ) -> Iterator[Line]:
         """Yield the lines from da{n} to the gradients by the parameters."""
         raise NotImplementedError
 
-    def explain_below(self, n: str, inputs: int) -> str:
+    def explain_dx(self, n: str, inputs: int) -> str:
         """Return the formula of the derivative by the layer's inputs."""
         raise NotImplementedError
 
 
 @lru_cache(maxsize=64)
-def record(names: tuple[str, ...]) -> Any:
-    """Return a named tuple's class for parameters of these names."""
-    return namedtuple("Parameters", names)  # the names are known at run time only
+def parameters_class(names: tuple[str, ...]) -> Any:
+    """Return a named tuple class with these fields."""
+    return namedtuple("Parameters", names)  # names are known only at run time
 
 
-def named_units(layer: Layer) -> list[Activation | Initializer]:
-    """Return the formulas that a layer's settings name."""
+def formulas_of(layer: Layer) -> list[Activation | Initializer]:
+    """Return the formulas among a layer's settings."""
     return [value for value in vars(layer).values() if isinstance(value, Activation | Initializer)]

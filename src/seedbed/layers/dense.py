@@ -20,10 +20,10 @@ from seedbed.layers.base import Call, Layer, Line, Parameter, Pass
 class Dense(Layer):
     """A fully connected layer: a = activation(x W + b), W (I, units), b (1, units).
 
-    init       how W is drawn; None takes the activation's ``initializer``
-    bias_init  how b is drawn
+    init       the initializer of W; None takes the activation's ``initializer``
+    bias_init  the initializer of b
 
-    Raises: SettingError if units is not a whole number >= 1, or another is of a wrong kind.
+    Raises: SettingError for an invalid value; the message names it.
     """
 
     units: int
@@ -47,20 +47,20 @@ class Dense(Layer):
         return self.activation.name
 
     def outputs(self, inputs: int, first: bool) -> int:
-        """The units, whatever the inputs."""
+        """Return ``units``."""
         return self.units
 
     def parameters(self, inputs: int) -> tuple[Parameter, ...]:
-        """W decays, b does not."""
+        """Return W, which decays, and b, which does not."""
         return (
             Parameter("W", (inputs, self.units), decays=True),
             Parameter("b", (1, self.units), decays=False),
         )
 
     def draw(self, number: int, draws: Draws, shape: tuple[int, ...]) -> Array:
-        """W by ``init``, b by ``bias_init``."""
+        """Draw W with ``init`` and b with ``bias_init``."""
         initializer = (self.init, self.bias_init)[number]
-        assert initializer is not None  # the default has taken its place
+        assert initializer is not None  # __post_init__ sets the default
         return initializer.draw(draws, *shape)
 
     def forward(self, p: Any, x: Array) -> Pass:
@@ -69,32 +69,32 @@ class Dense(Layer):
         z += p.b
         return Pass(x, z, self.activation.f(z))
 
-    def backward(self, p: Any, done: Pass, da: Array, dp: Any, below: bool) -> tuple[Array, Any]:
+    def backward(self, p: Any, fwd: Pass, da: Array, dp: Any, needs_dx: bool) -> tuple[Array, Any]:
         """dz = da · f'(z);  dW = xᵀ dz,  db = Σ_rows dz;  dx = dz Wᵀ."""
-        x, z, a, _ = done
+        x, z, a, _ = fwd
         dz = da * self.activation.df(z, a)
         np.matmul(x.swapaxes(-1, -2), dz, out=dp.W)
         ones = np.ones((1, dz.shape[-2]), dtype=dz.dtype)
-        np.matmul(ones, dz, out=dp.b)  # Σ over rows, at a matrix product's speed
-        return dz, np.matmul(dz, p.W.swapaxes(-1, -2)) if below else None
+        np.matmul(ones, dz, out=dp.b)  # Σ over rows; a product is faster than np.sum
+        return dz, np.matmul(dz, p.W.swapaxes(-1, -2)) if needs_dx else None
 
-    def explain_forward(self, n: str, x: str, p: Any, done: Pass) -> Iterator[Line]:
-        """W, b, z and a."""
+    def explain_forward(self, n: str, x: str, p: Any, fwd: Pass) -> Iterator[Line]:
+        """Yield W, b, z and a."""
         yield Line(f"W{n}", "weights", p.W[0])
         yield Line(f"b{n}", "biases", p.b[0])
-        yield Line(f"z{n}", f"{x} @ W{n} + b{n}", done.z[0])
+        yield Line(f"z{n}", f"{x} @ W{n} + b{n}", fwd.z[0])
         call = Call(self.activation.f, [f"z{n}"], self.activation.name)
-        yield Line(f"a{n}", "{}", done.a[0], [call])
+        yield Line(f"a{n}", "{}", fwd.a[0], [call])
 
     def explain_backward(
-        self, n: str, x: str, p: Any, done: Pass, da: Array, dz: Array, dp: Any
+        self, n: str, x: str, p: Any, fwd: Pass, da: Array, dz: Array, dp: Any
     ) -> Iterator[Line]:
-        """dz, dW and db."""
+        """Yield dz, dW and db."""
         call = Call(self.activation.df, [f"z{n}", f"a{n}"], f"{self.activation.name}_d")
         yield Line(f"dz{n}", f"da{n} * {{}}", dz[0], [call])
         yield Line(f"dW{n}", f"{x}.T @ dz{n}", dp.W[0])
         yield Line(f"db{n}", f"dz{n}.sum(axis=0, keepdims=True)", dp.b[0])
 
-    def explain_below(self, n: str, inputs: int) -> str:
-        """dx = dz Wᵀ."""
+    def explain_dx(self, n: str, inputs: int) -> str:
+        """Return the formula of dx = dz Wᵀ."""
         return f"dz{n} @ W{n}.T"

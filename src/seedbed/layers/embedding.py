@@ -1,4 +1,4 @@
-"""A layer that replaces columns of category numbers by learned vectors."""
+"""An embedding layer: learned vectors for categories."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from seedbed.layers.base import Layer, Line, Parameter, Pass
 class Embedding(Layer):
     """a = (the other columns, E_1[x_1], E_2[x_2], …): a learned vector for each category.
 
-    columns     the places of the columns that hold category numbers, counted from 0
-    categories  how many categories each of them has: its values are 0 … categories - 1
-    units       the length of each column's vectors: one number for all, or one for each
-    init        how the vectors are drawn, E (categories, units) each
+    columns     positions of the columns with category numbers, counted from 0
+    categories  each column's number of categories: its values are 0 … categories - 1
+    units       the length of each column's vectors: one number for all columns, or one for each
+    init        the initializer of each column's vectors E (categories, units)
 
     It reads the network's inputs, so it must be the first layer; the other columns come first in
     its outputs. Penalties and weight decay act on the vectors, dropout does not.
 
-    Raises: SettingError for columns, categories or units that do not fit together.
+    Raises: SettingError for invalid columns, categories, units or init.
     Source: Guo, Berkhahn 2016.
     >>> Embedding(columns=[2], categories=[5], units=3).outputs(4, first=True)
     6
@@ -51,11 +51,11 @@ class Embedding(Layer):
             object.__setattr__(self, name, checked)
         object.__setattr__(self, "columns", columns)
         if len(set(columns)) < len(columns):
-            raise SettingError(f"an embedding's columns {columns} name one column twice")
+            raise SettingError(f"an embedding's columns {columns} repeat a column: name each once")
         if not isinstance(self.init, Initializer):
             raise SettingError(f"init must be one of Seedbed's, such as sb.he, not {self.init!r}")
 
-    dropped = False
+    takes_dropout = False
 
     @property
     def category_columns(self) -> tuple[int, ...]:
@@ -63,7 +63,7 @@ class Embedding(Layer):
         return tuple(self.columns)
 
     def outputs(self, inputs: int, first: bool) -> int:
-        """The other columns and all vectors."""
+        """Return the number of other columns plus the lengths of all vectors."""
         if not first:
             raise SettingError("an sb.Embedding reads the inputs: make it the first layer")
         if max(self.columns) >= inputs:
@@ -73,18 +73,18 @@ class Embedding(Layer):
         return inputs - len(self.columns) + sum(self._units)
 
     def parameters(self, inputs: int) -> tuple[Parameter, ...]:
-        """E of each column, which is part of its name: E2_ is column 2's."""
+        """Return each column's E; E2_ is that of column 2."""
         return tuple(
             Parameter(name, (rows, units), decays=True)
             for name, rows, units in zip(self._names, self.categories, self._units, strict=True)
         )
 
     def draw(self, number: int, draws: Draws, shape: tuple[int, ...]) -> Array:
-        """By ``init``."""
+        """Draw E with ``init``."""
         return self.init.draw(draws, *shape)
 
     def check(self, x: Array, name: str) -> None:
-        """Refuse values that are no category numbers."""
+        """Refuse values that are not category numbers."""
         for column, count in zip(self.columns, self.categories, strict=True):
             if count - 1 > 2 ** (np.finfo(x.dtype).nmant + 1):
                 raise DataError(
@@ -102,23 +102,24 @@ class Embedding(Layer):
     def forward(self, p: Any, x: Array) -> Pass:
         """a = (x without the columns, E[x_c] of each column)."""
         members = p[0].shape[0]
-        kept = np.delete(x, list(self.columns), axis=-1)
-        parts = [np.broadcast_to(kept, (members, *kept.shape[1:])).astype(p[0].dtype, copy=False)]
+        others = np.delete(x, list(self.columns), axis=-1)
+        others = np.broadcast_to(others, (members, *others.shape[1:]))
+        parts = [others.astype(p[0].dtype, copy=False)]
         for E, column in zip(p, self.columns, strict=True):
             E = E.reshape(members, *E.shape[-2:])
-            rows = x[..., column].real.astype(np.intp)
-            shared = len(rows) == 1
-            which = np.arange(members).reshape(-1, *[1] * (rows.ndim - 1))
-            parts.append(E[:, rows[0]] if shared else E[which, rows])
+            category = x[..., column].real.astype(np.intp)
+            shared = len(category) == 1
+            member = np.arange(members).reshape(-1, *[1] * (category.ndim - 1))
+            parts.append(E[:, category[0]] if shared else E[member, category])
         a = np.concatenate(parts, axis=-1)
         return Pass(x, a, a)
 
-    def backward(self, p: Any, done: Pass, da: Array, dp: Any, below: bool) -> tuple[Array, Any]:
+    def backward(self, p: Any, fwd: Pass, da: Array, dp: Any, needs_dx: bool) -> tuple[Array, Any]:
         """dE = Σ_rows [x_c = category] da_c, summed row by row."""
-        start = done.inputs.shape[-1] - len(self.columns)
+        start = fwd.inputs.shape[-1] - len(self.columns)
         members = np.arange(math.prod(da.shape[:-2])).reshape(*da.shape[:-2], 1)
         for dE, column, units in zip(dp, self.columns, self._units, strict=True):
-            rows = done.inputs[..., column].real.astype(np.intp) + members * dE.shape[-2]
+            rows = fwd.inputs[..., column].real.astype(np.intp) + members * dE.shape[-2]
             sums = np.zeros(dE.size, dtype=da.dtype)
             places = rows[..., None] * units + np.arange(units)
             np.add.at(sums, places.ravel(), da[..., start : start + units].ravel())
@@ -126,22 +127,22 @@ class Embedding(Layer):
             start += units
         return da, None
 
-    def explain_forward(self, n: str, x: str, p: Any, done: Pass) -> Iterator[Line]:
-        """E and a."""
+    def explain_forward(self, n: str, x: str, p: Any, fwd: Pass) -> Iterator[Line]:
+        """Yield E and a."""
         parts = [f"np.delete({x}, {list(self.columns)}, axis=1)"]
         for name, E, column in zip(self._names, p, self.columns, strict=True):
             yield Line(f"{name}{n}", "the categories' vectors", E[0])
             parts.append(f"{name}{n}[{x}[:, {column}].astype(int)]")
-        yield Line(f"a{n}", f"np.hstack([{', '.join(parts)}])", done.a[0])
+        yield Line(f"a{n}", f"np.hstack([{', '.join(parts)}])", fwd.a[0])
 
     def explain_backward(
-        self, n: str, x: str, p: Any, done: Pass, da: Array, dz: Array, dp: Any
+        self, n: str, x: str, p: Any, fwd: Pass, da: Array, dz: Array, dp: Any
     ) -> Iterator[Line]:
-        """dE."""
+        """Yield dE."""
         start = dz.shape[-1] - sum(self._units)
         for name, dE, column, units in zip(self._names, dp, self.columns, self._units, strict=True):
-            onehot = f"({x}[:, [{column}]] == np.arange({dE.shape[-2]}))"
-            formula = f"{onehot}.T @ da{n}[:, {start}:{start + units}]"
+            one_hot = f"({x}[:, [{column}]] == np.arange({dE.shape[-2]}))"
+            formula = f"{one_hot}.T @ da{n}[:, {start}:{start + units}]"
             yield Line(f"d{name}{n}", formula, dE[0])
             start += units
 

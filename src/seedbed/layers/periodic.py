@@ -1,4 +1,4 @@
-"""A layer that gives numbers learned periodic codes."""
+"""A layer of periodic embeddings of numbers."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ TWO_PI = 2 * math.pi
 
 @dataclass(frozen=True)
 class Periodic(Layer):
-    """Codes of F columns, each number's own: sines and cosines of learned frequencies, mapped.
+    """Embeddings of F numeric columns: waves h of learned frequencies, then a layer per column.
 
-        h = (sin v, cos v), v = 2π c x;  code = relu(h W + b)            without phases
-        h = cos v,          v = 2π c x + φ;  code = (x, h W + b)         with phases
+        h = (sin v, cos v), v = 2π c x;      embedding = relu(h W + b)      without phases
+        h = cos v,          v = 2π c x + φ;  embedding = (x, h W + b)       with phases
 
-    units        the length of a code, without x
-    frequencies  the number k of learned frequencies c of a column
-    scale        σ of the frequencies' initial draws N(0, σ²)
-    phases       whether phases φ are learned, drawn from U(-π, π)
-    columns      the places of the columns with codes; None takes all. The others come first in the
-                 outputs, as they are
+    units        the length of an embedding, without x
+    frequencies  the number k of learned frequencies c of each column
+    scale        σ of the frequencies' initial draws from N(0, σ²)
+    phases       whether to learn phases φ, drawn from U(-π, π)
+    columns      positions of the columns to embed; None takes all. The outputs are first the other
+                 columns, unchanged, then the embeddings
 
     W (F, 2k or k, units) and b are drawn from U(-r, r), r = 1 / √(2k or k); W decays. Dropout does
     not act on the outputs.
 
-    Raises: SettingError.
+    Raises: SettingError for an invalid value; the message names it.
     Source: without phases Gorishniy, Rubachev, Babenko 2022 (PLR); with phases Holzmüller,
     Grinsztajn, Steinwart 2024 (RealMLP's PBLD).
     >>> Periodic(units=3).outputs(2, first=True)
@@ -48,7 +48,7 @@ class Periodic(Layer):
     phases: bool = False
     columns: Sequence[int] | None = None
 
-    dropped = False
+    takes_dropout = False
     symbols = ("v", "h", "dh", "dv")
 
     def __post_init__(self) -> None:
@@ -60,11 +60,13 @@ class Periodic(Layer):
         if self.columns is not None:
             columns = checked_counts("a periodic layer's columns", self.columns, 0)
             if not columns or len(set(columns)) < len(columns):
-                raise SettingError(f"a periodic layer's columns {columns} must be different ones")
+                raise SettingError(
+                    f"a periodic layer's columns {columns} must be distinct, and at least one"
+                )
             object.__setattr__(self, "columns", columns)
 
     def outputs(self, inputs: int, first: bool) -> int:
-        """The other columns, with phases the columns themselves, and the codes."""
+        """Return the number of other columns, of embedded ones with phases, and of embeddings."""
         columns = self._columns(inputs)
         if max(columns) >= inputs:
             raise SettingError(
@@ -73,7 +75,7 @@ class Periodic(Layer):
         return inputs - (0 if self.phases else len(columns)) + len(columns) * self.units
 
     def parameters(self, inputs: int) -> tuple[Parameter, ...]:
-        """Frequencies c, phases φ (p), W and b."""
+        """Return frequencies c, phases φ (called p), W and b."""
         F, k = len(self._columns(inputs)), self.frequencies
         return (
             Parameter("c", (1, F, k), decays=False),
@@ -88,49 +90,47 @@ class Periodic(Layer):
         return outputs + len(self._columns(inputs)) * held
 
     def draw(self, number: int, draws: Draws, shape: tuple[int, ...]) -> Array:
-        """Frequencies from N(0, σ²), all others from uniform distributions."""
+        """Draw frequencies from N(0, σ²), the others from uniform distributions."""
         rows, columns = shape[0] * shape[1], shape[2]
         if number == 0:
-            drawn = self.scale * draws.normal(rows, columns)
+            values = self.scale * draws.normal(rows, columns)
         else:
-            phase = self.phases and number == 1
-            r = math.pi if phase else 1 / math.sqrt(self._width)
-            drawn = r * (2 * draws.uniform(rows, columns) - 1)
-        return drawn.reshape(-1, *shape)
+            is_phase = self.phases and number == 1
+            r = math.pi if is_phase else 1 / math.sqrt(self._width)
+            values = r * (2 * draws.uniform(rows, columns) - 1)
+        return values.reshape(-1, *shape)
 
     def forward(self, p: Any, x: Array) -> Pass:
-        """The codes, beside the other columns; see above."""
+        """a = (the other columns, with phases the embedded columns, their embeddings)."""
         columns = self._columns(x.shape[-1])
-        own = x[..., columns]
-        v = TWO_PI * p.c * own[..., None]
+        embedded = x[..., columns]
+        v = TWO_PI * p.c * embedded[..., None]
         if self.phases:
             v = v + p.p
         h = np.cos(v) if self.phases else np.concatenate([np.sin(v), np.cos(v)], axis=-1)
         z = np.matmul(h.swapaxes(-3, -2), p.W).swapaxes(-3, -2) + p.b
-        code = self._f.f(z)
-        beside = [np.delete(x, columns, axis=-1), *([own] if self.phases else [])]
-        code = code.reshape(*code.shape[:-2], -1)
-        a = np.concatenate(
-            [*(np.broadcast_to(each, (*code.shape[:-1], each.shape[-1])) for each in beside), code],
-            axis=-1,
-        )
+        embeddings = self._f.f(z).reshape(*z.shape[:-2], -1)
+        unchanged = [np.delete(x, columns, axis=-1), *([embedded] if self.phases else [])]
+        lead = embeddings.shape[:-1]
+        parts = [np.broadcast_to(part, (*lead, part.shape[-1])) for part in unchanged]
+        a = np.concatenate([*parts, embeddings], axis=-1)
         return Pass(x, a, a, (v, h, z))
 
-    def backward(self, p: Any, done: Pass, da: Array, dp: Any, below: bool) -> tuple[Array, Any]:
-        """dz = d(code) · f'(z);  dW = hᵀ dz, db = Σ_rows dz;  dh = dz Wᵀ.
+    def backward(self, p: Any, fwd: Pass, da: Array, dp: Any, needs_dx: bool) -> tuple[Array, Any]:
+        """dz = de · f'(z);  dW = hᵀ dz, db = Σ_rows dz;  dh = dz Wᵀ, with e the embeddings.
 
         dv = dh_sin cos v - dh_cos sin v, or -dh sin v;  dc = 2π Σ_rows dv x,  dφ = Σ_rows dv;
-        dx = 2π Σ_k dv c, and with phases d(code)'s own part.
+        dx = 2π Σ_k dv c, and with phases + da of the embedded columns.
         """
-        x, (_, h, z) = done.inputs, done.kept
+        x, (_, h, z) = fwd.inputs, fwd.cache
         columns = self._columns(x.shape[-1])
-        dz, _, dv = self._derivatives(p, done, da)
+        dz, _, dv = self._derivatives(p, fwd, da)
         np.matmul(h.swapaxes(-3, -2).swapaxes(-1, -2), dz.swapaxes(-3, -2), out=dp.W)
         dp.b[...] = _row_sums(dz)
         dp.c[...] = TWO_PI * _row_sums(dv * x[..., columns, None])
         if self.phases:
             dp.p[...] = _row_sums(dv)
-        if not below:
+        if not needs_dx:
             return da, None
         dx = np.empty((*da.shape[:-1], x.shape[-1]), dtype=da.dtype)
         others, start = x.shape[-1] - len(columns), da.shape[-1] - z.shape[-2] * z.shape[-1]
@@ -140,33 +140,33 @@ class Periodic(Layer):
             dx[..., columns] += da[..., others:start]
         return da, dx
 
-    def explain_forward(self, n: str, x: str, p: Any, done: Pass) -> Iterator[Line]:
-        """The parameters, v, h, z and a."""
-        columns = self._columns(done.inputs.shape[-1])
+    def explain_forward(self, n: str, x: str, p: Any, fwd: Pass) -> Iterator[Line]:
+        """Yield the parameters, v, h, z and a."""
+        columns = self._columns(fwd.inputs.shape[-1])
         names = {"c": "frequencies", "p": "phases", "W": "weights", "b": "biases"}
         for name, value in zip(p._fields, p, strict=True):
             yield Line(f"{name}{n}", names[name], value[0])
-        v, h, z = (each[0] for each in done.kept)
+        v, h, z = (array[0] for array in fwd.cache)
         phase = f" + p{n}" if self.phases else ""
         yield Line(f"v{n}", f"2 * np.pi * c{n} * {x}[:, {columns}, None]{phase}", v)
         waves = f"np.concatenate([np.sin(v{n}), np.cos(v{n})], axis=2)"
         yield Line(f"h{n}", f"np.cos(v{n})" if self.phases else waves, h)
         yield Line(f"z{n}", f"np.einsum('bfi,fio->bfo', h{n}, W{n}) + b{n}", z)
-        code = f"z{n}" if self.phases else f"np.maximum(z{n}, 0)"
+        embeddings = f"z{n}" if self.phases else f"np.maximum(z{n}, 0)"
         parts = [f"np.delete({x}, {columns}, axis=1)"]
         parts += [f"{x}[:, {columns}]"] if self.phases else []
-        parts.append(f"{code}.reshape(len({x}), -1)")
-        yield Line(f"a{n}", f"np.hstack([{', '.join(parts)}])", done.a[0])
+        parts.append(f"{embeddings}.reshape(len({x}), -1)")
+        yield Line(f"a{n}", f"np.hstack([{', '.join(parts)}])", fwd.a[0])
 
     def explain_backward(
-        self, n: str, x: str, p: Any, done: Pass, da: Array, dz: Array, dp: Any
+        self, n: str, x: str, p: Any, fwd: Pass, da: Array, dz: Array, dp: Any
     ) -> Iterator[Line]:
-        """dz, dh, dv and the gradients by the parameters."""
-        columns, k = self._columns(done.inputs.shape[-1]), self.frequencies
-        code_dz, dh, dv = (each[0] for each in self._derivatives(p, done, da))
-        start = da.shape[-1] - code_dz.shape[-2] * code_dz.shape[-1]
+        """Yield dz, dh, dv and the gradients by the parameters."""
+        columns, k = self._columns(fwd.inputs.shape[-1]), self.frequencies
+        dz, dh, dv = (array[0] for array in self._derivatives(p, fwd, da))
+        start = da.shape[-1] - dz.shape[-2] * dz.shape[-1]
         slope = "" if self.phases else f" * (z{n} > 0)"
-        yield Line(f"dz{n}", f"da{n}[:, {start}:].reshape(z{n}.shape){slope}", code_dz)
+        yield Line(f"dz{n}", f"da{n}[:, {start}:].reshape(z{n}.shape){slope}", dz)
         yield Line(f"dW{n}", f"np.einsum('bfi,bfo->fio', h{n}, dz{n})", dp.W[0])
         yield Line(f"db{n}", f"dz{n}.sum(axis=0, keepdims=True)", dp.b[0])
         yield Line(f"dh{n}", f"np.einsum('bfo,fio->bfi', dz{n}, W{n})", dh)
@@ -174,22 +174,23 @@ class Periodic(Layer):
         yield Line(f"dv{n}", f"-dh{n} * np.sin(v{n})" if self.phases else waves, dv)
         if self.phases:
             yield Line(f"dp{n}", f"dv{n}.sum(axis=0, keepdims=True)", dp.p[0])
-        own = f"{x}[:, {columns}, None]"
-        yield Line(f"dc{n}", f"2 * np.pi * (dv{n} * {own}).sum(axis=0, keepdims=True)", dp.c[0])
+        embedded = f"{x}[:, {columns}, None]"
+        formula = f"2 * np.pi * (dv{n} * {embedded}).sum(axis=0, keepdims=True)"
+        yield Line(f"dc{n}", formula, dp.c[0])
 
-    def explain_below(self, n: str, inputs: int) -> str:
-        """dx, in the inputs' order."""
+    def explain_dx(self, n: str, inputs: int) -> str:
+        """Return the formula of dx, in the inputs' order."""
         columns = self._columns(inputs)
         others = [column for column in range(inputs) if column not in columns]
-        own = f"2 * np.pi * (dv{n} * c{n}).sum(axis=2)"
+        embedded = f"2 * np.pi * (dv{n} * c{n}).sum(axis=2)"
         if self.phases:
-            own += f" + da{n}[:, {len(others)}:{inputs}]"
+            embedded += f" + da{n}[:, {len(others)}:{inputs}]"
         order = np.argsort([*others, *columns]).tolist()
-        return f"np.hstack([da{n}[:, :{len(others)}], {own}])[:, {order}]"
+        return f"np.hstack([da{n}[:, :{len(others)}], {embedded}])[:, {order}]"
 
-    def _derivatives(self, p: Any, done: Pass, da: Array) -> tuple[Array, Array, Array]:
+    def _derivatives(self, p: Any, fwd: Pass, da: Array) -> tuple[Array, Array, Array]:
         """Return dz (…, B, F, units), dh and dv."""
-        (v, h, z), k = done.kept, self.frequencies
+        (v, h, z), k = fwd.cache, self.frequencies
         start = da.shape[-1] - z.shape[-2] * z.shape[-1]
         dz = da[..., start:].reshape(z.shape) * self._f.df(z, self._f.f(z))
         dh = np.matmul(dz.swapaxes(-3, -2), p.W.swapaxes(-1, -2)).swapaxes(-3, -2)
@@ -202,15 +203,17 @@ class Periodic(Layer):
 
     @property
     def _width(self) -> int:
+        """The number of waves of a column."""
         return self.frequencies * (1 if self.phases else 2)
 
     @property
     def _f(self) -> Any:
+        """The activation of the embeddings."""
         return identity if self.phases else relu
 
 
 def _row_sums(array: Array) -> Array:
-    """Return Σ over rows of (…, B, F, k), (…, 1, F, k), at a matrix product's speed."""
+    """Return Σ over rows of (…, B, F, k), (…, 1, F, k); a product is faster than np.sum."""
     *lead, rows, F, k = array.shape
     flat = array.reshape(*lead, rows, F * k)
     sums = np.matmul(np.ones((1, rows), dtype=array.dtype), flat)

@@ -10,7 +10,7 @@ from contextlib import suppress
 import numpy as np
 
 from seedbed.arrays import Array
-from seedbed.engines.base import Stage, Training, cores, in_numpy, is_identity
+from seedbed.engines.base import Stage, Training, cores, is_identity, without_warnings
 from seedbed.engines.plan import Plan
 from seedbed.errors import FormulaError, MissingDependencyError
 from seedbed.formulas.losses import Loss
@@ -28,11 +28,11 @@ class CompiledEngine:
 
     name = "compiled"
 
-    def is_there(self) -> bool:
+    def is_installed(self) -> bool:
         """Return whether Numba can be imported."""
         return "numba" in sys.modules or importlib.util.find_spec("numba") is not None
 
-    def missing(self) -> Exception:
+    def missing_error(self) -> Exception:
         """Return the error for a missing Numba."""
         return MissingDependencyError("numba", "fast")
 
@@ -69,7 +69,7 @@ class CompiledEngine:
 
     def elementwise(self, formula: Callable[..., Array]) -> Callable[..., Array]:
         """Return the formula compiled; NumPy computes one that cannot be."""
-        fallback = in_numpy(formula)
+        fallback = without_warnings(formula)
         if is_identity(formula):
             return fallback
         from seedbed.engines.compiled.engine import Formula

@@ -127,7 +127,7 @@ class Training:
             all_at_once = plan.largest_batch == plan.counts[:, 0].max()
             in_place = plan.train.rows is None and all_at_once
             group_lanes = (
-                lanes_per_group(network, self.dtype, plan.most_rows) if in_place else self.W
+                lanes_per_group(network, self.dtype, plan.max_rows) if in_place else self.W
             )
         self.group_lanes = group_lanes
         self.min_shared = min_for_lanes(network, self.dtype) if min_shared is None else min_shared
@@ -169,7 +169,7 @@ class Training:
             dropout_keys=streams.base_keys(plan.seeds, "dropout", 2),
         )
         self.pieces = {
-            s: piece_rows(network, self.dtype, plan.most_rows, s)
+            s: piece_rows(network, self.dtype, plan.max_rows, s)
             for s in (1, self.W, self.group_lanes)
         }
         self._free: dict[int, list[Workspace]] = {}
@@ -241,7 +241,7 @@ class Training:
     def _tasks(self, members: Indices) -> Iterator[Groups]:
         """Yield groups that see equally many rows and are all of one kind."""
         plan = self.plan
-        for alike in plan.alike(members) if len(members) else ():
+        for alike in plan.by_row_counts(members) if len(members) else ():
             for groups in make_groups(
                 alike, self.group_lanes, self.W, self.min_shared, self.threads
             ):

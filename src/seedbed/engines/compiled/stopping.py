@@ -13,8 +13,8 @@ from seedbed.engines.compiled.memory import load, store, width
 from seedbed.engines.compiled.records import HISTORY, Floats, Group, Program, Workspace
 from seedbed.engines.compiled.target import expand, inline, noinline
 
-is_better, has_waited = inline(stopping.is_better), inline(stopping.has_waited)
-epochs_to_last_good = inline(stopping.epochs_to_last_good)
+is_better, is_patience_over = inline(stopping.is_better), inline(stopping.is_patience_over)
+epochs_before_divergence = inline(stopping.epochs_before_divergence)
 
 
 @expand
@@ -99,7 +99,7 @@ def freeze(
             else:
                 earlier[d] = good
         state.status[member] = DIVERGED
-        state.epochs_run[member] = epochs_to_last_good(epoch, loss_finite)
+        state.epochs_run[member] = epochs_before_divergence(epoch, loss_finite)
         work.lane_status[lane] = DIVERGED
 
 
@@ -119,7 +119,7 @@ def keep_best(
                 state.best[member * size + d] = theta[d * s + lane]
             state.best_loss[member] = loss
             state.best_epoch[member] = epoch + 1
-        if has_waited(epoch + 1, state.best_epoch[member], flags.patience):
+        if is_patience_over(epoch + 1, state.best_epoch[member], flags.patience):
             state.status[member] = STOPPED
             state.epochs_run[member] = epoch + 1
             work.lane_status[lane] = STOPPED
