@@ -835,7 +835,7 @@ def test_a_broken_or_foreign_file_is_refused(tmp_path):
     with pytest.raises(NotFittedError, match="not fitted yet: call fit first"):
         NetworkRegressor().save(path)
     fitted = NetworkClassifier(**SMALL).fit(X, y).set_params(learning_rate_init=float("inf"))
-    with pytest.raises(sb.FileError, match="a setting that is not finite"):
+    with pytest.raises(sb.FileError, match="a non-finite setting"):
         fitted.save(path)
 
 

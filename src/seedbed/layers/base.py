@@ -1,8 +1,7 @@
 """The interface of a layer: parameters, initial draws, forward and backward pass.
 
-The last two axes of an array are rows and units, and the first is members. Further axes may stand
-between, so the same code computes all rows as one batch, (P, B, units), or each alone,
-(P, N, 1, units).
+An array's first axis is members and its last two are rows and units; there may be axes between. So
+the same code computes all rows as one batch, (P, B, units), or each alone, (P, N, 1, units).
 """
 
 from __future__ import annotations
