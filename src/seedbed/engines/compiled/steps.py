@@ -27,7 +27,7 @@ def forward(
     program: Program, work: Workspace, s: int, theta: Floats, x: Matrix, per_lane: bool, B: int,
     drops: bool,
 ) -> None:  # fmt: skip
-    """Compute every layer's z and a for B rows, as ``numpy_engine.forward`` does."""
+    """Compute every layer's z and a for B rows, as ``objective.forward`` does."""
     for k in range(program.layers):
         dense.forward(program, work, k, s, theta, x, per_lane, B)
         O, a = program.widths[k + 1], pointer(work.numbers, work.a[k])
@@ -46,7 +46,7 @@ def backward(
 ) -> None:  # fmt: skip
     """Write the gradient of B rows to g, or add it if ``adds``, from dy at ``delta``.
 
-    See ``numpy_engine.backward``.
+    See ``objective.backward``.
     """
     delta, below = work.delta, work.delta_below
     for k in range(program.layers - 1, -1, -1):
@@ -95,7 +95,7 @@ def total_loss(work: Workspace, s: int, O: int, v: int) -> Any:
 
 @noinline
 def clip(work: Workspace, s: int, size: int) -> None:
-    """Scale g to at most the clipping norm, as ``numpy_engine.clip_factor`` does."""
+    """Scale g to at most the clipping norm, as ``objective.clip_factor`` does."""
     W = width(work.g)
     numbers, c = size * s, max(s, W)
     sum_squares(work, s, numbers)
