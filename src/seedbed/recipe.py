@@ -120,11 +120,23 @@ class Recipe:
                 f"monitor='ensemble' computes the loss of mean predictions: give {self.loss.name} "
                 "its inverse_predict"
             )
-        if self.optimizer.needs == "jacobian" and self.loss.residual is None:
-            raise SettingError(
-                f"{type(self.optimizer).__name__} needs residuals, and {self.loss.name} is no sum "
-                "of squares: use squared_error, or another optimizer"
-            )
+        if self.optimizer.needs == "jacobian":
+            optimizer = type(self.optimizer).__name__
+            if self.loss.residual is None:
+                raise SettingError(
+                    f"{optimizer} needs residuals, and {self.loss.name} is not a sum of squares: "
+                    "use squared_error, or another optimizer"
+                )
+            if np.any(self.l1):
+                raise SettingError(
+                    f"{optimizer} needs residuals, and an l1 penalty is not a sum of squares: use "
+                    "l2, or another optimizer"
+                )
+            if self.clip_norm is not None:
+                raise SettingError(
+                    f"{optimizer} steps by residuals, not by the gradient that clip_norm clips: "
+                    "leave clip_norm out"
+                )
         if not self.optimizer.uses_schedule and self.schedule != constant:
             raise SettingError(
                 f"{type(self.optimizer).__name__} adapts its step sizes itself, so a schedule has "

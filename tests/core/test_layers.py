@@ -273,22 +273,42 @@ def test_optimizer_with_residuals_and_jacobian():
     W, bias = network.views(population.theta)[0]
     np.testing.assert_allclose(W, np.broadcast_to(b, W.shape), atol=1e-4)
     np.testing.assert_allclose(bias, 3, atol=1e-4)
-    with pytest.raises(sb.SettingError, match=r"GaussNewton needs .* use squared_error"):
-        sb.Recipe(network=network, loss=sb.absolute_error, optimizer=GaussNewton(1.0))
+    for given, words in (
+        ({"loss": sb.absolute_error}, "use squared_error"),
+        ({"l1": (0.0, 0.1)}, "use l2"),
+        ({"clip_norm": 1.0}, "leave clip_norm out"),
+    ):
+        defaults = {"network": network, "loss": sb.squared_error, "optimizer": GaussNewton(1.0)}
+        with pytest.raises(sb.SettingError, match=rf"^GaussNewton .*{words}"):
+            sb.Recipe(**(defaults | given))
 
 
+def test_gauss_newton_solves_ridge_regression_in_one_step():
+    rng = np.random.default_rng(1)
+    A, t, l2 = rng.normal(size=(30, 3)), rng.normal(size=(30, 1)), 0.4
+    population = sb.train(
+        sb.Network(3, [sb.Dense(1)]), A, t, loss=sb.squared_error, optimizer=GaussNewton(1.0),
+        l2=l2, epochs=1, dtype="float64",
+    )  # fmt: skip
+    rows = np.column_stack([A, np.ones(30)])  # the mean of squares and ½ l2 w², no penalty on b
+    normal = 2 * rows.T @ rows / 30 + l2 * np.diag([1, 1, 1, 0])
+    expected = np.linalg.solve(normal, 2 * rows.T @ t / 30)
+    np.testing.assert_allclose(population.theta[0], expected[:, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("l2", [0.0, (0.3, 0.0)])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_gradient_equals_twice_the_jacobian_times_the_residuals(name):
+def test_gradient_equals_twice_the_jacobian_times_the_residuals(name, l2):
     from seedbed.engines.batches import whole_batch
     from seedbed.engines.objective import Objective
 
-    given = recipe(name)
+    given = recipe(name, l2=l2)
     theta = given.network.init([0, 1])
     objective = Objective(given.network, given.loss, given.hyperparameters(2, "float64"), theta)
     batch = whole_batch(X, Y, np.linspace(0.5, 1, len(X)), given.loss)
     loss = objective.gradient(batch)
     r, J = objective.residuals(batch)
-    np.testing.assert_allclose((r * r).sum(axis=1), loss, rtol=1e-12)
+    np.testing.assert_allclose((r * r).sum(axis=1), loss + objective.penalty(), rtol=1e-12)
     np.testing.assert_allclose(2 * (r[:, None] @ J)[:, 0], objective.g, rtol=1e-11, atol=1e-14)
 
 

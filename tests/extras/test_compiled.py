@@ -504,7 +504,10 @@ def test_numpy_predicting_for_the_compiled_engine_warns(monkeypatch):
     expected = population.predict(X)
     monkeypatch.setattr(select.COMPILED, "is_installed", lambda: False)
     for predict in (population[:].predict, population[:].outputs, population[:].predict_mean):
-        with pytest.warns(sb.SeedbedWarning, match="Numba is missing, so NumPy predicts") as warned:
+        with pytest.warns(
+            sb.SeedbedWarning,
+            match="NumPy predicts with a model that the compiled.* needs numba: run ",
+        ) as warned:
             found = predict(X)
         assert [each.filename for each in warned] == [__file__]
     np.testing.assert_allclose(found, expected[0], rtol=1e-5, atol=1e-6)

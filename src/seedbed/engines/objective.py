@@ -20,7 +20,7 @@ from seedbed.engines.batches import Batch, whole_batch
 from seedbed.engines.plan import Hyperparameters
 from seedbed.errors import DataError, ShapeError
 from seedbed.formulas.losses import Loss
-from seedbed.formulas.penalties import penalty, penalty_d
+from seedbed.formulas.penalties import penalty, penalty_d, penalty_residual, penalty_residual_d
 from seedbed.layers.base import Pass
 from seedbed.network import Network
 
@@ -174,10 +174,11 @@ class Objective:
         return np.asarray(penalty(weights, l1, l2).sum(axis=1))
 
     def residuals(self, batch: Batch, masks: Masks = ()) -> tuple[Array, Array]:
-        """Return residuals r (P, B O) with loss = Σ r², and their Jacobian dr/dtheta (P, B O, D).
+        """Return residuals r (P, M) with objective = Σ r², and their Jacobian dr/dtheta (P, M, D).
 
-        The loss must be a square, which the recipe checks; penalties have no residuals. One
-        backward pass for each output, in which every row is a member of its own.
+        M is B O, and with an l2 penalty one more for each weight. The loss must be a square and l1
+        be 0, which the recipe checks. One backward pass for each output, with each row as a batch
+        of its own.
         """
         residual = self.loss.residual
         assert residual is not None
@@ -198,7 +199,15 @@ class Objective:
             backward(self.network, layers, passes, row_masks, dy, dlayers)
             jacobian[:, :, o] = dtheta.reshape(P, B, -1)
         r = residual(y[:, :, 0], batch.t) * scale
-        return r.reshape(P, -1), jacobian.reshape(P, B * O, -1)
+        r, J = r.reshape(P, -1), jacobian.reshape(P, B * O, -1)
+        if not self.penalized:
+            return r, J
+        weights = np.flatnonzero(self.network.is_weight)
+        w, l2 = self.theta[:, weights], self.hyperparameters.l2
+        diagonal = np.zeros((P, len(weights), self.network.size), dtype=self.theta.dtype)
+        diagonal[:, np.arange(len(weights)), weights] = penalty_residual_d(w, l2)
+        r = np.concatenate([r, penalty_residual(w, l2)], axis=1)
+        return r, np.concatenate([J, diagonal], axis=1)
 
 
 def clip_factor(g: Array, norm: Array) -> Array:

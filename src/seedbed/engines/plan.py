@@ -127,7 +127,10 @@ class Plan:
         seen = max(2 * batch, min(validation_rows, evaluation_rows(self.network)))
         numbers = 8 * self.network.size + 3 * seen * self.network.row_size
         if self.optimizer.needs == "jacobian":
-            numbers += 2 * batch * self.network.outputs * self.network.size
+            residuals = batch * self.network.outputs
+            if self.hyperparameters.l2.any():
+                residuals += self.network.size
+            numbers += 2 * residuals * self.network.size
         member_bytes = numbers * self.train.x.itemsize
         if batch < train_rows or self.train.rows is not None:
             member_bytes += 32 * train_rows  # an epoch's row order and its random numbers

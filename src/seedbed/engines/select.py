@@ -80,8 +80,8 @@ def prediction_engine(name: str, network: Network, optimizer: Optimizer) -> Engi
     while caller.f_back and caller.f_globals["__name__"].split(".")[0] in ("seedbed", "functools"):
         caller, level = caller.f_back, level + 1
     warnings.warn(
-        "Numba is missing, so NumPy predicts with a model that the compiled engine trained: the "
-        "last bits may differ (pip install 'seedbed[fast]')",
+        f"NumPy predicts with a model that the {name} engine trained, so the last bits may differ: "
+        f"{engine.missing_error()}",
         SeedbedWarning,
         stacklevel=level,
     )

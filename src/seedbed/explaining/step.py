@@ -249,7 +249,7 @@ class _Step:
             show("update", "weight_decay", f"{self.kind}'s weight_decay", decay)
         if self.residuals:
             r, J = self.residuals
-            show("update", "r", "the residuals, whose squares sum to the loss", r[0])
+            show("update", "r", "the residuals, whose squares sum to the objective", r[0])
             show("update", "J", "their Jacobian by all parameters", J[0])
         if uses_parameter(self.rule.rule, 2):
             show("update", "k", "the step number", self.rule.k)

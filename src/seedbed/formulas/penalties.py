@@ -20,6 +20,16 @@ def penalty_d(w: Array, l1: Array, l2: Array) -> Array:
     return l1 * np.sign(w) + l2 * w
 
 
+def penalty_residual(w: Array, l2: Array) -> Array:
+    """√(½ l2) w, whose square is the penalty without its l1 part."""
+    return np.sqrt(0.5 * l2) * w
+
+
+def penalty_residual_d(w: Array, l2: Array) -> Array:
+    """√(½ l2): the derivative of ``penalty_residual``, of w's shape."""
+    return np.sqrt(0.5 * l2) * np.ones_like(w)
+
+
 def shrink(w: Array, lr: Array, weight_decay: Array) -> Array:
     """w <- w (1 - lr λ): weight decay decoupled from the gradient, applied before the step.
 
