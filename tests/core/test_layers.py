@@ -128,6 +128,7 @@ def test_gradients_equal_complex_steps(name):
             np.testing.assert_allclose(gradient[:, d], slope, rtol=1e-11, atol=1e-14)
 
 
+@pytest.mark.kernels
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_rows_and_members_do_not_depend_on_each_other(name, dtype):
