@@ -131,7 +131,7 @@ def _picture(population: Population, median: int) -> Any:
     unsolved_shown = np.isin(chosen, unsolved).sum()
     places["regions"].set_title(
         f"{len(chosen)} of {len(population):,} seeds with their training losses; "
-        f"{unsolved_shown} of the {len(unsolved):,} unsolved seeds are shown",
+        f"{unsolved_shown} of {len(unsolved):,} unsolved",
         fontsize=10, pad=18,
     )  # fmt: skip
     plots.scores(population.loss, places["scores"], label="loss (squared error)", log=True)
