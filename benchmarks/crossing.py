@@ -27,9 +27,9 @@ from machine import described, without_avx512
 
 import seedbed as sb
 from seedbed import training
-from seedbed.engines.compiled.engine import Training
 from seedbed.engines.compiled.layout import lanes_per_vector, min_for_lanes
 from seedbed.engines.compiled.target import VECTOR_BYTES
+from seedbed.engines.compiled.training import Training
 from seedbed.engines.state import State, Stop
 
 ROUNDS = 5

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from machine import described
 
-from seedbed.engines.compiled.engine import Formula
+from seedbed.engines.compiled.prediction import Formula
 
 FUNCTIONS = {
     "exp": lambda x: np.exp(x),

@@ -102,7 +102,7 @@ class Network:
                 start = where.stop
         return tuple(blocks)
 
-    @property
+    @cached_property
     def size(self) -> int:
         """D, the number of parameters."""
         return int(self.blocks[-1].where.stop)
@@ -126,20 +126,19 @@ class Network:
             raise ShapeError(
                 f"theta has shape {theta.shape}; a {self} network needs (members, {self.size})"
             )
-        count = len(theta)
         return [
-            kind(*(theta[:, where].reshape(count, *shape) for where, shape in arrays))
+            kind._make([theta[:, where].reshape(shape) for where, shape in arrays])
             for kind, arrays in self._layouts
         ]
 
     @cached_property
     def _layouts(self) -> list[tuple[Any, list[tuple[slice, tuple[int, ...]]]]]:
-        """Each layer's kind of named tuple, and where its arrays lie and their shapes."""
+        """Each layer's kind of named tuple, and its arrays' slices and shapes (-1, …)."""
         found = []
         for number in range(len(self.layers)):
             blocks = [block for block in self.blocks if block.layer == number]
             kind = parameters_class(tuple(block.name for block in blocks))
-            found.append((kind, [(block.where, block.shape) for block in blocks]))
+            found.append((kind, [(block.where, (-1, *block.shape)) for block in blocks]))
         return found
 
     def check(self, x: Array, name: str) -> None:

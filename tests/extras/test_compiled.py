@@ -23,7 +23,8 @@ import seedbed as sb
 from seedbed import training
 from seedbed.engines import compiled as compiled_engine
 from seedbed.engines import select
-from seedbed.engines.compiled import engine as compiled
+from seedbed.engines.compiled import layout, prediction
+from seedbed.engines.compiled import training as compiled_training
 from seedbed.engines.state import State, Status, Stop
 
 ACTIVATIONS = [
@@ -161,7 +162,9 @@ def plan_of(members, *, seeds=None, rows=None, weights=None, held=None, **method
 def carried_out(plan, theta, threads=1, min_shared=None, group_lanes=None, spans=(6,)):
     """Return the state after all epochs, a span of them in each call, and the final losses."""
     state, epoch = State.at_start(plan, theta.copy()), 0
-    engine = compiled.Training(plan, threads, min_shared=min_shared, group_lanes=group_lanes)
+    engine = compiled_training.Training(
+        plan, threads, min_shared=min_shared, group_lanes=group_lanes
+    )
     for span in itertools.cycle(spans):
         stop = min(epoch + span, plan.epochs)
         engine.run(state, range(epoch, stop), Stop())
@@ -222,7 +225,7 @@ def test_a_member_is_the_same_alone_or_in_company(data):
     plan, theta = plan_of(
         members, seeds=seeds, rows=rows, weights=weights, optimizer=optimizer, **method
     )
-    W = compiled.lanes_per_vector(dtype)
+    W = layout.lanes_per_vector(dtype)
     state, final = carried_out(
         plan,
         theta,
@@ -263,16 +266,16 @@ def test_a_member_is_the_same_alone_or_in_company(data):
 
 def test_a_small_network_s_group_is_several_vectors_wide():
     small, large = network(sb.relu, (3, 4, 1)), network(sb.relu, (30, 64, 1))
-    W = compiled.lanes_per_vector("float32")
-    assert compiled.lanes_per_group(small, "float32", 4) == 4 * W
-    assert compiled.lanes_per_group(small, "float32", 4000) == W
-    assert compiled.lanes_per_group(large, "float32", 4) == W
+    W = layout.lanes_per_vector("float32")
+    assert layout.lanes_per_group(small, "float32", 4) == 4 * W
+    assert layout.lanes_per_group(small, "float32", 4000) == W
+    assert layout.lanes_per_group(large, "float32", 4) == W
 
 
 @pytest.mark.parametrize("min_shared", [0, 17], ids=["lanes", "alone"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_divergence_is_found_when_numpy_finds_it(dtype, min_shared, monkeypatch):
-    monkeypatch.setattr(compiled, "min_for_lanes", lambda *_: min_shared)
+    monkeypatch.setattr(compiled_training, "min_for_lanes", lambda *_: min_shared)
     rates = [0.01, 1e3, 0.02, 1e10, 1e30, 0.0, 1e5]
     given = {
         "loss": sb.squared_error,
@@ -353,7 +356,7 @@ def test_subnormal_numbers_become_0_in_kernels_alone(dtype, min_shared):
     state = State.at_start(plan, theta)
     for slot in state.optimizer_state:
         slot[:] = 9 * tiny
-    compiled.Training(plan, 1, min_shared=min_shared).run(state, range(60), Stop())
+    compiled_training.Training(plan, 1, min_shared=min_shared).run(state, range(60), Stop())
     for slot in state.optimizer_state:
         assert (slot == 0).sum() > slot.size / 2
         assert ((slot == 0) | (np.abs(slot) >= tiny)).all()
@@ -424,7 +427,7 @@ def test_no_number_depends_on_the_pieces_of_a_batch(monkeypatch):
     given = {"network": network(sb.tanh), "optimizer": sb.Adam(), "dropout": 0.1, "clip_norm": 1.0}
     plan, theta = plan_of(20, weights=WEIGHTS, **given)
     whole, final = carried_out(plan, theta)
-    monkeypatch.setattr(compiled, "piece_rows", lambda *_: 16)
+    monkeypatch.setattr(compiled_training, "piece_rows", lambda *_: 16)
     pieces, final_of_pieces = carried_out(plan, theta)
     np.testing.assert_array_equal(whole.theta, pieces.theta)
     np.testing.assert_array_equal(whole.train_loss, pieces.train_loss)
@@ -438,16 +441,16 @@ def test_outputs_match_numpy(shape, dtype, monkeypatch):
     members, rows = shape
     net, x = network(sb.silu), np.resize(X, (rows, 5)).astype(dtype)
     theta = net.init(range(members), dtype)
-    monkeypatch.setattr(compiled, "piece_rows", lambda *_: 48)
+    monkeypatch.setattr(prediction, "piece_rows", lambda *_: 48)
     result = np.empty((members, rows, 3), dtype)
     loss = sb.cross_entropy
-    compiled.outputs(net, loss, theta, x, "outputs", result, threads=2)
+    prediction.outputs(net, loss, theta, x, "outputs", result, threads=2)
     by_numpy = select.NUMPY.outputs(net, loss, theta, x, "outputs")
     np.testing.assert_allclose(result, by_numpy, rtol=1e-5, atol=1e-6)
-    small = compiled.SmallBatchPredictor(net, loss, theta[:1])
+    small = prediction.SmallBatchPredictor(net, loss, theta[:1])
     np.testing.assert_array_equal(small(x[:16], "outputs"), result[:1, :16])
     normalised = np.empty_like(result)
-    compiled.outputs(net, loss, theta, x, "normalised", normalised, threads=1)
+    prediction.outputs(net, loss, theta, x, "normalised", normalised, threads=1)
     np.testing.assert_array_equal(small(x[:16], "normalised"), normalised[:1, :16])
     p = select.COMPILED.outputs(net, loss, theta, x, "predictions")
     np.testing.assert_array_equal(small(x[:16], "predictions"), p[:1, :16])
@@ -823,8 +826,8 @@ def test_corrupt_files_are_compiled_again(tmp_path, fault):
 
 PREDICT = """
 import numpy as np, seedbed as sb
-from seedbed.engines.compiled import engine
-print(engine.Formula(sb.poisson.predict)(np.arange(5, dtype="float32")))
+from seedbed.engines.compiled import prediction
+print(prediction.Formula(sb.poisson.predict)(np.arange(5, dtype="float32")))
 """
 
 

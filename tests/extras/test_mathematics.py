@@ -4,7 +4,7 @@ import mathematics
 import numpy as np
 import pytest
 
-from seedbed.engines.compiled.engine import Formula
+from seedbed.engines.compiled.prediction import Formula
 
 pytestmark = pytest.mark.kernels
 

@@ -9,7 +9,14 @@ import numpy as np
 from seedbed.arrays import Array, Indices
 from seedbed.engines.base import Stage, Training, without_warnings
 from seedbed.engines.batches import Batches
-from seedbed.engines.objective import Objective, clip_factor, dropout_masks, evaluate, forward
+from seedbed.engines.objective import (
+    Masks,
+    Objective,
+    clip_factor,
+    dropout_masks,
+    evaluate,
+    forward,
+)
 from seedbed.engines.plan import Plan, evaluation_rows
 from seedbed.engines.state import State, Stop
 from seedbed.engines.stopping import MemberStopping
@@ -143,7 +150,9 @@ def run(plan: Plan, state: State, members: Indices, epochs: range, stop: Stop) -
     if plan.validation is not None:
         held_out = Batches(plan.validation, members, plan.loss, evaluation_rows(network))
     stopping = MemberStopping(plan, state, members, epochs.start)
-    optimizer, masks = plan.optimizer, list[Array | None]()
+    optimizer, rule = plan.optimizer, plan.optimizer.rule
+    drops = bool(hyperparameters.dropout.any())
+    masks: Masks = ()
     residuals: Sequence[Array] = ()
     before = state.before[index]
     earlier = np.empty_like(theta)
@@ -158,13 +167,13 @@ def run(plan: Plan, state: State, members: Indices, epochs: range, stop: Stop) -
                     before[...] = earlier
                     break
                 step = epoch * batches.steps + number
-                if hyperparameters.dropout.any():
+                if drops:
                     masks = dropout_masks(network, seeds, epoch, batch, hyperparameters.dropout)
                 losses = losses + objective.gradient(batch, masks) * batch.weight
                 if optimizer.needs == "jacobian":
                     residuals = objective.residuals(batch, masks)
                 factor = plan.schedule(step / (plan.epochs * batches.steps))
-                update(objective, optimizer.rule, slots, step + 1, factor, residuals)
+                update(objective, rule, slots, step + 1, factor, residuals)
             else:
                 val_loss = None
                 if held_out is not None:

@@ -43,7 +43,8 @@ def forward(
 
     Shapes: x (P, B, I), or (1, B, I) if members share it; layers as from ``Network.views``.
     """
-    passes, a = list[Pass](), x
+    passes: list[Pass] = []
+    a = x
     for number, (layer, p) in enumerate(zip(network.layers, layers, strict=True)):
         passes.append(layer.forward(p, a))
         a = passes[-1].a
@@ -85,7 +86,8 @@ def dropout_masks(
     network: Network, seeds: Array, epoch: int, batch: Batch, rate: Array
 ) -> list[Array | None]:
     """Return the masks of the hidden layers, (P, B, units) each."""
-    masks, rows = list[Array | None](), batch.x.shape[1]
+    masks: list[Array | None] = []
+    rows = batch.x.shape[1]
     for number, layer in enumerate(network.layers[:-1]):
         if not layer.takes_dropout:
             masks.append(None)

@@ -119,7 +119,10 @@ class Layer:
         raise NotImplementedError
 
     def backward(self, p: Any, fwd: Pass, da: Array, dp: Any, needs_dx: bool) -> tuple[Array, Any]:
-        """Write the gradients by the parameters into ``dp``; return dz and dx (or None)."""
+        """Write the gradients by the parameters into ``dp``, from da (P, B, O).
+
+        Return dz (P, B, O), and dx (P, B, I) or None.
+        """
         raise NotImplementedError
 
     def explain_forward(self, n: str, x: str, p: Any, fwd: Pass) -> Iterator[Line]:

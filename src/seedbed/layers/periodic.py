@@ -101,7 +101,10 @@ class Periodic(Layer):
         return values.reshape(-1, *shape)
 
     def forward(self, p: Any, x: Array) -> Pass:
-        """a = (the other columns, with phases the embedded columns, their embeddings)."""
+        """a = (the other columns, with phases the embedded columns, their embeddings).
+
+        Cached: v (P, B, F, k), h (P, B, F, 2k or k), z and the embeddings e (P, B, F, units).
+        """
         columns = self._columns(x.shape[-1])
         embedded = x[..., columns]
         v = TWO_PI * p.c * embedded[..., None]
@@ -109,12 +112,13 @@ class Periodic(Layer):
             v = v + p.p
         h = np.cos(v) if self.phases else np.concatenate([np.sin(v), np.cos(v)], axis=-1)
         z = np.matmul(h.swapaxes(-3, -2), p.W).swapaxes(-3, -2) + p.b
-        embeddings = self._f.f(z).reshape(*z.shape[:-2], -1)
+        e = self._f.f(z)
+        embeddings = e.reshape(*z.shape[:-2], -1)
         unchanged = [np.delete(x, columns, axis=-1), *([embedded] if self.phases else [])]
         lead = embeddings.shape[:-1]
         parts = [np.broadcast_to(part, (*lead, part.shape[-1])) for part in unchanged]
         a = np.concatenate([*parts, embeddings], axis=-1)
-        return Pass(x, a, a, (v, h, z))
+        return Pass(x, a, a, (v, h, z, e))
 
     def backward(self, p: Any, fwd: Pass, da: Array, dp: Any, needs_dx: bool) -> tuple[Array, Any]:
         """dz = de · f'(z);  dW = hᵀ dz, db = Σ_rows dz;  dh = dz Wᵀ, with e the embeddings.
@@ -122,7 +126,7 @@ class Periodic(Layer):
         dv = dh_sin cos v - dh_cos sin v, or -dh sin v;  dc = 2π Σ_rows dv x,  dφ = Σ_rows dv;
         dx = 2π Σ_k dv c, and with phases + da of the embedded columns.
         """
-        x, (_, h, z) = fwd.inputs, fwd.cache
+        x, h = fwd.inputs, fwd.cache[1]
         columns = self._columns(x.shape[-1])
         dz, _, dv = self._derivatives(p, fwd, da)
         np.matmul(h.swapaxes(-3, -2).swapaxes(-1, -2), dz.swapaxes(-3, -2), out=dp.W)
@@ -133,11 +137,11 @@ class Periodic(Layer):
         if not needs_dx:
             return da, None
         dx = np.empty((*da.shape[:-1], x.shape[-1]), dtype=da.dtype)
-        others, start = x.shape[-1] - len(columns), da.shape[-1] - z.shape[-2] * z.shape[-1]
+        others = x.shape[-1] - len(columns)
         dx[..., np.delete(np.arange(x.shape[-1]), columns)] = da[..., :others]
         dx[..., columns] = TWO_PI * (dv * p.c).sum(axis=-1)
         if self.phases:
-            dx[..., columns] += da[..., others:start]
+            dx[..., columns] += da[..., others : x.shape[-1]]
         return da, dx
 
     def explain_forward(self, n: str, x: str, p: Any, fwd: Pass) -> Iterator[Line]:
@@ -146,7 +150,7 @@ class Periodic(Layer):
         names = {"c": "frequencies", "p": "phases", "W": "weights", "b": "biases"}
         for name, value in zip(p._fields, p, strict=True):
             yield Line(f"{name}{n}", names[name], value[0])
-        v, h, z = (array[0] for array in fwd.cache)
+        v, h, z, _ = (array[0] for array in fwd.cache)
         phase = f" + p{n}" if self.phases else ""
         yield Line(f"v{n}", f"2 * np.pi * c{n} * {x}[:, {columns}, None]{phase}", v)
         waves = f"np.concatenate([np.sin(v{n}), np.cos(v{n})], axis=2)"
@@ -189,10 +193,10 @@ class Periodic(Layer):
         return f"np.hstack([da{n}[:, :{len(others)}], {embedded}])[:, {order}]"
 
     def _derivatives(self, p: Any, fwd: Pass, da: Array) -> tuple[Array, Array, Array]:
-        """Return dz (…, B, F, units), dh and dv."""
-        (v, h, z), k = fwd.cache, self.frequencies
+        """Return dz, dh and dv, of the shapes of z, h and v."""
+        (v, h, z, e), k = fwd.cache, self.frequencies
         start = da.shape[-1] - z.shape[-2] * z.shape[-1]
-        dz = da[..., start:].reshape(z.shape) * self._f.df(z, self._f.f(z))
+        dz = da[..., start:].reshape(z.shape) * self._f.df(z, e)
         dh = np.matmul(dz.swapaxes(-3, -2), p.W.swapaxes(-1, -2)).swapaxes(-3, -2)
         if self.phases:
             return dz, dh, -dh * np.sin(v)

@@ -55,16 +55,16 @@ class CompiledEngine:
 
     def prepare(self, plan: Plan, threads: int | None, quiet: bool) -> Training:
         """Return the plan's training, compiled where it was not before."""
-        from seedbed.engines.compiled import engine
+        from seedbed.engines.compiled import training
 
-        return engine.Training(plan, threads or cores(), quiet)
+        return training.Training(plan, threads or cores(), quiet)
 
     def outputs(self, network: Network, loss: Loss, theta: Array, x: Array, stage: Stage) -> Array:
         """Return the outputs (P, N, O), on all cores."""
-        from seedbed.engines.compiled import engine
+        from seedbed.engines.compiled import prediction
 
         result = np.empty((len(theta), len(x), network.outputs), dtype=theta.dtype)
-        engine.outputs(network, loss, theta, x, stage, result, cores())
+        prediction.outputs(network, loss, theta, x, stage, result, cores())
         return self.elementwise(loss.predict)(result) if stage == "predictions" else result
 
     def elementwise(self, formula: Callable[..., Array]) -> Callable[..., Array]:
@@ -72,7 +72,7 @@ class CompiledEngine:
         fallback = without_warnings(formula)
         if is_identity(formula):
             return fallback
-        from seedbed.engines.compiled.engine import Formula
+        from seedbed.engines.compiled.prediction import Formula
 
         compiled = Formula(formula)
 
@@ -89,6 +89,6 @@ class CompiledEngine:
         """Return a predictor with everything prepared that stays the same from call to call."""
         if not theta.flags.carray:
             return None
-        from seedbed.engines.compiled.engine import SmallBatchPredictor
+        from seedbed.engines.compiled.prediction import SmallBatchPredictor
 
         return SmallBatchPredictor(network, loss, theta)

@@ -85,7 +85,7 @@ def small_outputs(
     """Write each member's outputs for a few rows, x (B · I,), to ``result``, (P · B · O,).
 
     Like ``outputs``, with as few arguments as possible: for one row, taking them is most of the
-    work. ``engine.SmallBatchPredictor`` writes ``layout``; ``normalised`` asks for
+    work. ``prediction.SmallBatchPredictor`` writes ``layout``; ``normalised`` asks for
     log-probabilities, and ``predict`` is the address of the outputs' map to predictions, or 0.
     """
     control = standard_arithmetic()

@@ -93,6 +93,11 @@ def split_groups(groups: Groups, step: int) -> Iterator[Groups]:
         yield Groups(*(array[start : start + step] for array in groups))
 
 
+def groups_per_task(count: int, threads: int) -> int:
+    """Return how many of ``count`` groups make a task: a few tasks for each thread."""
+    return max(1, count if threads == 1 else count // (4 * threads))
+
+
 def piece_rows(network: Network, dtype: npt.DTypeLike, rows: int, lanes: int) -> int:
     """Return how many of ``rows`` are computed at a time in a group of ``lanes``."""
     row_bytes = 3 * sum(network.widths) * lanes * np.dtype(dtype).itemsize

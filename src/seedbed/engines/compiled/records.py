@@ -174,7 +174,7 @@ class Workspace(NamedTuple):
     a: Ints  # (L,) offsets of (B, O, s)
     h: Ints  # (L,) the next layer's inputs, a · mask; the last is for log-probabilities
     masks: Ints  # (L,)
-    lane_status: Ints  # (s,) a ``state.Status``, or ``stopping.ABSENT`` each
+    lane_status: Ints  # (s,) a ``state.Status``, or ``groups.ABSENT``, each
     source_offsets: Ints  # (c,)
     target_offsets: Ints  # (c,)
     tagged: Any  # (n,) random words of rows

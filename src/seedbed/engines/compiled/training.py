@@ -1,22 +1,26 @@
-"""The compiled engine: lays the work out, spreads it over threads, and calls the kernels."""
+"""A training: members into groups, groups into tasks, tasks over threads, by the kernels."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numba import jit
 
 from seedbed import reproducible, streams
 from seedbed.arrays import Array, Indices
-from seedbed.engines.base import SMALL_BATCH, Stage, is_identity
 from seedbed.engines.batches import Data
-from seedbed.engines.compiled import addresses, cache, epochs, evaluation, records
+from seedbed.engines.compiled import addresses, epochs, evaluation, records
+from seedbed.engines.compiled.kernels import (
+    flat,
+    in_threads,
+    kernel_for,
+    program_for,
+    report_compiling,
+)
 from seedbed.engines.compiled.layout import (
+    groups_per_task,
     lanes_per_group,
     lanes_per_vector,
     make_groups,
@@ -26,86 +30,11 @@ from seedbed.engines.compiled.layout import (
     workspace_for,
 )
 from seedbed.engines.compiled.records import Groups, Workspace
-from seedbed.engines.compiled.target import HAS_FMA
 from seedbed.engines.plan import Plan
 from seedbed.engines.state import State, Stop
-from seedbed.errors import FormulaError
-from seedbed.formulas.losses import Loss
-from seedbed.network import Network
 
 MAX_OWN_ROWS_BYTES = 2**24
 """The bytes of the row numbers of a task's members."""
-_reported: list[bool] = []
-
-
-@lru_cache(maxsize=16)
-def _kernel(function: Any, dtype: np.dtype[Any]) -> Any:
-    """Return a kernel for ``dtype``, kept on disk once it is compiled."""
-    compiled = jit(**function.targetoptions)(function.py_func)
-    drawn = (streams.extend_key, streams.word, streams.to_uniform)
-    stamp = cache.digest(compiled.__name__, dtype.name, *drawn)
-    compiled._cache = cache.Kept(compiled.py_func, stamp)
-    return compiled
-
-
-def _report_compiling(dtype: np.dtype[Any]) -> None:
-    """Say once that the engine will be compiled, if it is not on disk, or that it is slow."""
-    if _reported or sys.stderr is None:
-        return
-    if not HAS_FMA:
-        _reported.append(True)
-        print(
-            "seedbed: this processor has no fused multiply-add, so the compiled engine computes it "
-            "in software: the same numbers, many times slower; engine='numpy' may be faster",
-            file=sys.stderr,
-        )
-    if _kernel(epochs.train, dtype)._cache.is_there():
-        return
-    _reported.append(True)
-    kept = f"it is kept in {cache.directory()}"
-    if not cache.can_keep():
-        kept = (
-            f"it cannot be kept, as {cache.directory()} cannot be written (NUMBA_CACHE_DIR names "
-            "another place)"
-        )
-    print(
-        f"seedbed: compiling the engine for this machine, some fifteen seconds; {kept}",
-        file=sys.stderr,
-    )
-
-
-def _program(
-    network: Network, loss: Loss, dtype: np.dtype[Any], rule: int = 0, penalty: int = 0
-) -> Any:
-    """Return the network as the kernels take it, with its formulas compiled.
-
-    Raises: FormulaError for one that cannot be compiled.
-    """
-    layers = [addresses.activation(layer.activation, dtype) for layer in network.layers]
-    value, slope = addresses.loss(loss, dtype)
-    classes = loss.targets == "classes"
-    starts = {
-        name: [block.where.start for block in network.blocks if block.name == name] for name in "Wb"
-    }
-    return records.Program(
-        widths=np.array(network.widths, dtype=np.int64),
-        weights=np.array(starts["W"], dtype=np.int64),
-        biases=np.array(starts["b"], dtype=np.int64),
-        layers=len(network.layers),
-        size=network.size,
-        forward=np.array([forward for forward, _ in layers], dtype=np.int64),
-        backward=np.array([backward for _, backward in layers], dtype=np.int64),
-        loss=value,
-        slope=slope,
-        rule=rule,
-        penalty=penalty,
-        log_softmax=addresses.fixed("log_softmax", dtype) if classes else 0,
-        classes=classes,
-        **{
-            name: addresses.fixed(name, dtype)
-            for name in ("product_per_member", "product_shared", "transpose")
-        },
-    )
 
 
 class Training:
@@ -133,7 +62,7 @@ class Training:
         self.min_shared = min_for_lanes(network, self.dtype) if min_shared is None else min_shared
         penalized = bool(numbers.l1.any() or numbers.l2.any())
         others = len(numbers.optimizer)
-        self.program = _program(
+        self.program = program_for(
             network,
             plan.loss,
             self.dtype,
@@ -141,7 +70,7 @@ class Training:
             penalty=addresses.fixed("penalty", self.dtype) if penalized else 0,
         )
         if not quiet:  # after the formulas: if one is refused, nothing else is compiled
-            _report_compiling(self.dtype)
+            report_compiling(self.dtype)
         self.flags = records.StepFlags(
             record_every=plan.record_every,
             recorded=-(-plan.epochs // plan.record_every),
@@ -194,7 +123,7 @@ class Training:
             train_loss=state.train_loss.reshape(-1),
             val_loss=none if state.val_loss is None else state.val_loss.reshape(-1),
         )
-        train = _kernel(epochs.train, self.dtype)
+        train = kernel_for(epochs.train, self.dtype)
         factors = lru_cache(lambda steps: self._factors(epoch_range, steps))
 
         def work(groups: Groups, rows: Any, validation: Any, workspace: Workspace) -> None:
@@ -209,7 +138,7 @@ class Training:
     def losses(self, theta: Array, members: Indices) -> Array:
         """Return the mean training loss of ``members`` at theta (P, D), as (p,)."""
         result = np.empty(len(theta), dtype=self.dtype)
-        losses = _kernel(evaluation.losses, self.dtype)
+        losses = kernel_for(evaluation.losses, self.dtype)
 
         def work(groups: Groups, rows: Any, validation: Any, workspace: Workspace) -> None:
             losses(self.program, self.members, flat(theta), rows, groups, workspace, result)
@@ -236,7 +165,7 @@ class Training:
             work(groups, rows, validation, workspace)
             free.append(workspace)
 
-        _in_threads(self.threads, do, list(self._tasks(members)))
+        in_threads(self.threads, do, list(self._tasks(members)))
 
     def _tasks(self, members: Indices) -> Iterator[Groups]:
         """Yield groups that see equally many rows and are all of one kind."""
@@ -307,118 +236,3 @@ class Training:
             classes=self.program.classes,
             drawn_rows=drawn_rows,
         )
-
-
-def flat(array: Array) -> Array:
-    """Return the array as one row of numbers, copied if it is read-only: Numba would compile the
-    kernel again for that type.
-    """
-    return array.reshape(-1) if array.flags.carray else np.array(array).reshape(-1)
-
-
-def groups_per_task(count: int, threads: int) -> int:
-    """Return how many of ``count`` groups make a task: a few tasks for each thread."""
-    return max(1, count if threads == 1 else count // (4 * threads))
-
-
-def _in_threads(threads: int, do: Callable[[Any], None], tasks: list[Any]) -> None:
-    # even a single task has a thread of its own, so that this one still handles Ctrl-C
-    if tasks:
-        with ThreadPoolExecutor(min(threads, len(tasks))) as pool:
-            for future in [pool.submit(do, task) for task in tasks]:
-                future.result()
-
-
-def outputs(
-    network: Network, loss: Loss, theta: Array, x: Array, stage: Stage, result: Array, threads: int
-) -> None:
-    """Write the networks' outputs to ``result`` (P, N, O), up to ``stage``, but no predictions.
-
-    Shapes: theta (P, D); x (N, I). Beside the result, memory stays within a few megabytes.
-
-    Raises: FormulaError for an activation that cannot be compiled.
-    """
-    dtype: np.dtype[Any] = theta.dtype
-    W = lanes_per_vector(dtype)
-    program = _program(network, loss, dtype)
-    program = program._replace(classes=program.classes and stage != "outputs")
-    write = _kernel(evaluation.outputs, dtype)
-    arrays = (flat(theta), flat(x))
-
-    def do(groups: Groups) -> None:
-        s = groups.members.shape[1]
-        piece = piece_rows(network, dtype, len(x), s)
-        workspace = workspace_for(network, dtype, pieces={s: piece}, classes=True, backward=False)
-        write(program, *arrays, piece, groups, workspace, result.reshape(-1))
-
-    members, min_shared = np.arange(len(theta)), min_for_lanes(network, dtype)
-    tasks = [
-        part
-        for groups in make_groups(members, W, W, min_shared, threads)
-        for part in split_groups(groups, groups_per_task(len(groups.counts), threads))
-    ]
-    _in_threads(threads, do, tasks)
-
-
-class Formula:
-    """An elementwise formula of one or two arrays, all of one shape and dtype, compiled.
-
-    It is looked up at the first call, so keep the object if you call it often.
-    """
-
-    def __init__(self, function: Callable[..., Array]) -> None:
-        self.function, self._addresses = function, dict[tuple[int, np.dtype[Any]], int]()
-
-    def __call__(self, *arrays: Array) -> Array:
-        """Return the formula of the arrays, of their shape.
-
-        Raises: FormulaError if it cannot be compiled.
-        """
-        dtype: np.dtype[Any] = arrays[0].dtype
-        key = len(arrays), dtype
-        if key not in self._addresses:
-            self._addresses[key] = addresses.formula(self.function, *key)
-        if not self._addresses[key]:
-            raise FormulaError(f"the compiled engine cannot compile {self.function!r}")
-        result = np.empty(arrays[0].shape, dtype)
-        given = [flat(array) for array in arrays]
-        compute = _kernel(evaluation.compute, dtype)
-        compute(self._addresses[key], given[0], given[-1], result.reshape(-1))
-        return result
-
-
-class SmallBatchPredictor:
-    """The outputs of P members for a few rows, with little delay.
-
-    All that does not change from call to call is prepared once.
-    """
-
-    def __init__(self, network: Network, loss: Loss, theta: Array) -> None:
-        self.loss = loss
-        dtype: np.dtype[Any] = theta.dtype
-        self.theta, self.dtype, self.outputs = flat(theta), dtype, network.outputs
-        self.layers, self.members = len(network.layers), len(theta)
-        program = _program(network, loss, dtype)
-        work = workspace_for(network, dtype, pieces={1: SMALL_BATCH}, classes=True, backward=False)
-        self.classes, self.numbers = program.classes, work.numbers
-        self.layout = np.concatenate(
-            [
-                program.widths, program.weights, program.biases, program.forward,
-                work.z, work.a, work.h,
-                [program.product_shared, program.log_softmax, network.size],
-            ]
-        )  # fmt: skip
-        self.kernel = _kernel(evaluation.small_outputs, dtype)
-        identity = is_identity(loss.predict)
-        self.predict = 0 if identity else addresses.formula(loss.predict, 1, dtype)
-        self.complete = bool(self.predict) or identity
-
-    def __call__(self, x: Array, stage: Stage) -> Array:
-        """Return the outputs (P, B, O) for x (B, I), up to ``stage``."""
-        y = np.empty((self.members, len(x), self.outputs), self.dtype)
-        predicts = stage == "predictions"
-        self.kernel(
-            self.layout, self.layers, self.classes and stage != "outputs",
-            self.predict if predicts else 0, self.theta, flat(x), self.numbers, y.reshape(-1),
-        )  # fmt: skip
-        return self.loss.predict(y) if predicts and not self.complete else y

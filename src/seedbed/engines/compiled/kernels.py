@@ -1,0 +1,107 @@
+"""The kernels, compiled for a dtype; networks and arrays as they take them; their threads."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numba import jit
+
+from seedbed import streams
+from seedbed.arrays import Array
+from seedbed.engines.compiled import addresses, cache, epochs, records
+from seedbed.engines.compiled.target import HAS_FMA
+from seedbed.formulas.losses import Loss
+from seedbed.network import Network
+
+_reported: list[bool] = []
+
+
+@lru_cache(maxsize=16)
+def kernel_for(function: Any, dtype: np.dtype[Any]) -> Any:
+    """Return a kernel for ``dtype``, kept on disk once it is compiled."""
+    compiled = jit(**function.targetoptions)(function.py_func)
+    drawn = (streams.extend_key, streams.word, streams.to_uniform)
+    stamp = cache.digest(compiled.__name__, dtype.name, *drawn)
+    compiled._cache = cache.Kept(compiled.py_func, stamp)
+    return compiled
+
+
+def report_compiling(dtype: np.dtype[Any]) -> None:
+    """Say once that the engine will be compiled, if it is not on disk, or that it is slow."""
+    if _reported or sys.stderr is None:
+        return
+    if not HAS_FMA:
+        _reported.append(True)
+        print(
+            "seedbed: this processor has no fused multiply-add, so the compiled engine computes it "
+            "in software: the same numbers, many times slower; engine='numpy' may be faster",
+            file=sys.stderr,
+        )
+    if kernel_for(epochs.train, dtype)._cache.is_there():
+        return
+    _reported.append(True)
+    kept = f"it is kept in {cache.directory()}"
+    if not cache.can_keep():
+        kept = (
+            f"it cannot be kept, as {cache.directory()} cannot be written (NUMBA_CACHE_DIR names "
+            "another place)"
+        )
+    print(
+        f"seedbed: compiling the engine for this machine, some fifteen seconds; {kept}",
+        file=sys.stderr,
+    )
+
+
+def program_for(
+    network: Network, loss: Loss, dtype: np.dtype[Any], rule: int = 0, penalty: int = 0
+) -> Any:
+    """Return the network as the kernels take it, with its formulas compiled.
+
+    Raises: FormulaError for one that cannot be compiled.
+    """
+    layers = [addresses.activation(layer.activation, dtype) for layer in network.layers]
+    value, slope = addresses.loss(loss, dtype)
+    classes = loss.targets == "classes"
+    starts = {
+        name: [block.where.start for block in network.blocks if block.name == name] for name in "Wb"
+    }
+    return records.Program(
+        widths=np.array(network.widths, dtype=np.int64),
+        weights=np.array(starts["W"], dtype=np.int64),
+        biases=np.array(starts["b"], dtype=np.int64),
+        layers=len(network.layers),
+        size=network.size,
+        forward=np.array([forward for forward, _ in layers], dtype=np.int64),
+        backward=np.array([backward for _, backward in layers], dtype=np.int64),
+        loss=value,
+        slope=slope,
+        rule=rule,
+        penalty=penalty,
+        log_softmax=addresses.fixed("log_softmax", dtype) if classes else 0,
+        classes=classes,
+        **{
+            name: addresses.fixed(name, dtype)
+            for name in ("product_per_member", "product_shared", "transpose")
+        },
+    )
+
+
+def flat(array: Array) -> Array:
+    """Return the array as one row of numbers, copied if it is read-only: Numba would compile the
+    kernel again for that type.
+    """
+    return array.reshape(-1) if array.flags.carray else np.array(array).reshape(-1)
+
+
+def in_threads(threads: int, do: Callable[[Any], None], tasks: list[Any]) -> None:
+    """Call ``do`` on each task; the threads take the tasks in turn."""
+    # even a single task has a thread of its own, so that this one still handles Ctrl-C
+    if tasks:
+        with ThreadPoolExecutor(min(threads, len(tasks))) as pool:
+            for future in [pool.submit(do, task) for task in tasks]:
+                future.result()
