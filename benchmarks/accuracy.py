@@ -168,7 +168,7 @@ def summary(records):
         for peer in METHODS
         if peer != OURS
     ]
-    told = (
+    paragraph = (
         "Seedbed's number divided by the peer's: geometric mean over the tables of means over the "
         "splits; below 1 is better. The error is the error rate, or RMSE over the target's "
         "standard deviation; an error rate below half a test row counts as half a row. In total, "
@@ -178,7 +178,7 @@ def summary(records):
     )
     spread = rows.groupby(["table", "method"], sort=False)["error"].std().unstack()
     tables = [
-        told,
+        paragraph,
         "\n".join(lines),
         "## Error\n\nMean over the splits ± their standard deviation.",
         table(

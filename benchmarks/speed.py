@@ -506,7 +506,7 @@ def growth():
 def scaling():
     """Two threads against one, in turn."""
     lines = [
-        "| work | one thread, µs | two threads, µs | times as fast (median; least to most) |",
+        "| work | one thread, µs | two threads, µs | times as fast (median; minimum to maximum) |",
         "|---|---|---|---|",
     ]
     works = [
