@@ -168,17 +168,17 @@ def summary(records):
         for peer in METHODS
         if peer != OURS
     ]
-    told = (
+    paragraph = (
         "Seedbed's number divided by the peer's: geometric mean over the tables of means over the "
         "splits; below 1 is better. The error is the error rate, or RMSE over the target's "
-        "standard deviation; an error rate counts as at least half a tested row. In total, "
+        "standard deviation; an error rate below half a test row counts as half a row. In total, "
         f"Seedbed took {seconds[OURS].sum():.0f} s a split, RealMLP-TD-S "
         f"{seconds['RealMLP-TD-S'].sum():.0f} s, {plain} {seconds[plain].sum():.0f} s and "
         f"HistGradientBoosting {seconds['HistGradientBoosting'].sum():.0f} s."
     )
     spread = rows.groupby(["table", "method"], sort=False)["error"].std().unstack()
     tables = [
-        told,
+        paragraph,
         "\n".join(lines),
         "## Error\n\nMean over the splits ± their standard deviation.",
         table(

@@ -33,9 +33,9 @@ def row(way, command):
     if not done.stdout:
         said = (done.stderr.strip() or "no output").splitlines()[-1]
         return f"| {way} | not run: {said} | | | | | |"
-    told = json.loads(done.stdout)
-    machine, count = told["machine"], len(told["found"])
-    same = f"{count - len(told['different'])} of {count}"
+    result = json.loads(done.stdout)
+    machine, count = result["machine"], len(result["found"])
+    same = f"{count - len(result['different'])} of {count}"
     return f"| {way} | {' | '.join(str(value) for value in machine.values())} | {same} |"
 
 

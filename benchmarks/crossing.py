@@ -2,10 +2,10 @@
 
     python benchmarks/crossing.py
 
-A vector's lanes are filled with as many members; the other way each has vectors along its own
-units. Both ways give the same bits, so the rule in ``layout.min_for_lanes`` is about time alone:
-it follows the parameters' size, from these tables. Where the processor has AVX-512, a second table
-is made with it hidden.
+With lanes, a vector holds one number each of as many members; alone, it holds numbers of several
+units of one member. Both give the same bits, so the rule in ``layout.min_for_lanes`` is about time
+alone: it follows the size of the parameters, from these tables. On a processor with AVX-512, a
+second table hides it.
 """
 
 import os

@@ -56,10 +56,10 @@ def _features(without):
         "__cpu_features__ as have; print(*[name for name in names if have.get(name)])"
     )
     free = {name: value for name, value in os.environ.items() if name != "NPY_DISABLE_CPU_FEATURES"}
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=free
     )
-    return [name for name in told.stdout.split() if re.match(without, name)]
+    return [name for name in done.stdout.split() if re.match(without, name)]
 
 
 def main():

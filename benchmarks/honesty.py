@@ -197,8 +197,8 @@ def networks(trials):
         used += stopped or 64
         if trial < 50:  # compare with its own stopping must agree
             alone = sb.compare(recipes, X, Y, first_seed=first)
-            told = alone["a", "b"]
-            disagreed += (told.better is not None, told.n) != (stopped is not None, stopped or 64)
+            pair = alone["a", "b"]
+            disagreed += (pair.better is not None, pair.n) != (stopped is not None, stopped or 64)
         a, b = scores["a"], scores["b"]
         counts["one"] += a[0] != b[0]
         counts["five"] += a[:5].mean() != b[:5].mean()

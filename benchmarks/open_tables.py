@@ -14,7 +14,7 @@ import sklearn.datasets
 from sklearn.model_selection import train_test_split
 
 MAX_ROWS = 6000
-"""The most rows to train on, and to test on."""
+"""Maximum number of rows to train on, and to test on."""
 
 
 def load(name):

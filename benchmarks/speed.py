@@ -2,13 +2,13 @@
 
     pip install -e '.[bench]' && python benchmarks/speed.py
 
-What is timed is one step (forward, backward, update) of one member, in float32, on one pinned core
-with one thread for everyone; all take turns in every round. Where the processor has AVX-512, all
-are timed a second time with it hidden from them (``hide_avx512.c``), as on one that has AVX2.
-Seedbed is timed end to end from train(...), with its compiled code on disk; peers by their training
-loop alone. Data, first parameters and, for JAX, its compilation are prepared outside. Peers record
-no losses, so Seedbed records those of the last epoch; for XOR, where recording shows, it is also
-timed recording all. Every peer runs in its fastest known form, on the same rows at every step.
+The time is that of one step (forward, backward, update) of one member, in float32, on one pinned
+core with one thread. All libraries take turns in every round. On a processor with AVX-512, a second
+table hides it from all of them (``hide_avx512.c``), as if the processor had AVX2 only. Seedbed's
+time is that of train(...), with its compiled code on disk; a peer's is its training loop alone,
+without the preparation of data and first parameters and without JAX's compilation. Peers record no
+losses, so Seedbed records the last epoch's only; for XOR, where recording costs time, one row
+records all. Every peer runs in its fastest known form, on the same rows at every step.
 """
 
 import os
@@ -402,7 +402,8 @@ def table(work):
     lines = [
         f"### {work.key}, {work.rows} rows, {work.name}",
         "",
-        "| | µs a member's step: median | least | most | times Seedbed's (median of the rounds) |",
+        "| | µs per member and step: median | minimum | maximum | times Seedbed's (median of the "
+        "rounds) |",
         "|---|---|---|---|---|",
     ]
     for way, taken in times.items():
@@ -428,7 +429,7 @@ def _fma_alone(a, times):
 
 @cache
 def peak():
-    """Return how many GF/s fused multiply-adds reach that only touch registers."""
+    """Return the GF/s of fused multiply-adds that touch registers only."""
     times, a = 1_000_000, np.zeros(16, "float32")
     _fma_alone(a, 1)
     taken = []
@@ -442,14 +443,14 @@ def bound(work, taken):
     """Say how near a step of ``taken`` µs comes to what the processor can do."""
     alone = work.operations / peak() / 1e3
     said = (
-        f"Seedbed's products reach {number(work.operations / taken / 1e3)} GF/s, all the rest "
-        f"counted in, of the {number(peak())} that registers alone reach: at those they would take "
-        f"{alone / taken:.0%} of the time."
+        f"Over the whole step, Seedbed's matrix products run at "
+        f"{number(work.operations / taken / 1e3)} GF/s. Multiply-adds in registers reach "
+        f"{number(peak())} GF/s, at which the products would take {alone / taken:.0%} of the step."
     )
     if work.adam:
         moved = 28 * work.size  # reads w, g, m, v; writes w, m, v
         said += (
-            f" Adam's {number(moved / 1e6)} MB would fill the rest at "
+            f" Moving Adam's {number(moved / 1e6)} MB in the remaining time takes "
             f"{number(moved / (taken - alone) / 1e3)} GB/s."
         )
     return said
@@ -505,7 +506,7 @@ def growth():
 def scaling():
     """Two threads against one, in turn."""
     lines = [
-        "| work | one thread, µs | two threads, µs | times as fast (median; least to most) |",
+        "| work | one thread, µs | two threads, µs | times as fast (median; minimum to maximum) |",
         "|---|---|---|---|",
     ]
     works = [
@@ -560,7 +561,7 @@ def start_up():
         with tempfile.TemporaryDirectory() as directory:
             cold.append(process(directory))
             warm += [process(directory) for _ in range(3)]
-    lines = ["| a fresh process | seconds: median | least | most |", "|---|---|---|---|"]
+    lines = ["| a fresh process | seconds: median | minimum | maximum |", "|---|---|---|---|"]
     for name, taken in (("nothing compiled before", cold), ("compiled before", warm)):
         cells = [f"{f(taken):.2f}" for f in (statistics.median, min, max)]
         lines.append(f"| {name} | {' | '.join(cells)} |")
@@ -598,7 +599,7 @@ def prediction():
         }
     )
     first = times["the three NumPy products alone"]
-    lines = ["| one row, 30-64-64-2 | µs: median | least | most | times the products' |",
+    lines = ["| one row, 30-64-64-2 | µs: median | minimum | maximum | times the products' |",
              "|---|---|---|---|---|"]  # fmt: skip
     for way, taken in times.items():
         ratio = statistics.median(b / a for a, b in zip(first, taken, strict=True))

@@ -2,10 +2,10 @@
 
     pip install -e . && python benchmarks/versions.py [--root DIR] [--python PATH]... [--resume]
 
-For each Python an environment with the lowest versions that pyproject.toml allows and that have
-wheels for that Python, and one with the highest; in each of them tests/core, test_compiled.py and
-test_estimators.py. A warning is an error in these tests. Pythons are looked for on PATH, among
-pyenv's, and where --python says.
+Each Python gets an environment with the lowest versions that pyproject.toml allows and that have
+wheels for it, and one with the highest. Each environment runs tests/core, test_compiled.py and
+test_estimators.py, where a warning is an error. The Pythons are those on PATH, pyenv's, and those
+given with --python.
 """
 
 import argparse

@@ -128,5 +128,6 @@ def checked_index(name: str, value: int, count: int) -> int:
     Raises: SettingError that names the value otherwise.
     """
     if checked_count(name, value, 0) >= count:
-        raise SettingError(f"{name} {value}: there are {count}, from 0 to {count - 1}")
+        expected = f"from 0 to {count - 1}" if count > 1 else "0"
+        raise SettingError(f"{name} must be {expected}, not {value}")
     return int(value)

@@ -108,10 +108,14 @@ def read(path: str | PathLike[str]) -> tuple[Population, dict[str, Any] | None]:
             tensors = {name: file.get_tensor(name) for name in names}
     except (safetensors.SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
         raise FileError(
-            f"{path} is not a model file, or is truncated ({_first_line(error)}): write it again"
+            f"{path} is not a model file, or is truncated ({_first_line(error)}): give a file that "
+            "seedbed train or save wrote, or write it again"
         ) from None
     if metadata.get("format") != "seedbed":
-        raise FileError(f"{path} is a safetensors file, but not one that Seedbed wrote")
+        raise FileError(
+            f"{path} is a safetensors file, but Seedbed did not write it: give a file that seedbed "
+            "train or save wrote"
+        )
     version = metadata.get("version", "")
     if version.isdecimal() and len(version) < 9 and int(version) > VERSION:
         raise FileError(
@@ -121,8 +125,7 @@ def read(path: str | PathLike[str]) -> tuple[Population, dict[str, Any] | None]:
         metadata.get("model", ""), tensors
     ):
         raise FileError(
-            f"{path} was changed or damaged: its content does not match its checksum; write it "
-            "again"
+            f"{path} was changed or damaged, and does not match its checksum: write it again"
         )
     try:
         model = json.loads(metadata["model"])
@@ -206,9 +209,9 @@ def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
             "inputs": network.inputs,
             "layers": [_layer_to_dict(layer) for layer in network.layers],
         },
-        "loss": _formula_to_dict(recipe.loss, losses.BY_NAME),
+        "loss": formula_to_dict(recipe.loss),
         "optimizer": {"name": _kind(optimizer, optimizers.BY_NAME), **asdict(optimizer)},
-        "schedule": _formula_to_dict(recipe.schedule, schedules.BY_NAME),
+        "schedule": formula_to_dict(recipe.schedule),
     }
 
 
@@ -236,7 +239,7 @@ def _layer_to_dict(layer: Layer) -> dict[str, Any]:
     """Return a layer's kind and settings, formulas by their names."""
     kind = _kind(layer, layers.BY_NAME)
     settings = {
-        name: _formula_to_dict(value, by_name_of(value)) if isinstance(value, Named) else value
+        name: formula_to_dict(value) if isinstance(value, Named) else value
         for name, value in vars(layer).items()
     }
     return {"kind": kind, **settings}
@@ -253,14 +256,14 @@ def _layer_from_dict(description: Mapping[str, Any]) -> Layer:
     return kind(**settings)
 
 
-def _formula_to_dict(unit: Any, by_name: Mapping[str, Any]) -> dict[str, Any]:
+def formula_to_dict(formula: Named) -> dict[str, Any]:
     """Return the formula's name and options.
 
     Raises: FileError if it is not one of Seedbed's.
     """
-    if not is_own(unit, by_name):
-        raise _no_code(unit.name)
-    return to_spec(unit)
+    if not is_own(formula, by_name_of(formula)):
+        raise _no_code(formula.name)
+    return to_spec(formula)
 
 
 def _kind(unit: Any, by_name: Mapping[str, Any]) -> str:
@@ -276,8 +279,8 @@ def _kind(unit: Any, by_name: Mapping[str, Any]) -> str:
 
 def _no_code(name: str) -> FileError:
     return FileError(
-        f"{name!r} is not one of Seedbed's own, and a model file holds no code: save "
-        "population.theta, and keep its code in your program"
+        f"{name!r} is not one of Seedbed's own, and a model file holds no code: keep the code in "
+        "your program, and save the population's theta"
     )
 
 

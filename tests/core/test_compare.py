@@ -407,8 +407,8 @@ def test_custom_metric_receives_targets_and_predictions():
 @pytest.mark.parametrize(
     ("methods", "message"),
     [
-        ({}, "there are no methods; a comparison needs at least two"),
-        ({"a": recipe()}, "there is 1 method"),
+        ({}, "a comparison needs at least two methods, not 0"),
+        ({"a": recipe()}, "at least two methods, not 1"),
         ([recipe(), recipe()], "methods must be a dict"),
         ({"a": recipe(), "b": 3}, "methods must be a dict"),
         ({"a": recipe(), "b": recipe()}, "a and b are the same recipe"),
@@ -427,7 +427,7 @@ def test_invalid_methods_are_refused(methods, message):
     [
         ({"metric": "rmse"}, "metric must be a Metric such as sb.metrics.accuracy, not 'rmse'"),
         ({"metric": max}, r"wrap a function in sb.Metric\(name, function, higher_is"),
-        ({"metric": sb.metrics.accuracy}, "accuracy scores classes and labels.*use RMSE, R², MAE"),
+        ({"metric": sb.metrics.accuracy}, "accuracy scores classes and labels.*use rmse, r2, mae"),
         ({"seeds": "often"}, "seeds must be 'adaptive', 'anytime' or a sequence"),
         ({"seeds": [1, 1, 2]}, "seeds contains duplicates"),
         ({"seeds": 30}, "seeds=30 is a single seed: give several, such as range"),

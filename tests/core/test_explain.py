@@ -131,8 +131,8 @@ def test_classes_penalties_and_truncated_arrays():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"member": 2}, "member 2: there are 2, from 0 to 1"),
-        ({"row": 4}, "row 4: there are 4, from 0 to 3"),
+        ({"member": 2}, "member must be from 0 to 1, not 2"),
+        ({"row": 4}, "row must be from 0 to 3, not 4"),
         ({"row": -1}, "row must be a whole number of at least 0"),
         ({"member": "a"}, "member must be a whole number"),
     ],

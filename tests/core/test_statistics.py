@@ -434,8 +434,8 @@ def test_verdicts_are_antisymmetric():
 @pytest.mark.parametrize(
     ("scores", "message"),
     [
-        ({"a": [1.0, 2.0]}, "there is 1 method"),
-        ({}, "there are no methods"),
+        ({"a": [1.0, 2.0]}, "at least two methods, not 1"),
+        ({}, "at least two methods, not 0"),
         ({"a": [1.0, 2.0], "b": [1.0]}, "on the same seeds: a has 2, b has 1"),
         ({"a": [1.0, math.inf], "b": [1.0, 2.0]}, "mark a failed run with NaN"),
         ({"a": ["x"], "b": [1.0]}, "must be numbers, one per seed"),

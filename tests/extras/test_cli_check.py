@@ -112,8 +112,8 @@ def test_explain_shows_a_model_files_step(run, csv, tmp_path):
     assert "on row 9" in out
     for given, message in (
         ([model], "a model needs FILE too"),
-        ([model, csv, "--member", 2], "member 2: there are 2, from 0 to 1"),
-        ([model, csv, "--row", 80], "row 80: there are 80, from 0 to 79"),
+        ([model, csv, "--member", 2], "member must be from 0 to 1, not 2"),
+        ([model, csv, "--row", 80], "row must be from 0 to 79, not 80"),
     ):
         status, out, err = run("explain", *given)
         assert (status, out) == (2, "")

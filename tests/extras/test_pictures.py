@@ -68,7 +68,7 @@ def test_a_wide_layer_is_drawn_in_part(thirds, tmp_path):
     assert "20 tanh\n5 more not drawn" in [text.get_text() for text in axes.texts]
     assert sum(list(np.diff(line.get_xdata())) == [1] for line in axes.lines) == 15 * 2 + 15 * 3
     assert_saved(axes, tmp_path / "network.svg")
-    with pytest.raises(sb.SettingError, match="member 5: there are 5, from 0 to 4"):
+    with pytest.raises(sb.SettingError, match="member must be from 0 to 4, not 5"):
         plots.network(thirds, member=5)
     with pytest.raises(sb.ShapeError, match="inputs holds 1 names and the network has 2 inputs"):
         plots.network(thirds, inputs=["a"])
@@ -167,8 +167,8 @@ def test_regions_of_quantities_and_of_diverged_members(tmp_path):
     assert_saved(axes, tmp_path / "quantity.png")
     for options, message in (
         ({"columns": (0, 0)}, "columns are both 0"),
-        ({"columns": (0, 7)}, "columns 7: there are 2"),
-        ({"output": 1}, "output 1: there are 1"),
+        ({"columns": (0, 7)}, "columns must be from 0 to 1, not 7"),
+        ({"output": 1}, "output must be 0, not 1"),
         ({"resolution": 1}, "resolution must be"),
         ({"columns": (0,)}, "over two of the inputs, of which there are 2; columns is"),
         ({"members": [9]}, r"members \[9\]: expected places from 0 to 1"),
@@ -231,7 +231,7 @@ def test_commands_draw_plots(tmp_path, capsys):
         assert main([*words, "--plot", str(picture)]) == 0
         assert "<svg" in picture.read_text(encoding="utf-8")
         assert main([*words, "--plot", str(tmp_path / "x.doc")]) == 2
-        assert "must end in .png, .svg, .pdf" in capsys.readouterr().err
+        assert "must end in .png, .svg or .pdf" in capsys.readouterr().err
 
 
 def test_ten_classes_have_distinct_markers():

@@ -62,7 +62,10 @@ def test_the_train_command_draws_losses(tmp_path, capsys):
     words = ["train", str(csv), "--target", "y", "--epochs", "5", "--members", "2"]
     assert main([*words, "--plot", str(picture)]) == 0
     assert "<svg" in picture.read_text(encoding="utf-8")
-    for place, message in (("x.txt", "must end in .png, .svg, .pdf"), ("no/x.png", "cannot write")):
+    for place, message in (
+        ("x.txt", "must end in .png, .svg or .pdf"),
+        ("no/x.png", "cannot write"),
+    ):
         assert main([*words, "--plot", str(tmp_path / place)]) == 2
         assert message in capsys.readouterr().err
 

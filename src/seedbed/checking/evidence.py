@@ -59,7 +59,7 @@ class Evidence:
         return np.asarray(10 * self.errors[block] + self.tolerance * largest + self.floor)
 
     def is_conclusive(self, block: int) -> bool:
-        """Return whether the derivative is precise enough to tell a right gradient from a wrong."""
+        """Return whether the derivative is precise enough to tell right from wrong."""
         slope, known = self.slopes[block], np.isfinite(self.slopes[block])
         array = reshaped(self.given[block], slope)
         largest = np.abs(slope[known]).max(initial=0)

@@ -113,7 +113,7 @@ class BackwardPass:
     """The δ that a backward pass gives each layer, and its faults."""
 
     faults: tuple[tuple[str, str, int], ...]
-    """each a kind, a place in words, and the last layer whose gradient it changes"""
+    """(kind, place in words, last layer whose gradient the fault changes) of each fault"""
     deltas: Sequence[Array]
 
 

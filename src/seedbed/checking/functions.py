@@ -283,8 +283,8 @@ class _Parameter:
         """Return the derivative and its estimated error.
 
         It is the complex step (``exact``) if differences agree with it, or come within ``near``:
-        their noise may exceed a loss near 0. Else it is the difference with the least error, among
-        steps that get shorter as long as f varies within them.
+        their noise may exceed a loss near 0. Otherwise it is the difference with the smallest
+        error, of up to three step sizes; a step over which f does not change is ignored.
         """
         first = best = self.difference()
         noisy = False
@@ -329,11 +329,8 @@ class _Parameter:
         wide, narrow = slopes
         rounding = eps * max(self.scale, 1e-300) / width
         if gaps[1] > 0.75 * gaps[0] and gaps[1] > 100 * rounding:  # a smooth f's gap halves with h
-            return (
-                narrow,
-                0.055 * gaps[1],
-                False,
-            )  # ten times that is allowed: to either side's slope
+            error = 0.055 * gaps[1]  # ten times the error is allowed: either side's slope is right
+            return narrow, error, False
         return (4 * narrow - wide) / 3, abs(narrow - wide) + 4 * rounding, True
 
     def complex_step(self) -> float | None:

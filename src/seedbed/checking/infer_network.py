@@ -24,7 +24,7 @@ _OTHERS = [unit for unit in map(activations.by_name, activations.BY_NAME) if uni
 _HIDDEN = (sigmoid, tanh, relu, *_OTHERS, identity)
 """Activations of hidden layers, the likeliest first."""
 _MAX_WORK, _WORK_PER_MODEL = 2e9, 1e5
-"""Numbers that a search may compute, worth a few seconds, and the least that a model counts for."""
+"""Limit on the numbers that a search computes (a few seconds), and the minimum per model."""
 
 
 def infer_network(
@@ -33,9 +33,9 @@ def infer_network(
     """Return the network that the blocks make, whose loss on X (N, I), T (N, O) f computes.
 
     Weights chain from I to O, all (in, out) or all (out, in), each with a bias of its width or
-    none; activations and loss are Seedbed's. It is the simplest network whose loss is f's value, up
-    to a usual factor, and whose gradient is the derivative; else the first for which c dL + λ W is,
-    with any c and λ; else None.
+    none; activations and loss are Seedbed's. The result is the simplest network whose loss is f's
+    value, up to a usual factor, and whose gradient dL is the derivative. Without one it is the
+    first for which some c dL + λ W is the derivative, or None.
     """
     work = _MAX_WORK
     for blocks in _chains(evidence.theta, X.shape[1], T.shape[1]):

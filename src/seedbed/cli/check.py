@@ -36,9 +36,15 @@ def add_to(commands: Any) -> None:
     add = parser.add_argument
     add("file", nargs="?", metavar="FILE", help="a CSV or Parquet file; - is stdin")
     add("--as-published", action="store_true", help="check the tutorial's own backward pass")
-    add("--target", metavar="COLUMN", help="the column to predict, without --model")
+    add("--target", metavar="COLUMN", help="the column to predict; not with --model")
     add("--task", choices=get_args(Task), help="inferred from the target if left out")
-    add("--drop", action="append", default=[], metavar="COLUMN", help="leave a column out")
+    add(
+        "--drop",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="leave a column out; may be repeated",
+    )
     add("--model", type=Path, metavar="MODEL", help="check a model file's first fitted member")
     add("--rows", type=integer(1, 10**5), default=64, metavar="N", help="rows to check on (64)")
     add("--seed", type=integer(0, 2**62), default=0, metavar="S", help="seed of the parameters (0)")

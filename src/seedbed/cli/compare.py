@@ -48,8 +48,15 @@ def add_to(commands: Any) -> None:
         help="an option below and its values, such as lr=0.001,0.01 or hidden=32,64x64; several "
         "--vary give all combinations",
     )
-    add("--baseline", metavar="NAME", help="compare the others with this setting, such as lr=0.001")
-    add("--metric", type=metric, metavar="NAME", help=f"one of {', '.join(BY_NAME)} (by task)")
+    add(
+        "--baseline", metavar="NAME", help="judge the others against this setting, such as lr=0.001"
+    )
+    add(
+        "--metric",
+        type=metric,
+        metavar="NAME",
+        help=f"one of {', '.join(BY_NAME)} (accuracy, or rmse for numbers)",
+    )
     alpha = number(0, 0.5, open_low=True)
     add(
         "--alpha",
@@ -64,11 +71,17 @@ def add_to(commands: Any) -> None:
         metavar="D",
         help="gains within ±D do not matter, in the metric's units (0.01: one point of accuracy)",
     )
-    count = "a number, adaptive or anytime (adaptive)"
+    count = "number of seeds; or adaptive, or anytime: a test after every 8 seeds (adaptive)"
     add("--seeds", type=seeds, default="adaptive", metavar="N", help=count)
     add("--seed", type=integer(0, 2**62), default=0, metavar="S", help="the first seed (0)")
     add("--task", choices=get_args(Task), help="inferred from the target if left out")
-    add("--drop", action="append", default=[], metavar="COLUMN", help="leave a column out")
+    add(
+        "--drop",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="leave a column out; may be repeated",
+    )
     add_recipe(parser)
     add("--test", type=share, default=0.25, metavar="SHARE", help="share of test rows (0.25)")
     add("--plot", type=Path, metavar="FILE", help="draw the scores and gains (.png, .svg or .pdf)")
@@ -104,7 +117,11 @@ def metric(text: str) -> Metric:
 
 def seeds(text: str) -> str | int:
     """Read a number of seeds, or a design's name."""
-    return text if text in ("adaptive", "anytime") else integer(1, 10**6)(text)
+    if text in ("adaptive", "anytime"):
+        return text
+    if not text.lstrip("+-").isdecimal():
+        raise ArgumentTypeError(f"expected a whole number, adaptive or anytime, not {text!r}")
+    return integer(1, 10**6)(text)
 
 
 def run(options: Namespace) -> int:
@@ -171,6 +188,10 @@ def _methods(options: Namespace, encoding: Encoding, rows: int) -> dict[str, Any
             for name, (text, _) in zip(names, values, strict=True)
         )
         methods[label] = recipe_of(vars(options) | chosen, encoding, rows)
+    if len(methods) < 2:
+        raise SettingError(
+            "--vary gives one setting: give at least two values, such as lr=0.001,0.01"
+        )
     if len(methods) > _MAX_SETTINGS:
         raise SettingError(f"{len(methods):,} settings are too many: give up to {_MAX_SETTINGS:,}")
     return methods

@@ -28,11 +28,13 @@ def add_to(commands: Any) -> None:
         "is the tutorial's second epoch, or a step of a model file's member on rows of a table.",
     )
     add = parser.add_argument
-    add("model", nargs="?", type=Path, metavar="MODEL", help="a model file (the tutorial)")
-    add("file", nargs="?", metavar="FILE", help="a CSV or Parquet file with the model's columns")
-    add("--member", type=integer(0), default=0, metavar="N", help="the member's number, from 0 (0)")
-    add("--row", type=integer(0), metavar="N", help="show one row, from 0 (all)")
-    add("--rows", type=integer(1, 1000), default=4, metavar="N", help="rows of the table (4)")
+    add(
+        "model", nargs="?", type=Path, metavar="MODEL", help="a model file (the tutorial's network)"
+    )
+    add("file", nargs="?", metavar="FILE", help="a CSV or Parquet file with its columns and target")
+    add("--member", type=integer(0), default=0, metavar="N", help="the member, counted from 0 (0)")
+    add("--row", type=integer(0), metavar="N", help="show only this row, counted from 0 (all)")
+    add("--rows", type=integer(1, 1000), default=4, metavar="N", help="the first N rows (4)")
     add("--format", choices=FORMATS, default="text", help="the output format (text)")
     add("--plot", type=Path, metavar="FILE", help="draw the network and the loss along a line")
     add("--json", action="store_true", help="print one JSON object")

@@ -21,8 +21,8 @@ def encoding_of(path: Path, population: Population, spec: Any) -> Encoding:
     """
     if spec is None:
         raise FileError(
-            f"{path} holds no table encoding, because seedbed train did not write it: load it in "
-            "Python with seedbed.load"
+            f"{path} holds no table encoding: give a file that seedbed train or an estimator "
+            "wrote, or use seedbed.load in Python"
         )
     return checked_encoding(spec, population, path)
 

@@ -99,7 +99,9 @@ class Option(NamedTuple):
 
 RECIPE = {
     "hidden": Option(widths, "64,64", "UNITS", "units of the hidden layers"),
-    "activation": Option(activation, "relu", "NAME", "activation of the hidden layers"),
+    "activation": Option(
+        activation, "relu", "NAME", f"of the hidden layers, one of {', '.join(activations.BY_NAME)}"
+    ),
     "optimizer": Option(optimizer, "AdamW", "NAME", f"one of {', '.join(optimizers.BY_NAME)}"),
     "lr": Option(number(0), "0.002", "RATE", "learning rate"),
     "weight_decay": Option(number(0), "0.01", "L", "decoupled weight decay"),
@@ -110,8 +112,8 @@ RECIPE = {
         integer(1),
         "20",
         "N",
-        "epochs without a lower validation loss before a member stops; each member holds out its "
-        "own fifth of the training rows",
+        "stop a member after N epochs without a lower loss on its own held-out fifth of the "
+        "training rows",
     ),
 }
 """A table recipe's options by name."""

@@ -30,7 +30,7 @@ def add_to(commands: Any) -> None:
     )
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="a model file of seedbed train or an estimator")
-    add("file", metavar="FILE", help="a CSV or Parquet file with the same columns; - is stdin")
+    add("file", metavar="FILE", help="a CSV or Parquet file with the model's columns; - is stdin")
     add("--out", type=Path, metavar="FILE", help="write here (.parquet or .pq: Parquet, else CSV)")
     add("--force", action="store_true", help="let --out replace a file")
     add(

@@ -79,7 +79,7 @@ def check_picture(path: Path) -> None:
     Raises: SettingError, FileError or MissingDependencyError.
     """
     if path.suffix.lower() not in PICTURES:
-        raise SettingError(f"--plot {path}: the name must end in {', '.join(PICTURES)}")
+        raise SettingError(f"--plot {path} must end in .png, .svg or .pdf")
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise FileError(f"cannot write {path}: give a file in a directory that exists")
     plots.figure(1, 1)

@@ -41,7 +41,13 @@ def add_to(commands: Any) -> None:
     add("file", metavar="FILE", help="a CSV file with a header, or a Parquet file; - is stdin")
     add("--target", required=True, metavar="COLUMN", help="the column to predict")
     add("--task", choices=get_args(Task), help="inferred from the target if left out")
-    add("--drop", action="append", default=[], metavar="COLUMN", help="leave a column out")
+    add(
+        "--drop",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="leave a column out; may be repeated",
+    )
     add("--members", type=integer(1, 10**6), default=8, metavar="N", help="number of networks (8)")
     add(
         "--seed",

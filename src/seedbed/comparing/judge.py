@@ -85,7 +85,7 @@ def checked_rules(
     """
     if len(names) < 2:
         raise SettingError(
-            f"there {'is 1 method' if names else 'are no methods'}; a comparison needs at least two"
+            f"a comparison needs at least two methods, not {len(names)}: add another"
         )
     if baseline is not None and str(baseline) not in names:
         raise SettingError(

@@ -117,7 +117,7 @@ def checked_metric(metric: Any, recipe: Recipe) -> Metric:
         )
     if task not in metric.targets:
         fit = [
-            each.name for each in metrics.BY_NAME.values()
+            name for name, each in metrics.BY_NAME.items()
             if isinstance(each, Metric) and task in each.targets
         ]  # fmt: skip
         raise SettingError(

@@ -17,7 +17,7 @@ from seedbed.comparing.statistics import rank_sum_distribution, signed_rank_p, s
 LOOKS = (8, 16, 32, 64)
 """The numbers of pairs after which the adaptive design tests."""
 MIN_FLIPS = 9_999
-"""The smallest number of sign flips that a look's critical value is estimated from."""
+"""Minimum number of sign flips from which a look's critical value is estimated."""
 MIN_FLIP_LEVEL = 0.01
 """Below this level sign flips would be too many, and each look uses the exact test instead."""
 
@@ -30,8 +30,8 @@ class Look:
     crossed   whether |T| reached the critical value, for the first time
     p         the smallest alpha at which this look would have crossed: the null chance of crossing
               earlier or of a |T| as large here, over the share of alpha spent by now
-    level     of the exact signed-rank test on these n pairs that rejects when this look does, and
-              of its interval
+    level     at which the exact signed-rank test on these n pairs rejects when this look does; also
+              the level of its interval
     """
 
     n: int
@@ -55,9 +55,9 @@ def sequential_test(
 ) -> list[Look]:
     """Return the looks that d, (n,), has reached; with ``stop``, up to the first that crossed.
 
-    A look's critical value is the smallest that |T| reaches no more often than the alpha spent
-    allows, over joint sign flips of |d|, without those that crossed at an earlier look. The
-    observed signs count as one flip. Levels under ``MIN_FLIP_LEVEL`` use the exact test at each
+    Critical values come from joint sign flips of |d|, the observed signs among them: a look's is
+    the smallest c for which the share of flips that crossed earlier, or have |T| >= c at this look,
+    is at most the alpha spent so far. Levels under ``MIN_FLIP_LEVEL`` use the exact test at each
     look with that look's share of alpha.
     """
     return _looks(np.asarray(d, dtype=np.float64).tobytes(), alpha, tuple(looks), stop)

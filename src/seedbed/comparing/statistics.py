@@ -146,7 +146,7 @@ def _bisect(f: Callable[[float], float], low: float = 0.0, high: float = 1.0) ->
 def share_interval(
     low: int, high: int, n: int, alpha: float, *, any_time: bool = False
 ) -> tuple[float, float]:
-    """Return the interval of a share of which ``low`` to ``high`` of n were observed.
+    """Return the interval of a probability that was observed in ``low`` to ``high`` of n runs.
 
     Exact for a sample size fixed beforehand (Clopper, Pearson 1934), from the binomial's tails
     below ``low`` and above ``high``; anytime-valid with ``any_time``.

@@ -43,10 +43,10 @@ def learning_rates(population: Population, constant: float, initial: Array) -> I
     """Look for learning rates that are too high, or too low for the number of epochs.
 
     Too high: in the last half of the epochs the training loss zigzags, is above its first value, or
-    has jumped and is still above that of a constant prediction. Too low: it is above that, too, and
-    hardly moved. Still falling: much of the improvement came in the last half of the epochs, of the
-    ensemble's validation loss if it was monitored, else of each member's, else of its training
-    loss.
+    has jumped and is still above that of a constant prediction. Too low: it is above that of a
+    constant prediction and hardly moved. Still falling: much of a loss's improvement came in the
+    last half of the epochs. That loss is the ensemble's validation loss if it was monitored, else
+    each member's validation loss, or without one its training loss.
 
     constant  the loss of predicting the mean
     initial   (P,) the losses before training
@@ -96,12 +96,12 @@ def learning_rates(population: Population, constant: float, initial: Array) -> I
 
 def _still_falling(population: Population, others: Array) -> Iterator[Finding]:
     history = population.history
-    curves, which, most = history.train_loss, "training loss", _MAX_LATE_TRAIN
+    curves, which, limit = history.train_loss, "training loss", _MAX_LATE_TRAIN
     remedy = "train for more epochs, or at a higher learning rate"
     if history.val_loss is None:
         remedy += ", and hold rows out to see whether that helps"
     else:
-        curves, which, most = history.val_loss, "validation loss", _MAX_LATE_VAL
+        curves, which, limit = history.val_loss, "validation loss", _MAX_LATE_VAL
     if history.ensemble_val_loss is not None:
         curves = np.broadcast_to(history.ensemble_val_loss, curves.shape)
     complete = (population.status == "finished") & (population.epochs == population.recipe.epochs)
@@ -109,7 +109,7 @@ def _still_falling(population: Population, others: Array) -> Iterator[Finding]:
     shares = np.zeros(len(population))
     if curves.shape[1] >= 4:
         shares[complete] = late_share(curves[complete])
-    falling = shares > most
+    falling = shares > limit
     least = 1 if history.ensemble_val_loss is not None else max(
         1, _MIN_MEMBERS_FALLING * len(population))  # fmt: skip
     if falling.sum() >= least:

@@ -19,14 +19,15 @@ from seedbed.population import Population
 _MAX_ROWS, _MIN_ROWS = 256, 32
 """Rows that are passed through the members; many or wide members get fewer."""
 _CHUNK_SIZE, _MAX_SIZE = 2**22, 2**28
-"""About how many numbers the members of one pass make, and all members together."""
+"""Approximate count of numbers that one chunk of members computes, and all members together."""
 MIN_CURVE_EPOCHS = 8
 """Loss curves of fewer epochs are not judged."""
 _SATURATED_SLOPE = 0.01
 """A unit is saturated on a row if its slope is below this share of the activation's slope at 0."""
 _VANISHING_RATIO = 0.01
 """A gradient vanishes if it shrinks to less than this from the last layer to the first; it explodes
-if it grows by the inverse. With he or glorot it is 0.03 to 5 in 20 layers of relu, tanh or mish."""
+if it grows by the inverse. In 20 layers of relu, tanh or mish with he or glorot the ratio is
+0.03 to 5."""
 _MIN_WEIGHT_SCALE = 0.1
 """A penalty has removed weights whose root mean square is below this share of 1/√I."""
 _MIN_GRADIENT_NORM = 1e-6

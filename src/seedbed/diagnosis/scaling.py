@@ -10,8 +10,8 @@ from seedbed.arrays import Array
 from seedbed.diagnosis.finding import Finding
 
 _MAX_SCALE, _MIN_SCALE = 10.0, 0.01
-"""A column is unscaled if its |mean| or standard deviation is above the first, or if its largest
-input or its target's standard deviation is below the second."""
+"""An input or target is unscaled if its |mean| or standard deviation is above the first. So is an
+input whose largest magnitude, or a target whose standard deviation, is below the second."""
 
 
 def inputs(X: Array, categories: Sequence[int] = ()) -> Iterator[Finding]:

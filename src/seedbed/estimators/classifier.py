@@ -44,13 +44,14 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     batch_size           rows per step; "auto" is an eighth of the rows, at least 16 and at most
                          128 (256 for 50,000 rows or more)
     max_iter             epochs; None is 60, and fewer for more than 30,000 rows, down to 20
-    early_stopping       whether members hold out rows, and the epoch with the ensemble's best loss
-                         on held-out rows is kept
+    early_stopping       whether members hold out rows and keep the parameters of the epoch with the
+                         ensemble's lowest loss on them
     validation_fraction  share of rows that a member holds out; members hold out different rows
     n_iter_no_change     patience: epochs without a better ensemble; None is 45 % of max_iter
     class_weight         None, "balanced", or a dict of weights by class
     warm_start           whether fit continues from the current members
-    random_state         None, a whole number or a RandomState, from which seeds are drawn
+    random_state         an integer or a RandomState that the members' seeds are drawn from; None
+                         is NumPy's global one, as in scikit-learn
     n_jobs               training threads; None is all cores. Results do not depend on it
     engine               "auto", "compiled" (Numba) or "numpy"
     verbose              whether to show a progress line
@@ -109,7 +110,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         self.class_weight = class_weight
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
-        """Train for one more epoch on X, y, with the optimizer's state kept between calls.
+        """Train for one more epoch on X (N, I), y (N,) or (N, O); keeps the optimizer's state.
 
         The first call needs all ``classes`` (not for labels), and fits the encoding on its rows. No
         rows are held out.
@@ -170,7 +171,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             return np.asarray(y)
         if kind == "multiclass-multioutput":
             raise DataError(
-                "y has several columns of classes: fit one classifier a column "
+                "y has several columns of classes: fit one classifier per column "
                 "(sklearn.multioutput.MultiOutputClassifier), or give labels of 0 and 1"
             )
         return np.asarray(column_or_1d(y, warn=True))
@@ -202,8 +203,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             )
         if y.ndim > 1 and not np.isin(y, (0, 1)).all():
             raise DataError(
-                f"y holds {one_line(y[~np.isin(y, (0, 1))].tolist()[0])}: a label is there (1) or "
-                "not (0)"
+                f"y holds {one_line(y[~np.isin(y, (0, 1))].tolist()[0])}: labels must be 0 or 1"
             )
         if (
             role == "partial_fit"
@@ -212,7 +212,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         ):
             raise DataError(
                 f"classes is {one_line(classes)}, and the first call gave "
-                f"{one_line(self.classes_.tolist())}: they stay the same"
+                f"{one_line(self.classes_.tolist())}: give the same, or leave them out"
             )
 
     def _encoded(self, y: Array) -> Array:
@@ -222,8 +222,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         unknown = self.classes_[code] != y
         if unknown.any():
             raise DataError(
-                f"y holds {one_line(y[unknown].tolist()[0])}, which is none of the classes trained "
-                f"on, {one_line(self.classes_.tolist())}: mend it, or fit again"
+                f"y holds {one_line(y[unknown].tolist()[0])}, which is not one of the classes "
+                f"{one_line(self.classes_.tolist())} of the first fit: mend it, or fit again"
             )
         return np.asarray(code)
 
@@ -243,8 +243,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             weights = compute_class_weight(given, classes=self.classes_, y=self.classes_[t])
             if not (np.isfinite(weights).all() and weights.min() >= 0 and weights.any()):
                 raise SettingError(
-                    f"class_weight holds {one_line(weights.tolist())}: weights are numbers of at "
-                    "least 0, and one of them is greater"
+                    f"class_weight holds {one_line(weights.tolist())}: weights must be at least "
+                    "0, and not all 0"
                 )
             return np.asarray(weights)
         if not isinstance(self.class_weight, str) or self.class_weight != "balanced":

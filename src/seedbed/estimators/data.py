@@ -25,9 +25,7 @@ class TableEstimator(BaseEstimator):
 
     _target: Target
     _columns: list[str]
-    _array_columns: Array | None = (
-        None  # columns of an array that the encoding uses, if all numbers
-    )
+    _array_columns: Array | None = None  # an array's columns that the encoding uses, if numbers
     encoding_: Encoding
 
     def _prepare(

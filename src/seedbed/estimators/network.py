@@ -235,7 +235,7 @@ class NetworkEstimator(TableEstimator):
     def _finish(
         self, population: Population, x: Array, t: Array, w: Array | None, stacklevel: int
     ) -> None:
-        """Store the trained population, and warn of what is wrong with it."""
+        """Store the trained population, and warn about what is wrong with it."""
         if population.diverged.all():
             raise SettingError(
                 f"all {len(population)} members diverged: lower learning_rate_init "

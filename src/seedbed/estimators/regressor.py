@@ -40,7 +40,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
     """
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train for one more epoch on X, y, with the optimizer's state kept between calls.
+        """Train for one more epoch on X (N, I), y (N,) or (N, O); keeps the optimizer's state.
 
         The first call fits the encoding and the target's scale on its rows. No rows are held out.
         """

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from seedbed import files
 from seedbed.arrays import one_line
-from seedbed.errors import FileError, SettingError
+from seedbed.errors import SettingError
 from seedbed.formulas import activations, losses
-from seedbed.formulas.named import Named, by_name_of, from_spec, is_own, to_spec
+from seedbed.formulas.named import Named, from_spec
 
 
 def as_formula(what: str, given: Any, by_name: Mapping[str, Any]) -> Any:
@@ -40,12 +41,7 @@ def to_json(value: Any) -> Any:
     Raises: FileError for a user-defined formula.
     """
     if isinstance(value, Named):
-        if not is_own(value, by_name_of(value)):
-            raise FileError(
-                f"{value.name!r} is not one of Seedbed's own formulas, and a model file holds no "
-                "code: pickle the estimator, or keep population_.theta in a file"
-            )
-        return {"formula": type(value).__name__, **to_spec(value)}
+        return {"formula": type(value).__name__, **files.formula_to_dict(value)}
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, tuple | list | np.ndarray):
@@ -56,9 +52,9 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(saved: Any) -> Any:
-    """Return the parameter of which ``saved`` is the ``to_json``.
+    """Return the parameter that ``to_json`` turned into ``saved``.
 
-    Raises: KeyError or TypeError for anything else.
+    Raises: KeyError or TypeError for any other value.
     """
     if isinstance(saved, list):
         return [from_json(each) for each in saved]

@@ -23,8 +23,8 @@ class Named:
 
 
 def by_name_of(formula: Named) -> Mapping[str, Any]:
-    """Return the formulas of the same kind, by name."""
-    table: Mapping[str, Any] = vars(sys.modules[type(formula).__module__])["BY_NAME"]
+    """Return Seedbed's formulas of the same kind, by name; none for a class of a user's own."""
+    table: Mapping[str, Any] = vars(sys.modules[type(formula).__module__]).get("BY_NAME", {})
     return table
 
 

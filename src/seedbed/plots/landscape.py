@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _LINE_POINTS = 121
 _CHUNK_SIZE = 2**23
-"""About how many numbers the networks along a line hold at a time."""
+"""Approximate count of numbers that the networks along a line hold at a time."""
 _HATCHES = ("", "///", "...", "xxx", "\\\\\\", "+++", "ooo")
 
 
@@ -42,7 +42,8 @@ def line(
     curve. The loss is on all rows, with penalties and without dropout.
 
     direction  (D,), or None for steepest descent, minus the gradient
-    reach      in the parameters' units; None reaches to where the tangent is a bad approximation
+    reach      in the parameters' units; None goes beyond the point where the tangent's error equals
+               the change that it predicts
 
     Shapes: X (N, I); Y (N, O), (N,) or class numbers (N,).
     Returns the axes. Raises: SettingError; ShapeError, DataError for data that do not fit.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from seedbed.population import Population
 
 _MAX_UNITS = 16
-"""Of a wider layer one unit fewer is drawn and the others are counted."""
+"""A wider layer shows one unit fewer, and the number of the others."""
 _MAX_WIDTH, _MIN_WIDTH = 5.0, 0.3
 _POSITIVE, _NEGATIVE = COLOURS[0], COLOURS[1]
 
@@ -35,8 +35,8 @@ def network(
 
     Positive weights are solid blue lines, negative ones dashed orange. A ring around a unit is its
     bias, half as wide as a weight's line, in the sign's colour and with the sign in the middle. The
-    largest weight or bias of the network has the widest line. Of a layer with more than 16 units
-    the first 15 are drawn.
+    largest weight or bias of the network has the widest line. A layer with more than 16 units
+    shows its first 15.
 
     inputs, outputs  names of the input and output units
 

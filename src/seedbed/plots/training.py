@@ -96,7 +96,7 @@ def losses(population: Population, axes: Axes | None = None, *, members: Any = (
 
 
 def _carried_forward(curves: Array) -> Array:
-    """Return losses (M, E) with each member's missing ones replaced by its last one before."""
+    """Return losses (M, E), a missing one replaced by the same member's last one before it."""
     places = np.where(np.isfinite(curves), np.arange(curves.shape[1]), -1)
     lasts = np.maximum.accumulate(places, axis=1)
     carried = np.take_along_axis(curves, np.maximum(lasts, 0), axis=1)
@@ -119,8 +119,8 @@ def scores(
 ) -> Axes:
     """Draw a stacked dot per score, and under them median, quartiles and range.
 
-    values  (P,) of one group, or such arrays by the groups' names; scores that are not finite are
-            counted as failed, and in no quartile
+    values  (P,) the scores, or a dict of such arrays by group; scores that are not finite count as
+            failed and in no quartile
     label   of the axis, with the unit
     marks   reference values by name, such as {"ensemble": 0.93}
     log     whether the axis is logarithmic if the scores span a decade, as losses may

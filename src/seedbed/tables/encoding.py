@@ -149,9 +149,9 @@ class Encoding:
 
     @classmethod
     def from_dict(cls, saved: Any) -> Encoding:
-        """Return the encoding of which ``saved`` is the ``to_dict``.
+        """Return the encoding that ``to_dict`` turned into ``saved``.
 
-        Raises: KeyError, TypeError or ValueError for anything else.
+        Raises: KeyError, TypeError or ValueError for any other value.
         """
         columns = tuple(
             CategoryColumn(_checked_text(given["name"]), _distinct_texts(given["categories"]))
@@ -197,7 +197,8 @@ def fit(
 ) -> tuple[Encoding, list[str]]:
     """Return the encoding of all columns but the target, and notes on columns left out.
 
-    A ``separate_target`` is not among the columns, even if one has its name, and is fitted already.
+    A ``separate_target`` is fitted already, and stands outside the table: a column with its name is
+    an input like any other.
 
     Medians, ranges, quantiles, categories and the target's scale come from the rows ``train`` (n,)
     alone, with ``weights`` (n,): a row of weight 2 counts as two.

@@ -22,7 +22,7 @@ from seedbed.arrays import Array
 from seedbed.reproducible import total
 
 MAX_SQUARABLE, MAX_MAGNITUDE = 1e150, 4e307
-"""Larger numbers are clipped to these: up to them, squares and differences are finite."""
+"""Values are clipped to these, so that squares and differences stay finite."""
 
 CHUNK_INPUTS = 2**18
 """Number of inputs computed at a time."""
@@ -111,9 +111,10 @@ def fit_number_column(
 
 
 def outlier_distance(distances: Array, weights: Array) -> float:
-    """Return ten times the 98 % quantile of distances (n,); for n < 75, of the second largest.
+    """Return ten times the 98 % quantile of distances (n,); for n < 75, ten times the
+    second largest.
 
-    If that is 0, return the largest distance.
+    If the quantile is 0, return the largest distance.
     """
     count = max(float(total(weights)), len(weights))
     (usual,) = quantiles(distances, weights, [1 - max(0.02, 1.5 / count)])
@@ -121,7 +122,10 @@ def outlier_distance(distances: Array, weights: Array) -> float:
 
 
 def quantiles(values: Array, weights: Array, shares: Any) -> Array:
-    """Return quantiles of weighted values, (n,): the smallest value that each share reaches."""
+    """Return quantiles (shares,) of weighted values (n,).
+
+    A quantile is the smallest value up to which the values have at least that share of the weight.
+    """
     shares = np.asarray(shares)
     if (weights == weights[0]).all():
         index = np.ceil(shares * len(values)).astype(np.intp) - 1

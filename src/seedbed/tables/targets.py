@@ -35,7 +35,7 @@ class Target:
     """What is predicted: one of ``classes``, or quantities, each mean + scale · output.
 
     names      the columns; several are several quantities or, if ``labels``, independent labels
-    kind       the type of the classes that their texts stand for
+    kind       the type of the classes, which are stored as texts
     low, high  of quantities, in target units: training values are clipped to them
     """
 
@@ -149,7 +149,8 @@ def find_target(source: Source, name: str, task: Task | None) -> tuple[Target, I
     If ``task`` is None, texts and up to ``MAX_CLASSES`` distinct whole numbers are classes, and
     other numbers are quantities.
 
-    Raises: TableError if the column is absent, has only one value, or does not fit the task.
+    Raises: SettingError for another task; TableError if the column is absent, has only one value or
+    does not fit the task.
     """
     if task is not None and task not in get_args(Task):
         raise SettingError(f"task must be one of {get_args(Task)}, not {task!r}")
