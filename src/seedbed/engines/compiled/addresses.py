@@ -12,6 +12,7 @@ from numba.core import types
 from numba.core.ccallback import CFunc
 
 from seedbed.engines.compiled import cache, loops, products
+from seedbed.engines.compiled.libraries import CompileKernel
 from seedbed.engines.compiled.records import Matrix
 from seedbed.engines.compiled.target import WIDTH, numba_type
 from seedbed.errors import FormulaError
@@ -24,7 +25,7 @@ class _KeptLoop(CFunc):
     """A compiled function that is kept on disk under ``stamp``."""
 
     def __init__(self, function: Any, sig: Any, stamp: str) -> None:
-        super().__init__(function, sig, {}, {"error_model": "numpy"})
+        super().__init__(function, sig, {}, {"error_model": "numpy"}, CompileKernel)
         self._cache = cache.Kept(function, stamp)
         self.compile()
         self.native = self._wrapper_name.removeprefix("cfunc.")

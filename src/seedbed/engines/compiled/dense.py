@@ -8,23 +8,23 @@ from seedbed.engines.compiled.calling import call
 from seedbed.engines.compiled.memory import pointer, width
 from seedbed.engines.compiled.products import multiply, transposed
 from seedbed.engines.compiled.records import Floats, Matrix, Program, Workspace
-from seedbed.engines.compiled.target import expand
+from seedbed.engines.compiled.target import inline
 
 
-@expand
+@inline
 def weights_of(program: Program, k: int, s: int, parameters: Floats) -> Any:
     """Return layer k's W, (I, O), in an array (D, s) of parameters or their gradient."""
     first = pointer(parameters, program.weights[k] * s)
     return Matrix(first, program.widths[k + 1] * s, max(s, width(parameters)))
 
 
-@expand
+@inline
 def biases_of(program: Program, k: int, s: int, parameters: Floats) -> Any:
     """Return its b, (1, O), with a row stride of 0."""
     return Matrix(pointer(parameters, program.biases[k] * s), 0, max(s, width(parameters)))
 
 
-@expand
+@inline
 def forward(
     program: Program, work: Workspace, k: int, s: int, theta: Floats, x: Matrix, per_lane: bool,
     B: int,
@@ -41,7 +41,7 @@ def forward(
     call(program.forward[k], (z, a, B * O * s))
 
 
-@expand
+@inline
 def backward(
     program: Program, work: Workspace, k: int, s: int, theta: Floats, x: Matrix, per_lane: bool,
     delta: Floats, below: Floats, B: int, adds: bool,

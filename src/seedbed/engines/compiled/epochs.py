@@ -11,8 +11,8 @@ from seedbed.engines.compiled.groups import RUNNING, group_of, load_group, load_
 from seedbed.engines.compiled.memory import bare, load, locate, pointer, store, width
 from seedbed.engines.compiled.records import HISTORY, Floats, Group, Groups, Training, Workspace
 from seedbed.engines.compiled.rounding import restore, standard_arithmetic
-from seedbed.engines.compiled.rows import choose_rows, draw_masks, fetch, inputs
-from seedbed.engines.compiled.target import expand, kernel
+from seedbed.engines.compiled.rows import draw_masks, fetch, inputs, own_rows, shuffle_rows
+from seedbed.engines.compiled.target import inline, kernel
 
 
 @kernel
@@ -29,7 +29,7 @@ def train(training: Training, groups: Groups, work: Workspace, stop: Any) -> Non
     restore(control)
 
 
-@expand
+@inline
 def train_group(training: Training, group: Group, work: Workspace, stop: Any) -> bool:
     """Train one group; return whether it reached the end of the span, or stopped by itself."""
     program, flags, state, span = training.program, training.flags, training.state, training.span
@@ -38,9 +38,9 @@ def train_group(training: Training, group: Group, work: Workspace, stop: Any) ->
     load_lanes(training.members, group, work)
     theta, before, earlier, slots = load_group(program, flags, state, group, work)
     if rows.has_own and rows.steps == 1:
-        choose_rows(rows, training.members, group, 0, False, work)
+        own_rows(rows, group)
     if flags.validated and validation.has_own:
-        choose_rows(validation, training.members, group, 0, False, work)
+        own_rows(validation, group)
     interrupted, done = False, span.first
     column, pending = -(-span.first // flags.record_every), 0
     for epoch in range(span.first, span.last):
@@ -77,7 +77,7 @@ def train_group(training: Training, group: Group, work: Workspace, stop: Any) ->
     return not interrupted
 
 
-@expand
+@inline
 def run_epoch(
     training: Training, group: Group, epoch: int, before: Floats, theta: Floats, slots: Any,
     work: Workspace, stop: Any,
@@ -92,7 +92,7 @@ def run_epoch(
     for v in range(0, c, W):
         store(work.train_loss, v, load(work.zeros, 0))
     if rows.steps > 1:
-        choose_rows(rows, training.members, group, epoch, True, work)
+        shuffle_rows(rows, training.members, group, epoch, work)
     for number in range(rows.steps):
         if stop[0] != 0:
             return False
@@ -110,7 +110,7 @@ def run_epoch(
     return True
 
 
-@expand
+@inline
 def compute_gradient(
     training: Training, group: Group, epoch: int, fetched: bool, theta: Floats, begin: int,
     end: int, work: Workspace,

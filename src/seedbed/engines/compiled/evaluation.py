@@ -10,7 +10,7 @@ from seedbed.engines.compiled.groups import group_of, theta_of
 from seedbed.engines.compiled.memory import bare, locate, pointer, store, width
 from seedbed.engines.compiled.records import Floats, Group, Groups, Matrix, Program, Rows, Workspace
 from seedbed.engines.compiled.rounding import restore, standard_arithmetic
-from seedbed.engines.compiled.rows import choose_rows, fetch, inputs
+from seedbed.engines.compiled.rows import fetch, inputs, own_rows
 from seedbed.engines.compiled.steps import forward, loss_inputs, sum_losses, total_loss
 from seedbed.engines.compiled.target import kernel, low_latency, noinline
 
@@ -35,17 +35,16 @@ def evaluate(
 
 @kernel
 def losses(
-    program: Program, members: Any, theta: Floats, rows: Rows, groups: Groups, work: Workspace,
-    result: Floats,
-) -> None:  # fmt: skip
+    program: Program, theta: Floats, rows: Rows, groups: Groups, work: Workspace, result: Floats
+) -> None:
     """Write the mean loss over all rows of each group's members to ``result``, (P,)."""
     control = standard_arithmetic()
-    program, members, rows, work = bare(program), bare(members), bare(rows), locate(work)
+    program, rows, work = bare(program), bare(rows), locate(work)
     for g in range(len(groups.counts)):
         group = group_of(groups, g)
-        own = theta_of(program, group, theta, work)
+        own = theta_of(program, group, pointer(theta, 0), work)
         if rows.has_own:
-            choose_rows(rows, members, group, 0, False, work)
+            own_rows(rows, group)
         evaluate(program, rows, group, own, work.val_loss, work)
         for lane in range(group.count):
             result[group.members[lane]] = work.val_loss[lane]
@@ -64,7 +63,7 @@ def outputs(
     n = len(x) // I
     for g in range(len(groups.counts)):
         group = group_of(groups, g)
-        own = theta_of(program, group, theta, work)
+        own = theta_of(program, group, pointer(theta, 0), work)
         for start in range(0, n, piece):
             B = min(piece, n - start)
             rows = Matrix(pointer(x, start * I), I, 1)

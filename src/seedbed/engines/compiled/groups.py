@@ -8,7 +8,7 @@ from seedbed.engines.compiled.calling import call
 from seedbed.engines.compiled.memory import pointer, width
 from seedbed.engines.compiled.records import Floats, Group, Groups, Members, Program, Workspace
 from seedbed.engines.compiled.rows import gather
-from seedbed.engines.compiled.target import expand, inline, noinline
+from seedbed.engines.compiled.target import inline, noinline
 from seedbed.engines.state import Status
 
 MAX_COPIED_PARAMETERS = 1024
@@ -19,7 +19,7 @@ ABSENT = -1
 RUNNING, STOPPED, DIVERGED = int(Status.RUNNING), int(Status.STOPPED), int(Status.DIVERGED)
 
 
-@expand
+@inline
 def group_of(groups: Groups, g: int) -> Any:
     """Return group number g."""
     s = groups.members.shape[1]
@@ -65,7 +65,7 @@ def copy(source: Floats, target: Floats, size: int) -> None:
         target[d] = source[d]
 
 
-@expand
+@inline
 def theta_of(program: Program, group: Group, theta: Floats, work: Workspace) -> Any:
     """Return the group's parameters (D, s), gathered from theta (P, D) for several lanes."""
     if group.lanes == 1:
@@ -74,7 +74,7 @@ def theta_of(program: Program, group: Group, theta: Floats, work: Workspace) -> 
     return work.theta
 
 
-@expand
+@inline
 def load_lanes(members: Members, group: Group, work: Workspace) -> None:
     """Set every lane's status and hyperparameters."""
     s = group.lanes
@@ -87,7 +87,7 @@ def load_lanes(members: Members, group: Group, work: Workspace) -> None:
             work.hyperparameters[row * c + lane] = members.hyperparameters[place]
 
 
-@expand
+@inline
 def load_group(program: Program, flags: Any, state: Any, group: Group, work: Workspace) -> Any:
     """Return where the group is trained, loaded: theta, theta an epoch before, a third buffer, and
     the slots.
@@ -121,7 +121,7 @@ def load_group(program: Program, flags: Any, state: Any, group: Group, work: Wor
     return theta, before, earlier, (slot_0, slot_1)
 
 
-@expand
+@inline
 def store_group(
     program: Program, flags: Any, state: Any, group: Group, theta: Floats, before: Floats,
     earlier: Floats, slots: Any, work: Workspace,

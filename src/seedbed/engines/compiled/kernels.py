@@ -14,6 +14,7 @@ from numba import jit
 from seedbed import streams
 from seedbed.arrays import Array
 from seedbed.engines.compiled import addresses, cache, epochs, records
+from seedbed.engines.compiled.libraries import CompileKernel
 from seedbed.engines.compiled.target import HAS_FMA
 from seedbed.formulas.losses import Loss
 from seedbed.network import Network
@@ -24,7 +25,8 @@ _reported: list[bool] = []
 @lru_cache(maxsize=16)
 def kernel_for(function: Any, dtype: np.dtype[Any]) -> Any:
     """Return a kernel for ``dtype``, kept on disk once it is compiled."""
-    compiled = jit(**function.targetoptions)(function.py_func)
+    compile_ = jit(pipeline_class=CompileKernel, **function.targetoptions)
+    compiled = compile_(function.py_func)
     drawn = (streams.extend_key, streams.word, streams.to_uniform)
     stamp = cache.digest(compiled.__name__, dtype.name, *drawn)
     compiled._cache = cache.Kept(compiled.py_func, stamp)
@@ -52,7 +54,7 @@ def report_compiling(dtype: np.dtype[Any]) -> None:
             "another place)"
         )
     print(
-        f"seedbed: compiling the engine for this machine, some fifteen seconds; {kept}",
+        f"seedbed: compiling the engine for this machine, some ten seconds; {kept}",
         file=sys.stderr,
     )
 

@@ -8,7 +8,7 @@ from seedbed.engines.compiled.blocks import tile
 from seedbed.engines.compiled.calling import call
 from seedbed.engines.compiled.memory import load, load_first, pointer, store, vector_offsets, width
 from seedbed.engines.compiled.records import Floats, Matrix, Program
-from seedbed.engines.compiled.target import REGISTERS, expand, inline, noinline
+from seedbed.engines.compiled.target import REGISTERS, inline, noinline
 from seedbed.engines.compiled.vectors import fma
 
 TILE_ROWS = {1: 8, 2: 6, 4: 4} if REGISTERS == 16 else {1: 8, 2: 8, 3: 8, 4: 6}
@@ -26,7 +26,7 @@ PACK_DEPTH, PACK_NUMBERS = 240, 2**15
 strips, so that they stay in the L2 cache."""
 
 
-@expand
+@inline
 def at(matrix: Matrix, first: Any) -> Any:
     """Return the matrix that begins at ``first``."""
     return Matrix(first, matrix.row_stride, matrix.column_stride)
@@ -39,7 +39,7 @@ def shift(matrix: Matrix, rows: int, columns: int) -> Any:
     return Matrix(pointer(matrix.first, offset), matrix.row_stride, matrix.column_stride)
 
 
-@expand
+@inline
 def transposed(matrix: Matrix) -> Any:
     """Return the matrix with rows for columns."""
     return Matrix(matrix.first, matrix.column_stride, matrix.row_stride)
@@ -145,7 +145,7 @@ def multiply(
     call(program.product_shared, (start, out, a, b, M, N * s // W, K, N * s % W))
 
 
-@noinline
+@inline
 def outer_product(s: int, start: Matrix, out: Matrix, a: Matrix, b: Matrix, M: int, N: int) -> None:
     """out(m, n) = start(m, n) + a(m) b(n), for lanes."""
     W = width(out.first)

@@ -9,9 +9,9 @@ import numpy as np
 from seedbed import streams
 from seedbed.engines.compiled import records
 from seedbed.engines.compiled.calling import call
-from seedbed.engines.compiled.memory import pointer, width
+from seedbed.engines.compiled.memory import broadcast, pointer, store, width
 from seedbed.engines.compiled.records import Floats, Group, Members, Program, Rows, Workspace
-from seedbed.engines.compiled.target import expand, inline, noinline
+from seedbed.engines.compiled.target import inline, noinline
 from seedbed.engines.compiled.translation import for_scalars
 
 _enter, _word, _unit = (
@@ -56,23 +56,27 @@ def draw_order(key: Any, n: int, tagged: Any, ordered: Any, starts: Any) -> None
         ordered[row] &= low
 
 
+@inline
+def own_rows(rows: Rows, group: Group) -> None:
+    """Write each lane's own rows, in their own order, to ``rows.order``."""
+    for i in range(group.lanes * rows.n):
+        rows.order[i] = rows.own[group.first * rows.n + i]
+
+
 @noinline
-def choose_rows(
-    rows: Rows, members: Members, group: Group, epoch: int, shuffled: bool, work: Workspace
-) -> None:
-    """Write the rows that each lane sees in an epoch, in order, to ``rows.order``."""
+def shuffle_rows(rows: Rows, members: Members, group: Group, epoch: int, work: Workspace) -> None:
+    """Write the rows that each lane sees in an epoch, in its random order, to ``rows.order``."""
     n = rows.n
     for lane in range(group.lanes):
-        if shuffled:
-            key = _enter(members.order_keys[group.members[lane]], np.uint64(epoch))
-            draw_order(key, n, work.tagged, work.ordered, work.starts)
+        key = _enter(members.order_keys[group.members[lane]], np.uint64(epoch))
+        draw_order(key, n, work.tagged, work.ordered, work.starts)
         for i in range(n):
-            row = np.intp(work.ordered[i]) if shuffled else i
+            row = np.intp(work.ordered[i])
             own = rows.own[(group.first + lane) * n + row] if rows.has_own else row
             rows.order[lane * n + i] = own
 
 
-@expand
+@inline
 def inputs(program: Program, rows: Rows, s: int, start: int, work: Workspace) -> Any:
     """Return the rows of x from ``start`` on, and whether each lane has its own."""
     I = program.widths[0]
@@ -112,9 +116,9 @@ def fetch(
     for b in range(B):
         if rows.in_place:
             for o in range(O):
-                t = rows.t[(start + b) * O + o]
-                for lane in range(s):
-                    work.t[(b * O + o) * s + lane] = t
+                t = broadcast(rows.t, (start + b) * O + o)
+                for v in range(0, s, width(work.t)):
+                    store(work.t, (b * O + o) * s + v, t)
         elif s > 1:
             for lane in range(s):
                 work.source_offsets[lane] = rows.order[lane * n + start + b] * I
@@ -129,15 +133,18 @@ def fetch(
             for o in range(O):
                 work.t[b * O + o] = rows.t[row * O + o]
     outputs = O if rows.averaged else 1
+    if not rows.weighed:
+        work.share[0] = 1 / (batch * outputs)
+        share = broadcast(work.share, 0)
+        for e in range(0, B * O * s, width(work.share)):
+            store(work.share, e, share)
+        return
     for b in range(B):
         for lane in range(s):
-            share = 1 / (batch * outputs)
-            if rows.weighed:
-                row = start + b if rows.in_place else rows.order[lane * n + start + b]
-                mean = rows.mean_weight[group.members[lane]]
-                share = rows.w[row] / (mean * batch * outputs)
+            row = start + b if rows.in_place else rows.order[lane * n + start + b]
+            mean = rows.mean_weight[group.members[lane]]
             for o in range(O):
-                work.share[(b * O + o) * s + lane] = share
+                work.share[(b * O + o) * s + lane] = rows.w[row] / (mean * batch * outputs)
 
 
 @noinline

@@ -18,7 +18,7 @@ from seedbed.engines.compiled.calling import call
 from seedbed.engines.compiled.memory import broadcast, load, load_first, pointer, store, width
 from seedbed.engines.compiled.products import multiply
 from seedbed.engines.compiled.records import Floats, Matrix, Program, StepFlags, Workspace
-from seedbed.engines.compiled.target import expand, inline, noinline
+from seedbed.engines.compiled.target import inline, noinline
 from seedbed.engines.compiled.vectors import fma
 
 
@@ -173,7 +173,7 @@ def update(
         advance(program, work, old, new, slots, middle, end, work.zeros, number, factor, c)
 
 
-@expand
+@inline
 def advance(
     program: Program, work: Workspace, old: Floats, new: Floats, slots: Any, start: int, end: int,
     decay: Floats, number: int, factor: float, c: int,

@@ -11,13 +11,13 @@ from seedbed.engines.compiled.bits import any_nonzero
 from seedbed.engines.compiled.groups import DIVERGED, RUNNING, STOPPED
 from seedbed.engines.compiled.memory import load, store, width
 from seedbed.engines.compiled.records import HISTORY, Floats, Group, Program, Workspace
-from seedbed.engines.compiled.target import expand, inline, noinline
+from seedbed.engines.compiled.target import inline, noinline
 
 is_better, is_patience_over = inline(stopping.is_better), inline(stopping.is_patience_over)
 epochs_before_divergence = inline(stopping.epochs_before_divergence)
 
 
-@expand
+@inline
 def all_finite(flags: Any, work: Workspace, c: int) -> Any:
     """Return whether every lane's losses and parameters are finite."""
     W = width(work.numbers)
@@ -31,7 +31,7 @@ def all_finite(flags: Any, work: Workspace, c: int) -> Any:
     return not any_nonzero(found)
 
 
-@expand
+@inline
 def any_running(work: Workspace, s: int) -> Any:
     """Return whether any lane still trains."""
     running = False
@@ -40,7 +40,7 @@ def any_running(work: Workspace, s: int) -> Any:
     return running
 
 
-@expand
+@inline
 def keep_losses(flags: Any, work: Workspace, c: int, pending: int) -> None:
     """Keep an epoch's losses until ``record`` writes them."""
     for v in range(0, c, width(work.numbers)):

@@ -11,6 +11,8 @@ from numba import njit
 from numba.core import types
 from numba.core.registry import cpu_target
 
+from seedbed.engines.compiled.libraries import CompileCallee, CompileKernel, CompilePart
+
 _PROBE = """
 declare <16 x float> @llvm.fma.v16f32(<16 x float>, <16 x float>, <16 x float>)
 define <16 x float> @probe(<16 x float> %x) {
@@ -46,16 +48,18 @@ _INTERNAL: dict[str, Any] = {
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
 }
-inline = njit(forceinline=True, **_INTERNAL)
+inline = njit(pipeline_class=CompilePart, forceinline=True, **_INTERNAL)
 """For functions that only compiled code calls, and that become part of it."""
-expand = njit(inline="always", **_INTERNAL)
-"""The same before types are inferred, for functions with one or two callers: LLVM optimises every
-other function on its own, and again within each of its callers."""
-noinline = njit(**_INTERNAL)
-"""For functions that compiled code calls seldom."""
-kernel = njit(error_model="numpy", nogil=True, no_cfunc_wrapper=True)
+noinline = njit(pipeline_class=CompileCallee, forceinline=False, **_INTERNAL)
+"""For functions that compiled code calls seldom. (A callee inherits ``forceinline`` if not set.)"""
+_KERNEL: dict[str, Any] = {
+    "error_model": "numpy",
+    "no_cfunc_wrapper": True,
+    "pipeline_class": CompileKernel,
+}
+kernel = njit(nogil=True, **_KERNEL)
 """For functions that Python calls; they release the GIL."""
-low_latency = njit(error_model="numpy", no_cfunc_wrapper=True)
+low_latency = njit(**_KERNEL)
 """For functions that end sooner than another thread could take the GIL; they keep it."""
 
 

@@ -141,7 +141,7 @@ class Training:
         losses = kernel_for(evaluation.losses, self.dtype)
 
         def work(groups: Groups, rows: Any, validation: Any, workspace: Workspace) -> None:
-            losses(self.program, self.members, flat(theta), rows, groups, workspace, result)
+            losses(self.program, flat(theta), rows, groups, workspace, result)
 
         self._spread(members, None, work)
         return result[members]
