@@ -94,6 +94,29 @@ def _trained(
     yield from _parts(population)
 
 
+def _layers() -> Parts:
+    """Train every kind of layer, with category numbers in columns 1 and 3."""
+    x = _numbers(40, 5)
+    x[:, [1, 3]] = np.abs(np.floor(x[:, [1, 3]]))  # 0, 1, 2 or 3
+    layers = [
+        sb.Embedding([1, 3], [4, 4], [2, 5]),
+        sb.Periodic(3, 5, scale=1.0, phases=True, columns=[2, 0, 5]),
+        sb.Periodic(2, 9, columns=[0, 4]),
+        sb.Dense(6, sb.tanh),
+        sb.Dense(2),
+    ]
+    for members in (1, 18):
+        population = sb.train(
+            sb.Network(5, layers), x, _numbers(40, 2, 3), loss=sb.squared_error, epochs=12,
+            optimizer=sb.AdamW(0.01), batch_size=16, dropout=0.1, seeds=range(members),
+            engine="compiled", progress=False,
+        )  # fmt: skip
+        yield population.theta
+        yield population.history.train_loss
+        yield population.predict(x)
+        yield population.predict(x[:1])
+
+
 def _xor() -> Parts:
     X, Y = sb.xor.data()
     recipe = sb.xor.recipe(300)
@@ -221,6 +244,7 @@ CASES: dict[str, Callable[[], Parts]] = {
         optimizer=sb.SGD([0.01 if member % 3 else 1e6 for member in range(20)]),
     ),
     "extreme weights": _extreme_weights,
+    "embedding and periodic layers": _layers,
     "estimator, numbers": _estimator("NetworkClassifier", "numbers"),
     "estimator, numbers and categories": _estimator("NetworkRegressor", "mixed"),
     "estimator, missing values": _estimator("NetworkClassifier", "missing"),

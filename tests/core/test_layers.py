@@ -412,7 +412,7 @@ class Average(sb.Optimizer):
 @pytest.mark.parametrize(
     ("layer", "optimizer", "words"),
     [
-        (EMBEDDING, sb.Adam(), "a layer of kind Embedding"),
+        (Scale(), sb.Adam(), "a layer of kind Scale"),
         (sb.Dense(2), GaussNewton(0.1), "the jacobian that GaussNewton needs"),
         (sb.Dense(2), Average(0.1), "the 3 state arrays of Average"),
     ],

@@ -23,6 +23,7 @@ import seedbed as sb
 from seedbed import training
 from seedbed.engines import compiled as compiled_engine
 from seedbed.engines import select
+from seedbed.engines.compiled import kinds as compiled_kinds
 from seedbed.engines.compiled import layout, prediction
 from seedbed.engines.compiled import training as compiled_training
 from seedbed.engines.state import State, Status, Stop
@@ -63,6 +64,7 @@ OPTIMIZERS = [
 RNG = np.random.default_rng(7)
 N = 23
 X = RNG.normal(size=(N, 5))
+TABLE = np.column_stack([X[:, :4], np.arange(N) % 4])  # with a category in column 4
 TARGETS = {
     "number": RNG.normal(size=(N, 3)),
     "count": RNG.poisson(2.0, size=(N, 3)).astype(float),
@@ -72,6 +74,13 @@ TARGETS = {
 WEIGHTS = RNG.uniform(0.1, 2.0, size=N)
 MEMBERS = 3
 ROWS = [RNG.integers(0, N, size=n) for n in (17, 19, 17)]
+LAYERS = {
+    "embedding": [sb.Embedding([4], [4], 3)],
+    "periodic": [sb.Periodic(3, 5)],
+    "phases": [sb.Periodic(2, 9, scale=1.0, phases=True, columns=[2, 0])],
+    "mixed": [sb.Embedding([4], [4], 2), sb.Periodic(2, 3, columns=[1, 5])],
+    "behind a dense layer": [sb.Dense(4, sb.tanh), sb.Periodic(3, 4, phases=True, columns=[3, 0])],
+}
 EXTRAS = [
     {},
     {"batch_size": 5},
@@ -151,11 +160,52 @@ def test_training_matches_numpy(loss, optimizer, dtype, tolerance):
             np.testing.assert_allclose(b, a, rtol=20 * tolerance, atol=20 * tolerance)
 
 
-def plan_of(members, *, seeds=None, rows=None, weights=None, held=None, **method):
+@pytest.mark.kernels
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-9), ("float32", 1e-4)])
+def test_every_layer_matches_numpy(name, dtype, tolerance):
+    layers = sb.Network(5, [*LAYERS[name], sb.Dense(6, sb.tanh), sb.Dense(3)])
+    for extra in EXTRAS:
+        a, b = (
+            sb.train(
+                layers, TABLE, TARGETS["number"], loss=sb.squared_error, seeds=range(MEMBERS),
+                epochs=epochs_of_20_steps(extra), dtype=dtype, engine=engine,
+                optimizer=sb.AdamW(0.01, weight_decay=0.1), **extra,
+            )
+            for engine in ("numpy", "compiled")
+        )  # fmt: skip
+        assert difference(b.theta, a.theta) <= tolerance, extra
+        np.testing.assert_allclose(b.loss, a.loss, rtol=tolerance)
+        whole = b.predict(TABLE)
+        np.testing.assert_allclose(whole, a.predict(TABLE), rtol=0, atol=20 * tolerance)
+        for row in range(0, N, 5):  # one row, by SmallBatchPredictor
+            np.testing.assert_array_equal(b.predict(TABLE[row : row + 1])[:, 0], whole[:, row])
+
+
+def test_every_kind_of_layer_is_compiled():
+    kinds = set(sb.layers.BY_NAME.values())
+    assert {type(layer) for layers in LAYERS.values() for layer in layers} == kinds
+    assert set(compiled_engine.LAYERS) == {sb.Dense, *compiled_kinds.MODULES} == kinds
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_have_the_same_bits_in_pieces_of_rows(name, monkeypatch):
+    layers = sb.Network(5, [*LAYERS[name], sb.Dense(3)])
+    found = []
+    for rows in (N, 7):
+        monkeypatch.setattr(compiled_training, "piece_rows", lambda *_, rows=rows: rows)
+        plan, theta = plan_of(20, x=TABLE, network=layers)
+        state, final = carried_out(plan, theta)
+        found.append((state.theta, final))
+    for whole, pieces in zip(*found, strict=True):
+        np.testing.assert_array_equal(whole, pieces)
+
+
+def plan_of(members, *, x=X, seeds=None, rows=None, weights=None, held=None, **method):
     recipe = sb.Recipe(**{"loss": sb.squared_error, "epochs": 6, "dtype": "float32", **method})
     targets = TARGETS[recipe.loss.targets]
     seeds = range(members) if seeds is None else seeds
-    plan = training._make_plan(recipe, X, targets, seeds, held, weights, rows, 1)
+    plan = training._make_plan(recipe, x, targets, seeds, held, weights, rows, 1)
     return plan, recipe.network.init(plan.seeds, recipe.dtype)
 
 
@@ -188,6 +238,7 @@ def test_a_member_is_the_same_alone_or_in_company(data):
     loss = draw(st.sampled_from(LOSSES))
     activation = draw(st.sampled_from([sb.relu, sb.tanh, sb.sigmoid, sb.identity]))
     widths = (5, *draw(st.lists(st.integers(1, 20), max_size=4)), 3)
+    first = LAYERS[draw(st.sampled_from([*LAYERS]))] if draw(st.booleans()) else []
     optimizer = draw(st.sampled_from(OPTIMIZERS))
     seeds = draw(st.permutations(range(members)))
     extra = {}
@@ -221,9 +272,10 @@ def test_a_member_is_the_same_alone_or_in_company(data):
         optimizer = type(optimizer)(
             tuple(rates), momentum=optimizer.momentum, nesterov=optimizer.nesterov
         )
-    method = {"network": network(activation, widths), "loss": loss, "dtype": dtype, **extra}
+    layers = sb.Network(5, [*first, *network(activation, widths).layers])
+    method = {"network": layers, "loss": loss, "dtype": dtype, **extra}
     plan, theta = plan_of(
-        members, seeds=seeds, rows=rows, weights=weights, optimizer=optimizer, **method
+        members, x=TABLE, seeds=seeds, rows=rows, weights=weights, optimizer=optimizer, **method
     )
     W = layout.lanes_per_vector(dtype)
     state, final = carried_out(
@@ -242,6 +294,7 @@ def test_a_member_is_the_same_alone_or_in_company(data):
         )
     plan, theta = plan_of(
         1,
+        x=TABLE,
         seeds=[seeds[member]],
         rows=None if rows is None else [rows[member]],
         weights=weights,

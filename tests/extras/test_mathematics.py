@@ -4,7 +4,10 @@ import mathematics
 import numpy as np
 import pytest
 
+from seedbed.engines.compiled.mathematics import cos_sin_of_turns
+from seedbed.engines.compiled.memory import load, store, width
 from seedbed.engines.compiled.prediction import Formula
+from seedbed.engines.compiled.target import kernel
 
 pytestmark = pytest.mark.kernels
 
@@ -40,6 +43,36 @@ def test_errors_are_within_their_bounds(name, dtype):
     finite = np.isfinite(rounded) & ~small
     assert finite.sum() > 20_000
     assert error[finite].max() <= MAX_ERRORS[name, dtype]
+
+
+@kernel
+def cos_sin(t, cos, sin):
+    for e in range(0, len(t), width(t)):
+        cosine, sine = cos_sin_of_turns(load(t, e))
+        store(cos, e, cosine)
+        store(sin, e, sine)
+
+
+@pytest.mark.parametrize(("dtype", "wider"), [("float32", "float64"), ("float64", "longdouble")])
+def test_cos_and_sin_of_turns(dtype, wider):
+    rng = np.random.default_rng(0)
+    sizes = [rng.uniform(-2, 2, 2**15), rng.normal(size=2**14) * 1e5, rng.normal(size=2**14) / 1e9]
+    t = np.concatenate([*sizes, np.arange(-(2**12), 2**12) / 8, np.zeros(2**13)]).astype(dtype)
+    found = [np.empty_like(t), np.empty_like(t)]
+    cos_sin(t, *found)
+    part = t.astype(wider) - np.rint(t)  # exact, as are the next differences
+    size, two_pi = np.abs(part), 2 * np.arctan2(np.zeros(1, wider), -1)
+    near_zero = np.abs(size - 0.25) < 0.125
+    cos = np.where(near_zero, np.sin(two_pi * (0.25 - size)), np.cos(two_pi * size))
+    sin = np.sign(part) * np.sin(two_pi * np.minimum(size, 0.5 - size))
+    for numbers, exact in zip(found, (cos, sin), strict=True):
+        unit = np.spacing(np.abs(exact).astype(dtype))
+        assert (np.abs(numbers - exact) <= 1.75 * unit).all()
+    quarters = np.array([0, 0.25, 0.5, 0.75, 1e30, np.inf, -np.inf, np.nan] * 4, dtype=dtype)
+    found = [np.empty_like(quarters), np.empty_like(quarters)]
+    cos_sin(quarters, *found)
+    np.testing.assert_array_equal(found[0][:8], [1, 0, -1, 0, 1, *[np.nan] * 3])
+    np.testing.assert_array_equal(found[1][:8], [0, 1, 0, -1, 0, *[np.nan] * 3])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

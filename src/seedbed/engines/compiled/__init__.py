@@ -15,12 +15,14 @@ from seedbed.engines.plan import Plan
 from seedbed.errors import FormulaError, MissingDependencyError
 from seedbed.formulas.losses import Loss
 from seedbed.formulas.optimizers import Optimizer
-from seedbed.layers.dense import Dense
+from seedbed.layers import Dense, Embedding, Periodic
 from seedbed.network import Network
 
 START_UP_SECONDS = 1.0
 """What loading the engine takes at most; its steps take a small part of NumPy's time."""
 MAX_STATE_ARRAYS = 2
+LAYERS = (Dense, Embedding, Periodic)
+"""The layers that ``kinds`` has."""
 
 
 class CompiledEngine:
@@ -37,9 +39,9 @@ class CompiledEngine:
         return MissingDependencyError("numba", "fast")
 
     def unsupported(self, network: Network, optimizer: Optimizer) -> str | None:
-        """Layers other than Dense, more than two state arrays, and steps that take a Jacobian."""
+        """A user's layers, more than two state arrays, and steps that take a Jacobian."""
         for layer in network.layers:
-            if type(layer) is not Dense:
+            if type(layer) not in LAYERS:
                 return f"a layer of kind {type(layer).__name__}"
         if optimizer.needs != "gradient":
             return f"the {optimizer.needs} that {type(optimizer).__name__} needs"

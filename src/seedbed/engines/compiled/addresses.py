@@ -11,9 +11,8 @@ import numpy as np
 from numba.core import types
 from numba.core.ccallback import CFunc
 
-from seedbed.engines.compiled import cache, loops, products
+from seedbed.engines.compiled import cache, loops, products, records
 from seedbed.engines.compiled.libraries import CompileKernel
-from seedbed.engines.compiled.records import Matrix
 from seedbed.engines.compiled.target import WIDTH, numba_type
 from seedbed.errors import FormulaError
 from seedbed.formulas import penalties
@@ -38,13 +37,18 @@ def compile_loop(function: Any, dtype: np.dtype[Any], stamp: str) -> int:
     """Return the address of a loop, compiled for the types that its annotations name."""
     number = numba_type(dtype)
     array = types.CPointer(number)
-    kinds = {
+    kinds: dict[str, Any] = {
         "Floats": array,
+        "Any": array,
         "Ints": types.CPointer(types.intp),
-        "Matrix": types.NamedTuple((array, types.intp, types.intp), Matrix),
         "int": types.intp,
+        "bool": types.boolean,
         "float": number,
     }
+    for record in (records.Matrix, records.Program, records.Workspace):
+        annotations: Any = record.__annotations__.values()
+        fields = [kinds[annotation.__forward_arg__] for annotation in annotations]
+        kinds[record.__name__] = types.NamedTuple(fields, record)
     *arguments, _ = function.__annotations__.values()
     sig = (tuple(kinds[argument] for argument in arguments), types.void)
     loop = _KeptLoop(function, sig, stamp)
@@ -96,6 +100,11 @@ def activation(unit: Activation, dtype: np.dtype[Any]) -> tuple[int, ...]:
     return _addresses(
         f"the activation {unit.name}", dtype, parts, lambda W: loops.activation(unit.f, unit.df, W)
     )
+
+
+def layer(name: str, make: Any, formulas: tuple[Any, ...], dtype: np.dtype[Any]) -> tuple[int, ...]:
+    """Return the addresses of a layer's ``forward`` and ``backward``; see ``kinds``."""
+    return _addresses(f"the layer {name}", dtype, ("layer", name, *formulas), make)
 
 
 def loss(unit: Loss, dtype: np.dtype[Any]) -> tuple[int, ...]:

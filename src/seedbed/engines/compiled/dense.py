@@ -14,14 +14,15 @@ from seedbed.engines.compiled.target import inline
 @inline
 def weights_of(program: Program, k: int, s: int, parameters: Floats) -> Any:
     """Return layer k's W, (I, O), in an array (D, s) of parameters or their gradient."""
-    first = pointer(parameters, program.weights[k] * s)
+    first = pointer(parameters, program.starts[k] * s)
     return Matrix(first, program.widths[k + 1] * s, max(s, width(parameters)))
 
 
 @inline
 def biases_of(program: Program, k: int, s: int, parameters: Floats) -> Any:
     """Return its b, (1, O), with a row stride of 0."""
-    return Matrix(pointer(parameters, program.biases[k] * s), 0, max(s, width(parameters)))
+    first = program.starts[k] + program.widths[k] * program.widths[k + 1]
+    return Matrix(pointer(parameters, first * s), 0, max(s, width(parameters)))
 
 
 @inline

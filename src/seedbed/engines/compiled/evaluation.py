@@ -88,13 +88,14 @@ def small_outputs(
     log-probabilities, and ``predict`` is the address of the outputs' map to predictions, or 0.
     """
     control = standard_arithmetic()
-    product, log_softmax, size = layout[7 * L + 1], layout[7 * L + 2], layout[7 * L + 3]
-    widths, weights = pointer(layout, 0), pointer(layout, L + 1)
-    biases, forwards = pointer(layout, 2 * L + 1), pointer(layout, 3 * L + 1)
-    z, a, h = pointer(layout, 4 * L + 1), pointer(layout, 5 * L + 1), pointer(layout, 6 * L + 1)
+    product, log_softmax, size = layout[0], layout[1], layout[2]
+    widths, dense, starts = pointer(layout, 3), pointer(layout, L + 4), pointer(layout, 2 * L + 4)
+    forwards, setting_starts = pointer(layout, 3 * L + 4), pointer(layout, 4 * L + 4)
+    z, a, h = pointer(layout, 5 * L + 4), pointer(layout, 6 * L + 4), pointer(layout, 7 * L + 4)
+    settings = pointer(layout, 8 * L + 4)
     program = Program(
-        widths, weights, biases, L, size, forwards, forwards, 0, 0, 0, 0, 0, product, 0,
-        log_softmax, normalised,
+        widths, dense, starts, starts, settings, setting_starts, starts, starts, 0, L, size,
+        forwards, forwards, 0, 0, 0, 0, 0, product, 0, log_softmax, normalised,
     )  # fmt: skip
     work = locate(
         Workspace(

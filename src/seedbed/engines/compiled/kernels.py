@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ from numba import jit
 
 from seedbed import streams
 from seedbed.arrays import Array
-from seedbed.engines.compiled import addresses, cache, epochs, records
+from seedbed.engines.compiled import addresses, cache, epochs, kinds, records
 from seedbed.engines.compiled.libraries import CompileKernel
 from seedbed.engines.compiled.target import HAS_FMA
 from seedbed.formulas.losses import Loss
+from seedbed.layers.dense import Dense
 from seedbed.network import Network
 
 _reported: list[bool] = []
@@ -66,20 +68,29 @@ def program_for(
 
     Raises: FormulaError for one that cannot be compiled.
     """
-    layers = [addresses.activation(layer.activation, dtype) for layer in network.layers]
+    layers = [kinds.addresses_of(layer, dtype) for layer in network.layers]
     value, slope = addresses.loss(loss, dtype)
     classes = loss.targets == "classes"
-    starts = {
-        name: [block.where.start for block in network.blocks if block.name == name] for name in "Wb"
-    }
+    settings = [
+        kinds.settings_of(layer, inputs)
+        for layer, inputs in zip(network.layers, network.widths, strict=False)
+    ]
+    drops = [layer.takes_dropout for layer in network.layers[:-1]]
+    run_ends = [*np.flatnonzero(np.diff(network.is_weight)) + 1, network.size]
     return records.Program(
-        widths=np.array(network.widths, dtype=np.int64),
-        weights=np.array(starts["W"], dtype=np.int64),
-        biases=np.array(starts["b"], dtype=np.int64),
+        widths=ints(network.widths),
+        dense=ints(type(layer) is Dense for layer in network.layers),
+        starts=ints(network.starts),
+        drops=ints([*drops, False]),
+        settings=ints(number for numbers in settings for number in numbers),
+        setting_starts=ints(accumulate((len(numbers) for numbers in settings[:-1]), initial=0)),
+        run_ends=ints(run_ends),
+        run_decays=ints(network.is_weight[end - 1] for end in run_ends),
+        runs=len(run_ends),
         layers=len(network.layers),
         size=network.size,
-        forward=np.array([forward for forward, _ in layers], dtype=np.int64),
-        backward=np.array([backward for _, backward in layers], dtype=np.int64),
+        forward=ints(forward for forward, _ in layers),
+        backward=ints(backward for _, backward in layers),
         loss=value,
         slope=slope,
         rule=rule,
@@ -91,6 +102,11 @@ def program_for(
             for name in ("product_per_member", "product_shared", "transpose")
         },
     )
+
+
+def ints(numbers: Iterable[Any]) -> Array:
+    """Return whole numbers as the kernels take them."""
+    return np.array(list(numbers), dtype=np.int64)
 
 
 def flat(array: Array) -> Array:

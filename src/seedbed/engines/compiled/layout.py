@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from seedbed.arrays import Array, Indices
 from seedbed.engines.compiled.groups import MAX_COPIED_PARAMETERS
+from seedbed.engines.compiled.kinds import scratch_of
 from seedbed.engines.compiled.products import MIN_PACKED_ROWS, PACK_DEPTH, PACK_NUMBERS
 from seedbed.engines.compiled.records import HISTORY, Groups, Workspace
 from seedbed.engines.compiled.target import WIDTH, numba_type
@@ -53,7 +54,7 @@ def lanes_per_group(network: Network, dtype: npt.DTypeLike, rows: int) -> int:
     has ``rows``.
     """
     # three theta, two slots, g; z, a, and what the backward pass makes of them
-    numbers = 6 * network.size + 3 * sum(network.widths) * rows
+    numbers = 6 * network.size + 3 * network.row_size * rows
     W = lanes_per_vector(dtype)
     fit = MAX_GROUP_BYTES // (numbers * W * np.dtype(dtype).itemsize)
     return W * max(1, min(MAX_GROUP_VECTORS, fit))
@@ -100,7 +101,7 @@ def groups_per_task(count: int, threads: int) -> int:
 
 def piece_rows(network: Network, dtype: npt.DTypeLike, rows: int, lanes: int) -> int:
     """Return how many of ``rows`` are computed at a time in a group of ``lanes``."""
-    row_bytes = 3 * sum(network.widths) * lanes * np.dtype(dtype).itemsize
+    row_bytes = 3 * network.row_size * lanes * np.dtype(dtype).itemsize
     fit = (MAX_LANES_BYTES if lanes > 1 else MAX_ALONE_BYTES) // row_bytes // 16 * 16
     return max(1, min(max(16, fit), rows))
 
@@ -122,6 +123,10 @@ def workspace_for(
     cells = max(lanes * rows for lanes, rows in pieces.items())
     layers, D, O = network.widths[1:], network.size, network.outputs
     widest = max(layers)
+    scratch = [
+        scratch_of(layer, *pair)
+        for layer, pair in zip(network.layers, pairwise(network.widths), strict=True)
+    ]
     copied = backward and D <= MAX_COPIED_PARAMETERS
     packs = backward or pieces.get(1, 0) >= MIN_PACKED_ROWS
     taken = 0
@@ -149,7 +154,7 @@ def workspace_for(
         "t": take(cells * O * backward),
         "share": take(cells * O * backward),
         "losses": take(cells * O * backward),
-        "z": take_each(*(cells * o for o in layers)),
+        "z": take_each(*(cells * each for each in scratch)),
         "a": take_each(*(cells * o for o in layers)),
         "h": take_each(
             *(cells * o * drops for o in layers[:-1]), (cells * (2 * O + 1) + 3 * W) * classes

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite.binding import newpassmanagers
+from numba.core import config
 from numba.core.codegen import CPUCodeLibrary, JITCodeLibrary
 from numba.core.compiler import Compiler
 
@@ -19,7 +20,7 @@ class _Kernel(JITCodeLibrary):
     """A function that Python calls, or an address names, as machine code."""
 
     def _optimize_final_module(self) -> None:
-        options = newpassmanagers.create_pipeline_tuning_options(speed_level=3)
+        options = newpassmanagers.create_pipeline_tuning_options(speed_level=int(config.OPT))
         options.loop_unrolling = False
         builder = newpassmanagers.create_pass_builder(self._codegen._tm, options)
         builder.getModulePassManager().run(self._final_module, builder)

@@ -197,6 +197,37 @@ def power(x: Any, k: Any) -> Any:
     return where(full_like(x, 1.0 if k == 0.0 else 0.0), full_like(x, 1.0), y)
 
 
+@inline
+def cos_sin_of_turns(t: Any) -> Any:
+    """cos 2πt and sin 2πt: t less whole and quarter turns, which is exact; then Taylor's series."""
+    magic = 12582912.0 if is_single(t) else 6755399441055744.0  # 1.5 · 2^23 or 2^52
+    large = 4194304.0 if is_single(t) else 2251799813685248.0  # above, a sum with it isn't exact
+    whole = where(absolute(t) < large, (t + magic) - magic, t)
+    part = t - whole
+    quarters = (4.0 * part + magic) - magic  # -2, -1, 0, 1 or 2
+    y = 6.283185307179586 * fma(quarters, -0.25, part)  # |y| <= π/4
+    z = y * y
+    if is_single(t):
+        sin, cos = full_like(t, 1 / 362880), full_like(t, -1 / 3628800)
+    else:
+        sin = full_like(t, 1 / 355687428096000)
+        sin = fma(sin, z, -1 / 1307674368000)
+        sin = fma(sin, z, 1 / 6227020800)
+        sin = fma(sin, z, -1 / 39916800)
+        sin = fma(sin, z, 1 / 362880)
+        cos = full_like(t, 1 / 20922789888000)
+        cos = fma(cos, z, -1 / 87178291200)
+        cos = fma(cos, z, 1 / 479001600)
+        cos = fma(cos, z, -1 / 3628800)
+    sin = fma(fma(fma(sin, z, -1 / 5040), z, 1 / 120), z, -1 / 6)
+    sin = fma(sin * z, y, y)
+    cos = fma(fma(fma(fma(cos, z, 1 / 40320), z, -1 / 720), z, 1 / 24), z, -0.5)
+    cos = fma(cos, z, full_like(t, 1.0))
+    odd, half = absolute(quarters) == 1.0, absolute(quarters) > 1.5
+    cosine = where(odd, -quarters * sin, where(half, -cos, cos))
+    return cosine, where(odd, quarters * cos, where(half, -sin, sin))
+
+
 @overload(operator.pow)
 def _pow(x: Any, k: Any) -> Any:
     """``x**k``, where x is a vector and k is not."""

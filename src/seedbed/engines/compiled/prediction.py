@@ -100,9 +100,9 @@ class SmallBatchPredictor:
         self.classes, self.numbers = program.classes, work.numbers
         self.layout = np.concatenate(
             [
-                program.widths, program.weights, program.biases, program.forward,
-                work.z, work.a, work.h,
                 [program.product_shared, program.log_softmax, network.size],
+                program.widths, program.dense, program.starts, program.forward,
+                program.setting_starts, work.z, work.a, work.h, program.settings,
             ]
         )  # fmt: skip
         self.kernel = kernel_for(evaluation.small_outputs, dtype)

@@ -20,12 +20,18 @@ class Program(NamedTuple):
     """The network's shape, and the addresses of its compiled formulas. L layers."""
 
     widths: Ints  # (L + 1,): the inputs, and each layer's units
-    weights: Ints  # (L,): each W's offset in a member's theta
-    biases: Ints  # (L,): each b's
+    dense: Ints  # (L,): whether it is a dense layer
+    starts: Ints  # (L,): the offset of each layer's parameters in a member's theta
+    drops: Ints  # (L,): whether dropout applies
+    settings: Ints  # each layer's, one after the other; see ``kinds``
+    setting_starts: Ints  # (L,)
+    run_ends: Ints  # (runs,): theta in runs of parameters that decay or don't
+    run_decays: Ints  # (runs,)
+    runs: int
     layers: int  # L
     size: int  # D
-    forward: Ints  # (L,): each layer's activation
-    backward: Ints  # (L,): its derivative
+    forward: Ints  # (L,): a dense layer's activation, or another kind's forward pass
+    backward: Ints  # (L,): its derivative, or the backward pass
     loss: int
     slope: int
     rule: int
@@ -170,7 +176,7 @@ class Workspace(NamedTuple):
     g: Any  # (D, s) the gradient
     theta: Any  # three arrays (D, s)
     slots: Any  # two arrays (D, s)
-    z: Ints  # (L,) offsets of (B, O, s)
+    z: Ints  # (L,) offsets of (B, O, s), or of what another kind keeps for its backward pass
     a: Ints  # (L,) offsets of (B, O, s)
     h: Ints  # (L,) the next layer's inputs, a · mask; the last is for log-probabilities
     masks: Ints  # (L,)

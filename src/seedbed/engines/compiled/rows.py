@@ -155,6 +155,8 @@ def draw_masks(
     """Write the dropout masks of B rows, as ``numpy_engine.dropout_masks`` does."""
     s, one = group.lanes, work.ones[0]
     for k in range(program.layers - 1):
+        if program.drops[k] == 0:
+            continue
         O, mask = program.widths[k + 1], pointer(work.numbers, work.masks[k])
         for lane in range(s):
             member = group.members[lane]

@@ -29,9 +29,12 @@ def forward(
 ) -> None:  # fmt: skip
     """Compute every layer's z and a for B rows, as ``objective.forward`` does."""
     for k in range(program.layers):
-        dense.forward(program, work, k, s, theta, x, per_lane, B)
+        if program.dense[k] != 0:
+            dense.forward(program, work, k, s, theta, x, per_lane, B)
+        else:
+            call(program.forward[k], (program, work, k, s, theta, x, per_lane, B))
         O, a = program.widths[k + 1], pointer(work.numbers, work.a[k])
-        if drops and k + 1 < program.layers:
+        if drops and program.drops[k] != 0:
             h, mask = pointer(work.numbers, work.h[k]), pointer(work.numbers, work.masks[k])
             for e in range(0, B * O * s, width(a)):
                 store(h, e, load(a, e) * load(mask, e))
@@ -50,16 +53,24 @@ def backward(
     """
     delta, below = work.delta, work.delta_below
     for k in range(program.layers - 1, -1, -1):
-        if drops and k + 1 < program.layers:
+        if drops and program.drops[k] != 0:
             mask = pointer(work.numbers, work.masks[k])
             for e in range(0, B * program.widths[k + 1] * s, width(delta)):
                 store(delta, e, load(delta, e) * load(mask, e))
         inputs, inputs_per_lane = x, per_lane
         if k > 0:
-            source = work.h[k - 1] if drops else work.a[k - 1]
+            source = work.h[k - 1] if drops and program.drops[k - 1] != 0 else work.a[k - 1]
             inputs = Matrix(pointer(work.numbers, source), program.widths[k] * s, s)
             inputs_per_lane = s > 1
-        dense.backward(program, work, k, s, theta, inputs, inputs_per_lane, delta, below, B, adds)
+        if program.dense[k] != 0:
+            dense.backward(
+                program, work, k, s, theta, inputs, inputs_per_lane, delta, below, B, adds
+            )
+        else:
+            call(
+                program.backward[k],
+                (program, work, k, s, theta, inputs, inputs_per_lane, delta, below, B, adds),
+            )
         delta, below = below, delta
 
 
@@ -156,21 +167,25 @@ def update(
         store(work.nonfinite, v, load(work.zeros, 0))
     if flags.penalized:
         l1, l2 = pointer(numbers, records.L1 * c), pointer(numbers, records.L2 * c)
-        for k in range(program.layers):
-            start, end = program.weights[k] * s, program.biases[k] * s
-            w, g = pointer(old, start), pointer(work.g, start)
-            call(program.penalty, (w, g, l1, l2, c, end - start))
+        start = 0
+        for run in range(program.runs):
+            end = program.run_ends[run] * s
+            if program.run_decays[run] != 0:
+                w, g = pointer(old, start), pointer(work.g, start)
+                call(program.penalty, (w, g, l1, l2, c, end - start))
+            start = end
     if flags.clips:
         clip(work, s, program.size)
     if not flags.decays:
         advance(program, work, old, new, slots, 0, program.size * s, work.zeros, number, factor, c)
         return
     decay = pointer(numbers, records.DECAY * c)
-    for k in range(program.layers):
-        start, middle = program.weights[k] * s, program.biases[k] * s
-        end = (program.weights[k + 1] if k + 1 < program.layers else program.size) * s
-        advance(program, work, old, new, slots, start, middle, decay, number, factor, c)
-        advance(program, work, old, new, slots, middle, end, work.zeros, number, factor, c)
+    start = 0
+    for run in range(program.runs):
+        end = program.run_ends[run] * s
+        rate = decay if program.run_decays[run] != 0 else work.zeros
+        advance(program, work, old, new, slots, start, end, rate, number, factor, c)
+        start = end
 
 
 @inline
