@@ -55,9 +55,12 @@ class Engine(Protocol):
         """
 
     def seconds(
-        self, network: Network, batch: int, steps: float, members: int, blocks: int
+        self, network: Network, batch: int, member_steps: float, plan: Plan | None
     ) -> float:
-        """Return the estimated time of ``steps`` steps of ``batch`` rows for all members."""
+        """Return the estimated time of ``member_steps`` steps of one member with ``batch`` rows.
+
+        The plan adds the time that a step's members share; None leaves it out.
+        """
 
     def prepare(self, plan: Plan, threads: int | None, quiet: bool) -> Training:
         """Return the plan, ready to run.

@@ -37,10 +37,8 @@ def prepare(name: str, plan: Plan, threads: int | None, quiet: bool) -> tuple[En
                 f"the {name} engine does not support {reason}: use engine={FALLBACK.name!r}"
             )
         return engine, engine.prepare(plan, threads, quiet)
-    engine, reason = fastest(
-        plan.network, plan.optimizer, plan.largest_batch, plan.estimated_steps, len(plan.seeds),
-        plan.block_count,
-    )  # fmt: skip
+    member_steps = plan.estimated_steps * len(plan.seeds)
+    engine, reason = fastest(plan.network, plan.optimizer, plan.largest_batch, member_steps, plan)
     try:
         training = engine.prepare(plan, threads, quiet)
     except FormulaError as error:
@@ -52,14 +50,14 @@ def prepare(name: str, plan: Plan, threads: int | None, quiet: bool) -> tuple[En
 
 
 def fastest(
-    network: Network, optimizer: Optimizer, batch: int, steps: float, members: int, blocks: int
+    network: Network, optimizer: Optimizer, batch: int, member_steps: float, plan: Plan | None
 ) -> tuple[Engine, str | None]:
     """Return the installed engine with the shortest estimated time (``Engine.seconds``).
 
     If it does not support the network or the optimizer, return NumPy and the reason.
     """
     installed = [engine for engine in ENGINES.values() if engine.is_installed()]
-    engine = min(installed, key=lambda each: each.seconds(network, batch, steps, members, blocks))
+    engine = min(installed, key=lambda each: each.seconds(network, batch, member_steps, plan))
     if (missing := engine.unsupported(network, optimizer)) is None:
         return engine, None
     return FALLBACK, f"the {engine.name} one does not support {missing}"

@@ -48,7 +48,7 @@ class CompiledEngine:
         return None
 
     def seconds(
-        self, network: Network, batch: int, steps: float, members: int, blocks: int
+        self, network: Network, batch: int, member_steps: float, plan: Plan | None
     ) -> float:
         """Return the start-up time: beside it, a training that NumPy takes as long for is short."""
         return START_UP_SECONDS
