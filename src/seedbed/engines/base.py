@@ -11,6 +11,7 @@ import numpy as np
 from seedbed.arrays import Array, Indices
 from seedbed.engines.plan import Plan
 from seedbed.engines.state import State, Stop
+from seedbed.errors import MissingDependencyError
 from seedbed.formulas.activations import identity
 from seedbed.formulas.losses import Loss
 from seedbed.formulas.optimizers import Optimizer
@@ -42,11 +43,8 @@ class Engine(Protocol):
     def name(self) -> str:
         """The engine's name in recipes."""
 
-    def is_installed(self) -> bool:
-        """Return whether the packages that the engine needs are installed."""
-
-    def missing_error(self) -> Exception:
-        """Return the error to raise if they are not."""
+    def missing(self) -> MissingDependencyError | None:
+        """Return the error for a missing package that the engine needs, or None."""
 
     def unsupported(self, network: Network, optimizer: Optimizer) -> str | None:
         """Return the layer or optimizer feature that the engine lacks, or None.

@@ -20,7 +20,6 @@ from seedbed.engines.objective import (
 from seedbed.engines.plan import Plan
 from seedbed.engines.state import State, Stop
 from seedbed.engines.stopping import MemberStopping
-from seedbed.errors import MissingDependencyError
 from seedbed.formulas.losses import Loss
 from seedbed.formulas.optimizers import Optimizer, Rule
 from seedbed.formulas.penalties import shrink
@@ -70,13 +69,8 @@ class NumpyEngine:
 
     name = "numpy"
 
-    def is_installed(self) -> bool:
-        """Return True: NumPy is always installed."""
-        return True
-
-    def missing_error(self) -> Exception:
-        """Return an error that is never raised."""
-        return MissingDependencyError("numpy", "")
+    def missing(self) -> None:
+        """Return None: NumPy is always installed."""
 
     def unsupported(self, network: Network, optimizer: Optimizer) -> str | None:
         """Return None."""

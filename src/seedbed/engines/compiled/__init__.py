@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -28,13 +27,10 @@ class CompiledEngine:
 
     name = "compiled"
 
-    def is_installed(self) -> bool:
-        """Return whether Numba can be imported."""
-        return "numba" in sys.modules or importlib.util.find_spec("numba") is not None
-
-    def missing_error(self) -> Exception:
-        """Return the error for a missing Numba."""
-        return MissingDependencyError("numba", "fast")
+    def missing(self) -> MissingDependencyError | None:
+        """Return the error for a missing Numba, or None."""
+        found = importlib.util.find_spec("numba")
+        return None if found else MissingDependencyError("numba", "fast")
 
     def unsupported(self, network: Network, optimizer: Optimizer) -> str | None:
         """Layers other than Dense, more than two state arrays, and steps that take a Jacobian."""
