@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import seedbed as sb
 from seedbed import training
-from seedbed.engines import plan
+from seedbed.engines import numpy_engine
 
 SIZES = (1, 2, 17, 256)
 CASES = 60
@@ -141,7 +141,7 @@ def check_members(size):
         ):
             warnings.simplefilter("ignore", sb.DivergenceWarning)
             alone = train(method, [members[index]])
-            patch.setattr(plan, "BLOCK_BYTES", method["block_bytes"])
+            patch.setattr(numpy_engine, "BLOCK_BYTES", method["block_bytes"])
             patch.setattr(training, "CALLBACK_SECONDS", method["callback_seconds"])
             population = train(method, members)
         assert_equal(alone, population[index])

@@ -418,7 +418,7 @@ class Average(sb.Optimizer):
     ],
 )
 def test_unsupported_by_the_compiled_engine(layer, optimizer, words, monkeypatch, capsys):
-    monkeypatch.setattr(select.COMPILED, "is_installed", lambda: True)
+    monkeypatch.setattr(select.COMPILED, "missing", lambda: None)
     monkeypatch.setattr("seedbed.engines.compiled.START_UP_SECONDS", 0)
     network = sb.Network(4, [layer, sb.Dense(2)])
     given = {"loss": sb.squared_error, "optimizer": optimizer, "epochs": 2}

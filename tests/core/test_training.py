@@ -10,7 +10,7 @@ import pytest
 
 import seedbed as sb
 from seedbed import training
-from seedbed.engines import plan
+from seedbed.engines import numpy_engine
 
 NETWORK = sb.Network(2, [sb.Dense(3, sb.tanh), sb.Dense(1)])
 RNG = np.random.default_rng(0)
@@ -86,7 +86,7 @@ def test_results_do_not_depend_on_epochs_per_engine_call(monkeypatch):
 
 def test_results_do_not_depend_on_blocks_of_members(monkeypatch):
     one_block = train(batch_size=4, validation=0.3, patience=3, epochs=30, seeds=range(20))
-    monkeypatch.setattr(plan, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(numpy_engine, "BLOCK_BYTES", 1)
     many_blocks = train(batch_size=4, validation=0.3, patience=3, epochs=30, seeds=range(20))
     np.testing.assert_array_equal(many_blocks.theta, one_block.theta)
     assert len(set(one_block.epochs)) > 1

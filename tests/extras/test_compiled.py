@@ -558,7 +558,7 @@ def test_numpy_predicting_for_the_compiled_engine_warns(monkeypatch):
         network(sb.tanh), X, TARGETS["number"], loss=sb.huber(), epochs=2, engine="compiled"
     )
     expected = population.predict(X)
-    monkeypatch.setattr(select.COMPILED, "is_installed", lambda: False)
+    monkeypatch.setitem(sys.modules, "numba", None)
     for predict in (population[:].predict, population[:].outputs, population[:].predict_mean):
         with pytest.warns(
             sb.SeedbedWarning,
@@ -897,7 +897,7 @@ def test_auto_depends_on_the_work_alone(monkeypatch):
         plan, _ = plan_of(members, network=network(sb.relu), epochs=epochs)
         engine, _ = select.prepare("auto", plan, None, quiet=True)
         assert engine is expected
-    monkeypatch.setattr(select.COMPILED, "is_installed", lambda: False)
+    monkeypatch.setitem(sys.modules, "numba", None)
     assert select.prepare("auto", plan, None, quiet=True)[0] is select.NUMPY
     with pytest.raises(sb.MissingDependencyError, match=r"pip install 'seedbed\[fast\]'"):
         select.prepare("compiled", plan, None, quiet=True)

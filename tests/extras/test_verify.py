@@ -11,7 +11,6 @@ import pytest
 import seedbed
 from seedbed import verification
 from seedbed.engines.compiled.target import HAS_FMA, VECTOR_BYTES
-from seedbed.engines.select import COMPILED
 
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 NARROWER = {"nehalem": 16, "haswell": 32} if X86 else {}
@@ -92,7 +91,7 @@ def test_unknown_name_and_missing_numba_are_errors(run, monkeypatch):
     status, out, err = run("verify", "nothing")
     assert (status, out) == (2, "")
     assert "no training's name begins with 'nothing'" in err
-    monkeypatch.setattr(COMPILED, "is_installed", lambda: False)
+    monkeypatch.setitem(sys.modules, "numba", None)
     status, out, err = run("verify")
     assert (status, out) == (2, "")
     assert "pip install 'seedbed[fast]'" in err

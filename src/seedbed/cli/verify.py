@@ -41,8 +41,8 @@ def add_to(commands: Any) -> None:
 
 def run(options: Namespace) -> int:
     """Run the trainings and print one line each; return the exit status."""
-    if not COMPILED.is_installed():
-        raise COMPILED.missing_error()
+    if (missing := COMPILED.missing()) is not None:
+        raise missing
     names = _chosen(options.names)
     if any(name.startswith("estimator") for name in names):
         importlib.import_module("seedbed.estimators")  # raises first if a dependency is missing

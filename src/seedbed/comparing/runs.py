@@ -192,8 +192,8 @@ class Runs:
             return recipe
         rows = self.row_counts[0]
         batch = min(recipe.batch_size or rows, rows)
-        steps = recipe.epochs * -(-rows // batch) * planned * len(self.recipes)
-        engine, _ = fastest(recipe.network, recipe.optimizer, batch, steps, members=1, blocks=0)
+        member_steps = recipe.epochs * -(-rows // batch) * planned * len(self.recipes)
+        engine, _ = fastest(recipe.network, recipe.optimizer, batch, member_steps, plan=None)
         return replace(recipe, engine=engine.name)
 
     def rows(self, seed: int) -> tuple[Indices, Indices]:

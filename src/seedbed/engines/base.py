@@ -11,6 +11,7 @@ import numpy as np
 from seedbed.arrays import Array, Indices
 from seedbed.engines.plan import Plan
 from seedbed.engines.state import State, Stop
+from seedbed.errors import MissingDependencyError
 from seedbed.formulas.activations import identity
 from seedbed.formulas.losses import Loss
 from seedbed.formulas.optimizers import Optimizer
@@ -42,11 +43,8 @@ class Engine(Protocol):
     def name(self) -> str:
         """The engine's name in recipes."""
 
-    def is_installed(self) -> bool:
-        """Return whether the packages that the engine needs are installed."""
-
-    def missing_error(self) -> Exception:
-        """Return the error to raise if they are not."""
+    def missing(self) -> MissingDependencyError | None:
+        """Return the error for a missing package that the engine needs, or None."""
 
     def unsupported(self, network: Network, optimizer: Optimizer) -> str | None:
         """Return the layer or optimizer feature that the engine lacks, or None.
@@ -55,9 +53,12 @@ class Engine(Protocol):
         """
 
     def seconds(
-        self, network: Network, batch: int, steps: float, members: int, blocks: int
+        self, network: Network, batch: int, member_steps: float, plan: Plan | None
     ) -> float:
-        """Return the estimated time of ``steps`` steps of ``batch`` rows for all members."""
+        """Return the estimated time of ``member_steps`` steps of one member with ``batch`` rows.
+
+        The plan adds the time that a step's members share; None leaves it out.
+        """
 
     def prepare(self, plan: Plan, threads: int | None, quiet: bool) -> Training:
         """Return the plan, ready to run.

@@ -17,15 +17,16 @@ from seedbed.engines.objective import (
     evaluate,
     forward,
 )
-from seedbed.engines.plan import Plan, evaluation_rows
+from seedbed.engines.plan import Plan
 from seedbed.engines.state import State, Stop
 from seedbed.engines.stopping import MemberStopping
-from seedbed.errors import MissingDependencyError
 from seedbed.formulas.losses import Loss
 from seedbed.formulas.optimizers import Optimizer, Rule
 from seedbed.formulas.penalties import shrink
 from seedbed.network import Network
 
+BLOCK_BYTES = 2**22
+"""Memory of a block of members, about the size of a core's cache."""
 BLOCK_SECONDS, MEMBER_SECONDS, PARAMETER_SECONDS = 30e-6, 0.4e-6, 0.25e-9
 """Time of a step: for each block, for each member, and for each parameter and row."""
 
@@ -68,24 +69,23 @@ class NumpyEngine:
 
     name = "numpy"
 
-    def is_installed(self) -> bool:
-        """Return True: NumPy is always installed."""
-        return True
-
-    def missing_error(self) -> Exception:
-        """Return an error that is never raised."""
-        return MissingDependencyError("numpy", "")
+    def missing(self) -> None:
+        """Return None: NumPy is always installed."""
 
     def unsupported(self, network: Network, optimizer: Optimizer) -> str | None:
         """Return None."""
         return None
 
     def seconds(
-        self, network: Network, batch: int, steps: float, members: int, blocks: int
+        self, network: Network, batch: int, member_steps: float, plan: Plan | None
     ) -> float:
         """Return the estimated time, from the measurements of ``benchmarks/engine.py``."""
+        block_steps = 0
+        if plan is not None:
+            blocks = sum(1 for _ in member_blocks(plan, np.arange(len(plan.seeds))))
+            block_steps = plan.estimated_steps * blocks
         member = MEMBER_SECONDS + PARAMETER_SECONDS * batch * network.size
-        return steps * (BLOCK_SECONDS * blocks + members * member)
+        return BLOCK_SECONDS * block_steps + member * member_steps
 
     def prepare(self, plan: Plan, threads: int | None, quiet: bool) -> Training:
         """Return the plan, ready to run on one thread."""
@@ -117,7 +117,7 @@ class NumpyTraining:
 
     def run(self, state: State, epochs: range, stop: Stop) -> None:
         """Train all running members for ``epochs``, one block after the other."""
-        for block in self.plan.blocks(state.running):
+        for block in member_blocks(self.plan, state.running):
             run(self.plan, state, block, epochs, stop)
             if stop.is_set():
                 return
@@ -127,15 +127,49 @@ class NumpyTraining:
         plan, result = self.plan, np.empty(len(theta), dtype=theta.dtype)
         rows = evaluation_rows(plan.network)
         with np.errstate(all="ignore"):
-            for block in plan.blocks(members):
+            for block in member_blocks(plan, members):
                 batches = Batches(plan.train, block, plan.loss, rows).epoch()
                 layers = plan.network.views(theta[block])
                 result[block] = evaluate(plan.network, plan.loss, layers, batches)
         return result[members]
 
 
+def member_blocks(plan: Plan, members: Indices) -> Iterator[Indices]:
+    """Yield ``members`` in blocks that are computed in one array.
+
+    A block's members have the same number of rows and need about ``BLOCK_BYTES``. Results do not
+    depend on the blocks.
+    """
+    for group in plan.by_row_counts(members):
+        size = _block_members(plan, *plan.counts[group[0]].tolist())
+        for start in range(0, len(group), size):
+            yield group[start : start + size]
+
+
+def _block_members(plan: Plan, train_rows: int, validation_rows: int) -> int:
+    """Return the number of members in a block."""
+    network = plan.network
+    batch = min(plan.batch_size or train_rows, train_rows)
+    seen = max(2 * batch, min(validation_rows, evaluation_rows(network)))
+    numbers = 8 * network.size + 3 * seen * network.row_size
+    if plan.optimizer.needs == "jacobian":
+        residuals = batch * network.outputs
+        if plan.hyperparameters.l2.any():
+            residuals += network.size
+        numbers += 2 * residuals * network.size
+    member_bytes = numbers * plan.train.x.itemsize
+    if batch < train_rows or plan.train.rows is not None:
+        member_bytes += 32 * train_rows  # an epoch's row order and its random numbers
+    return max(1, BLOCK_BYTES // member_bytes)
+
+
+def evaluation_rows(network: Network) -> int:
+    """Return how many rows are evaluated at a time: as many as keep the activations small."""
+    return max(32, 2**15 // network.row_size)
+
+
 def run(plan: Plan, state: State, members: Indices, epochs: range, stop: Stop) -> None:
-    """Train a block of members (see ``Plan.blocks``) for ``epochs``.
+    """Train a block of members (see ``member_blocks``) for ``epochs``.
 
     Each epoch takes a step for each batch, computes the validation loss and calls
     ``MemberStopping``. When ``stop`` is set, members go back to the start of the epoch.

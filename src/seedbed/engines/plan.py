@@ -16,9 +16,6 @@ from seedbed.formulas.optimizers import Optimizer
 from seedbed.formulas.schedules import Schedule
 from seedbed.network import Network
 
-BLOCK_BYTES = 2**22
-"""Memory of a block of members, about the size of a core's cache."""
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Hyperparameters:
@@ -70,17 +67,6 @@ class Plan:
     patience: int | None
     record_every: int
 
-    def blocks(self, members: Indices) -> Iterator[Indices]:
-        """Yield ``members`` in blocks of members that are computed in one array.
-
-        A block's members have the same number of rows and need about ``BLOCK_BYTES``. Results do
-        not depend on the blocks.
-        """
-        for group in self.by_row_counts(members):
-            step = self._block_members(*self.counts[group[0]].tolist())
-            for start in range(0, len(group), step):
-                yield group[start : start + step]
-
     def by_row_counts(self, members: Indices) -> Iterator[Indices]:
         """Yield ``members`` grouped by their numbers of training and validation rows."""
         counts = self.counts[members]
@@ -99,11 +85,6 @@ class Plan:
                 counts[:, column] = len(data.x) if data.rows is None else data.rows.count
         return counts
 
-    @cached_property
-    def block_count(self) -> int:
-        """The number of blocks of all members."""
-        return sum(1 for _ in self.blocks(np.arange(len(self.seeds))))
-
     @property
     def estimated_steps(self) -> int:
         """The number of steps in all epochs, for a member with the mean number of rows."""
@@ -120,23 +101,3 @@ class Plan:
     def max_rows(self) -> int:
         """The maximum number of rows in a batch or in a member's validation data."""
         return max(self.largest_batch, int(self.counts[:, 1].max()))
-
-    def _block_members(self, train_rows: int, validation_rows: int) -> int:
-        """Return the number of members in a block."""
-        batch = min(self.batch_size or train_rows, train_rows)
-        seen = max(2 * batch, min(validation_rows, evaluation_rows(self.network)))
-        numbers = 8 * self.network.size + 3 * seen * self.network.row_size
-        if self.optimizer.needs == "jacobian":
-            residuals = batch * self.network.outputs
-            if self.hyperparameters.l2.any():
-                residuals += self.network.size
-            numbers += 2 * residuals * self.network.size
-        member_bytes = numbers * self.train.x.itemsize
-        if batch < train_rows or self.train.rows is not None:
-            member_bytes += 32 * train_rows  # an epoch's row order and its random numbers
-        return max(1, BLOCK_BYTES // member_bytes)
-
-
-def evaluation_rows(network: Network) -> int:
-    """Return how many rows are evaluated at a time: as many as keep the activations small."""
-    return max(32, 2**15 // network.row_size)

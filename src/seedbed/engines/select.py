@@ -30,17 +30,15 @@ def prepare(name: str, plan: Plan, threads: int | None, quiet: bool) -> tuple[En
     """
     if name != "auto":
         engine = ENGINES[name]
-        if not engine.is_installed():
-            raise engine.missing_error()
+        if (missing := engine.missing()) is not None:
+            raise missing
         if (reason := engine.unsupported(plan.network, plan.optimizer)) is not None:
             raise FormulaError(
                 f"the {name} engine does not support {reason}: use engine={FALLBACK.name!r}"
             )
         return engine, engine.prepare(plan, threads, quiet)
-    engine, reason = fastest(
-        plan.network, plan.optimizer, plan.largest_batch, plan.estimated_steps, len(plan.seeds),
-        plan.block_count,
-    )  # fmt: skip
+    member_steps = plan.estimated_steps * len(plan.seeds)
+    engine, reason = fastest(plan.network, plan.optimizer, plan.largest_batch, member_steps, plan)
     try:
         training = engine.prepare(plan, threads, quiet)
     except FormulaError as error:
@@ -52,17 +50,17 @@ def prepare(name: str, plan: Plan, threads: int | None, quiet: bool) -> tuple[En
 
 
 def fastest(
-    network: Network, optimizer: Optimizer, batch: int, steps: float, members: int, blocks: int
+    network: Network, optimizer: Optimizer, batch: int, member_steps: float, plan: Plan | None
 ) -> tuple[Engine, str | None]:
     """Return the installed engine with the shortest estimated time (``Engine.seconds``).
 
     If it does not support the network or the optimizer, return NumPy and the reason.
     """
-    installed = [engine for engine in ENGINES.values() if engine.is_installed()]
-    engine = min(installed, key=lambda each: each.seconds(network, batch, steps, members, blocks))
-    if (missing := engine.unsupported(network, optimizer)) is None:
+    installed = [engine for engine in ENGINES.values() if engine.missing() is None]
+    engine = min(installed, key=lambda each: each.seconds(network, batch, member_steps, plan))
+    if (reason := engine.unsupported(network, optimizer)) is None:
         return engine, None
-    return FALLBACK, f"the {engine.name} one does not support {missing}"
+    return FALLBACK, f"the {engine.name} one does not support {reason}"
 
 
 def prediction_engine(name: str, network: Network, optimizer: Optimizer) -> Engine:
@@ -74,14 +72,14 @@ def prediction_engine(name: str, network: Network, optimizer: Optimizer) -> Engi
     engine = ENGINES.get(name, FALLBACK)
     if engine.unsupported(network, optimizer) is not None:
         return FALLBACK
-    if engine.is_installed():
+    if (missing := engine.missing()) is None:
         return engine
     caller, level = sys._getframe(), 1  # the line outside of this package that asked
     while caller.f_back and caller.f_globals["__name__"].split(".")[0] in ("seedbed", "functools"):
         caller, level = caller.f_back, level + 1
     warnings.warn(
         f"NumPy predicts with a model that the {name} engine trained, so the last bits may differ: "
-        f"{engine.missing_error()}",
+        f"{missing}",
         SeedbedWarning,
         stacklevel=level,
     )

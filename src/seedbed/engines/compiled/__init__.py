@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -30,13 +29,10 @@ class CompiledEngine:
 
     name = "compiled"
 
-    def is_installed(self) -> bool:
-        """Return whether Numba can be imported."""
-        return "numba" in sys.modules or importlib.util.find_spec("numba") is not None
-
-    def missing_error(self) -> Exception:
-        """Return the error for a missing Numba."""
-        return MissingDependencyError("numba", "fast")
+    def missing(self) -> MissingDependencyError | None:
+        """Return the error for a missing Numba, or None."""
+        found = importlib.util.find_spec("numba")
+        return None if found else MissingDependencyError("numba", "fast")
 
     def unsupported(self, network: Network, optimizer: Optimizer) -> str | None:
         """A user's layers, more than two state arrays, and steps that take a Jacobian."""
@@ -50,7 +46,7 @@ class CompiledEngine:
         return None
 
     def seconds(
-        self, network: Network, batch: int, steps: float, members: int, blocks: int
+        self, network: Network, batch: int, member_steps: float, plan: Plan | None
     ) -> float:
         """Return the start-up time: beside it, a training that NumPy takes as long for is short."""
         return START_UP_SECONDS
