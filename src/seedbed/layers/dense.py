@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from seedbed.arrays import Array, checked_count
 from seedbed.errors import SettingError
 from seedbed.formulas import initializers
 from seedbed.formulas.activations import Activation, identity
 from seedbed.formulas.initializers import Draws, Initializer
-from seedbed.layers.base import Call, Layer, Line, Parameter, Pass
+from seedbed.layers.base import Call, Layer, Line, Parameter, Pass, ones
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ class Dense(Layer):
         x, z, a, _ = fwd
         dz = da * self.activation.df(z, a)
         np.matmul(x.swapaxes(-1, -2), dz, out=dp.W)
-        np.matmul(_ones(dz.shape[-2], dz.dtype), dz, out=dp.b)  # Σ over rows; faster than np.sum
+        np.matmul(ones(dz.shape[-2], dz.dtype), dz, out=dp.b)
         return dz, np.matmul(dz, p.W.swapaxes(-1, -2)) if needs_dx else None
 
     def explain_forward(self, n: str, x: str, p: Any, fwd: Pass) -> Iterator[Line]:
@@ -99,8 +97,3 @@ class Dense(Layer):
     def explain_dx(self, n: str, inputs: int) -> str:
         """Return the formula of dx = dz Wᵀ."""
         return f"dz{n} @ W{n}.T"
-
-
-@lru_cache(maxsize=4)  # a new array at every step slows small networks
-def _ones(rows: int, dtype: npt.DTypeLike) -> Array:
-    return np.ones((1, rows), dtype=dtype)

@@ -13,7 +13,7 @@ from seedbed.arrays import Array, checked_count, checked_counts, checked_number
 from seedbed.errors import SettingError
 from seedbed.formulas.activations import identity, relu
 from seedbed.formulas.initializers import Draws
-from seedbed.layers.base import Layer, Line, Parameter, Pass
+from seedbed.layers.base import Layer, Line, Parameter, Pass, ones
 
 TWO_PI = 2 * math.pi
 
@@ -217,8 +217,8 @@ class Periodic(Layer):
 
 
 def _row_sums(array: Array) -> Array:
-    """Return Σ over rows of (…, B, F, k), (…, 1, F, k); a product is faster than np.sum."""
+    """Return Σ over rows of (…, B, F, k), (…, 1, F, k)."""
     *lead, rows, F, k = array.shape
     flat = array.reshape(*lead, rows, F * k)
-    sums = np.matmul(np.ones((1, rows), dtype=array.dtype), flat)
+    sums = np.matmul(ones(rows, array.dtype), flat)
     return np.asarray(sums.reshape(*lead, 1, F, k))
