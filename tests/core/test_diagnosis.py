@@ -199,8 +199,8 @@ def test_stuck_members_of_xor_and_the_reason():
 
 
 def test_few_stuck_members_among_many_are_found():
-    recipe = replace(xor.recipe(8000), engine="numpy")  # needs no compilation
-    population = sb.train(recipe, *xor.data(), seeds=range(460), record_every=40)
+    recipe = replace(xor.recipe(4000), engine="numpy")  # needs no compilation
+    population = sb.train(recipe, *xor.data(), seeds=range(460), record_every=20)
     slow = np.flatnonzero(xor.solved(population))[:3]
     population.loss[slow] = 0.03, 0.05, 0.08  # between the two groups, still improving
     population.history.train_loss[slow, -60:] = np.linspace(0.2, 0.03, 60)

@@ -117,11 +117,10 @@ NOISES = {
 def false_claims(noise, n, design, trials, methods=2, seed=0):
     """Return the share of trials in which any look finds a difference between equal methods."""
     rng, wrong = np.random.default_rng(seed), 0
-    looks = {"fixed": [n], "adaptive": [k for k in (8, 16, 32, 64) if k <= n]}
-    looks["anytime"] = list(range(1, n + 1))
+    looks = range(1, n + 1) if design == "anytime" else [n]  # the adaptive design looks itself
     for _ in range(trials):
         scores = NOISES[noise](rng, (methods, n))
-        for look in looks[design]:
+        for look in looks:
             given = {str(i): row[:look] for i, row in enumerate(scores)}
             found = sb.judge(given, higher_is_better=True, design=design)
             if any(pair.better is not None for pair in found.pairs):
@@ -320,6 +319,19 @@ def test_runs_after_the_deciding_look_are_ignored():
     d = np.r_[np.arange(1, 9.0) * 0.01, -np.arange(1, 57.0)]
     pair, _ = judged(d, np.zeros(64), design="adaptive")
     assert (pair.better, pair.n, pair.wins) == ("a", 8, 8)
+
+
+def test_an_adaptive_verdict_is_that_of_its_deciding_look():
+    rng, deciding = np.random.default_rng(13), set()
+    for shift in np.linspace(0.3, 1.5, 20):
+        d = rng.normal(shift, 1, 64)
+        whole, _ = judged(d, np.zeros(64), design="adaptive")
+        each = {n: judged(d[:n], np.zeros(n), design="adaptive")[0] for n in sequential.LOOKS}
+        first = next((n for n, pair in each.items() if pair.better), 64)
+        for name in ("n", "better", "p", "low", "high", "share_low", "share_high"):
+            assert getattr(whole, name) == getattr(each[first], name)
+        deciding.add(first)
+    assert deciding == {8, 16, 32, 64}
 
 
 def test_failed_pairs_are_not_too_close():

@@ -7,15 +7,23 @@ import seedbed as sb
 from seedbed.cli import main
 
 
+def compile_engine(dtype):
+    """Compile the engine before the tests, so that none waits for it."""
+    network = sb.Network(2, [sb.Dense(3, sb.tanh), sb.Dense(1)])
+    sb.train(
+        network, np.eye(2), np.ones((2, 1)), loss=sb.squared_error, epochs=1, dtype=dtype,
+        engine="compiled", progress=False,
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="session", autouse=True)
 def compiled():
-    """Compile the engine first, so that no test waits for it."""
-    network = sb.Network(2, [sb.Dense(3, sb.tanh), sb.Dense(1)])
-    for dtype in ("float32", "float64"):
-        sb.train(
-            network, np.eye(2), np.ones((2, 1)), loss=sb.squared_error, epochs=1, dtype=dtype,
-            engine="compiled", progress=False,
-        )  # fmt: skip
+    compile_engine("float32")
+
+
+@pytest.fixture(scope="session")
+def compiled_float64(compiled):
+    compile_engine("float64")
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def as_polars(table):
 @pytest.mark.kernels
 @pytest.mark.parametrize("kind", [NetworkClassifier, NetworkRegressor])
 def test_all_of_scikit_learns_checks_pass(kind):
-    estimator = kind(hidden_layer_sizes=(32,), members=2, max_iter=40, engine="numpy")
+    estimator = kind(hidden_layer_sizes=(32,), members=2, max_iter=20, engine="numpy")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         checks = check_estimator(estimator, on_fail="raise", on_skip=None)

@@ -143,6 +143,7 @@ def _bisect(f: Callable[[float], float], low: float = 0.0, high: float = 1.0) ->
     return (low + high) / 2
 
 
+@lru_cache(maxsize=1024)  # a bisection, and half of a verdict's time
 def share_interval(
     low: int, high: int, n: int, alpha: float, *, any_time: bool = False
 ) -> tuple[float, float]:
