@@ -68,6 +68,12 @@ def test_cos_and_sin_of_turns(dtype, wider):
     for numbers, exact in zip(found, (cos, sin), strict=True):
         unit = np.spacing(np.abs(exact).astype(dtype))
         assert (np.abs(numbers - exact) <= 2 * unit).all()
+    halves = 2.0 ** np.array([20, 22, 23, 49, 51, 52])[:, None] + np.arange(-16, 16) / 2
+    halves = np.concatenate([halves, -halves], axis=None).astype(dtype)
+    found = [np.empty_like(halves), np.empty_like(halves)]
+    cos_sin(halves, *found)
+    np.testing.assert_array_equal(found[0], np.where(halves == np.rint(halves), 1, -1))
+    np.testing.assert_array_equal(found[1], 0)
     quarters = np.array([0, 0.25, 0.5, 0.75, 1e30, np.inf, -np.inf, np.nan] * 4, dtype=dtype)
     found = [np.empty_like(quarters), np.empty_like(quarters)]
     cos_sin(quarters, *found)

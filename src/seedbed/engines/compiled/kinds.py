@@ -3,7 +3,8 @@
 A kind other than ``Dense``, which is part of the kernels, is a module with ``settings(layer,
 inputs)``, whole numbers that its functions read; ``scratch(layer, inputs)``, the numbers of a row
 that it keeps from forward to backward pass; ``make(W)``, which returns these two functions with the
-arguments of ``dense.forward`` and ``dense.backward``; and ``FORMULAS``, the formulas that they use.
+arguments of ``dense.forward`` and ``dense.backward``; and ``FORMULAS``, the formulas and
+numbers from elsewhere that they use.
 """
 
 from __future__ import annotations

@@ -201,9 +201,10 @@ def power(x: Any, k: Any) -> Any:
 def cos_sin_of_turns(t: Any) -> Any:
     """cos 2πt and sin 2πt: t less whole and quarter turns, which is exact; then Taylor's series."""
     magic = 12582912.0 if is_single(t) else 6755399441055744.0  # 1.5 · 2^23 or 2^52
-    large = 4194304.0 if is_single(t) else 2251799813685248.0  # above, a sum with it isn't exact
-    whole = where(absolute(t) < large, (t + magic) - magic, t)
-    part = t - whole
+    large = 4194304.0 if is_single(t) else 2251799813685248.0  # below, a sum with it is exact
+    half = 0.5 * t  # as large as that, t is a whole number
+    part = t - 2.0 * where(absolute(half) < large, (half + magic) - magic, half)
+    part = part - ((part + magic) - magic)
     quarters = (4.0 * part + magic) - magic  # -2, -1, 0, 1 or 2
     y = 6.283185307179586 * fma(quarters, -0.25, part)  # |y| <= π/4
     z = y * y
@@ -223,9 +224,9 @@ def cos_sin_of_turns(t: Any) -> Any:
     sin = fma(sin * z, y, y)
     cos = fma(fma(fma(fma(cos, z, 1 / 40320), z, -1 / 720), z, 1 / 24), z, -0.5)
     cos = fma(cos, z, full_like(t, 1.0))
-    odd, half = absolute(quarters) == 1.0, absolute(quarters) > 1.5
-    cosine = where(odd, -quarters * sin, where(half, -cos, cos))
-    return cosine, where(odd, quarters * cos, where(half, -sin, sin))
+    odd, opposite = absolute(quarters) == 1.0, absolute(quarters) > 1.5
+    cosine = where(odd, -quarters * sin, where(opposite, -cos, cos))
+    return cosine, where(odd, quarters * cos, where(opposite, -sin, sin))
 
 
 @overload(operator.pow)

@@ -26,7 +26,7 @@ from seedbed.engines.compiled.vectors import fma
 from seedbed.formulas.activations import relu
 from seedbed.layers.periodic import TWO_PI, Periodic
 
-FORMULAS = (relu.f, relu.df)
+FORMULAS = (relu.f, relu.df, TWO_PI)
 _TURNS = 1 / TWO_PI
 
 
