@@ -26,7 +26,7 @@ import numpy as np
 from machine import described, without_avx512
 
 import seedbed as sb
-from seedbed import training
+from seedbed import planning
 from seedbed.engines.compiled.layout import lanes_per_vector, min_for_lanes
 from seedbed.engines.compiled.target import VECTOR_BYTES
 from seedbed.engines.compiled.training import Training
@@ -58,7 +58,7 @@ def prepared(widths, rows, dtype):
     recipe = sb.Recipe(
         network=network, loss=sb.squared_error, optimizer=sb.Adam(), epochs=epochs, dtype=dtype
     )
-    plan = training._make_plan(recipe, X, Y, range(members), None, None, None, 1)
+    plan = planning.make_plan(recipe, X, Y, range(members), None, None, None, 1)
     theta = network.init(plan.seeds, dtype)
 
     def run(min_shared):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from math import prod
 from typing import Any, NamedTuple
 
@@ -101,15 +101,6 @@ class Network:
                 blocks.append(Block(number, name, where, shape, decays))
                 start = where.stop
         return tuple(blocks)
-
-    @cached_property
-    def starts(self) -> tuple[int, ...]:
-        """The offset of each layer's parameters in a row of theta."""
-        counts = [
-            sum(prod(block.shape) for block in self.blocks if block.layer == number)
-            for number in range(len(self.layers))
-        ]
-        return tuple(accumulate(counts[:-1], initial=0))
 
     @cached_property
     def size(self) -> int:

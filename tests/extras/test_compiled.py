@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import seedbed as sb
-from seedbed import training
+from seedbed import planning, training
 from seedbed.engines import compiled as compiled_engine
 from seedbed.engines import select
 from seedbed.engines.compiled import kinds as compiled_kinds
@@ -205,7 +205,7 @@ def plan_of(members, *, x=X, seeds=None, rows=None, weights=None, held=None, **m
     recipe = sb.Recipe(**{"loss": sb.squared_error, "epochs": 6, "dtype": "float32", **method})
     targets = TARGETS[recipe.loss.targets]
     seeds = range(members) if seeds is None else seeds
-    plan = training._make_plan(recipe, x, targets, seeds, held, weights, rows, 1)
+    plan = planning.make_plan(recipe, x, targets, seeds, held, weights, rows, 1)
     return plan, recipe.network.init(plan.seeds, recipe.dtype)
 
 

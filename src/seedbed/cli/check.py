@@ -6,19 +6,19 @@ import warnings
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
 from seedbed import files, xor
 from seedbed.checking.check import GradientReport, check_gradient
 from seedbed.cli.models import encoding_of, labelled_rows
-from seedbed.cli.options import RECIPE, add_recipe, integer, recipe_of
+from seedbed.cli.options import RECIPE, add_columns, add_recipe, integer, recipe_of
 from seedbed.cli.show import print_json
 from seedbed.errors import SettingError
 from seedbed.tables.encoding import fit
 from seedbed.tables.reading import read
-from seedbed.tables.targets import Task, find_target
+from seedbed.tables.targets import find_target
 
 WRONG_GRADIENT = 1
 """The exit status if a gradient is not the loss's derivative."""
@@ -37,14 +37,7 @@ def add_to(commands: Any) -> None:
     add("file", nargs="?", metavar="FILE", help="a CSV or Parquet file; - is stdin")
     add("--as-published", action="store_true", help="check the tutorial's own backward pass")
     add("--target", metavar="COLUMN", help="the column to predict; not with --model")
-    add("--task", choices=get_args(Task), help="inferred from the target if left out")
-    add(
-        "--drop",
-        action="append",
-        default=[],
-        metavar="COLUMN",
-        help="leave a column out; may be repeated",
-    )
+    add_columns(parser)
     add("--model", type=Path, metavar="MODEL", help="check a model file's first fitted member")
     add("--rows", type=integer(1, 10**5), default=64, metavar="N", help="rows to check on (64)")
     add("--seed", type=integer(0, 2**62), default=0, metavar="S", help="seed of the parameters (0)")

@@ -7,13 +7,13 @@ from argparse import ArgumentTypeError, Namespace
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
 from seedbed import plots
 from seedbed.arrays import Array
-from seedbed.cli.options import RECIPE, add_recipe, integer, number, recipe_of, share
+from seedbed.cli.options import RECIPE, add_columns, add_recipe, integer, number, recipe_of, share
 from seedbed.cli.show import INTERRUPTED, check_picture, print_json, print_table, save_picture
 from seedbed.comparing.compare import compare
 from seedbed.comparing.comparison import Comparison
@@ -21,7 +21,7 @@ from seedbed.errors import SettingError
 from seedbed.metrics import BY_NAME, Metric
 from seedbed.tables.encoding import Encoding, fit
 from seedbed.tables.reading import read
-from seedbed.tables.targets import Task, find_target
+from seedbed.tables.targets import find_target
 
 _MAX_SETTINGS = 1000
 
@@ -74,14 +74,7 @@ def add_to(commands: Any) -> None:
     count = "number of seeds; or adaptive, or anytime: a test after every 8 seeds (adaptive)"
     add("--seeds", type=seeds, default="adaptive", metavar="N", help=count)
     add("--seed", type=integer(0, 2**62), default=0, metavar="S", help="the first seed (0)")
-    add("--task", choices=get_args(Task), help="inferred from the target if left out")
-    add(
-        "--drop",
-        action="append",
-        default=[],
-        metavar="COLUMN",
-        help="leave a column out; may be repeated",
-    )
+    add_columns(parser)
     add_recipe(parser)
     add("--test", type=share, default=0.25, metavar="SHARE", help="share of test rows (0.25)")
     add("--plot", type=Path, metavar="FILE", help="draw the scores and gains (.png, .svg or .pdf)")

@@ -1,10 +1,10 @@
-"""Readers of option values, which raise ArgumentTypeError, and a recipe's options."""
+"""Readers of option values, which raise ArgumentTypeError; options that commands share."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from seedbed.arrays import checked_number
 from seedbed.errors import SettingError
@@ -16,6 +16,7 @@ from seedbed.layers.dense import Dense
 from seedbed.network import Network
 from seedbed.recipe import Recipe
 from seedbed.tables.encoding import Encoding
+from seedbed.tables.targets import Task
 
 
 def integer(low: int, high: int = 10**9) -> Callable[[str], int]:
@@ -83,6 +84,19 @@ def optimizer(text: str) -> type[Optimizer]:
         names = ", ".join(optimizers.BY_NAME)
         raise ArgumentTypeError(f"expected one of {names}, not {text!r}")
     return kind
+
+
+def add_columns(parser: ArgumentParser) -> None:
+    """Add the options that say how a table's columns are read."""
+    add = parser.add_argument
+    add("--task", choices=get_args(Task), help="inferred from the target if left out")
+    add(
+        "--drop",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="leave a column out; may be repeated",
+    )
 
 
 # ---------------------------------------------------------------- a recipe's options

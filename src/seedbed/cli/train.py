@@ -6,13 +6,13 @@ import sys
 from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
 from seedbed import files, plots, training
 from seedbed.arrays import Array
-from seedbed.cli.options import add_recipe, integer, recipe_of, share
+from seedbed.cli.options import add_columns, add_recipe, integer, recipe_of, share
 from seedbed.cli.show import (
     check_picture,
     exit_status,
@@ -25,7 +25,7 @@ from seedbed.errors import FileError
 from seedbed.population import Population
 from seedbed.tables.encoding import Encoding, fit
 from seedbed.tables.reading import read
-from seedbed.tables.targets import Task, find_target, split_rows
+from seedbed.tables.targets import find_target, split_rows
 
 
 def add_to(commands: Any) -> None:
@@ -40,14 +40,7 @@ def add_to(commands: Any) -> None:
     add = parser.add_argument
     add("file", metavar="FILE", help="a CSV file with a header, or a Parquet file; - is stdin")
     add("--target", required=True, metavar="COLUMN", help="the column to predict")
-    add("--task", choices=get_args(Task), help="inferred from the target if left out")
-    add(
-        "--drop",
-        action="append",
-        default=[],
-        metavar="COLUMN",
-        help="leave a column out; may be repeated",
-    )
+    add_columns(parser)
     add("--members", type=integer(1, 10**6), default=8, metavar="N", help="number of networks (8)")
     add(
         "--seed",

@@ -111,8 +111,8 @@ def fit_number_column(
 
 
 def outlier_distance(distances: Array, weights: Array) -> float:
-    """Return ten times the 98 % quantile of distances (n,); for n < 75, ten times the
-    second largest.
+    """Return ten times the 98 % quantile of distances (n,); below 75 of them, ten times the second
+    largest.
 
     If the quantile is 0, return the largest distance.
     """

@@ -33,8 +33,9 @@ class _KeptLoop(CFunc):
 _alive: list[_KeptLoop] = []  # code lives as long as the object that compiled it
 
 
-def compile_loop(function: Any, dtype: np.dtype[Any], stamp: str) -> int:
-    """Return the address of a loop, compiled for the types that its annotations name."""
+@lru_cache(maxsize=2)
+def _types(dtype: np.dtype[Any]) -> dict[str, Any]:
+    """Return Numba's types by the names that a loop's annotations have."""
     number = numba_type(dtype)
     array = types.CPointer(number)
     kinds: dict[str, Any] = {
@@ -49,6 +50,12 @@ def compile_loop(function: Any, dtype: np.dtype[Any], stamp: str) -> int:
         annotations: Any = record.__annotations__.values()
         fields = [kinds[annotation.__forward_arg__] for annotation in annotations]
         kinds[record.__name__] = types.NamedTuple(fields, record)
+    return kinds
+
+
+def compile_loop(function: Any, dtype: np.dtype[Any], stamp: str) -> int:
+    """Return the address of a loop, compiled for the types that its annotations name."""
+    kinds = _types(dtype)
     *arguments, _ = function.__annotations__.values()
     sig = (tuple(kinds[argument] for argument in arguments), types.void)
     loop = _KeptLoop(function, sig, stamp)

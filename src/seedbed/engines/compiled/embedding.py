@@ -37,13 +37,13 @@ def make(W: int) -> tuple[Any, Any]:
         B: int,
     ) -> None:  # fmt: skip
         """a = (the other columns, E[x_c] of each embedded column)."""
-        O, settings = program.widths[k + 1], pointer(program.settings, program.setting_starts[k])
-        a, others = pointer(work.numbers, work.a[k]), settings[0]
-        copy_columns(x, per_lane, pointer(settings, 2), others, a, O, 0, s, B)
+        O, sizes = program.widths[k + 1], pointer(program.settings, program.setting_starts[k])
+        a, others = pointer(work.numbers, work.a[k]), sizes[0]
+        copy_columns(x, per_lane, pointer(sizes, 2), others, a, O, s, B)
         place, E = others, pointer(theta, program.starts[k] * s)
-        for number in range(settings[1]):
+        for number in range(sizes[1]):
             at = 2 + others + 3 * number
-            column, categories, units = settings[at], settings[at + 1], settings[at + 2]
+            column, categories, units = sizes[at], sizes[at + 1], sizes[at + 2]
             for b in range(B):
                 source = pointer(x.first, b * x.row_stride + column * x.column_stride)
                 for lane in range(s):
@@ -58,11 +58,11 @@ def make(W: int) -> tuple[Any, Any]:
         delta: Floats, below: Floats, B: int, adds: bool,
     ) -> None:  # fmt: skip
         """dE = Σ_rows [x_c = category] da_c, rows ascending."""
-        O, settings = program.widths[k + 1], pointer(program.settings, program.setting_starts[k])
-        place, dE = settings[0], pointer(work.g, program.starts[k] * s)
-        for number in range(settings[1]):
-            at = 2 + settings[0] + 3 * number
-            column, categories, units = settings[at], settings[at + 1], settings[at + 2]
+        O, sizes = program.widths[k + 1], pointer(program.settings, program.setting_starts[k])
+        place, dE = sizes[0], pointer(work.g, program.starts[k] * s)
+        for number in range(sizes[1]):
+            at = 2 + sizes[0] + 3 * number
+            column, categories, units = sizes[at], sizes[at + 1], sizes[at + 2]
             if not adds:
                 for e in range(categories * units * s):
                     dE[e] = 0.0

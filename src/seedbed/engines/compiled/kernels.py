@@ -76,17 +76,17 @@ def program_for(
         for layer, inputs in zip(network.layers, network.widths, strict=False)
     ]
     drops = [layer.takes_dropout for layer in network.layers[:-1]]
-    run_ends = [*np.flatnonzero(np.diff(network.is_weight)) + 1, network.size]
+    starts = {block.layer: block.where.start for block in reversed(network.blocks)}  # first block
     return records.Program(
         widths=ints(network.widths),
         dense=ints(type(layer) is Dense for layer in network.layers),
-        starts=ints(network.starts),
+        starts=ints(starts[number] for number in range(len(network.layers))),
         drops=ints([*drops, False]),
         settings=ints(number for numbers in settings for number in numbers),
         setting_starts=ints(accumulate((len(numbers) for numbers in settings[:-1]), initial=0)),
-        run_ends=ints(run_ends),
-        run_decays=ints(network.is_weight[end - 1] for end in run_ends),
-        runs=len(run_ends),
+        block_ends=ints(block.where.stop for block in network.blocks),
+        block_decays=ints(block.decays for block in network.blocks),
+        blocks=len(network.blocks),
         layers=len(network.layers),
         size=network.size,
         forward=ints(forward for forward, _ in layers),

@@ -1,10 +1,12 @@
 """The kinds of layer that the engine computes, and what its kernels take from each.
 
-A kind other than ``Dense``, which is part of the kernels, is a module with ``settings(layer,
-inputs)``, whole numbers that its functions read; ``scratch(layer, inputs)``, the numbers of a row
-that it keeps from forward to backward pass; ``make(W)``, which returns these two functions with the
-arguments of ``dense.forward`` and ``dense.backward``; and ``FORMULAS``, the formulas and
-numbers from elsewhere that they use.
+``Dense`` is part of the kernels. Every other kind is a module with
+
+    make(W)                  returns its forward and backward pass for vectors of W numbers, with
+                             the arguments of ``dense.forward`` and ``dense.backward``
+    settings(layer, inputs)  whole numbers that both read
+    scratch(layer, inputs)   how many numbers of a row the backward pass needs from the forward one
+    FORMULAS                 formulas and numbers of other packages that both use
 """
 
 from __future__ import annotations
@@ -32,8 +34,8 @@ def scratch_of(layer: Layer, inputs: int, outputs: int) -> int:
 
 
 def addresses_of(layer: Layer, dtype: np.dtype[Any]) -> tuple[int, ...]:
-    """Return the addresses of a dense layer's activation and its derivative, or of the layer's
-    ``forward`` and ``backward``.
+    """Return the addresses of the layer's forward and backward pass; of a dense layer, those of its
+    activation and its derivative.
 
     Raises: FormulaError for an activation that cannot be compiled.
     """

@@ -20,8 +20,9 @@ class _Kernel(JITCodeLibrary):
     """A function that Python calls, or an address names, as machine code."""
 
     def _optimize_final_module(self) -> None:
-        options = newpassmanagers.create_pipeline_tuning_options(speed_level=int(config.OPT))
+        options = newpassmanagers.create_pipeline_tuning_options(speed_level=max(1, config.OPT))
         options.loop_unrolling = False
+        # no pass that prunes reference counts, as Numba has: kernels take pointers (memory.bare)
         builder = newpassmanagers.create_pass_builder(self._codegen._tm, options)
         builder.getModulePassManager().run(self._final_module, builder)
 

@@ -78,11 +78,22 @@ def sign(x: Any) -> Any:
 
 
 @inline
+def _shift(x: Any) -> Any:
+    """1.5 · 2^23 or 2^52: its sum with a number has the nearest whole one in its lowest bits."""
+    return 12582912.0 if is_single(x) else 6755399441055744.0
+
+
+@inline
+def _rint(x: Any) -> Any:
+    """The nearest whole number, for |x| below 2^22 or 2^51."""
+    return (x + _shift(x)) - _shift(x)
+
+
+@inline
 def _reduced(x: Any) -> Any:
     """Return n and r with x = n log 2 + r, |r| <= ½ log 2, and n as ``times_two_to`` takes it."""
-    magic = 12582912.0 if is_single(x) else 6755399441055744.0  # 1.5 · 2^23 or 2^52: the sum's
-    shifted = fma(x, 1.4426950408889634, full_like(x, magic))  # lowest bits are the nearest n's
-    n = shifted - magic
+    shifted = fma(x, 1.4426950408889634, full_like(x, _shift(x)))
+    n = shifted - _shift(x)
     if is_single(x):  # log 2 in two parts, the first with so few bits that n times it is exact
         return n, fma(n, -9.0580006145e-6, fma(n, -0.69313812256, x)), shifted
     return n, fma(n, -1.9082149292705877e-10, fma(n, -0.6931471803691238, x)), shifted
@@ -200,12 +211,11 @@ def power(x: Any, k: Any) -> Any:
 @inline
 def cos_sin_of_turns(t: Any) -> Any:
     """cos 2πt and sin 2πt: t less whole and quarter turns, which is exact; then Taylor's series."""
-    magic = 12582912.0 if is_single(t) else 6755399441055744.0  # 1.5 · 2^23 or 2^52
-    large = 4194304.0 if is_single(t) else 2251799813685248.0  # below, a sum with it is exact
-    half = 0.5 * t  # as large as that, t is a whole number
-    part = t - 2.0 * where(absolute(half) < large, (half + magic) - magic, half)
-    part = part - ((part + magic) - magic)
-    quarters = (4.0 * part + magic) - magic  # -2, -1, 0, 1 or 2
+    half = 0.5 * t  # if that is 2^22, or 2^51, t is a whole number
+    limit = 4194304.0 if is_single(t) else 2251799813685248.0
+    part = t - 2.0 * where(absolute(half) < limit, _rint(half), half)
+    part = part - _rint(part)
+    quarters = _rint(4.0 * part)  # -2, -1, 0, 1 or 2
     y = 6.283185307179586 * fma(quarters, -0.25, part)  # |y| <= π/4
     z = y * y
     if is_single(t):

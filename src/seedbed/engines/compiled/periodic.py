@@ -194,7 +194,7 @@ def make(W: int) -> tuple[Any, Any]:
         k, units, waves, F = shape.k, shape.units, shape.waves, shape.embedded
         O, c = program.widths[layer + 1], max(s, W)
         a, h = pointer(work.numbers, work.a[layer]), pointer(work.numbers, work.z[layer])
-        copy_columns(x, per_lane, shape.columns, shape.unchanged, a, O, 0, s, B)
+        copy_columns(x, per_lane, shape.columns, shape.unchanged, a, O, s, B)
         for b in range(B):
             for j in range(F):
                 place = b * x.row_stride + shape.columns[shape.others + j] * x.column_stride

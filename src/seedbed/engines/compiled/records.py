@@ -25,9 +25,9 @@ class Program(NamedTuple):
     drops: Ints  # (L,): whether dropout applies
     settings: Ints  # each layer's, one after the other; see ``kinds``
     setting_starts: Ints  # (L,)
-    run_ends: Ints  # (runs,): theta in runs of parameters that decay or don't
-    run_decays: Ints  # (runs,)
-    runs: int
+    block_ends: Ints  # (blocks,): where each of ``Network.blocks`` ends in a member's theta
+    block_decays: Ints  # (blocks,): whether it decays
+    blocks: int
     layers: int  # L
     size: int  # D
     forward: Ints  # (L,): a dense layer's activation, or another kind's forward pass

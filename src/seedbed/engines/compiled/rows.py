@@ -152,7 +152,7 @@ def draw_masks(
     program: Program, members: Members, group: Group, epoch: int, start: int, B: int,
     work: Workspace,
 ) -> None:  # fmt: skip
-    """Write the dropout masks of B rows, as ``numpy_engine.dropout_masks`` does."""
+    """Write the dropout masks of B rows, as ``objective.dropout_masks`` does."""
     s, one = group.lanes, work.ones[0]
     for k in range(program.layers - 1):
         if program.drops[k] == 0:

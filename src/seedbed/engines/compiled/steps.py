@@ -168,9 +168,9 @@ def update(
     if flags.penalized:
         l1, l2 = pointer(numbers, records.L1 * c), pointer(numbers, records.L2 * c)
         start = 0
-        for run in range(program.runs):
-            end = program.run_ends[run] * s
-            if program.run_decays[run] != 0:
+        for block in range(program.blocks):
+            end = program.block_ends[block] * s
+            if program.block_decays[block] != 0:
                 w, g = pointer(old, start), pointer(work.g, start)
                 call(program.penalty, (w, g, l1, l2, c, end - start))
             start = end
@@ -181,9 +181,9 @@ def update(
         return
     decay = pointer(numbers, records.DECAY * c)
     start = 0
-    for run in range(program.runs):
-        end = program.run_ends[run] * s
-        rate = decay if program.run_decays[run] != 0 else work.zeros
+    for block in range(program.blocks):
+        end = program.block_ends[block] * s
+        rate = decay if program.block_decays[block] != 0 else work.zeros
         advance(program, work, old, new, slots, start, end, rate, number, factor, c)
         start = end
 

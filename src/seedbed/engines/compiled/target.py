@@ -50,8 +50,21 @@ _INTERNAL: dict[str, Any] = {
 }
 inline = njit(pipeline_class=CompilePart, forceinline=True, **_INTERNAL)
 """For functions that only compiled code calls, and that become part of it."""
-noinline = njit(pipeline_class=CompileCallee, forceinline=False, **_INTERNAL)
-"""For functions that compiled code calls seldom. (A callee inherits ``forceinline`` if not set.)"""
+_callee = njit(pipeline_class=CompileCallee, forceinline=False, **_INTERNAL)  # else inherited
+
+
+def noinline(function: Any) -> Any:
+    """Compile a function that compiled code calls seldom, once for constants and variables."""
+    compiled = _callee(function)
+    template = compiled.get_call_template
+
+    def template_of_variables(args: Any, kws: Any) -> Any:
+        return template(tuple(map(types.unliteral, args)), kws)
+
+    compiled.get_call_template = template_of_variables
+    return compiled
+
+
 _KERNEL: dict[str, Any] = {
     "error_model": "numpy",
     "no_cfunc_wrapper": True,
