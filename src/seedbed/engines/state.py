@@ -65,7 +65,7 @@ class State:
                 return np.full((count, recorded), np.nan, dtype=theta.dtype)
             except (MemoryError, ValueError):
                 raise SettingError(
-                    f"a history of {count:,} members and {recorded:,} epochs does not fit into "
+                    f"a history of {count:,} × {recorded:,} losses (members × epochs) does not fit into "
                     "memory: keep fewer of them with record_every"
                 ) from None
 
