@@ -65,8 +65,8 @@ class State:
                 return np.full((count, recorded), np.nan, dtype=theta.dtype)
             except (MemoryError, ValueError):
                 raise SettingError(
-                    f"a history of {count:,} × {recorded:,} losses (members × epochs) does not fit into "
-                    "memory: keep fewer of them with record_every"
+                    f"a history of {count:,} × {recorded:,} losses (members × epochs) does not fit "
+                    "into memory: keep fewer of them with record_every"
                 ) from None
 
         return cls(
