@@ -192,7 +192,8 @@ def of_saved(saved: files.Saved, path: object) -> TableModel:
 class Resolved(NamedTuple):
     """Members, rows as their network sees them, and the names of its inputs and outputs.
 
-    X, Y          (N, I) and encoded targets, or None
+    X, Y          (N, I) inputs and encoded targets
+    rows          the rows' numbers in a raw table; None for a population's inputs
     input_names   (I,), or None
     output_names  (O,), or None
     """
