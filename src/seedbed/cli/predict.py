@@ -18,8 +18,9 @@ from seedbed.arrays import Array
 from seedbed.cli.show import print_json
 from seedbed.errors import FileError, TableError
 from seedbed.population import Population
+from seedbed.tables.columns import Notes
 from seedbed.tables.csv_text import CsvReader, TextRows
-from seedbed.tables.encoding import Encoding, Notes, note_lines
+from seedbed.tables.encoding import Encoding, note_lines
 from seedbed.tables.model import of_saved
 from seedbed.tables.reading import opened, parquet_bytes, parse, rename_clashes, shown_name
 from seedbed.tables.sources import Source

@@ -112,6 +112,8 @@ class TableEstimator(BaseEstimator):
         Raises: ValueError or TypeError, in scikit-learn's words, if X is no table.
         """
         frame = sources.as_frame(X)
+        if isinstance(X, np.ma.MaskedArray):
+            X = sources.unmasked(X)
         if frame is None:
             if isinstance(X, list) and np.asarray(X).dtype.kind == "U":  # numbers among texts
                 X = np.array(X, dtype=object)
@@ -128,19 +130,6 @@ class TableEstimator(BaseEstimator):
                 )
         if reset:
             self._columns = list(source.columns)
-        for name in source.columns if reset else ():  # later, the encoding checks those it uses
-            kind = source.unsupported_type(name)
-            if kind is not None:
-                dates = kind.lower().startswith(("date", "time", "duration", "period"))
-                raise DataError(
-                    f"column {name!r} holds {kind} values: turn it into numbers"
-                    + (
-                        ", such as the month, the weekday or the age in days,"
-                        if dates
-                        else " or texts,"
-                    )
-                    + " or drop it"
-                )
         return source
 
     def _inputs(self, X: Any) -> Array:

@@ -6,25 +6,15 @@ import codecs
 import csv
 import io
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-import numpy as np
-
-from seedbed.arrays import Array
 from seedbed.errors import TableError
-from seedbed.tables.sources import Source, check_column, checked_finite
-
-MISSING_VALUES = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "?")
-"""Texts that mark a missing value."""
+from seedbed.tables.sources import Column, Source, named_columns, texts_of
 
 BLOCK_BYTES = 2**16
 """Bytes read at a time."""
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r(?!\Z)|\n)")
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-_INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
-_DECIMAL_COMMA = re.compile(r"([+-]?\d+),(\d+)", re.ASCII)
 
 
 class CsvReader:
@@ -33,7 +23,7 @@ class CsvReader:
     name           of the file, for messages
     separator      comma, semicolon or tab: the one that gives the header most columns
     header         the columns' names
-    decimal_comma  whether a comma may be the decimal point: where semicolons separate
+    other_decimal  a second decimal mark: the comma, where semicolons separate
     """
 
     def __init__(self, read: Callable[[int], bytes], name: str) -> None:
@@ -45,7 +35,7 @@ class CsvReader:
         self._lines = self._split(read)
         first = next((line for line in self._lines if line.strip("\r\n")), "")
         self.separator = max(",;\t", key=lambda mark: len(_fields(first, mark)))
-        self.decimal_comma = self.separator == ";"
+        self.other_decimal = "," if self.separator == ";" else ""
         self._skipped = 0
         self._records = csv.reader(self._with_first(first), delimiter=self.separator)
         try:
@@ -53,6 +43,7 @@ class CsvReader:
         except csv.Error as error:
             raise TableError(f"cannot read {name} as CSV: {error}") from None
         _check_header(name, self.header)
+        self.header = named_columns(self.header, f"the header of {name}")
 
     def __iter__(self) -> Iterator[list[list[str]]]:
         """Yield lists of records, each as soon as no complete line is left to read.
@@ -116,63 +107,19 @@ class CsvReader:
 
 
 class TextRows(Source):
-    """Rows of a CSV file as texts; what ``reading.Table`` is for whole files.
-
-    first_row  the number of the first row in the file, from 0, for messages
-    """
+    """Rows of a CSV file as texts; what ``reading.Table`` is for whole files."""
 
     def __init__(self, reader: CsvReader, rows: Sequence[Sequence[str]], first_row: int) -> None:
         self.name, self.columns, self.first_row = reader.name, reader.header, first_row
-        self.decimal_comma, self.rows = reader.decimal_comma, rows
-        self._indices = {name: index for index, name in enumerate(self.columns)}
+        self.other_decimal, self.rows = reader.other_decimal, rows
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def unsupported_type(self, name: str) -> str | None:
-        """Return None: all columns are texts."""
-        check_column(self, name)
-        return None
-
-    def is_numeric(self, name: str) -> bool:
-        """Return whether all values of a column that are not missing are numbers."""
-        texts = [text for text in self.texts(name) if text is not None]
-        return bool(texts) and all(map(self._is_number, texts))
-
-    def texts(self, name: str) -> Array:
-        """Return a column as texts, (N,) object, None where missing."""
-        check_column(self, name)
-        index = self._indices[name]
-        stripped = [row[index].strip() for row in self.rows]
-        return np.array(
-            [None if text in MISSING_VALUES else text for text in stripped], dtype=object
-        )
-
-    def numbers(self, name: str) -> Array:
-        """Return a column as numbers, (N,) float64, NaN where missing.
-
-        Raises: TableError if a value is not a finite number.
-        """
-        values = np.full(len(self.rows), np.nan)
-        for row, text in enumerate(self.texts(name)):
-            if text is None:
-                continue
-            if not self._is_number(text):
-                raise TableError(
-                    f"column {name!r} of {self.name} holds {text!r} in row "
-                    f"{self.first_row + row + 1}, where a number is expected: mend it, or leave it "
-                    "empty if it is missing"
-                )
-            values[row] = float(self._with_point(text))
-        return checked_finite(values, name, self.name, self.first_row)
-
-    def _is_number(self, text: str) -> bool:
-        text = self._with_point(text)
-        return bool(_NUMBER.fullmatch(text) or _INFINITE.fullmatch(text))
-
-    def _with_point(self, text: str) -> str:
-        match = _DECIMAL_COMMA.fullmatch(text) if self.decimal_comma else None
-        return f"{match[1]}.{match[2]}" if match else text
+    def column(self, name: str) -> Column:
+        """Return a column, as texts."""
+        place = self.index[name]
+        return Column("text", texts_of(row[place] for row in self.rows))
 
 
 def _fields(line: str, separator: str) -> list[str]:
@@ -193,14 +140,9 @@ def _check_text(name: str, content: bytes) -> None:
 def _check_header(name: str, header: Sequence[str]) -> None:
     if not header:
         raise TableError(f"{name} has no rows: it needs a header and rows of values")
-    for column, times in Counter(header).items():
+    for place, column in enumerate(header, 1):
         if not column.strip():
             raise TableError(
-                f"column {header.index(column) + 1} of {name} has no name in the header: name "
-                "it, or write the file without it (pandas: to_csv(index=False))"
-            )
-        if times > 1:
-            raise TableError(
-                f"the header of {name} holds {column!r} {times} times: each column needs a "
-                "name of its own"
+                f"column {place} of {name} has no name in the header: name it, or write the file "
+                "without it (pandas: to_csv(index=False))"
             )

@@ -115,6 +115,9 @@ class Marks:
     thousands: str | None = None
 
 
+NO_MARKS = Marks()
+
+
 class _Parts(NamedTuple):
     """A text's number in parts; the unit is in lower case."""
 

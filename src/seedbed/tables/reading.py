@@ -1,6 +1,6 @@
 """Read table files, and write them with columns added.
 
-A table keeps its columns as the file has them; the caller asks for a column as numbers or as texts.
+A table keeps its columns as the file has them, until the caller asks for one.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,93 +16,122 @@ import numpy as np
 
 from seedbed.arrays import Array
 from seedbed.errors import MissingDependencyError, TableError, reason
-from seedbed.tables.csv_text import MISSING_VALUES, CsvReader
-from seedbed.tables.sources import Source, check_column, checked_finite, numbers_as_texts
+from seedbed.tables.csv_text import CsvReader
+from seedbed.tables.notation import MISSING_WORDS, NO_MARKS, Marks, certain_decimal
+from seedbed.tables.sources import (
+    SECONDS_PER_DAY,
+    Column,
+    Source,
+    check_column,
+    checked_finite,
+    days_of_dates,
+    named_columns,
+)
 
-CODE_PATTERN = r"^[+-]?0\d|^[+-]?\d{16,}$"
-"""Digits that are a code, not a number: a leading zero, or more digits than a float64 holds."""
+_PLAIN = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
+_CODE = r"^[+-]?(?:0[0-9]|[0-9]{16,}$)"
+_CERTAIN_POINT = (
+    r"^[+-]?(?:[0-9]*\.[0-9]{0,2}|[0-9]*\.[0-9]{4,}|[0-9]{4,}\.[0-9]*|0?\.[0-9]*)$|[eE]"
+)
+SAMPLE = 2000
+"""Distinct values of a column that are looked at for the table's decimal mark."""
 
 
 class Table(Source):
     """The content of a table file.
 
-    name           of the file, for messages
-    frame          the polars frame; a CSV file's values are texts
-    typed          whether the file declares its column types (Parquet)
-    decimal_comma  whether a comma may be the decimal point
+    frame  the polars frame; a CSV file's values are texts
     """
 
-    def __init__(
-        self, name: str, frame: Any, typed: bool = False, decimal_comma: bool = False
-    ) -> None:
-        self.name, self.frame, self.typed, self.decimal_comma = name, frame, typed, decimal_comma
-        self.columns = list(frame.columns)
+    def __init__(self, name: str, frame: Any, marks: Marks = NO_MARKS, separator: str = "") -> None:
+        self.name, self.frame = name, frame
+        self.columns = named_columns(frame.columns, name)
+        self.given = marks
+        self.separator, self.other_decimal = separator, "," if separator == ";" else ""
 
     def __len__(self) -> int:
         return len(self.frame)
 
-    def unsupported_type(self, name: str) -> str | None:
-        """Return the type of a column that is neither numbers nor texts, else None."""
-        check_column(self, name)
-        polars, kind = _polars(), self.frame[name].dtype
-        texts = (polars.String, polars.Boolean, polars.Categorical, polars.Enum, polars.Null)
-        return None if isinstance(kind, texts) or kind.is_numeric() else str(kind)
+    @cached_property
+    def marks(self) -> Marks:  # type: ignore[override]
+        """What is known of the table's marks: what the caller said, or its columns show.
 
-    def is_numeric(self, name: str) -> bool:
-        """Return whether all values of a column are numbers, and none is a code such as 007.
+        In a file that commas separate, a point is the decimal mark unless columns show otherwise.
+        """
+        if self.given != NO_MARKS:
+            return self.given
+        decimals = {self._certain_decimal(name) for name in self.columns} - {""}
+        if len(decimals) == 1:
+            return Marks(decimals.pop())
+        return Marks("." if self.separator == "," and not decimals else "")
 
-        Texts of a Parquet file are always texts.
+    def _certain_decimal(self, name: str) -> str:
+        """Return the decimal mark that a column of texts uses without doubt, or ""."""
+        polars, series = _polars(), self.frame[self.index[name]]
+        if series.dtype != polars.String:
+            return ""
+        marked = series.filter(series.str.contains(r"[0-9.,][.,]|[.,][0-9]"))
+        texts = marked.str.strip_chars().unique(maintain_order=True).head(SAMPLE)
+        return certain_decimal(texts.to_list())
+
+    def column(self, name: str) -> Column:
+        """Return a column.
+
+        Raises: TableError for a value that is no number, text or date, or infinite.
         """
         check_column(self, name)
-        series = self.frame[name]
-        if series.dtype.is_numeric():
-            return True
-        if self.typed or series.dtype != _polars().String:
-            return False
-        texts = self._stripped(series)
-        numbers = self._parsed(texts)
+        polars, series = _polars(), self.frame[:, self.index[name]]
+        kind = series.dtype
+        if kind.is_numeric():
+            return Column("number", self._floats(series, name))
+        if kind in (polars.Date, polars.Datetime, polars.Time):
+            if kind == polars.Time:
+                days = series.cast(polars.Int64).to_numpy() / (SECONDS_PER_DAY * 1e9)
+                return Column("date", np.where(series.is_null().to_numpy(), np.nan, days))
+            micros = series.cast(polars.Datetime("us")).dt.replace_time_zone(None)
+            return Column("date", days_of_dates(micros.to_numpy()))
+        if not isinstance(
+            kind, polars.String | polars.Boolean | polars.Categorical | polars.Enum | polars.Null
+        ):
+            raise TableError(
+                f"column {name!r} of {self.name} holds {kind} values: turn them into numbers or "
+                "texts, or leave the column out with --drop"
+            )
+        texts = series.cast(polars.String).str.strip_chars()
+        texts = texts.set(texts == "", None)
+        if kind == polars.String:
+            words = texts.str.to_lowercase().is_in(list(MISSING_WORDS))
+            present = texts.set(words, None)
+            if self._are_plain(present):
+                return Column("number", self._floats(present.cast(polars.Float64), name))
+        return Column("text", np.array(texts.to_list(), dtype=object))
+
+    @staticmethod
+    def _are_plain(texts: Any) -> bool:
+        """Return whether texts are numbers in Python's notation without doubt.
+
+        This is a fast path: ``notation.infer`` finds the same.
+        """
         return bool(
             texts.null_count() < len(texts)
-            and numbers.null_count() == texts.null_count()
-            and not texts.str.contains(CODE_PATTERN).any()
+            and texts.str.contains(_PLAIN).all()
+            and not texts.str.contains(_CODE).any()
+            and (
+                not texts.str.contains(".", literal=True).any()
+                or texts.str.contains(_CERTAIN_POINT).any()
+            )
         )
 
-    def texts(self, name: str) -> Array:
-        """Return a column as texts, (N,) object, None where missing; the number 1.0 is "1".
-
-        Raises: TableError if there is no such column, or it is neither numbers nor texts.
-        """
-        self._check_supported(name)
-        polars, series = _polars(), self.frame[name]
-        if series.dtype.is_numeric():
-            return numbers_as_texts(self.numbers(name))
-        return np.array(self._stripped(series.cast(polars.String)).to_list(), dtype=object)
-
-    def numbers(self, name: str) -> Array:
-        """Return a column as numbers, (N,) float64, NaN where missing.
-
-        Raises: TableError if there is no such column, or a value is not a finite number.
-        """
-        self._check_supported(name)
-        polars, series = _polars(), self.frame[name]
-        if not series.dtype.is_numeric():
-            texts = self._stripped(series.cast(polars.String))
-            series = self._parsed(texts)
-            row = self._first_row(series.is_null() & texts.is_not_null())
-            if row is not None:
-                raise TableError(
-                    f"column {name!r} of {self.name} holds {texts[row]!r} in row {row + 1}, where "
-                    "a number is expected: mend it, or leave it empty if it is missing"
-                )
-        column = np.array(series.cast(polars.Float64).fill_null(np.nan).to_numpy(), np.float64)
-        return checked_finite(column, name, self.name)
+    def _floats(self, series: Any, name: str) -> Array:
+        values = series.cast(_polars().Float64).fill_null(np.nan).to_numpy()
+        return checked_finite(np.array(values, np.float64), name, self.name)
 
     def exact_texts(self, name: str) -> list[str | None]:
         """Return a column's values as a CSV file would have them, None where missing.
 
         Raises: TableError for lists and other values that CSV cannot hold.
         """
-        series = self.frame[name]
+        series = self.frame[:, self.index[name]]
         if series.dtype.is_nested() or series.dtype in (_polars().Object, _polars().Binary):
             raise TableError(
                 f"the column {name!r} of {self.name} holds {series.dtype} values, which cannot be "
@@ -109,44 +139,8 @@ class Table(Source):
             )
         return list(series.cast(_polars().String).to_list())
 
-    def non_numeric_note(self, name: str) -> str:
-        """Return a note on the few texts in a column that is otherwise numbers, or ""."""
-        series = self.frame[name]
-        if self.typed:
-            return ""
-        texts = self._stripped(series)
-        unparsed = self._parsed(texts).is_null() & texts.is_not_null()
-        row, count = self._first_row(unparsed), int(unparsed.sum())
-        if row is None or count >= len(self) / 2:
-            return ""
-        return (
-            f"; all but {count:,} value{'' if count == 1 else 's'} are numbers, the first of them "
-            f"{texts[row]!r} in row {row + 1}: mend or empty those to have numbers"
-        )
 
-    def _check_supported(self, name: str) -> None:
-        kind = self.unsupported_type(name)
-        if kind is not None:
-            raise TableError(
-                f"column {name!r} of {self.name} holds {kind} values: turn them into numbers or "
-                "texts, or leave the column out with --drop"
-            )
-
-    def _stripped(self, series: Any) -> Any:
-        series = series.str.strip_chars()
-        return series.set(series.is_in(list(MISSING_VALUES)), None)
-
-    def _parsed(self, texts: Any) -> Any:
-        if self.decimal_comma:
-            texts = texts.str.replace(r"^([+-]?\d+),(\d+)$", "$1.$2")
-        return texts.cast(_polars().Float64, strict=False)
-
-    @staticmethod
-    def _first_row(mask: Any) -> int | None:
-        return mask.arg_max() if mask.any() else None
-
-
-def read(path: str | Path) -> Table:
+def read(path: str | Path, marks: Marks = NO_MARKS) -> Table:
     """Read a CSV file (with a header; commas, semicolons or tabs) or a Parquet file; "-" is stdin.
 
     Raises: TableError if the file is absent, of another format, ragged or empty;
@@ -157,7 +151,7 @@ def read(path: str | Path) -> Table:
             content = stream.read()
         except OSError as error:
             raise _cannot_read(path, error) from None
-    return parse(shown_name(path), content)
+    return parse(shown_name(path), content, marks)
 
 
 def shown_name(path: str | Path) -> str:
@@ -183,15 +177,15 @@ def _cannot_read(path: str | Path, error: Exception) -> TableError:
     return TableError(f"cannot read {path}: {reason(error)}: give a table's path")
 
 
-def parse(name: str, content: bytes) -> Table:
+def parse(name: str, content: bytes, marks: Marks = NO_MARKS) -> Table:
     """Return the table of a file's content; ``name`` is for messages.
 
     Raises: as ``read``.
     """
     polars = _polars()
-    separator, typed = ",", content.startswith(b"PAR1")
+    separator = ""
     try:
-        if typed:
+        if content.startswith(b"PAR1"):
             frame = polars.read_parquet(io.BytesIO(content))
         else:
             separator, columns = _parse_csv(name, content)
@@ -200,7 +194,7 @@ def parse(name: str, content: bytes) -> Table:
         raise TableError(f"cannot read {name} as a table: {str(error).splitlines()[0]}") from None
     if not len(frame) or not frame.width:
         raise TableError(f"{name} has no rows: it needs a header and at least one row of values")
-    return Table(name, frame, typed, separator == ";")
+    return Table(name, frame, marks, separator)
 
 
 def _parse_csv(name: str, content: bytes) -> tuple[str, dict[str, list[str | None]]]:

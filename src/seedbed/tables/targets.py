@@ -13,6 +13,8 @@ from seedbed import streams
 from seedbed.arrays import Array, Indices
 from seedbed.errors import SettingError, TableError
 from seedbed.reproducible import total, weighted_mean
+from seedbed.tables.columns import read_column, read_numbers, read_texts
+from seedbed.tables.notation import PLAIN, Notation
 from seedbed.tables.numbers import MAX_SQUARABLE, outlier_distance, quantiles
 from seedbed.tables.sources import (
     Source,
@@ -37,6 +39,7 @@ class Target:
     names      the columns; several are several quantities or, if ``labels``, independent labels
     kind       the type of the classes, which are stored as texts
     low, high  of quantities, in target units: training values are clipped to them
+    notation   how texts write quantities and whole-number classes
     """
 
     names: tuple[str, ...]
@@ -47,6 +50,7 @@ class Target:
     scale: tuple[float, ...] = (1.0,)
     low: tuple[float, ...] = (-math.inf,)
     high: tuple[float, ...] = (math.inf,)
+    notation: Notation = PLAIN
 
     @property
     def name(self) -> str:
@@ -69,19 +73,30 @@ class Target:
         Raises: TableError for a class that is not in the training data, or a text among numbers.
         """
         if not self.classes:
-            return self.standardised(source.numbers(self.name)[:, None])[:, 0]
-        numeric = self.kind == "integer"
-        texts = numbers_as_texts(source.numbers(self.name)) if numeric else source.texts(self.name)
+            return self.standardised(self.numbers(source)[:, None])[:, 0]
+        if self.kind == "integer":
+            texts = numbers_as_texts(self.numbers(source))
+        else:
+            texts = read_texts(source, self.name, self.classes)
         code = category_codes(texts, self.classes)
         missing = is_missing(texts)
         unseen = (code < 0) & ~missing
         if unseen.any():
             row = int(np.argmax(unseen))
             raise TableError(
-                f"target {self.name!r} of {source.name} holds {texts[row]!r} in row {row + 1}, "
+                f"target {self.name!r} of {source.name} holds {texts[row]!r} in row "
+                f"{source.first_row + row + 1}, "
                 f"which is not in the training data ({join_names(self.classes)})"
             )
         return np.where(missing, np.nan, code)
+
+    def numbers(self, source: Source) -> Array:
+        """Return the target's column as numbers, (N,) float64, NaN where missing.
+
+        Raises: TableError for a text that is no number.
+        """
+        check_column(source, self.name, "target column")
+        return read_numbers(source, self.name, self.notation, what="target")
 
     def labels_of(self, encoded: Array) -> Array:
         """Return class numbers (N,) as classes, or standardised quantities in target units, (N,).
@@ -168,8 +183,22 @@ def find_target(source: Source, name: str, task: Task | None) -> tuple[Target, I
     if task is not None and task not in get_args(Task):
         raise SettingError(f"task must be one of {get_args(Task)}, not {task!r}")
     check_column(source, name, "target column")
-    numeric = source.is_numeric(name) or task == "regression"
-    values = source.numbers(name) if numeric else source.texts(name)
+    read = read_column(source, name)
+    if read.kind == "date":
+        raise TableError(
+            f"target {name!r} of {source.name} holds dates: predict a number, such as the days "
+            "until then"
+        )
+    if read.odd:
+        raise TableError(
+            f"target {name!r} of {source.name}: {read.note.partition(' is taken')[0]}: mend it, or "
+            "empty it to leave its row out"
+        )
+    numeric, values = read.kind == "number", read.values
+    if task == "regression" and not numeric:
+        read_numbers(source, name, PLAIN, what="target")  # names the first text
+    if not numeric:
+        values = read_texts(source, name, ())
     known = np.flatnonzero(~is_missing(values))
     if not len(known):
         raise TableError(f"target {name!r} of {source.name} has no value in any row")
@@ -186,14 +215,16 @@ def find_target(source: Source, name: str, task: Task | None) -> tuple[Target, I
         )
         task = "regression" if is_quantity else "classification"
     if task == "regression":
-        return Target((name,)), known
+        return Target((name,), notation=read.notation), known
     if len(distinct) > max(2, len(known) / 2):
         raise TableError(
             f"target {name!r} of {source.name} has {len(distinct):,} different values in "
             f"{len(known):,} rows, too many for classes: name another target"
             + (", or --task regression" if numeric else "")
+            + (f" ({read.note})" if read.note and not numeric else "")
         )
-    return Target((name,), _class_names(distinct), "integer" if numeric else "text"), known
+    kind: ClassType = "integer" if numeric else "text"
+    return Target((name,), _class_names(distinct), kind, notation=read.notation), known
 
 
 def split_rows(

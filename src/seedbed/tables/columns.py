@@ -1,0 +1,279 @@
+"""What a table's columns are, numbers, dates or categories, and how each is encoded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from seedbed.arrays import Array, Indices
+from seedbed.errors import TableError
+from seedbed.reproducible import total
+from seedbed.tables.dates import DateColumn, circles_of, days_of, find_format
+from seedbed.tables.notation import MISSING_WORDS, PLAIN, Notation, infer, parse_all
+from seedbed.tables.numbers import NumberColumn, fit_number_column
+from seedbed.tables.sources import (
+    Source,
+    category_codes,
+    is_missing,
+    join_names,
+    numbers_as_texts,
+)
+
+MAX_CATEGORIES = 255
+"""Text columns with more distinct values are left out: they hold names or free text."""
+
+Unseen = Literal["error", "missing"]
+
+Notes: TypeAlias = "Counter[tuple[str, str, str]]"
+"""How many values of a column, missing or not seen in training, are taken as what."""
+
+_BOOLEANS = {
+    text: boolean
+    for boolean, number in (("false", "0"), ("true", "1"))
+    for text in (boolean, boolean.title(), boolean.upper(), number)
+}
+
+
+@dataclass(frozen=True)
+class CategoryColumn:
+    """One-hot inputs, all 0 where missing; two categories share one input of 1, -1 or 0."""
+
+    name: str
+    categories: tuple[str, ...]
+
+    @property
+    def width(self) -> int:
+        """Number of inputs that the column makes."""
+        return 1 if len(self.categories) == 2 else len(self.categories)
+
+    @property
+    def input_names(self) -> list[str]:
+        """The inputs' names, (width,): such as "colour = red"; of two categories, the first."""
+        return [f"{self.name} = {category}" for category in self.categories[: self.width]]
+
+    def encode(self, source: Source, X: Array, unseen: Unseen) -> Notes:
+        """Write the column's inputs into X (N, width) and count its missing values."""
+        texts = read_texts(source, self.name, self.categories)
+        missing = is_missing(texts)
+        notes: Notes = Counter({(self.name, "missing value", "no category"): int(missing.sum())})
+        categories: Sequence[str] = self.categories
+        booleans = [_BOOLEANS.get(category) for category in categories]
+        if None not in booleans and len({*booleans}) == len(booleans):  # in any spelling
+            categories = [str(boolean) for boolean in booleans]
+            texts = np.array([_BOOLEANS.get(text, text) for text in texts], dtype=object)
+        code = category_codes(texts, categories)
+        new = (code < 0) & ~missing
+        if new.any() and unseen == "error":
+            row = int(np.argmax(new))
+            raise TableError(
+                f"column {self.name!r} of {source.name} holds {texts[row]!r} in row "
+                f"{source.first_row + row + 1}, which is not in the training data "
+                f"({join_names(self.categories)}): mend it, or take such values as missing with "
+                "--unseen missing"
+            )
+        notes[self.name, "value", "missing"] = int(new.sum())
+        known = np.flatnonzero(code >= 0)
+        if self.width == 1:
+            X[known, 0] = 1 - 2 * code[known] if len(self.categories) == 2 else 1
+        else:
+            X[known, code[known]] = 1
+        return notes
+
+
+class Read(NamedTuple):
+    """What a column's values are.
+
+    kind      "number", "date" or "text"
+    values    (N,) numbers, or days, or texts; NaN or None where missing
+    notation  of numbers
+    odd       words in place of numbers
+    format    of dates as texts
+    note      on what was decided, "" if nothing needs to be said
+    """
+
+    kind: Literal["number", "date", "text"]
+    values: Array
+    notation: Notation = PLAIN
+    odd: tuple[str, ...] = ()
+    format: str = ""
+    note: str = ""
+
+
+def read_column(source: Source, name: str) -> Read:
+    """Return what a column of a table to train on is: its texts may be numbers or dates.
+
+    Raises: TableError if that cannot be decided.
+    """
+    kind, values = source.column(name)
+    if kind != "text":
+        plain = Notation(source.marks.decimal or ".")
+        return Read(kind, values, plain if kind == "number" else PLAIN)
+    counts = Counter(
+        text for text in values if text is not None and text.casefold() not in MISSING_WORDS
+    )
+    if not counts:
+        present = [text for text in values if text is not None]
+        return Read("text", values) if present else Read("number", np.full(len(values), np.nan))
+    reading = infer(counts, source.marks, name)
+    if reading is not None:
+        texts = _without(values, reading.odd)
+        numbers, _ = parse_all(texts, reading.notation)
+        notes = [reading.reason] if reading.reason else []
+        if reading.odd:
+            count = sum(counts[text] for text in reading.odd)
+            rows = [row for row, text in enumerate(values) if text in reading.odd]
+            notes.append(
+                f"all but {count:,} of {sum(counts.values()):,} values are numbers: "
+                f"{values[rows[0]]!r} in row {rows[0] + 1}"
+                f"{' and the others' if count > 1 else ''} "
+                f"{'are' if count > 1 else 'is'} taken as missing"
+            )
+        return Read("number", numbers, reading.notation, reading.odd, "", "; ".join(notes))
+    date_format = find_format(counts, name)
+    if date_format:
+        days = [None if text not in counts else days_of(text, date_format) for text in values]
+        return Read("date", np.array(days, dtype=np.float64), format=date_format)
+    return Read("text", values, note=_nearly(values, counts))
+
+
+def _nearly(values: Array, counts: Counter[str]) -> str:
+    """Return a note on the few texts in a column that is otherwise numbers, or ""."""
+    odd = {text for text in counts if PLAIN.parse(text) is None}
+    count = sum(counts[text] for text in odd)
+    if not odd or count >= sum(counts.values()) / 2:
+        return ""
+    row = next(row for row, text in enumerate(values) if text in odd)
+    return (
+        f"all but {count:,} of {sum(counts.values()):,} values are numbers, the first of them "
+        f"{values[row]!r} in row {row + 1}: mend or empty those to have numbers"
+    )
+
+
+def _without(texts: Array, odd: Sequence[str]) -> list[str | None]:
+    """Return texts with None for words that mark missing values."""
+    return [
+        None if text is None or text in odd or text.casefold() in MISSING_WORDS else text
+        for text in texts
+    ]
+
+
+def read_numbers(
+    source: Source, name: str, notation: Notation, odd: Sequence[str] = (), what: str = "column"
+) -> Array:
+    """Return a column as numbers in a known notation, (N,) float64, NaN where missing.
+
+    Raises: TableError if a value is no number.
+    """
+    kind, values = source.column(name)
+    if kind == "number":
+        return values
+    if kind == "date":
+        raise TableError(
+            f"{what} {name!r} of {source.name} holds dates, where numbers are expected, as in "
+            "training"
+        )
+    numbers, wrong = parse_all(_without(values, odd), notation)
+    if wrong and source.other_decimal and notation == PLAIN:  # training may have had typed numbers
+        numbers, wrong = parse_all(_without(values, odd), Notation(source.other_decimal))
+    if wrong:
+        raise TableError(
+            f"{what} {name!r} of {source.name} holds {values[wrong[0]]!r} in row "
+            f"{source.first_row + wrong[0] + 1}, where a number is expected: mend it, or leave it "
+            "empty if it is missing"
+        )
+    infinite = np.isinf(numbers)
+    if infinite.any():
+        row = int(np.argmax(infinite))
+        raise TableError(
+            f"{what} {name!r} of {source.name} holds {values[row]!r} in row "
+            f"{source.first_row + row + 1}: it needs finite numbers; leave the value empty if it "
+            "is missing"
+        )
+    return numbers
+
+
+def read_days(source: Source, column: DateColumn) -> Array:
+    """Return a column of dates as days since 1970-01-01, (N,), NaN where missing.
+
+    Raises: TableError if a value is no date in the column's format.
+    """
+    kind, values = source.column(column.name)
+    if kind == "date":
+        return values
+    formats = [column.format] if column.format else ["year-month-day"]
+    days = np.full(len(values), np.nan)
+    for row, text in enumerate(values):
+        if text is None or (kind == "number" and np.isnan(text)):
+            continue
+        found = None
+        if kind == "text":
+            if text.casefold() in MISSING_WORDS:
+                continue
+            found = days_of(text, formats[0])
+        if found is None:
+            raise TableError(
+                f"column {column.name!r} of {source.name} holds {text!r} in row "
+                f"{source.first_row + row + 1}, where a date is expected ({formats[0]}): mend it, "
+                "or leave it empty if it is missing"
+            )
+        days[row] = found
+    return days
+
+
+def read_texts(source: Source, name: str, categories: Sequence[str]) -> Array:
+    """Return a column as texts, (N,) object, None where missing.
+
+    A word for missing values counts as missing unless it is a category.
+    """
+    kind, values = source.column(name)
+    if kind == "number":
+        return numbers_as_texts(values)
+    if kind == "date":
+        raise TableError(
+            f"column {name!r} of {source.name} holds dates, where texts are expected, as in "
+            "training"
+        )
+    return np.array(
+        [
+            None
+            if text is None or (text.casefold() in MISSING_WORDS and text not in categories)
+            else text
+            for text in values
+        ],
+        dtype=object,
+    )
+
+
+def fit_column(
+    read: Read, name: str, train: Indices, weights: Array, bins: int
+) -> tuple[NumberColumn | DateColumn | CategoryColumn | None, str]:
+    """Return a column's encoding, or None and the reason to leave it out; and a note.
+
+    Shapes: train (n,) the rows to fit on; weights (n,) theirs.
+    """
+    values = read.values[train]
+    missing = is_missing(values)
+    present, weights, flagged = values[~missing], weights[~missing], bool(missing.any())
+    if read.kind == "text":
+        distinct = sorted(set(present.tolist()))
+    else:
+        distinct = sorted({*(present.min(), present.max())}) if len(present) else []
+    if len(distinct) < 2 and not (distinct and flagged):
+        reason = "the same value in every row" if distinct else "no value in any row"
+        return None, f"it has {reason}"
+    if read.kind == "text":
+        count = max(float(total(weights)), len(present))
+        if len(distinct) > MAX_CATEGORIES or len(distinct) > max(20, count / 2):
+            note = f"{len(distinct):,} different texts in {len(present):,} rows make no categories"
+            return None, note + (f"; {read.note}" if read.note else "")
+        return CategoryColumn(name, tuple(distinct)), read.note
+    column = fit_number_column(name, present, weights, flagged, bins)
+    if read.kind == "date":
+        circles = circles_of(present)
+        note = f"dates, as days{''.join(f', {circle}' for circle in circles)}"
+        return DateColumn(column, read.format, circles), note
+    return replace(column, notation=read.notation, odd=read.odd), read.note
