@@ -20,7 +20,6 @@ from seedbed.tables.sources import (
     category_codes,
     is_missing,
     join_names,
-    numbers_as_texts,
 )
 
 MAX_CATEGORIES = 255
@@ -229,20 +228,12 @@ def read_texts(source: Source, name: str, categories: Sequence[str]) -> Array:
 
     A word for missing values counts as missing unless it is a category.
     """
-    kind, values = source.column(name)
-    if kind == "number":
-        return numbers_as_texts(values)
-    if kind == "date":
-        raise TableError(
-            f"column {name!r} of {source.name} holds dates, where texts are expected, as in "
-            "training"
-        )
     return np.array(
         [
             None
             if text is None or (text.casefold() in MISSING_WORDS and text not in categories)
             else text
-            for text in values
+            for text in source.texts(name)
         ],
         dtype=object,
     )

@@ -67,7 +67,7 @@ class Table(Source):
 
     def _certain_decimal(self, name: str) -> str:
         """Return the decimal mark that a column of texts uses without doubt, or ""."""
-        polars, series = _polars(), self.frame[self.index[name]]
+        polars, series = _polars(), self.frame.to_series(self.index[name])
         if series.dtype != polars.String:
             return ""
         marked = series.filter(series.str.contains(r"[0-9.,][.,]|[.,][0-9]"))
@@ -80,7 +80,7 @@ class Table(Source):
         Raises: TableError for a value that is no number, text or date, or infinite.
         """
         check_column(self, name)
-        polars, series = _polars(), self.frame[:, self.index[name]]
+        polars, series = _polars(), self.frame.to_series(self.index[name])
         kind = series.dtype
         if kind.is_numeric():
             return Column("number", self._floats(series, name))
@@ -97,14 +97,25 @@ class Table(Source):
                 f"column {name!r} of {self.name} holds {kind} values: turn them into numbers or "
                 "texts, or leave the column out with --drop"
             )
-        texts = series.cast(polars.String).str.strip_chars()
-        texts = texts.set(texts == "", None)
+        texts = self._stripped(series)
         if kind == polars.String:
             words = texts.str.to_lowercase().is_in(list(MISSING_WORDS))
             present = texts.set(words, None)
             if self._are_plain(present):
                 return Column("number", self._floats(present.cast(polars.Float64), name))
         return Column("text", np.array(texts.to_list(), dtype=object))
+
+    def texts(self, name: str) -> Array:
+        """Return a column as texts without blanks around them, as the file has them."""
+        series = self.frame.to_series(self.index[name])
+        if series.dtype != _polars().String:
+            return super().texts(name)
+        return np.array(self._stripped(series).to_list(), dtype=object)
+
+    @staticmethod
+    def _stripped(series: Any) -> Any:
+        texts = series.cast(_polars().String).str.strip_chars()
+        return texts.set(texts == "", None)
 
     @staticmethod
     def _are_plain(texts: Any) -> bool:
@@ -131,7 +142,7 @@ class Table(Source):
 
         Raises: TableError for lists and other values that CSV cannot hold.
         """
-        series = self.frame[:, self.index[name]]
+        series = self.frame.to_series(self.index[name])
         if series.dtype.is_nested() or series.dtype in (_polars().Object, _polars().Binary):
             raise TableError(
                 f"the column {name!r} of {self.name} holds {series.dtype} values, which cannot be "

@@ -71,6 +71,21 @@ class Source(ABC):
         Raises: TableError for a value that is no number, text or date, or infinite.
         """
 
+    def texts(self, name: str) -> Array:
+        """Return a column as texts without blanks around them, (N,) object, None where missing.
+
+        The number 1.0 is "1".
+
+        Raises: TableError for dates, and as ``column``.
+        """
+        kind, values = self.column(name)
+        if kind == "date":
+            raise TableError(
+                f"column {name!r} of {self.name} holds dates, where texts are expected, as in "
+                "training"
+            )
+        return numbers_as_texts(values) if kind == "number" else values
+
     def numbers(self, names: Sequence[str]) -> Array | None:
         """Return columns that are all typed as numbers, (N, C) float64; None if one is not."""
         return None
