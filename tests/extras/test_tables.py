@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import seedbed as sb
 from seedbed.tables.columns import read_column, read_numbers, read_texts
 from seedbed.tables.encoding import MAX_BINS, Encoding, fit, note_lines
+from seedbed.tables.notation import PLAIN
 from seedbed.tables.numbers import NumberColumn
 from seedbed.tables.reading import parquet_bytes, read, rename_clashes
 from seedbed.tables.targets import Target, find_target, split_rows
@@ -65,7 +66,8 @@ def test_columns_as_numbers_and_as_texts(table):
         (["01", "02"], False),  # a leading zero marks a code
         (["0.5", "0"], True),
         (["9007199254740993123", "1"], False),  # more digits than a float64 holds
-        (["1,5", "2,0"], False),
+        (["1,5", "2,0"], True),
+        (["1.2.3", "2.0.1"], False),
     ],
 )
 def test_codes_stay_texts(table, values, numeric):
@@ -168,11 +170,11 @@ def test_absent_files_and_unsupported_values_are_refused(tmp_path):
     pl.DataFrame({"day": ["2020-01-01"]}).with_columns(pl.col("day").str.to_date()).write_parquet(
         path
     )
-    with pytest.raises(sb.TableError, match=r"column 'day' of .* holds Date values: turn them"):
-        numbers(read(path), "day")
+    with pytest.raises(sb.TableError, match=r"column 'day' of .* holds dates, where numbers are"):
+        read_numbers(read(path), "day", PLAIN)
     infinite = tmp_path / "infinite.csv"
     infinite.write_text("a,b\n1,inf\n")
-    with pytest.raises(sb.TableError, match=r"column 'b' of .* holds inf in row 1"):
+    with pytest.raises(sb.TableError, match=r"column 'b' of .* holds 'inf' in row 1"):
         numbers(read(infinite), "b")
 
 
@@ -302,13 +304,12 @@ def test_a_row_of_weight_2_counts_as_two(table):
 
 
 def test_unused_columns_may_hold_unsupported_values(tmp_path):
-    frame = pl.DataFrame({"day": ["2020-01-01"] * 4, "x": [1.0, 2, 3, 4], "y": [1.5, 2, 3, 4]})
-    frame = frame.with_columns(pl.col("day").str.to_date())
+    frame = pl.DataFrame({"day": [[1], [2], [3], []], "x": [1.0, 2, 3, 4], "y": [1.5, 2, 3, 4]})
     frame.write_parquet(tmp_path / "t.parquet")
     t = read(tmp_path / "t.parquet")
     target, _ = find_target(t, "y", "regression")
     encoding, notes = fit(t, np.arange(4), target)
-    assert notes == ["day is left out: it holds Date values, neither numbers nor texts"]
+    assert notes == ["day is left out: it holds List(Int64) values: no numbers, texts or dates"]
     assert fit(t, np.arange(4), target, drop=["day"])[1] == []
     frame.drop("day").write_parquet(tmp_path / "new.parquet")
     assert encoding.inputs(read(tmp_path / "new.parquet"))[0].shape == (4, 4)
@@ -338,9 +339,17 @@ def test_inputs_beyond_the_training_range_are_clipped_to_3(table):
 
 def test_the_error_names_a_text_among_numbers(table):
     rows = "".join(f"{i}.5,{i % 2}\n" for i in range(60))
-    t = table("x,y\n" + rows + "none,1\n1,0\n")
-    with pytest.raises(sb.TableError, match=r"all but 1 value are numbers, .* 'none' in row 61"):
-        fit(t, np.arange(62), find_target(t, "y", None)[0])
+    t = table("x,y\n" + rows + "none,1\n1,0\n" + "odd,1\n" * 3)
+    encoding, notes = fit(t, np.arange(65), find_target(t, "y", None)[0])
+    assert notes == [
+        "x: all but 3 of 64 values are numbers: 'odd' in row 63 and the others are taken as missing"
+    ]
+    assert np.flatnonzero(encoding.inputs(t)[0][:, -1]).tolist() == [60, 62, 63, 64]
+    t = table("x,y\n" + rows + "none,1\n1,0\n" + "odd,1\n" * 10)
+    with pytest.raises(
+        sb.TableError, match=r"all but 10 of 71 values are numbers, .* 'odd' in row 63"
+    ):
+        fit(t, np.arange(72), find_target(t, "y", None)[0])
 
 
 def test_unseen_categories_are_refused_or_taken_as_missing(table):

@@ -30,7 +30,7 @@ from seedbed.tables.columns import (
 from seedbed.tables.dates import CIRCLES, FORMATS, DateColumn
 from seedbed.tables.notation import Notation
 from seedbed.tables.numbers import NumberColumn, NumberEncoder
-from seedbed.tables.sources import Source, check_column
+from seedbed.tables.sources import Source, UnsupportedType, check_column
 from seedbed.tables.targets import ClassType, Target, fit_quantities
 
 MAX_BINS, MAX_BIN_INPUTS = 8, 256
@@ -198,7 +198,10 @@ def fit(
     names = [name for name in source.columns if name not in excluded]
     bins = min(MAX_BINS, MAX_BIN_INPUTS // max(1, len(names)))
     for name in names:
-        column, note = fit_column(read_column(source, name), name, train, w, bins)
+        try:
+            column, note = fit_column(read_column(source, name), name, train, w, bins)
+        except UnsupportedType as error:
+            column, note = None, f"it holds {error.kind} values: no numbers, texts or dates"
         if column is None:
             notes.append(f"{name} is left out: {note}")
         else:

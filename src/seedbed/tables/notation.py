@@ -49,7 +49,11 @@ _NUMBER = re.compile(
     (?P<digits>[0-9][0-9.,{_APOSTROPHES}{_SPACES}]*(?<=[0-9.,])|[.,][0-9]+)
     (?P<exponent>(?:[eE][+-]?[0-9]+)?)
     [{_SPACES}]*
-    (?P<suffix>(?:[^\W\d_][^\W\d_/²³°]{{0,{MAX_UNIT - 1}}}(?:/[^\W\d_]+)?[23²³]?|[%‰°"{_SIGNS}][CF]?|))
+    (?P<suffix>
+        [^\W\d_]{{1,{MAX_UNIT}}}(?:/[^\W\d_]{{1,{MAX_UNIT}}})?[23²³]?
+        |[%‰°"{_SIGNS}][CF]?
+        |
+    )
     """,
     re.VERBOSE,
 )
@@ -78,7 +82,7 @@ class Notation:
         if parts.unit != self.unit and (parts.unit or not _is_currency(self.unit)):
             return None
         digits = parts.digits
-        whole, mark, fraction = digits.partition(self.decimal)
+        whole, _, fraction = digits.partition(self.decimal)
         if fraction and not _are_digits(fraction):
             return None
         if self.thousands:
@@ -196,8 +200,8 @@ def infer(counts: Mapping[str, int], marks: Marks, column: str) -> Reading | Non
             else tuple(evidence.decimals.values())
         )
         raise TableError(
-            f"column {column!r} writes numbers in two ways, such as {first!r} and {second!r}: write "
-            "them alike, or leave the column out with --drop"
+            f"column {column!r} writes numbers in two ways, such as {first!r} and {second!r}: "
+            "write them alike, or leave the column out with --drop"
         )
     notation, reason = _decided(evidence, marks, unit, column)
     odd += [text for text in numbers if notation.parse(text) is None]
@@ -329,8 +333,8 @@ def _decided(evidence: _Evidence, marks: Marks, unit: str, column: str) -> tuple
         else:
             is_decimal = False
             reason = (
-                f"{example!r} is read as {as_thousands.parse(example):g}, as {mark!r} always stands "
-                f"before three digits (--decimal {mark!r} reads it otherwise)"
+                f"{example!r} is read as {as_thousands.parse(example):g}, as {mark!r} always "
+                f"stands before three digits (--decimal {mark!r} reads it otherwise)"
             )
         if is_decimal:
             decimal = mark

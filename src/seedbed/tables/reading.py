@@ -22,6 +22,7 @@ from seedbed.tables.sources import (
     SECONDS_PER_DAY,
     Column,
     Source,
+    UnsupportedType,
     check_column,
     checked_finite,
     days_of_dates,
@@ -93,10 +94,7 @@ class Table(Source):
         if not isinstance(
             kind, polars.String | polars.Boolean | polars.Categorical | polars.Enum | polars.Null
         ):
-            raise TableError(
-                f"column {name!r} of {self.name} holds {kind} values: turn them into numbers or "
-                "texts, or leave the column out with --drop"
-            )
+            raise UnsupportedType(name, self.name, str(kind))
         texts = self._stripped(series)
         if kind == polars.String:
             words = texts.str.to_lowercase().is_in(list(MISSING_WORDS))

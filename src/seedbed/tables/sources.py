@@ -33,6 +33,17 @@ SMALL_TABLE = 200_000
 """Values of a data frame up to which it is converted at once."""
 
 
+class UnsupportedType(TableError):  # noqa: N818  # a TableError that fit() turns into a note
+    """A column's values are neither numbers, nor texts, nor dates."""
+
+    def __init__(self, name: str, table: str, kind: str) -> None:
+        self.kind = kind
+        super().__init__(
+            f"column {name!r} of {table} holds {kind} values: turn them into numbers or texts, or "
+            "leave the column out"
+        )
+
+
 class Column(NamedTuple):
     """A column's values.
 
@@ -171,6 +182,9 @@ class FrameSource(Source):
                 series = series.dt.replace_time_zone(None)
             dates = np.array(series.to_list(), dtype="datetime64[us]")
             return Column("date", days_of_dates(dates))
+        texts = (narwhals.String, narwhals.Boolean, narwhals.Categorical, narwhals.Enum)
+        if not isinstance(kind, (*texts, narwhals.Object, narwhals.Unknown)):
+            raise UnsupportedType(name, self.name, str(kind))
         return object_column(series.to_list(), name, self.name)
 
     def _pandas_column(self, name: str) -> Column:
@@ -184,7 +198,7 @@ class FrameSource(Source):
             series = series.dt.tz_localize(None) if series.dt.tz is not None else series
             return Column("date", days_of_dates(series.to_numpy("datetime64[us]")))
         if kind == "m":
-            raise TableError(_unsupported(name, self.name, "duration"))
+            raise UnsupportedType(name, self.name, "duration")
         if self._objects is not None:
             return object_column(self._objects[:, place].tolist(), name, self.name)
         return object_column(self.native.iloc[:, place].tolist(), name, self.name)
@@ -221,7 +235,7 @@ class ArraySource(Source):
         if kind == "M":
             return Column("date", days_of_dates(values))
         if kind in "mc":
-            raise TableError(_unsupported(name, self.name, str(values.dtype)))
+            raise UnsupportedType(name, self.name, str(values.dtype))
         return object_column(values.tolist(), name, self.name)
 
 
@@ -435,13 +449,6 @@ def _dates_of_objects(values: Sequence[Any], name: str, table: str) -> Array:
                 "date that can be read; give it as a text such as 2026-01-31"
             ) from None
     return days_of_dates(np.array(found, dtype="datetime64[us]"))
-
-
-def _unsupported(name: str, table: str, kind: str) -> str:
-    return (
-        f"column {name!r} of {table} holds {kind} values: turn them into numbers or texts, or leave "
-        "the column out"
-    )
 
 
 def _narwhals() -> Any:
