@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 import seedbed as sb
 from seedbed.cli import main
 from seedbed.estimators import NetworkClassifier, NetworkRegressor
+from seedbed.tables.columns import read_column, read_numbers
 from seedbed.tables.csv_text import CsvReader, TextRows
+from seedbed.tables.notation import PLAIN, Notation
 from seedbed.tables.reading import parse
 
 N = 60
@@ -282,13 +284,30 @@ def test_rows_and_whole_files_are_read_alike(values, separator):
     rows = TextRows(reader, records, 0)
     assert rows.columns == whole.columns
     assert rows.texts("a").tolist() == whole.texts("a").tolist()
-    if any(value is not None for value in whole.texts("a")):
-        assert _numbers(rows) == _numbers(whole)
+    for notation in (PLAIN, Notation(","), Notation(",", "."), Notation(unit="%")):
+        assert _numbers(rows, notation) == _numbers(whole, notation)
 
 
-def _numbers(source):
+def _numbers(source, notation):
     """Return a column's numbers, or the error's message."""
     try:
-        return [None if np.isnan(x) else x for x in source.numbers("a")]
+        numbers = read_numbers(source, "a", notation)
+        return [None if np.isnan(x) else x for x in numbers]
     except sb.TableError as error:
         return str(error)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(VALUES, min_size=1, max_size=6), st.sampled_from(",;\t"))
+def test_the_fast_path_reads_what_inference_reads(values, separator):
+    table = parse("t.csv", pl.DataFrame({"a": values}).write_csv(separator=separator).encode())
+    try:
+        plain = table.plain_numbers("a")
+    except sb.TableError:  # an infinite number
+        return
+    if plain is None:
+        return
+    table.plain_numbers = lambda _: None
+    slow = read_column(table, "a")
+    assert (slow.kind, slow.notation, slow.odd) == ("number", plain[1], ())
+    np.testing.assert_array_equal(slow.values, plain[0])

@@ -107,10 +107,12 @@ def read_column(source: Source, name: str) -> Read:
 
     Raises: TableError if that cannot be decided.
     """
+    plain = source.plain_numbers(name)
+    if plain is not None:
+        return Read("number", *plain)
     kind, values = source.column(name)
     if kind != "text":
-        plain = Notation(source.marks.decimal or ".")
-        return Read(kind, values, plain if kind == "number" else PLAIN)
+        return Read(kind, values)
     counts = Counter(
         text for text in values if text is not None and text.casefold() not in MISSING_WORDS
     )
@@ -167,6 +169,9 @@ def read_numbers(
 
     Raises: TableError if a value is no number.
     """
+    plain = source.plain_numbers(name) if notation == PLAIN else None
+    if plain is not None:
+        return plain[0]
     kind, values = source.column(name)
     if kind == "number":
         return values

@@ -17,7 +17,7 @@ import numpy as np
 from seedbed.arrays import Array
 from seedbed.errors import MissingDependencyError, TableError, reason
 from seedbed.tables.csv_text import CsvReader
-from seedbed.tables.notation import MISSING_WORDS, NO_MARKS, Marks, certain_decimal
+from seedbed.tables.notation import MISSING_WORDS, NO_MARKS, Marks, Notation, certain_decimal
 from seedbed.tables.sources import (
     SECONDS_PER_DAY,
     Column,
@@ -95,13 +95,29 @@ class Table(Source):
             kind, polars.String | polars.Boolean | polars.Categorical | polars.Enum | polars.Null
         ):
             raise UnsupportedType(name, self.name, str(kind))
+        return Column("text", np.array(self._stripped(series).to_list(), dtype=object))
+
+    def plain_numbers(self, name: str) -> tuple[Array, Notation] | None:
+        """Return a column of texts that ``notation.infer`` would read as numbers without a unit.
+
+        Raises: TableError for an infinite number.
+        """
+        series = self.frame.to_series(self.index[name])
+        if series.dtype != _polars().String:
+            return None
         texts = self._stripped(series)
-        if kind == polars.String:
-            words = texts.str.to_lowercase().is_in(list(MISSING_WORDS))
-            present = texts.set(words, None)
-            if self._are_plain(present):
-                return Column("number", self._floats(present.cast(polars.Float64), name))
-        return Column("text", np.array(texts.to_list(), dtype=object))
+        texts = texts.set(texts.str.to_lowercase().is_in(list(MISSING_WORDS)), None)
+        if (
+            texts.null_count() == len(texts)
+            or not texts.str.contains(_PLAIN).all()
+            or texts.str.contains(_CODE).any()
+        ):
+            return None
+        has_point = texts.str.contains(".", literal=True).any()
+        if has_point and not texts.str.contains(_CERTAIN_POINT).any():
+            return None
+        decimal = "." if has_point else self.marks.decimal or "."
+        return self._floats(texts.cast(_polars().Float64), name), Notation(decimal)
 
     def texts(self, name: str) -> Array:
         """Return a column as texts without blanks around them, as the file has them."""
@@ -114,22 +130,6 @@ class Table(Source):
     def _stripped(series: Any) -> Any:
         texts = series.cast(_polars().String).str.strip_chars()
         return texts.set(texts == "", None)
-
-    @staticmethod
-    def _are_plain(texts: Any) -> bool:
-        """Return whether texts are numbers in Python's notation without doubt.
-
-        This is a fast path: ``notation.infer`` finds the same.
-        """
-        return bool(
-            texts.null_count() < len(texts)
-            and texts.str.contains(_PLAIN).all()
-            and not texts.str.contains(_CODE).any()
-            and (
-                not texts.str.contains(".", literal=True).any()
-                or texts.str.contains(_CERTAIN_POINT).any()
-            )
-        )
 
     def _floats(self, series: Any, name: str) -> Array:
         values = series.cast(_polars().Float64).fill_null(np.nan).to_numpy()

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from seedbed.arrays import Array, Indices, one_line
 from seedbed.errors import MissingDependencyError, TableError, ValueTypeError
-from seedbed.tables.notation import Marks
+from seedbed.tables.notation import Marks, Notation
 
 Kind = Literal["number", "text", "date"]
 
@@ -81,6 +81,16 @@ class Source(ABC):
 
         Raises: TableError for a value that is no number, text or date, or infinite.
         """
+
+    def plain_numbers(self, name: str) -> tuple[Array, Notation] | None:
+        """Return a column of texts that ``notation.infer`` would read as numbers without a unit.
+
+        This is a fast path for large files; None says nothing. Returns numbers (N,) float64, NaN
+        where missing, and their notation, whose decimal mark is a point if any value has one.
+
+        Raises: TableError for an infinite number.
+        """
+        return None
 
     def texts(self, name: str) -> Array:
         """Return a column as texts without blanks around them, (N,) object, None where missing.
