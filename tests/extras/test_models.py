@@ -300,7 +300,8 @@ def _numbers(source, notation):
 @settings(max_examples=100, deadline=None)
 @given(st.lists(VALUES, min_size=1, max_size=6), st.sampled_from(",;\t"))
 def test_the_fast_path_reads_what_inference_reads(values, separator):
-    table = parse("t.csv", pl.DataFrame({"a": values}).write_csv(separator=separator).encode())
+    frame = pl.DataFrame({"a": values, "b": ["x"] * len(values)})
+    table = parse("t.csv", frame.write_csv(separator=separator).encode())
     try:
         plain = table.plain_numbers("a")
     except sb.TableError:  # an infinite number
