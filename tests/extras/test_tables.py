@@ -93,13 +93,46 @@ def test_decimal_commas_in_semicolon_separated_files(table):
         "a,b\n\n1,x\n\n2,y\n\n",
         '"a","b"\n"1","x"\n"2","y"\n',
         '"a";"b"\n"1";"x"\n"2";"y"\n',
+        "sep=;\na;b\n1;x\n2;y\n",
+        "a|b\n1|x\n2|y\n",
+        "a,b,\n1,x,\n2,y,\n",
+        "a,b\n1,x,,\n2,y\n",
+        " a , b \n1, x\n 2,y\n",
+        "a,b\n1,x\n2,y\n".encode("utf-16"),
+        "a,b\r\n1,x\r\n2,y\r\n".encode("utf-16-be").join([b"\xfe\xff", b""]),
     ],
 )
 def test_csv_dialects_give_the_same_table(table, text):
     t = table(text)
     np.testing.assert_array_equal(numbers(t, "a"), [1, 2])
     assert texts(t, "b") == ["x", "y"]
-    assert t.frame.columns == ["a", "b"]
+    assert t.columns == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("height, m;weight, kg\n1,82;75,5\n1,9;80\n", ["height, m", "weight, kg"]),
+        ("price, EUR;y\n1.5;2\n", ["price, EUR", "y"]),
+        ("a\tb, c\n1,5\tx\n2,5\ty\n", ["a", "b, c"]),
+        ('name;"x;y"\n"a;b";2\n', ["name", "x;y"]),
+        ("a\n1,5\n", ["a"]),
+        ("weight (kg),size [m]\n1,2\n", ["weight (kg)", "size [m]"]),
+        ('"a,b",c\n"1\n2",3\n', ["a,b", "c"]),
+    ],
+)
+def test_the_separator_is_the_one_under_which_rows_agree_with_the_header(table, text, columns):
+    if columns == ["a"]:
+        with pytest.raises(sb.TableError, match="has 2 fields and the header 1"):
+            table(text)
+    else:
+        assert table(text).columns == columns
+
+
+def test_latin_1_is_read_and_said(table):
+    t = table("name,x\ncafé,1\nthé,2\n".encode("cp1252"))
+    assert texts(t, "name") == ["café", "thé"]
+    assert t.notes == [f"{t.name} is not UTF-8, and is read as Windows-1252"]
 
 
 def test_empty_lines_are_missing_values_in_one_column_tables(table):
@@ -148,10 +181,10 @@ def test_parquet_columns_as_numbers_and_as_texts(tmp_path):
         ("a,b\n1,2,3\n", "line 2 of .* has 3 fields and the header 2"),
         ("a,a\n1,2\n", "has 2 columns named 'a'"),
         ("a,\n1,2\n", "column 2 of .* has no name in the header.*index=False"),
-        ("a,b\n1,2\n".encode("utf-16"), "is UTF-16 text"),
         (b"\x00\x01\x02\xff", "is a binary file"),
-        (b"a,b\n\xff\xfe,2\n", "is not UTF-8 text"),
-        ('a,b\n"1,2\n', "fields|parse|cannot read"),
+        ('a,b\n"1,2\n3,4\n', "a quote opens in line 2 of .* and never closes"),
+        ('a,b\n1,"x\ny"\n2,"z\n3,w\n4,v\n', "a quote opens in line 4 of .* and never closes"),
+        ("a,b,\n1,2,3\n", "column 3 of .* has no name"),
         (b"PAR1 and nothing else", "cannot read .* as a table"),
     ],
 )

@@ -12,7 +12,7 @@ import numpy as np
 
 from seedbed import files, xor
 from seedbed.checking.check import GradientReport, check_gradient
-from seedbed.cli.options import RECIPE, add_columns, add_recipe, integer, recipe_of
+from seedbed.cli.options import RECIPE, add_columns, add_recipe, integer, marks_of, recipe_of
 from seedbed.cli.show import print_json
 from seedbed.errors import SettingError
 from seedbed.tables.encoding import fit
@@ -88,7 +88,7 @@ def _summary(report: GradientReport) -> str:
 
 
 def _of_table(options: Namespace) -> tuple[str, GradientReport]:
-    table = read(options.file)
+    table = read(options.file, marks_of(options))
     if options.model is None:
         if options.target is None:
             raise SettingError("--target is missing: name the column to predict, or give --model")

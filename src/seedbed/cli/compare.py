@@ -119,7 +119,7 @@ def run(options: Namespace) -> int:
     """Compare, print the verdicts and draw the picture; return the exit status."""
     if options.plot is not None:
         check_picture(options.plot)
-    table = read(options.file)
+    table = read(options.file, marks_of(options))
     target, known = find_target(table, options.target, options.task)
     encoding, notes = fit(table, known, target, options.drop)
     X, counts = encoding.inputs(table, unseen="missing")

@@ -70,7 +70,7 @@ def run(options: Namespace) -> int:
             if parquet or start == b"PAR1":
                 count = _predict_whole(options, stream.read(), added, parquet)
             else:
-                count = _predict_rows(options, stream, added)
+                count = _predict_rows(options, stream, model.columns, added)
     finally:
         for note in note_lines(counts):
             print("note: " + " ".join(note.split()), file=sys.stderr)
@@ -100,9 +100,9 @@ def _predict_whole(options: Namespace, content: bytes, added: Added, parquet: bo
     return len(table)
 
 
-def _predict_rows(options: Namespace, stream: BinaryIO, added: Added) -> int:
+def _predict_rows(options: Namespace, stream: BinaryIO, known: Sequence[str], added: Added) -> int:
     """Predict a CSV file's rows as they arrive; return their number."""
-    reader = CsvReader(stream.read1, shown_name(options.file))  # type: ignore[attr-defined]
+    reader = CsvReader(stream.read1, shown_name(options.file), known)  # type: ignore[attr-defined]
     count, pieces = 0, []
     with _Output(options) as output:
         for rows in reader:

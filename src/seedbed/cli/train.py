@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from seedbed import files, plots
-from seedbed.cli.options import add_columns, add_recipe, integer, metric, share
+from seedbed.cli.options import add_columns, add_recipe, integer, marks_of, metric, share
 from seedbed.cli.scores import Scores, metrics_of, score
 from seedbed.cli.show import check_picture, exit_status, print_json, print_table, save_picture
 from seedbed.errors import FileError, SettingError
@@ -84,7 +84,7 @@ def run(options: Namespace) -> int:
         _check_out(options.out)
     if options.plot is not None:
         check_picture(options.plot)
-    table = read(options.file)
+    table = read(options.file, marks_of(options))
     target, known = find_target(table, options.target, options.task)
     metrics = metrics_of(target, options.metric)
     for name in options.drop:
@@ -105,7 +105,7 @@ def run(options: Namespace) -> int:
     estimator.fit_table(table, target, train, options.drop)
     population, encoding = estimator.population_, estimator.encoding_
     X, counts = encoding.inputs(table, unseen="missing")
-    notes = [*estimator.notes_, *note_lines(counts)]
+    notes = [*table.notes, *estimator.notes_, *note_lines(counts)]
     Y = encoding.target.encode(table)
     if len(known) < len(table):
         notes.append(

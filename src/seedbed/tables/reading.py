@@ -42,10 +42,18 @@ class Table(Source):
     """The content of a table file.
 
     frame  the polars frame; a CSV file's values are texts
+    notes  on how the file was read
     """
 
-    def __init__(self, name: str, frame: Any, marks: Marks = NO_MARKS, separator: str = "") -> None:
-        self.name, self.frame = name, frame
+    def __init__(
+        self,
+        name: str,
+        frame: Any,
+        marks: Marks = NO_MARKS,
+        separator: str = "",
+        notes: Sequence[str] = (),
+    ) -> None:
+        self.name, self.frame, self.notes = name, frame, list(notes)
         self.columns = named_columns(frame.columns, name)
         self.given = marks
         self.separator, self.other_decimal = separator, "," if separator == ";" else ""
@@ -192,32 +200,34 @@ def parse(name: str, content: bytes, marks: Marks = NO_MARKS) -> Table:
     Raises: as ``read``.
     """
     polars = _polars()
-    separator = ""
     try:
         if content.startswith(b"PAR1"):
-            frame = polars.read_parquet(io.BytesIO(content))
+            table = Table(name, polars.read_parquet(io.BytesIO(content)), marks)
         else:
-            separator, columns = _parse_csv(name, content)
-            frame = polars.DataFrame(columns, schema=dict.fromkeys(columns, polars.String))
+            table = _parse_csv(name, content, marks)
     except polars.exceptions.PolarsError as error:
         raise TableError(f"cannot read {name} as a table: {str(error).splitlines()[0]}") from None
-    if not len(frame) or not frame.width:
+    if not len(table) or not table.columns:
         raise TableError(f"{name} has no rows: it needs a header and at least one row of values")
-    return Table(name, frame, marks, separator)
+    return table
 
 
-def _parse_csv(name: str, content: bytes) -> tuple[str, dict[str, list[str | None]]]:
-    """Return a CSV file's separator and columns; an empty field is None.
+def _parse_csv(name: str, content: bytes, marks: Marks) -> Table:
+    """Return the table of a CSV file's content.
 
     Raises: TableError.
     """
-    reader = CsvReader(io.BytesIO(content).read, name)
+    polars, reader = _polars(), CsvReader(io.BytesIO(content).read, name)
     rows = [fields for records in reader for fields in records]
     columns = zip(*rows, strict=True) if rows else [()] * len(reader.header)
-    return reader.separator, {
-        column: [value or None for value in values]
-        for column, values in zip(reader.header, columns, strict=True)
-    }
+    frame = polars.DataFrame(
+        {
+            column: [value or None for value in values]
+            for column, values in zip(reader.header, columns, strict=True)
+        },
+        schema=dict.fromkeys(reader.header, polars.String),
+    )
+    return Table(name, frame, marks, reader.separator, reader.notes)
 
 
 def parquet_bytes(table: Table, columns: Mapping[str, Array]) -> bytes:
