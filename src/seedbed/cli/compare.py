@@ -19,6 +19,7 @@ from seedbed.cli.options import (
     add_columns,
     add_recipe,
     integer,
+    marks_of,
     metric,
     number,
     recipe_of,
