@@ -69,6 +69,7 @@ def add_to(commands: Any) -> None:
         choices=["balanced"],
         help="weigh each class's rows by the inverse of its frequency",
     )
+    add("--keep-outliers", action="store_true", help="train on outliers of the target as they are")
     add("--test", type=share, default=0.2, metavar="SHARE", help="share of test rows (0.2)")
     add("--out", type=Path, metavar="MODEL", help="write a model file, such as model.safetensors")
     add("--plot", type=Path, metavar="FILE", help="draw losses and scores (.png, .svg, .pdf)")
@@ -101,6 +102,8 @@ def run(options: Namespace) -> int:
         given["class_weight"] = options.class_weight
     elif options.class_weight is not None:
         raise SettingError("--class-weight is for classes, and the target is numbers: leave it out")
+    if not target.classes:
+        given["clip_outliers"] = not options.keep_outliers
     estimator = (NetworkClassifier if target.classes else NetworkRegressor)(**given)
     estimator.fit_table(table, target, train, options.drop)
     population, encoding = estimator.population_, estimator.encoding_

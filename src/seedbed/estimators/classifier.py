@@ -161,6 +161,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         return loss
 
     def _checked_targets(self, y: Any) -> Array:
+        if np.ma.is_masked(y):
+            raise DataError("y has masked values: leave those rows out")
         y = check_array(y, ensure_2d=False, dtype=None, input_name="y", ensure_min_samples=0)
         try:
             check_classification_targets(y)

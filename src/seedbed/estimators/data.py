@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -88,14 +89,18 @@ class TableEstimator(BaseEstimator):
                 f"too few rows of positive weight (n_samples = {len(t)}, at least 2 samples "
                 "are needed): give more rows"
             )
-        target = self._scaled_target(t, w)
+        target = self._scaled_target(t, w, clip=True)
         encoding, self.notes_ = fit(source, rows, target, drop, weights=w, separate_target=True)
-        outliers = target.outlier_count(t) if target.task == "regression" else 0
-        if outliers:
+        outliers = target.outliers(t) if target.task == "regression" else np.zeros((1, 1), np.bool_)
+        if outliers.any() and encoding.explains(source, rows, np.asarray(outliers.any(axis=1))):
+            target, outliers = self._scaled_target(t, w, clip=False), outliers[:0]
+            encoding = replace(encoding, target=target)
+        count = int(outliers.sum())
+        if count:
             self.notes_.append(
-                f"{target.name} holds {outliers} outlier{'' if outliers == 1 else 's'}, clipped "
-                f"to between {min(target.low):.6g} and {max(target.high):.6g} for training: mend "
-                "what is wrong, or leave it out"
+                f"{target.name} holds {count} outlier{'' if count == 1 else 's'}, clipped to "
+                f"between {min(target.low):.6g} and {max(target.high):.6g} for training: mend "
+                "what is wrong, or keep true values with clip_outliers=False (--keep-outliers)"
             )
         self._set_encoding(encoding)
 
@@ -189,6 +194,6 @@ class TableEstimator(BaseEstimator):
         """Return y as class numbers (N,), labels (N, O) or quantities (N, O)."""
         raise NotImplementedError
 
-    def _scaled_target(self, t: Array, w: Array | None) -> Target:
+    def _scaled_target(self, t: Array, w: Array | None, clip: bool) -> Target:
         """Return the target, its scale fitted on encoded targets t and weights w."""
         return self._target

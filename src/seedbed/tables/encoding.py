@@ -6,6 +6,7 @@ An ``Encoding`` is fitted on the training rows and then encodes any table with t
 from __future__ import annotations
 
 import math
+import warnings
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
@@ -26,6 +27,7 @@ from seedbed.tables.columns import (
     read_column,
     read_days,
     read_numbers,
+    read_texts,
 )
 from seedbed.tables.dates import CIRCLES, FORMATS, DateColumn
 from seedbed.tables.notation import Notation
@@ -112,6 +114,28 @@ class Encoding:
                 start = stop
             number += 1
         return X, notes
+
+    def explains(self, source: Source, rows: Indices, chosen: Array) -> bool:
+        """Return whether each chosen row has a value that sets it apart from the others, too.
+
+        That is a number beyond the others' range by more than the range, or a category of its own.
+
+        Shapes: rows (n,) numbers of the table's rows; chosen (n,) booleans.
+        """
+        apart = np.zeros(len(rows), dtype=np.bool_)
+        if self.number_encoder.names:
+            A = self._numbers(source)[rows]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # columns without a value
+                low, high = np.nanmin(A[~chosen], axis=0), np.nanmax(A[~chosen], axis=0)
+            width = high - low
+            apart |= ((high + width < A) | (low - width > A)).any(axis=1)
+        for column in self.columns:
+            if isinstance(column, CategoryColumn):
+                texts = read_texts(source, column.name, column.categories)[rows]
+                common = set(texts[~chosen])
+                apart |= np.array([text not in common for text in texts])
+        return bool(apart[chosen].all())
 
     def _numbers(self, source: Source) -> Array:
         """Return the number columns and the days of dates, (N, C) float64, NaN where missing."""

@@ -25,6 +25,9 @@ from seedbed.tables.sources import (
     numbers_as_texts,
 )
 
+MIN_OUTLIER_ROWS = 30
+"""Rows from which a quantity can be called an outlier."""
+
 MAX_CLASSES = 20
 """A target of whole numbers with more distinct values counts as a quantity."""
 
@@ -119,9 +122,9 @@ class Target:
         """Return network outputs (…, O) in target units, float64."""
         return np.asarray(np.array(self.mean) + np.array(self.scale) * outputs)
 
-    def outlier_count(self, values: Array) -> int:
-        """Return how many quantities, (N, O) in target units, are clipped for training."""
-        return int(((values < np.array(self.low)) | (values > np.array(self.high))).sum())
+    def outliers(self, values: Array) -> Array:
+        """Return which quantities, (N, O) in target units, are clipped for training."""
+        return np.asarray((values < np.array(self.low)) | (values > np.array(self.high)))
 
     def clip_outliers(self, encoded: Array) -> Array:
         """Return encoded targets, (N,) or (N, O), with outliers among quantities clipped.
@@ -135,13 +138,13 @@ class Target:
 
 
 def fit_quantities(
-    names: Sequence[str], values: Array, weights: Array | None, table: str
+    names: Sequence[str], values: Array, weights: Array | None, table: str, clip: bool = True
 ) -> Target:
     """Return the target of quantities, fitted on values (N, O) with row weights (N,) or None.
 
-    Up to two outliers, or one row in a thousand, are clipped to ``outlier_distance`` from the
-    median. If more values lie further, they are no outliers, and none is clipped. Mean and scale
-    are those of the clipped values.
+    From ``MIN_OUTLIER_ROWS`` rows, up to two outliers, or one row in a thousand, are clipped to
+    ``outlier_distance`` from the median, unless ``clip`` is False. If more values lie further, they
+    are no outliers, and none is clipped. Mean and scale are those of the clipped values.
 
     Raises: TableError if a value is too large.
     """
@@ -158,7 +161,8 @@ def fit_quantities(
         distances = np.abs(y - median)
         limit = outlier_distance(distances, w) or 1.0
         count = max(float(total(w)), len(w))
-        if total(w[distances > limit]) / total(w) > max(2.5 / count, 0.001):
+        share = total(w[distances > limit]) / total(w)
+        if not clip or len(y) < MIN_OUTLIER_ROWS or share > max(2.5 / count, 0.001):
             limit = math.inf
         low, high = median - limit, median + limit
         clipped = np.clip(y, low, high)
