@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -17,7 +18,6 @@ from seedbed.tables.notation import MISSING_WORDS, PLAIN, Notation, infer, parse
 from seedbed.tables.numbers import NumberColumn, fit_number_column
 from seedbed.tables.sources import (
     Source,
-    category_codes,
     is_missing,
     join_names,
 )
@@ -54,33 +54,53 @@ class CategoryColumn:
         """The inputs' names, (width,): such as "colour = red"; of two categories, the first."""
         return [f"{self.name} = {category}" for category in self.categories[: self.width]]
 
+    @cached_property
+    def _codes(self) -> dict[str, int]:
+        """The categories' numbers by text; booleans in any spelling."""
+        codes = {category: code for code, category in enumerate(self.categories)}
+        booleans = [_BOOLEANS.get(category) for category in self.categories]
+        if None not in booleans and len({*booleans}) == len(booleans):
+            by_value = {boolean: code for code, boolean in enumerate(booleans)}
+            codes |= {text: by_value[b] for text, b in _BOOLEANS.items() if b in by_value}
+        return codes
+
     def encode(self, source: Source, X: Array, unseen: Unseen) -> Notes:
         """Write the column's inputs into X (N, width) and count its missing values."""
-        texts = read_texts(source, self.name, self.categories)
-        missing = is_missing(texts)
-        notes: Notes = Counter({(self.name, "missing value", "no category"): int(missing.sum())})
-        categories: Sequence[str] = self.categories
-        booleans = [_BOOLEANS.get(category) for category in categories]
-        if None not in booleans and len({*booleans}) == len(booleans):  # in any spelling
-            categories = [str(boolean) for boolean in booleans]
-            texts = np.array([_BOOLEANS.get(text, text) for text in texts], dtype=object)
-        code = category_codes(texts, categories)
-        new = (code < 0) & ~missing
-        if new.any() and unseen == "error":
-            row = int(np.argmax(new))
-            raise TableError(
-                f"column {self.name!r} of {source.name} holds {texts[row]!r} in row "
-                f"{source.first_row + row + 1}, which is not in the training data "
-                f"({join_names(self.categories)}): mend it, or take such values as missing with "
-                "--unseen missing"
-            )
-        notes[self.name, "value", "missing"] = int(new.sum())
-        known = np.flatnonzero(code >= 0)
-        if self.width == 1:
-            X[known, 0] = 1 - 2 * code[known] if len(self.categories) == 2 else 1
+        codes, texts = self._codes, source.texts(self.name).tolist()
+        found = [codes.get(text, -1) for text in texts]
+        missing = new = 0
+        for row in [row for row, code in enumerate(found) if code < 0]:
+            text = texts[row]
+            if text is None or text.casefold() in MISSING_WORDS:
+                missing += 1
+            elif unseen == "error":
+                raise TableError(
+                    f"column {self.name!r} of {source.name} holds {text!r} in row "
+                    f"{source.first_row + row + 1}, which is not in the training data "
+                    f"({join_names(self.categories)}): mend it, or take such values as missing "
+                    "with --unseen missing"
+                )
+            else:
+                new += 1
+        code = np.array(found)
+        if missing or new:
+            known = np.flatnonzero(code >= 0)
+            code = code[known]
         else:
-            X[known, code[known]] = 1
-        return notes
+            known = np.arange(len(code))
+        if self.width == 1:
+            X[known, 0] = 1 - 2 * code if len(self.categories) == 2 else 1
+        else:
+            X[known, code] = 1
+        if not (missing or new):
+            return _NO_NOTES
+        return Counter({
+            (self.name, "missing value", "no category"): missing,
+            (self.name, "value", "missing"): new,
+        })  # fmt: skip
+
+
+_NO_NOTES: Notes = Counter()
 
 
 class Read(NamedTuple):

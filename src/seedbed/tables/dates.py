@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -127,12 +127,24 @@ class DateColumn:
         """The names of the circles' inputs."""
         return [f"{self.name}: {circle} ({of})" for circle in self.circles for of in ("cos", "sin")]
 
-    def encode(self, days: Array, X: Array) -> None:
-        """Write the circles' inputs of days (N,), NaN where missing, into X (N, 2 circles)."""
-        known = ~np.isnan(days)
-        for number, circle in enumerate(self.circles):
-            x, y = cos_sin_turns(phases(days[known], circle))
-            X[known, 2 * number], X[known, 2 * number + 1] = x, y
+
+def encode_circles(columns: Sequence[DateColumn], days: Array, X: Array) -> None:
+    """Write the circles' inputs of all columns at once, in their order: cos, sin of each circle.
+
+    Shapes: days (N, columns), NaN where missing; X (N, 2 circles of all columns).
+    """
+    known = np.nan_to_num(days)
+    turns = [
+        phases(known[:, place], circle)
+        for place, column in enumerate(columns)
+        for circle in column.circles
+    ]
+    if not turns:
+        return
+    x, y = cos_sin_turns(np.stack(turns, axis=1))
+    owner = [place for place, column in enumerate(columns) for _ in column.circles]
+    missing = np.isnan(days[:, owner])
+    X[:, 0::2], X[:, 1::2] = np.where(missing, 0, x), np.where(missing, 0, y)
 
 
 def phases(days: Array, circle: Circle) -> Array:

@@ -29,7 +29,7 @@ from seedbed.tables.columns import (
     read_numbers,
     read_texts,
 )
-from seedbed.tables.dates import CIRCLES, FORMATS, DateColumn
+from seedbed.tables.dates import CIRCLES, FORMATS, DateColumn, encode_circles
 from seedbed.tables.notation import Notation
 from seedbed.tables.numbers import NumberColumn, NumberEncoder
 from seedbed.tables.sources import Source, UnsupportedType, check_column
@@ -44,7 +44,7 @@ class Encoding:
     """The map from a table to network inputs and targets, fitted on the training rows.
 
     Order of the inputs: the clipped numbers and days, their bins, their missing-value flags, then
-    categories and the circles of dates.
+    the categories and the circles of dates.
     """
 
     columns: tuple[NumberColumn | DateColumn | CategoryColumn, ...]
@@ -73,10 +73,10 @@ class Encoding:
     def input_names(self) -> list[str]:
         """The inputs' names, (I,): the column, a bin's range, "is missing", a category, …."""
         names = self.number_encoder.input_names
-        for column in self.columns:
-            if not isinstance(column, NumberColumn):
-                names = names + column.input_names
-        return names
+        categories = [column for column in self.columns if isinstance(column, CategoryColumn)]
+        return names + [
+            name for column in [*categories, *self._dates] for name in column.input_names
+        ]
 
     @cached_property
     def is_numeric(self) -> bool:
@@ -102,17 +102,15 @@ class Encoding:
             for place in np.flatnonzero(missing):
                 notes[encoder.names[place], "missing value", "the median"] = int(missing[place])
             encoder.encode(A, X[:, : encoder.width])
-        start, number = encoder.width, 0
+        start = encoder.width
         for column in self.columns:
             if isinstance(column, CategoryColumn):
-                notes.update(column.encode(source, X[:, start : start + column.width], unseen))
+                more = column.encode(source, X[:, start : start + column.width], unseen)
+                if more:
+                    notes.update(more)
                 start += column.width
-                continue
-            if isinstance(column, DateColumn):
-                stop = start + 2 * len(column.circles)
-                column.encode(A[:, number], X[:, start:stop])
-                start = stop
-            number += 1
+        if self._dates:
+            encode_circles(self._dates, A[:, ~self._is_number], X[:, start:])
         return X, notes
 
     def explains(self, source: Source, rows: Indices, chosen: Array) -> bool:
@@ -139,24 +137,35 @@ class Encoding:
 
     def _numbers(self, source: Source) -> Array:
         """Return the number columns and the days of dates, (N, C) float64, NaN where missing."""
-        if not self._has_dates:
-            A = source.numbers(self.number_encoder.names)
-            if A is not None:
-                return A
-        return np.stack(
-            [
-                read_days(source, column)
-                if isinstance(column, DateColumn)
-                else read_numbers(source, column.name, column.notation, column.odd)
-                for column in self.columns
-                if not isinstance(column, CategoryColumn)
-            ],
-            axis=1,
-        )
+        A = source.numbers(self._number_names)
+        if A is None:
+            A = np.empty((len(source), len(self._number_names)))
+            for place, column in enumerate(self._number_columns):
+                A[:, place] = read_numbers(source, column.name, column.notation, column.odd)
+        if len(self._number_names) == len(self.number_encoder.names):
+            return A
+        merged = np.empty((len(source), len(self.number_encoder.names)))
+        merged[:, self._is_number] = A
+        merged[:, ~self._is_number] = np.stack([read_days(source, d) for d in self._dates], axis=1)
+        return merged
 
     @cached_property
-    def _has_dates(self) -> bool:
-        return any(isinstance(column, DateColumn) for column in self.columns)
+    def _number_columns(self) -> list[NumberColumn]:
+        return [column for column in self.columns if isinstance(column, NumberColumn)]
+
+    @cached_property
+    def _number_names(self) -> list[str]:
+        return [column.name for column in self._number_columns]
+
+    @cached_property
+    def _dates(self) -> list[DateColumn]:
+        return [column for column in self.columns if isinstance(column, DateColumn)]
+
+    @cached_property
+    def _is_number(self) -> Array:
+        """Which of the encoder's columns are numbers, not days."""
+        encoded = [column for column in self.columns if not isinstance(column, CategoryColumn)]
+        return np.array([isinstance(column, NumberColumn) for column in encoded])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the encoding as a dict that JSON can hold."""

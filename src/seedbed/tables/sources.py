@@ -203,7 +203,7 @@ class FrameSource(Source):
         if kind in "iuf":
             places, values = self._numeric
             return Column("number", checked_finite(values[:, places[name]], name, self.name))
-        if kind == "M":
+        if kind == "M" and self._objects is None:
             series = self.native.iloc[:, place]
             series = series.dt.tz_localize(None) if series.dt.tz is not None else series
             return Column("date", days_of_dates(series.to_numpy("datetime64[us]")))
