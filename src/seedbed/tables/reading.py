@@ -106,10 +106,7 @@ class Table(Source):
         return Column("text", np.array(self._stripped(series).to_list(), dtype=object))
 
     def plain_numbers(self, name: str) -> tuple[Array, Notation] | None:
-        """Return a column of texts that ``notation.infer`` would read as numbers without a unit.
-
-        Raises: TableError for an infinite number.
-        """
+        """Return a column of texts that ``notation.infer`` would read as numbers without a unit."""
         series = self.frame.to_series(self.index[name])
         if series.dtype != _polars().String:
             return None
@@ -124,8 +121,11 @@ class Table(Source):
         has_point = texts.str.contains(".", literal=True).any()
         if has_point and not texts.str.contains(_CERTAIN_POINT).any():
             return None
+        numbers = texts.cast(_polars().Float64)
+        if numbers.is_infinite().any():  # 1e400; the error is to show the text
+            return None
         decimal = "." if has_point else self.marks.decimal or "."
-        return self._floats(texts.cast(_polars().Float64), name), Notation(decimal)
+        return numbers.fill_null(np.nan).to_numpy(), Notation(decimal)
 
     def texts(self, name: str) -> Array:
         """Return a column as texts without blanks around them, as the file has them."""

@@ -87,8 +87,6 @@ class Source(ABC):
 
         This is a fast path for large files; None says nothing. Returns numbers (N,) float64, NaN
         where missing, and their notation, whose decimal mark is a point if any value has one.
-
-        Raises: TableError for an infinite number.
         """
         return None
 
