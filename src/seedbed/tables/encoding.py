@@ -73,10 +73,10 @@ class Encoding:
     def input_names(self) -> list[str]:
         """The inputs' names, (I,): the column, a bin's range, "is missing", a category, …."""
         names = self.number_encoder.input_names
-        categories = [column for column in self.columns if isinstance(column, CategoryColumn)]
-        return names + [
-            name for column in [*categories, *self._dates] for name in column.input_names
-        ]
+        for column in self.columns:
+            if isinstance(column, CategoryColumn):
+                names = names + column.input_names
+        return names + [name for date in self._dates for name in date.input_names]
 
     @cached_property
     def is_numeric(self) -> bool:
