@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -19,18 +20,28 @@ from seedbed.network import Network
 
 START_UP_SECONDS = 1.0
 """What loading the engine takes at most; its steps take a small part of NumPy's time."""
+MAX_PORTABLE_WORK, FORMULA_WORK = 2e6, 50
+"""Multiply-adds that ``portable`` computes in the time that loading Numba takes; a formula takes as
+long as some of them."""
 MAX_STATE_ARRAYS = 2
 LAYERS = (Dense, Embedding, Periodic)
 """The layers that ``kinds`` has."""
 
 
 class CompiledEngine:
-    """The compiled engine; see ``engines.base.Engine``."""
+    """The compiled engine; see ``engines.base.Engine``.
+
+    It predicts without Numba, too, with the same bits: ``portable`` does where Numba is missing, or
+    while all that it has predicted took less time than loading Numba does.
+    """
 
     name = "compiled"
 
+    def __init__(self) -> None:
+        self._portable_work = 0.0
+
     def missing(self) -> MissingDependencyError | None:
-        """Return the error for a missing Numba, or None."""
+        """Return the error for a missing Numba, which training needs, or None."""
         found = importlib.util.find_spec("numba")
         return None if found else MissingDependencyError("numba", "fast")
 
@@ -59,10 +70,20 @@ class CompiledEngine:
 
     def outputs(self, network: Network, loss: Loss, theta: Array, x: Array, stage: Stage) -> Array:
         """Return the outputs (P, N, O), on all cores."""
+        if self._without_numba(len(x) * theta.size):
+            return self._portable_outputs(network, loss, theta, x, stage)
         from seedbed.engines.compiled import prediction
 
         result = np.empty((len(theta), len(x), network.outputs), dtype=theta.dtype)
         prediction.outputs(network, loss, theta, x, stage, result, cores())
+        return self.elementwise(loss.predict)(result) if stage == "predictions" else result
+
+    def _portable_outputs(
+        self, network: Network, loss: Loss, theta: Array, x: Array, stage: Stage
+    ) -> Array:
+        from seedbed.engines import portable
+
+        result = portable.outputs(network, loss, theta, x, stage)
         return self.elementwise(loss.predict)(result) if stage == "predictions" else result
 
     def elementwise(self, formula: Callable[..., Array]) -> Callable[..., Array]:
@@ -70,12 +91,19 @@ class CompiledEngine:
         fallback = without_warnings(formula)
         if is_identity(formula):
             return fallback
-        from seedbed.engines.compiled.prediction import Formula
-
-        compiled = Formula(formula)
+        compiled: Callable[..., Array] | None = None
 
         def evaluate(*arrays: Array) -> Array:
+            nonlocal compiled
             with suppress(FormulaError):
+                if compiled is None:
+                    if self._without_numba(FORMULA_WORK * arrays[0].size):
+                        from seedbed.engines import portable
+
+                        return portable.formula(formula)(*arrays)
+                    from seedbed.engines.compiled.prediction import Formula
+
+                    compiled = Formula(formula)
                 return compiled(*arrays)
             return fallback(*arrays)
 
@@ -87,6 +115,25 @@ class CompiledEngine:
         """Return a predictor with everything prepared that stays the same from call to call."""
         if not theta.flags.carray:
             return None
-        from seedbed.engines.compiled.prediction import SmallBatchPredictor
+        prepared: Callable[[Array, Stage], Array] | None = None
 
-        return SmallBatchPredictor(network, loss, theta)
+        def predict(x: Array, stage: Stage) -> Array:
+            nonlocal prepared
+            if prepared is None:
+                if self._without_numba(len(x) * theta.size):
+                    return self._portable_outputs(network, loss, theta, x, stage)
+                from seedbed.engines.compiled.prediction import SmallBatchPredictor
+
+                prepared = SmallBatchPredictor(network, loss, theta)
+            return prepared(x, stage)
+
+        return predict
+
+    def _without_numba(self, work: float) -> bool:
+        """Return whether ``portable`` is to predict, which takes ``work`` multiply-adds."""
+        if sys.modules.get("numba") is not None:
+            return False
+        if self.missing() is not None:
+            return True
+        self._portable_work += work
+        return self._portable_work <= MAX_PORTABLE_WORK

@@ -11,13 +11,12 @@ from typing import Any
 
 from numba import njit
 
-from seedbed.engines.compiled import mathematics
+from seedbed.engines.compiled.mathematics import NUMPY as mathematics, for_vectors
 from seedbed.engines.compiled.bits import bitwise_or, flush
 from seedbed.engines.compiled.blocks import transpose_square
 from seedbed.engines.compiled.memory import load, load_first, pointer, store, store_first, width
 from seedbed.engines.compiled.records import RULE, Floats, Ints
 from seedbed.engines.compiled.target import inline
-from seedbed.engines.compiled.translation import for_vectors
 from seedbed.formulas import penalties
 
 

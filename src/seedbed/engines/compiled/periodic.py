@@ -21,7 +21,7 @@ from seedbed.engines.compiled.memory import (
 from seedbed.engines.compiled.products import multiply, transposed
 from seedbed.engines.compiled.records import Floats, Ints, Matrix, Program, Workspace
 from seedbed.engines.compiled.target import inline, noinline
-from seedbed.engines.compiled.translation import for_vectors
+from seedbed.engines.compiled.mathematics import for_vectors
 from seedbed.engines.compiled.vectors import fma
 from seedbed.formulas.activations import relu
 from seedbed.layers.periodic import TWO_PI, Periodic
