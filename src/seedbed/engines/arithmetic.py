@@ -16,76 +16,106 @@ from seedbed.arrays import Array
 # ---------------------------------------------------------------- fused multiply-add
 
 
-def fused(a: Array, b: Array, c: Array) -> Array:
-    """Return a b + c, rounded once to c's dtype; the arrays broadcast.
+Factor = tuple[Array, ...]
+"""Numbers prepared for ``fused``: of float32 as float64, of float64 with their two halves."""
 
-    If c has float32, a and b may be float64 arrays of float32 numbers.
+
+def factor(x: Any) -> Factor:
+    """Return numbers as a factor of products; its arrays may be indexed alike.
+
+    Float64 is split into a high half of 26 bits and a low one of 26 and a sign (Veltkamp 1968).
     """
-    return _fused_single(a, b, c) if c.dtype == np.float32 else _fused_double(a, b, c)
+    if x.dtype == np.float32:
+        return (x.astype(np.float64),)
+    t = 134217729.0 * x
+    high = t - (t - x)
+    return x, high, x - high
 
 
-def _fused_single(a: Array, b: Array, c: Array) -> Array:
+def fits(x: Array, y: Array, start: Array, terms: int) -> bool:
+    """Return whether no product x y, and no sum of ``start`` and ``terms`` of them, over- or
+    underflows.
+    """
+    sizes = [np.abs(numbers) for numbers in (x, y, start)]
+    top_x, top_y, top = (float(size.max(initial=0)) for size in sizes)
+    low_x, low_y = (float(size.min(initial=1, where=size > 0)) for size in sizes[:2])
+    return max(top_x, top_y, top_x * top_y * terms, top) < 2.0**900 and low_x * low_y > 2.0**-900
+
+
+def fused(a: Factor, b: Factor, c: Array, fitting: bool = False) -> Array:
+    """Return a b + c, rounded once to c's dtype; ``fitting`` if ``fits`` holds for them."""
+    return _fused_single(a, b, c) if c.dtype == np.float32 else _fused_double(a, b, c, fitting)
+
+
+def _fused_single(a: Factor, b: Factor, c: Array) -> Array:
     """The product is exact in float64. The sum is rounded twice, to float64 and to float32.
 
-    Only a first result halfway between two float32 can make the second one wrong. Rounded to odd
-    instead, it is no longer halfway (Boldo, Melquiond 2008). A subnormal result has fewer bits, so
-    any of these may be halfway.
+    The second result is wrong only if the first is halfway between two float32 and inexact.
+    Rounded to odd, it is not halfway (Boldo, Melquiond 2008). A subnormal result has fewer bits,
+    so any may be halfway.
     """
-    p = np.multiply(a, b, dtype=np.float64)
+    p = a[0] * b[0]
     s = p + c
-    doubtful = (s.view(np.int64) & 0x1FFFFFFF) == 0x10000000
+    doubtful = s.view(np.int64) & 0x1FFFFFFF == 0x10000000
     doubtful |= np.abs(s) < 2.0**-126
     if doubtful.any():
-        p, c = (np.broadcast_to(x, s.shape)[doubtful].astype(np.float64) for x in (p, c))
-        s[doubtful] = _sum_to_odd(p, c)
+        s[doubtful] = _sum_to_odd(*_at(doubtful, p, c.astype(np.float64)))
     return s.astype(np.float32)
 
 
-def _fused_double(a: Array, b: Array, c: Array) -> Array:
-    """a b + c as an unevaluated sum of three numbers, the two small ones added to odd.
+def _fused_double(a: Factor, b: Factor, c: Array, fitting: bool) -> Array:
+    """a b + c = s + (t_low + s_low) exactly, while nothing over- or underflows.
 
-    Source: Boldo, Melquiond 2008, figure 4. It holds while nothing over- or underflows; whole
-    numbers give the other results.
+    The last sum is rounded twice, too. The result is wrong only if the first one, z, makes it
+    halfway between two float64: z then has few bits. Source: Boldo, Melquiond 2008, figure 4,
+    which rounds every z to odd. Whole numbers give what over- or underflows.
     """
-    p, low = _exact_product(a, b)
-    t, t_low = _exact_sum(c, low)
+    p, p_low = _exact_product(a, b)
+    t, t_low = _exact_sum(c, p_low)
     s, s_low = _exact_sum(p, t)
-    y = s + _sum_to_odd(t_low, s_low)
-    y = np.where(y == 0, p + c, y)  # the sign of a zero
-    larger, size = np.maximum(np.abs(a), np.abs(b)), np.abs(p)
-    fits = (larger < 2.0**990) & (size < 2.0**1000) & (np.abs(c) < 2.0**1000)
-    fits &= (size > 2.0**-900) | (a == 0) | (b == 0)
-    if not fits.all():
-        rest = ~fits
-        a, b, c = (np.broadcast_to(x, y.shape)[rest].tolist() for x in (a, b, c))
-        y[rest] = list(map(_fused_numbers, a, b, c))
-    return y
+    z = t_low + s_low
+    doubtful = (z.view(np.int64) & 0xFFFFFFFFFFFF == 0) & (z != 0)
+    if doubtful.any():
+        z[doubtful] = _sum_to_odd(*_at(doubtful, t_low, s_low))
+    y = s + z
+    is_zero = y == 0
+    if is_zero.any():
+        y = np.where(is_zero, p + c, y)  # has the zero's sign
+    if fitting:
+        return np.asarray(y)
+    larger, size = np.maximum(np.abs(a[0]), np.abs(b[0])), np.abs(p)
+    regular = (larger < 2.0**990) & (size < 2.0**1000) & (np.abs(c) < 2.0**1000)
+    regular &= (size > 2.0**-900) | (a[0] == 0) | (b[0] == 0)
+    if not regular.all():
+        y[~regular] = list(map(_fused_numbers, *(x.tolist() for x in _at(~regular, a[0], b[0], c))))
+    return np.asarray(y)
+
+
+def _at(places: Any, *arrays: Any) -> list[Array]:
+    """Return the arrays' numbers at the places of a mask of the broadcast shape."""
+    return [np.broadcast_to(array, places.shape)[places] for array in arrays]
 
 
 def _exact_sum(x: Array, y: Array) -> tuple[Array, Array]:
-    """Return x + y rounded, and the rounding error (Knuth 1969, theorem 4.2.2 C)."""
+    """Return x + y rounded, and the rounding error (Knuth 1969, section 4.2.2, theorem C)."""
     s = x + y
     t = s - x
     return s, (x - (s - t)) + (y - t)
 
 
-def _exact_product(x: Array, y: Array) -> tuple[Array, Array]:
-    """Return x y rounded, and the rounding error, from products of half as many bits (Dekker 1971).
-
-    Veltkamp's split: the high part of x has 26 bits, as has the low one with its sign.
-    """
-    p, t, u = x * y, 134217729.0 * x, 134217729.0 * y
-    x_high, y_high = t - (t - x), u - (u - y)
-    x_low, y_low = x - x_high, y - y_high
+def _exact_product(a: Factor, b: Factor) -> tuple[Array, Array]:
+    """Return a b rounded, and the rounding error, from the halves' products (Dekker 1971)."""
+    (x, x_high, x_low), (y, y_high, y_low) = a, b
+    p = x * y
     return p, ((x_high * y_high - p) + x_high * y_low + x_low * y_high) + x_low * y_low
 
 
 def _sum_to_odd(x: Array, y: Array) -> Array:
-    """Return x + y; if it is inexact, the neighbour of the exact sum whose last bit is 1."""
+    """Return x + y; if that is inexact, the neighbour of the exact sum whose last bit is 1."""
     s, error = _exact_sum(x, y)
     bits = s.view(np.int64)
-    inexact_even = (error != 0) & (error == error) & (bits & 1 == 0)
-    return (bits + inexact_even * np.where((error > 0) == (s > 0), 1, -1)).view(np.float64)
+    changes = (error != 0) & (error == error) & (bits & 1 == 0)
+    return (bits + changes * np.where((error > 0) == (s > 0), 1, -1)).view(np.float64)
 
 
 def _fused_numbers(a: float, b: float, c: float) -> float:
@@ -206,7 +236,8 @@ def _arrays(*operands: Any) -> list[Any]:
 
 def fma(x: Any, y: Any, z: Any) -> Numbers:
     """x y + z, rounded once."""
-    return Numbers(fused(*_arrays(x, y, z)))
+    x, y, z = _arrays(x, y, z)
+    return Numbers(fused(factor(x), factor(y), z))
 
 
 def where(mask: Any, x: Any, y: Any) -> Numbers:

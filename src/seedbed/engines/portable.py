@@ -17,14 +17,16 @@ import numpy as np
 
 from seedbed.arrays import Array
 from seedbed.engines import mathematics
-from seedbed.engines.arithmetic import Numbers, fma, fused
+from seedbed.engines.arithmetic import Numbers, factor, fits, fma, fused
 from seedbed.engines.base import Stage
 from seedbed.engines.translation import translate
 from seedbed.errors import FormulaError
 from seedbed.formulas.activations import relu
 from seedbed.formulas.losses import Loss
-from seedbed.layers import Dense, Embedding, Layer, Periodic
-from seedbed.layers.periodic import TWO_PI
+from seedbed.layers.base import Layer
+from seedbed.layers.dense import Dense
+from seedbed.layers.embedding import Embedding
+from seedbed.layers.periodic import TWO_PI, Periodic
 from seedbed.network import Network
 
 BLOCK_NUMBERS = 2**15
@@ -62,7 +64,7 @@ def outputs(network: Network, loss: Loss, theta: Array, x: Array, stage: Stage) 
     result = np.empty((len(theta), len(x), network.outputs), dtype=theta.dtype)
     steps = [_forward(layer) for layer in network.layers]
     with np.errstate(all="ignore"):
-        for members, rows in _blocks(len(theta), len(x), max(network.widths)):
+        for members, rows in _blocks(len(theta), len(x), max(network.widths[1:])):
             y = x[None, rows]
             for step, parameters in zip(steps, network.views(theta[members]), strict=True):
                 y = step(parameters, y)
@@ -101,11 +103,12 @@ def _forward(layer: Layer) -> Callable[[Any, Array], Array]:
 
 def affine(x: Array, W: Array, b: Array) -> Array:
     """x W + b, for x (P or 1, B, I), W (P, I, O) and b (P, 1, O)."""
-    if x.dtype == np.float32:
-        x, W = x.astype(np.float64), W.astype(np.float64)  # what ``fused`` computes in
     z = np.broadcast_to(b, (len(W), x.shape[1], W.shape[2]))
+    fitting, x_factor, W_factor = fits(x, W, b, W.shape[1]), factor(x), factor(W)
     for i in range(W.shape[1]):
-        z = fused(x[:, :, i, None], W[:, i, None, :], z)
+        x_i = tuple(part[:, :, i, None] for part in x_factor)
+        W_i = tuple(part[:, i, None, :] for part in W_factor)
+        z = fused(x_i, W_i, z, fitting)
     return z
 
 

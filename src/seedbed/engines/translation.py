@@ -15,7 +15,7 @@ from seedbed.formulas.source import closure_values, module_values
 
 
 def translate(function: Callable[..., Any], numpy: Any, compile_: Any, done: dict[Any, Any]) -> Any:
-    """Return ``compile_`` of ``function`` with ``numpy`` for np, and with its callees treated alike.
+    """Return ``function`` with ``numpy`` for np, after ``compile_``; its callees likewise.
 
     If ``numpy`` is not NumPy, whole numbers become fractions: compiled ones wrap, and round down.
     ``done`` holds the functions translated so far, with None for those being translated.

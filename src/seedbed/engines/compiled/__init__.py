@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import numpy as np
 
@@ -20,9 +21,10 @@ from seedbed.network import Network
 
 START_UP_SECONDS = 1.0
 """What loading the engine takes at most; its steps take a small part of NumPy's time."""
-MAX_PORTABLE_WORK, FORMULA_WORK = 2e6, 50
-"""Multiply-adds that ``portable`` computes in the time that loading Numba takes; a formula takes as
-long as some of them."""
+LOADING_SECONDS = 0.5
+"""What loading Numba and the kernels that predict takes."""
+FORMULA_WORK = 20
+"""Multiply-adds that take as long as a formula, under NumPy."""
 MAX_STATE_ARRAYS = 2
 LAYERS = (Dense, Embedding, Periodic)
 """The layers that ``kinds`` has."""
@@ -31,14 +33,14 @@ LAYERS = (Dense, Embedding, Periodic)
 class CompiledEngine:
     """The compiled engine; see ``engines.base.Engine``.
 
-    It predicts without Numba, too, with the same bits: ``portable`` does where Numba is missing, or
-    while all that it has predicted took less time than loading Numba does.
+    Without Numba, ``portable`` predicts the same bits. It also does so before Numba is loaded,
+    until loading Numba would have taken less time.
     """
 
     name = "compiled"
 
     def __init__(self) -> None:
-        self._portable_work = 0.0
+        self._portable_seconds = 0.0
 
     def missing(self) -> MissingDependencyError | None:
         """Return the error for a missing Numba, which training needs, or None."""
@@ -70,7 +72,7 @@ class CompiledEngine:
 
     def outputs(self, network: Network, loss: Loss, theta: Array, x: Array, stage: Stage) -> Array:
         """Return the outputs (P, N, O), on all cores."""
-        if self._without_numba(len(x) * theta.size):
+        if self._without_numba(len(x) * theta.size, theta):
             return self._portable_outputs(network, loss, theta, x, stage)
         from seedbed.engines.compiled import prediction
 
@@ -83,7 +85,8 @@ class CompiledEngine:
     ) -> Array:
         from seedbed.engines import portable
 
-        result = portable.outputs(network, loss, theta, x, stage)
+        with self._counted():
+            result = portable.outputs(network, loss, theta, x, stage)
         return self.elementwise(loss.predict)(result) if stage == "predictions" else result
 
     def elementwise(self, formula: Callable[..., Array]) -> Callable[..., Array]:
@@ -97,10 +100,11 @@ class CompiledEngine:
             nonlocal compiled
             with suppress(FormulaError):
                 if compiled is None:
-                    if self._without_numba(FORMULA_WORK * arrays[0].size):
+                    if self._without_numba(FORMULA_WORK * arrays[0].size, arrays[0]):
                         from seedbed.engines import portable
 
-                        return portable.formula(formula)(*arrays)
+                        with self._counted():
+                            return portable.formula(formula)(*arrays)
                     from seedbed.engines.compiled.prediction import Formula
 
                     compiled = Formula(formula)
@@ -120,7 +124,7 @@ class CompiledEngine:
         def predict(x: Array, stage: Stage) -> Array:
             nonlocal prepared
             if prepared is None:
-                if self._without_numba(len(x) * theta.size):
+                if self._without_numba(len(x) * theta.size, theta):
                     return self._portable_outputs(network, loss, theta, x, stage)
                 from seedbed.engines.compiled.prediction import SmallBatchPredictor
 
@@ -129,11 +133,16 @@ class CompiledEngine:
 
         return predict
 
-    def _without_numba(self, work: float) -> bool:
-        """Return whether ``portable`` is to predict, which takes ``work`` multiply-adds."""
+    def _without_numba(self, work: float, numbers: Array) -> bool:
+        """Return whether ``portable`` is to compute ``work`` multiply-adds of such numbers."""
         if sys.modules.get("numba") is not None:
             return False
-        if self.missing() is not None:
-            return True
-        self._portable_work += work
-        return self._portable_work <= MAX_PORTABLE_WORK
+        seconds = work * numbers.itemsize**2 * 0.25e-9
+        short = self._portable_seconds + seconds < LOADING_SECONDS
+        return short or self.missing() is not None
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self._portable_seconds += time.perf_counter() - began

@@ -51,7 +51,7 @@ def _engine() -> bytes:
     hasher = hashlib.sha256()
     files = sorted(Path(__file__).parent.glob("*.py"))
     for module in (mathematics, state, stopping, translation):
-        files.append(Path(module.__file__))
+        files.append(Path(str(module.__file__)))
     for file in files:
         hasher.update(file.read_bytes())
     hasher.update(f"{platform.python_version()} {np.__version__}".encode())
