@@ -43,7 +43,7 @@ def formula(function: Callable[..., Any]) -> Callable[..., Array]:
 
     Raises: FormulaError for one that the compiled engine does not take either.
     """
-    evaluate = translate(function, _NUMPY, lambda same: same, {})
+    evaluate = translate(function, _NUMPY, lambda same: same, {_NUMPY.abs: _NUMPY.abs})
 
     def compute(*arrays: Array) -> Array:
         try:
