@@ -7,7 +7,7 @@ number. So they also define what other languages must compute to predict the sam
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -143,6 +143,8 @@ class Numbers:
 
     __slots__ = ("array",)
     __array_ufunc__ = None  # NumPy's scalars leave their operators to this class
+    __pow__: ClassVar[Any]
+    """``mathematics.power``."""
 
     def __init__(self, array: Any) -> None:
         self.array: Array = array
@@ -173,12 +175,6 @@ class Numbers:
 
     def __neg__(self) -> Numbers:
         return Numbers(-self.array)
-
-    def __pow__(self, k: Any) -> Numbers:
-        from seedbed.engines.mathematics import power
-
-        result: Numbers = power(self, k)
-        return result
 
     def _mask(self, holds: Any) -> Mask:
         return Mask(holds.astype(self.array.dtype))

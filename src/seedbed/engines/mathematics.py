@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 from seedbed.engines.arithmetic import (
+    Numbers,
     absolute,
     copysign,
     exponent,
@@ -191,6 +192,9 @@ def power(x: Any, k: Any) -> Any:
     y = where(full_like(x, 1.0 if k == 2.0 else 0.0), x * x, y)
     y = where(full_like(x, 1.0 if k == 3.0 else 0.0), x * x * x, y)
     return where(full_like(x, 1.0 if k == 0.0 else 0.0), full_like(x, 1.0), y)
+
+
+Numbers.__pow__ = power
 
 
 def cos_sin_of_turns(t: Any) -> Any:
