@@ -194,7 +194,7 @@ def test_the_command_predicts_without_loading_numba(tmp_path, run):
         "--patience", 1, "--batch-size", 8, "--out", model,
     )  # fmt: skip
     assert status == 0, errors
-    assert sb.load(model).recipe.engine == "compiled"
+    assert sb.load(model).population_.recipe.engine == "compiled"
     (tmp_path / "rows.csv").write_text("\n".join(table.splitlines()[:4]))
     script = (
         "import sys; from seedbed.cli import main; main(sys.argv[1:]); "
