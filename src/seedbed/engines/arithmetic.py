@@ -17,7 +17,8 @@ from seedbed.arrays import Array
 
 
 Factor = tuple[Array, ...]
-"""Numbers prepared for ``fused``: of float32 as float64, of float64 with their two halves."""
+"""Numbers prepared for ``fused``: of float32 as float64, and whether they are not ±1; of float64
+with their two halves."""
 
 
 def factor(x: Any) -> Factor:
@@ -26,7 +27,7 @@ def factor(x: Any) -> Factor:
     Float64 is split into a high half of 26 bits and a low one of 26 and a sign (Veltkamp 1968).
     """
     if x.dtype == np.float32:
-        return (x.astype(np.float64),)
+        return x.astype(np.float64), np.abs(x) != 1
     t = 134217729.0 * x
     high = t - (t - x)
     return x, high, x - high
@@ -52,12 +53,14 @@ def _fused_single(a: Factor, b: Factor, c: Array) -> Array:
 
     The second result is wrong only if the first is halfway between two float32 and inexact.
     Rounded to odd, it is not halfway (Boldo, Melquiond 2008). A subnormal result has fewer bits,
-    so any may be halfway.
+    so any may be halfway. The sum of two float32 may be rounded twice (Figueroa 1995), so a
+    product with ±1, as in tables, needs no check.
     """
     p = a[0] * b[0]
     s = p + c
     doubtful = s.view(np.int64) & 0x1FFFFFFF == 0x10000000
     doubtful |= np.abs(s) < 2.0**-126
+    doubtful &= a[1]
     if doubtful.any():
         s[doubtful] = _sum_to_odd(*_at(doubtful, p, c.astype(np.float64)))
     return s.astype(np.float32)
@@ -74,7 +77,7 @@ def _fused_double(a: Factor, b: Factor, c: Array, fitting: bool) -> Array:
     t, t_low = _exact_sum(c, p_low)
     s, s_low = _exact_sum(p, t)
     z = t_low + s_low
-    doubtful = (z.view(np.int64) & 0xFFFFFFFFFFFF == 0) & (z != 0)
+    doubtful = (z.view(np.int64) & 0xFFFFFFFFFFFF == 0) & (t_low != 0)  # else z is exact
     if doubtful.any():
         z[doubtful] = _sum_to_odd(*_at(doubtful, t_low, s_low))
     y = s + z

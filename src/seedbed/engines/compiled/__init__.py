@@ -21,8 +21,9 @@ from seedbed.network import Network
 
 START_UP_SECONDS = 1.0
 """What loading the engine takes at most; its steps take a small part of NumPy's time."""
-LOADING_SECONDS = 0.5
-"""What loading Numba and the kernels that predict takes."""
+PORTABLE_SECONDS = 0.25
+"""Time that may be spent on predictions before Numba is loaded to predict: half of what that takes,
+as a process that predicts this much may predict more."""
 FORMULA_WORK = 20
 """Multiply-adds that take as long as a formula, under NumPy."""
 MAX_STATE_ARRAYS = 2
@@ -34,7 +35,7 @@ class CompiledEngine:
     """The compiled engine; see ``engines.base.Engine``.
 
     Without Numba, ``portable`` predicts the same bits. It also does so before Numba is loaded,
-    until loading Numba would have taken less time.
+    for ``PORTABLE_SECONDS`` in all.
     """
 
     name = "compiled"
@@ -87,7 +88,11 @@ class CompiledEngine:
 
         with self._counted():
             result = portable.outputs(network, loss, theta, x, stage)
-        return self.elementwise(loss.predict)(result) if stage == "predictions" else result
+            if stage != "predictions" or is_identity(loss.predict):
+                return result
+            with suppress(FormulaError):
+                return portable.formula(loss.predict)(result)
+        return without_warnings(loss.predict)(result)
 
     def elementwise(self, formula: Callable[..., Array]) -> Callable[..., Array]:
         """Return the formula compiled; NumPy computes one that cannot be."""
@@ -137,12 +142,14 @@ class CompiledEngine:
         """Return whether ``portable`` is to compute ``work`` multiply-adds of such numbers."""
         if sys.modules.get("numba") is not None:
             return False
-        seconds = work * numbers.itemsize**2 * 0.25e-9
-        short = self._portable_seconds + seconds < LOADING_SECONDS
+        seconds = work * numbers.itemsize**2 * 0.3e-9
+        short = self._portable_seconds + seconds < PORTABLE_SECONDS
         return short or self.missing() is not None
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        self._portable_seconds += time.perf_counter() - began
+        began = time.thread_time()
+        try:
+            yield
+        finally:
+            self._portable_seconds += time.thread_time() - began
