@@ -1,5 +1,7 @@
 """A hand that writes classes: a stack of layers with a loss object, and lists of weights."""
 
+from itertools import pairwise
+
 import numpy as np
 
 MISTAKES = {
@@ -109,7 +111,7 @@ class Classifier:
     def __init__(self, rng, sizes, bug):
         self.bug, self.reg = bug, 0.01
         self.layers = []
-        for n_in, n_out in zip(sizes[:-2], sizes[1:-1], strict=True):
+        for n_in, n_out in pairwise(sizes[:-1]):
             self.layers += [Linear(rng, n_in, n_out, bug), Relu(bug)]
         self.layers.append(Linear(rng, sizes[-2], sizes[-1], bug))
         self.loss_layer = SoftmaxLoss(bug)
@@ -140,7 +142,7 @@ class Classifier:
 class Regressor:
     def __init__(self, rng, sizes, bug):
         self.sizes, self.bug = sizes, bug
-        self.weights = [rng.standard_normal((m, n)) for m, n in zip(sizes, sizes[1:], strict=False)]
+        self.weights = [rng.standard_normal((m, n)) for m, n in pairwise(sizes)]
         self.biases = [rng.standard_normal(n) for n in sizes[1:]]
 
     def forward(self, x):
