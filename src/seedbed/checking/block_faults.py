@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from seedbed.arrays import Array
 from seedbed.checking.data import Data
 from seedbed.checking.evidence import (
     Evidence,
@@ -61,9 +60,9 @@ def by_block(evidence: Evidence, wrong: Sequence[int], data: Data | None) -> lis
             kinds.setdefault((kind, detail), []).append(block)
     axis, grown = (("bias: wrong axis", ""), ("grown by broadcasting", ""))
     if axis in kinds:  # of one unit, a sum over it is δ itself
-        single = [block for block in kinds.get(grown, []) if evidence.theta[block].size == 1]
-        kinds[axis] = sorted(kinds[axis] + single)
-        kinds[grown] = [block for block in kinds.get(grown, []) if block not in single]
+        alone = [block for block in kinds.get(grown, []) if evidence.theta[block].size == 1]
+        kinds[axis] = sorted(kinds[axis] + alone)
+        kinds[grown] = [block for block in kinds.get(grown, []) if block not in alone]
     return [
         Fault(kind, tuple(blocks), detail=detail)
         for (kind, detail), blocks in kinds.items()
@@ -80,18 +79,20 @@ def by_shape(evidence: Evidence, faults: Sequence[Fault]) -> list[Fault]:
               "blocks in another order")  # fmt: skip
     explained = {block for fault in faults if fault.kind in shapes for block in fault.blocks}
     is_transposed = any(fault.kind == "transposed" for fault in faults)
-    found = []
+    found: dict[str, list[int]] = {}
+    details: dict[str, str] = {}
     for block, (theta, given) in enumerate(zip(evidence.theta, evidence.given, strict=True)):
         updated = update_shape(theta, given)
         if updated == theta.shape or block in explained:
             continue
         if is_transposed and given.shape == theta.shape[::-1]:  # a vector like the matrices
             continue
-        becomes = "cannot be subtracted" if updated is None else f"θ - lr·dθ has shape {updated}"
-        detail = f"it is {given.shape} for {theta.shape}: {becomes}"
         lost = given.ndim < theta.ndim and reshaped(given, theta) is not None
-        found.append(Fault("keepdims lost" if lost else "shape", (block,), detail=detail))
-    return found
+        kind = "keepdims lost" if lost else "shape"
+        found.setdefault(kind, []).append(block)
+        becomes = "cannot be subtracted" if updated is None else f"θ - lr·dθ has shape {updated}"
+        details.setdefault(kind, f"{given.shape} for {theta.shape}, so {becomes}")
+    return [Fault(kind, tuple(blocks), detail=details[kind]) for kind, blocks in found.items()]
 
 
 def in_another_order(evidence: Evidence, wrong: Sequence[int]) -> Fault | None:
@@ -114,9 +115,11 @@ def _row_fault(evidence: Evidence, block: int, data: Data | None) -> str | None:
         return None
     allowed = 10 * evidence.errors[block].sum(axis=0) + evidence.tolerance * np.abs(slope).sum()
     total = slope.sum(axis=0)
-    if (np.abs(total) > 10 * allowed).any() and (np.abs(given.sum(axis=0) - total) <= allowed).all():
+    if (np.abs(total) > 10 * allowed).any() and (
+        np.abs(given.sum(axis=0) - total) <= allowed
+    ).all():
         return "embedding: wrong row"
-    if data is not None and (data.X >= 0).all() and (data.X == np.round(data.X)).all():
+    if data is not None and (data.X >= 0).all() and (np.round(data.X) == data.X).all():
         counts = np.bincount(data.X.astype(int).ravel(), minlength=len(slope))
         if len(counts) == len(slope):
             room = 10 * evidence.errors[block] + evidence.tolerance * np.abs(slope).max()

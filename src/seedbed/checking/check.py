@@ -72,7 +72,7 @@ def check_gradient(
         restored = Restored(f, X=X, Y=Y)
     if theta is None:
         raise SettingError("theta is missing: give the parameters at which to check")
-    function = Function(f, theta)
+    function = Function(f, theta)  # type: ignore[arg-type]  # it checks that f is callable
     if restored is not None:
         function.f = restored
     data = readings(X, Y, masks, function.theta)

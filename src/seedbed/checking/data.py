@@ -72,9 +72,7 @@ def readings(X: Any, Y: Any, masks: Any, theta: Sequence[Array]) -> list[Data]:
     return [_with_masks(data, masks) for *_, data in best]
 
 
-def _targets(
-    t: Array, classes: bool, theta: Sequence[Array], columns: bool
-) -> Iterator[Array]:
+def _targets(t: Array, classes: bool, theta: Sequence[Array], columns: bool) -> Iterator[Array]:
     """Yield Y as a matrix; class numbers also as rows of 0 and 1, as wide as a block of theta."""
     if t.ndim == 2:
         yield t

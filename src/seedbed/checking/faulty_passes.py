@@ -238,7 +238,9 @@ def _by_probability(model: Model, z: Array) -> Array | None:
     with np.errstate(all="ignore"):
         if loss is SOFTMAX_SQUARES:
             return 2 * share * (p - model.T)
-        return share * (-model.T / p if loss.targets == "classes" else (p - model.T) / (p * (1 - p)))
+        return share * (
+            -model.T / p if loss.targets == "classes" else (p - model.T) / (p * (1 - p))
+        )
 
 
 def _softmax_faults(

@@ -42,9 +42,7 @@ def infer_network(
     first for which some c dL + λ W is the derivative, or None.
     """
     work = _MAX_WORK
-    possible = list(islice(chains(evidence.theta, X.shape[1], T.shape[1]), _MAX_CHAINS))
-    possible.sort(key=lambda chain: _oddity(chain, evidence.theta, columns))
-    for blocks in possible:
+    for blocks in likely_chains(evidence.theta, [(X.shape[1], T.shape[1])], columns):
         others = []
         for model in _models(blocks, evidence.theta, X, T, masks):
             work -= _WORK_PER_MODEL + len(X) * sum(layer.W.size for layer in model.layers)
@@ -68,6 +66,14 @@ def infer_network(
             if fitted is not None:
                 return fitted
     return None
+
+
+def likely_chains(
+    theta: Sequence[Array], ends: Sequence[tuple[int, int]], columns: bool
+) -> list[list[LayerBlocks]]:
+    """Return the ways in which the blocks make layers from I to O, the likeliest first."""
+    possible = [chain for i, o in ends for chain in islice(chains(theta, i, o), _MAX_CHAINS)]
+    return sorted(possible, key=lambda chain: _oddity(chain, theta, columns))
 
 
 def _oddity(chain: Sequence[LayerBlocks], theta: Sequence[Array], columns: bool) -> float:

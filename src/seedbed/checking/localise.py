@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
 
 from seedbed.checking.data import Data
-from seedbed.checking.evidence import Evidence, Fault, is_vector
-from seedbed.checking.infer_network import LayerBlocks, chains
+from seedbed.checking.evidence import Evidence, Fault
+from seedbed.checking.infer_network import LayerBlocks, likely_chains
 
 
 def localised(
@@ -45,15 +44,11 @@ def _layers(evidence: Evidence, data: Data | None) -> list[LayerBlocks]:
     if data is not None:
         ends = [(data.X.shape[1], data.T.shape[1])]
     else:
-        matrices = [block.shape for block in theta if not is_vector(block)] or [
-            block.shape for block in theta if block.ndim == 2
-        ]
-        if not matrices or any(len(shape) != 2 for shape in matrices):
+        matrices = [block.shape for block in theta if block.ndim == 2]
+        matrices = [shape for shape in matrices if min(shape) > 1] or matrices
+        if not matrices:
             return []
-        last = [block.shape for block in theta if block.ndim == 2][-1]
-        ends = [(matrices[0][0], last[1]), (matrices[0][1], last[0])]
-        ends += [(matrices[0][0], 1), (matrices[0][1], 1)]
-    for inputs, outputs in ends:
-        for chain in islice(chains(theta, inputs, outputs), 1):
-            return chain
-    return []
+        widths = [1, *(n for shape in matrices[-1:] for n in shape)]
+        ends = [(i, o) for i in matrices[0] for o in widths]
+    columns = data is not None and data.examples == "columns"
+    return next(iter(likely_chains(theta, list(dict.fromkeys(ends)), columns)), [])

@@ -56,7 +56,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "divide it by the number of {rows}, like the weights' gradient",
     ),
     "bias: wrong axis": (
-        "the bias's gradient is taken over the units (axis {other}), not over the {rows} (axis {axis})",
+        "the bias's gradient is taken over the units (axis {other}), not over the {rows} "
+        "(axis {axis})",
         "sum δ over axis {axis}; the shape fits only where there are as many units as {rows}",
     ),
     "bias: over all": (
@@ -209,4 +210,6 @@ def words(examples: str | None) -> dict[str, str | int]:
         back = "da = Wᵀ δ for z = W a"
         return {"rows": "columns", "row": "column", "axis": 1, "other": 0, "back": back}
     back = "da = δ Wᵀ for z = a W"
+    if examples is None:  # not known
+        back += " (Wᵀ δ for z = W a)"
     return {"rows": "rows", "row": "row", "axis": 0, "other": 1, "back": back}

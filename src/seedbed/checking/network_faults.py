@@ -156,7 +156,6 @@ def _block_faults(
     factor: float,
 ) -> list[Fault] | None:
     """Return the faults of single blocks, besides a factor for all; None if no usual ones fit."""
-    n, o = deltas[-1].shape
     found: dict[tuple[str, str], list[int]] = {}
     for layer, entering, delta in zip(model.layers, inputs, deltas, strict=True):
         factors = _factors(model, layer)
@@ -185,7 +184,9 @@ def _block_faults(
     for kind in dict.fromkeys(kind for kind, _ in found):
         same = [(detail, blocks) for (other, detail), blocks in found.items() if other == kind]
         details = "; ".join(detail for detail, _ in same if detail)
-        faults.append(Fault(kind, tuple(sorted({i for _, each in same for i in each})), "", details))
+        faults.append(
+            Fault(kind, tuple(sorted({i for _, each in same for i in each})), "", details)
+        )
     return faults
 
 

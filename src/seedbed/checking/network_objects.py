@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import copy
 import inspect
-import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,11 @@ from seedbed.recipe import Recipe
 FORWARD = ("forward", "feedforward", "feed_forward", "forward_pass", "forward_prop",
            "forward_propagation", "predict")  # fmt: skip
 BACKWARD = ("backward", "backprop", "back_prop", "backpropagate", "backpropagation",
-            "backward_pass", "backward_prop", "backward_propagation", "compute_gradients")  # fmt: skip
+            "backward_pass", "backward_prop", "backward_propagation",
+            "compute_gradients")  # fmt: skip
 LOSS = ("loss", "compute_loss", "calculate_loss", "calc_loss", "get_loss", "cost", "compute_cost",
-        "loss_fn", "loss_function", "loss_layer", "loss_func", "criterion", "objective")  # fmt: skip
+        "loss_fn", "loss_function", "loss_layer", "loss_func", "criterion",
+        "objective")  # fmt: skip
 LOSS_SLOPE = ("loss_grad", "loss_gradient", "loss_derivative", "loss_prime", "dloss", "d_loss",
               "cost_derivative", "cost_prime")  # fmt: skip
 GRADIENTS = ("grads", "gradients", "grad", "gradient", "dparams", "d_params")
@@ -135,7 +138,7 @@ class NetworkObject:
         known: dict[str, Any] = {"X": self.X, "Y": self.Y, "rate": self.rate}
         loss, returned = self._loss(known)
         if returned is None and self.backward is not None:
-            if "slope" not in known and "slope" in _roles(self.backward):
+            if "slope" not in known and "slope" in _roles(self.backward).values():
                 known["slope"] = self._loss_slope(known)
             returned = _call(self.backward, known, self.kind)
             if isinstance(returned, tuple) and len(returned) == 2 and _is_number(returned[0]):
@@ -150,7 +153,7 @@ class NetworkObject:
             )
         loss = self._loss_attribute() if loss is None else loss
         after = {slot.name: slot.read() for slot in self._slots()}
-        changed = [name for name in before if not np.array_equal(after.get(name), before[name])]
+        changed = [name for name in before if not np.array_equal(after[name], before[name])]
         gradient = None if self.rate else self._gradient(returned)
         if gradient is None and changed:
             rate = self.rate or self._own_rate()
@@ -162,7 +165,7 @@ class NetworkObject:
         return loss, gradient
 
     def _slots(self) -> list[Slot]:
-        return [way for way in slots(self.net) if way][self.way]
+        return next(islice((way for way in slots(self.net) if way), self.way, None))
 
     def _write(self, theta: Mapping[str, Any]) -> None:
         for slot in self._slots():
@@ -232,7 +235,9 @@ class NetworkObject:
     def _gradient(self, returned: Any) -> dict[str, Any] | None:
         """Return the gradient by name: what backward returned, or what it stored."""
         stored = [getattr(self.net, name, None) for name in GRADIENTS]
-        stored = [each() if inspect.ismethod(each) and not _roles(each) else each for each in stored]
+        stored = [
+            each() if inspect.ismethod(each) and not _roles(each) else each for each in stored
+        ]
         current = self._slots()
         for found in (returned, *stored):
             gradient = _matched(found, current)
@@ -256,11 +261,18 @@ def _matched(found: Any, parameters: list[Slot]) -> dict[str, Any] | None:
         return gradient
     if isinstance(found, list | tuple):
         flat = list(_flattened(found))
+        if len(found) == 2 and not _fit(flat, parameters):  # (biases, weights)
+            turned = list(_flattened(found[::-1]))
+            flat = turned if _fit(turned, parameters) else flat
         if len(flat) == len(parameters):
             return {slot.name: value for slot, value in zip(parameters, flat, strict=True)}
     if isinstance(found, np.ndarray) and len(parameters) == 1 and found.dtype != object:
         return {parameters[0].name: found}
     return None
+
+
+def _fit(gradients: list[Any], parameters: list[Slot]) -> bool:
+    return [np.shape(each) for each in gradients] == [slot.read().shape for slot in parameters]
 
 
 def _flattened(found: Any) -> Iterator[Any]:
@@ -285,15 +297,24 @@ def _first(net: Any, names: tuple[str, ...]) -> Callable[..., Any] | None:
 
 def _roles(method: Callable[..., Any]) -> dict[str, str | None]:
     """Return the role of each argument that a method needs or that it may take as data."""
+    plain = getattr(method, "__func__", method)
     try:
-        parameters = inspect.signature(method).parameters.values()
+        return _roles_of(plain, plain is not method)
+    except TypeError:  # a callable object that has no hash
+        return _roles_of.__wrapped__(plain, plain is not method)
+
+
+@lru_cache
+def _roles_of(function: Callable[..., Any], is_bound: bool) -> dict[str, str | None]:
+    try:
+        parameters = list(inspect.signature(function).parameters.values())[is_bound:]
     except (TypeError, ValueError):
         return {}
     roles: dict[str, str | None] = {}
     for each in parameters:
         if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD):
             continue
-        role = ROLES.get(re.sub(r"^_+|_+$", "", each.name.lower()))
+        role = ROLES.get(each.name.lower().strip("_"))
         if each.default is each.empty or role in ("X", "Y", "output", "rate"):
             roles[each.name] = role
     named = list(roles)
@@ -307,7 +328,7 @@ def _call(method: Callable[..., Any], known: Mapping[str, Any], kind: str) -> An
     roles = _roles(method)
     unknown = [name for name, role in roles.items() if role is None]
     name = getattr(method, "__name__", type(method).__name__)
-    if unknown and len(roles) == 1 and name in FORWARD:
+    if len(roles) == 1 and name in FORWARD:
         return method(known["X"])
     if len(unknown) == len(roles) == 2 and "output" in known:
         return method(known["output"], known["Y"])

@@ -17,7 +17,12 @@ _WEIGHTS = ("W", "w", "weights", "weight", "kernel", "Ws")
 _BIASES = ("b", "bias", "biases", "bs", "B")
 _EMBEDDINGS = ("E", "table", "embedding", "embeddings", "gamma", "beta")
 _LAYERS = ("layers", "_layers", "blocks", "modules")
-_OWN = re.compile(r"_?(w|b|weights?|bias(es)?|theta|e)_?\w{0,3}|(w|b)_?\w*(hidden|out|in|input|output)")
+_FORMS = ("d{}", "d_{}", "grad_{}", "{}_grad", "grads_{}", "{}_grads", "{}_gradient",
+          "{}_gradients", "nabla_{}", "grad{}", "g{}", "delta_{}", "dL_d{}")  # fmt: skip
+"""Names of the gradient beside a parameter."""
+_OWN = re.compile(
+    r"_?(w|b|weights?|bias(es)?|theta|e)_?\w{0,3}|(w|b)_?\w*(hidden|out|in|input|output)"
+)
 
 
 @dataclass(frozen=True)
@@ -107,8 +112,7 @@ def _beside(owner: Any, name: str) -> Any:
     short = {"weights": ("w", "W", "weight"), "biases": ("b", "bias"), "weight": ("w", "W"),
              "bias": ("b",), "W": ("w",)}  # fmt: skip
     for base in (name, *short.get(name, ())):
-        for form in ("d{}", "d_{}", "grad_{}", "{}_grad", "grads_{}", "{}_grads", "{}_gradient",
-                     "{}_gradients", "nabla_{}", "grad{}", "g{}", "delta_{}", "dL_d{}"):  # fmt: skip
+        for form in _FORMS:
             value = getattr(owner, form.format(base), None)
             if value is not None and not callable(value):
                 return value

@@ -53,7 +53,7 @@ class Block:
         if not np.isfinite(self.given):
             return f"is {self.given} at [{place}] and should be {self.expected:.6g}"
         if self.error <= 1e-6 and self.returned != self.shape:
-            return shapes
+            return f"{shapes}; its numbers agree"
         return (
             f"differs{part} by {self.error:.1e}; at [{place}] it is {self.given:.6g} and should "
             f"be {self.expected:.6g}"
@@ -95,7 +95,7 @@ class GradientReport:
 
     @property
     def verdict(self) -> Verdict:
-        """"agrees"; "wrong"; or "inconclusive": nothing is wrong, but not all could be judged."""
+        """Of all blocks: "agrees", "wrong", or "inconclusive" if some could not be judged."""
         verdicts = {block.verdict for block in self.blocks}
         if self.mistakes or "wrong" in verdicts:
             return "wrong"
@@ -105,6 +105,20 @@ class GradientReport:
     def agrees(self) -> bool:
         """Whether the gradient is right."""
         return self.verdict == "agrees"
+
+    @property
+    def summary(self) -> str:
+        """The verdict in one line."""
+        if self.verdict == "inconclusive":
+            names = ", ".join(b.name for b in self.blocks if b.verdict == "inconclusive")
+            return f"inconclusive: it cannot be told whether the gradient of {names} is right"
+        if self.agrees:
+            checked = sum(block.checked for block in self.blocks)
+            total = sum(int(np.prod(block.shape)) for block in self.blocks)
+            part = f" in the {checked:,} of {total:,} parameters checked" if checked < total else ""
+            return f"the gradient is the loss's derivative{part}"
+        count = len(self.mistakes)
+        return f"{count} mistake{'' if count == 1 else 's'} named"
 
     def __str__(self) -> str:
         header = f"loss {self.loss:.6g}; the derivative by {self.method}"
