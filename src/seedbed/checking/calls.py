@@ -70,39 +70,51 @@ def repeat_fault(first: list[Array], second: list[Array], third: list[Array]) ->
 def cancellation(function: Function, evidence: Evidence, wrong: Sequence[int]) -> Fault | None:
     """Return the fault if the wrong blocks are wrong by rounding.
 
-    Their gradient is right in float64, or it changes as much over the smallest steps of theta as
-    over larger ones, by as much as it is wrong.
+    Their gradient is right in float64, or it scatters over small steps by as much as it is wrong.
     """
     finer = function.in_float64()
     if finer is not function:
         given = finer(finer.theta)[1]
         if all(evidence.agrees(block, given[block]) for block in wrong):
             return Fault("cancellation", tuple(wrong))
-    random = np.random.default_rng(0)
-    noise = []
-    for step in (1e3, 1e1):
-        changes = np.zeros(len(wrong))
-        for _ in range(4):
-            theta = [
-                block * (1 + step * function.eps * random.uniform(-1, 1, block.shape))
-                for block in function.theta
-            ]
-            try:
-                given = function(theta)[1]
-            except Exception:  # f may be undefined there
-                return None
-            for number, block in enumerate(wrong):
-                if given[block].shape != evidence.given[block].shape:
-                    return None
-                change = np.abs(given[block] - evidence.given[block]).max()
-                changes[number] = max(changes[number], change)
-        noise.append(changes)
-    for number, block in enumerate(wrong):
+    scatter = _scatter(function, evidence, wrong)
+    for block in wrong:
         given_block, slope = evidence.given[block], evidence.slopes[block]
-        known = np.isfinite(slope)
-        if given_block.shape != slope.shape or not known.any():
+        if given_block.shape != slope.shape or scatter is None:
             return None
-        distance = np.abs(given_block - slope)[known].max()
-        if not (0.1 * noise[0][number] < noise[1][number] and distance < 5 * noise[1][number]):
+        distance = np.abs(given_block - slope)[np.isfinite(slope)].max(initial=0)
+        if distance > 5 * scatter[block]:
             return None
     return Fault("cancellation", tuple(wrong))
+
+
+def _scatter(
+    function: Function, evidence: Evidence, wrong: Sequence[int]
+) -> dict[int, float] | None:
+    """Return by how much each block's gradient leaves a straight line over small steps.
+
+    A smooth gradient does so by the square of the step; None if f is undefined there.
+    """
+    random = np.random.default_rng(0)
+    scatter = dict.fromkeys(wrong, 0.0)
+    for step in (1e-4, 1e-6, 100 * function.eps):
+        bends: dict[int, list[float]] = {block: [] for block in wrong}
+        for _ in range(5):
+            moves = [step * block * random.uniform(-1, 1, block.shape) for block in function.theta]
+            try:
+                ends = [
+                    function(
+                        [x + sign * move for x, move in zip(function.theta, moves, strict=True)]
+                    )[1]
+                    for sign in (1, -1)
+                ]
+            except Exception:  # f may be undefined there
+                return None
+            for block in wrong:
+                if any(end[block].shape != evidence.given[block].shape for end in ends):
+                    return None
+                bend = ends[0][block] - 2 * evidence.given[block] + ends[1][block]
+                bends[block].append(float(np.abs(bend).max()))
+        for block in wrong:  # the median: one step may cross a kink
+            scatter[block] = max(scatter[block], float(np.median(bends[block])))
+    return scatter
