@@ -70,7 +70,7 @@ def run(options: Namespace) -> int:
         report = check_gradient(xor.published_gradient, xor.published_start(), *xor.data())
     elif options.file is None:
         raise SettingError(
-            "give a FILE.py, a table's FILE with --target or --model, or --as-published"
+            "give FILE.py, or a table's FILE with --target or --model, or --as-published"
         )
     elif options.file.endswith(".py"):
         _refuse(options, "a Python file", "target", "model", "task", "drop", "rows", *RECIPE)
