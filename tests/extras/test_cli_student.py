@@ -98,7 +98,8 @@ def test_what_cannot_be_told_has_status_1(check):
         ("import os\nos.system('echo hi')\ntheta = 1.0\ndef f(t): return t * t, 2 * t",
          "student.py prints: leave prints out"),
     ],
-    ids=["raises", "loops", "prints", "returns", "syntax", "nothing", "theta", "exits", "dies", "descriptor"],
+    ids=["raises", "loops", "prints", "returns", "syntax", "nothing", "theta", "exits", "dies",
+         "descriptor"],
 )  # fmt: skip
 def test_a_file_that_cannot_be_checked_is_one_line(check, text, message):
     status, out, err = check(text, "--timeout", 1 if "while" in text else 30)

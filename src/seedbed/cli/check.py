@@ -14,11 +14,11 @@ from seedbed import files, xor
 from seedbed.checking.check import check_gradient
 from seedbed.checking.report import GradientReport
 from seedbed.cli import student
-from seedbed.cli.models import encoding_of, labelled_rows
 from seedbed.cli.options import RECIPE, add_columns, add_recipe, integer, number, recipe_of
 from seedbed.cli.show import print_json
 from seedbed.errors import SettingError
 from seedbed.tables.encoding import fit
+from seedbed.tables.model import of_saved
 from seedbed.tables.reading import read
 from seedbed.tables.targets import find_target
 
@@ -47,13 +47,8 @@ def add_to(commands: Any) -> None:
     add("--rows", type=integer(1, 10**5), default=64, metavar="N", help="rows to check on (64)")
     add("--seed", type=integer(0, 2**62), default=0, metavar="S", help="seed of the parameters (0)")
     add_recipe(parser)
-    add(
-        "--timeout",
-        type=number(0, open_low=True),
-        default=60,
-        metavar="SECONDS",
-        help="limit of a FILE.py (60)",
-    )
+    limit = number(0, open_low=True)
+    add("--timeout", type=limit, default=60, metavar="SECONDS", help="limit of a FILE.py (60)")
     add("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run, parser=parser)
 
@@ -106,16 +101,18 @@ def _of_table(options: Namespace) -> tuple[str, GradientReport]:
         encoding, _ = fit(table, known, target, options.drop)
         recipe = recipe_of(vars(options), encoding, len(known))
         what, theta = f"a {recipe.network} network's gradient", None
-        X, Y = labelled_rows(table, encoding, options.rows)
+        rows = known[: options.rows]
+        X = encoding.inputs(table, unseen="missing")[0][rows]
+        Y = encoding.target.encode(table)[rows]
     else:
         _refuse(options, "--model", "target", "task", "drop", *RECIPE)
-        population, spec = files.read(options.model)
+        model = of_saved(files.read(options.model), options.model)
+        population = model.population
         recipe, member = population.recipe, int(np.argmin(population.diverged))
         recipe = recipe.take(np.array([member]), len(population))
         what = f"the gradient of {options.model}, seed {population.seeds[member]}"
         theta = population.theta[member]
-        encoding = encoding_of(options.model, population, spec)
-        X, Y = labelled_rows(table, encoding, options.rows)
+        X, Y, _ = model.rows(table, None, options.rows)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         recipe = replace(recipe, dropout=0.0, dtype="float64")
