@@ -139,7 +139,7 @@ def _factors(model: Model, layer: Layer | None = None) -> list[Factor]:
     widths = [("inputs", model.X.shape[1]), ("outputs", o)]
     if layer is not None:
         shape = layer.W.shape[::-1] if layer.transposed else layer.W.shape
-        widths = [("units entering the layer", shape[0]), ("units of the layer", shape[1])]
+        widths = [("inputs of the layer", shape[0]), ("units of the layer", shape[1])]
     return factors_of(n, o, widths)
 
 
