@@ -170,3 +170,17 @@ def test_data_are_restored_after_a_call_that_changes_them():
     Y.flags.writeable = False  # f cannot change it
     with pytest.raises(ValueError, match="read-only"):
         sb.check_gradient(f, np.ones((1, 1)), X, Y)
+
+
+def test_a_small_number_in_the_loss_alone_is_named():
+    random = np.random.default_rng(0)
+    X, y, w = random.normal(size=(30, 3)), random.integers(0, 2, 30), 3 * random.normal(size=3)
+
+    def f(w, offset):
+        p = 1 / (1 + np.exp(-X @ w))
+        loss = -(y * np.log(p + offset) + (1 - y) * np.log(1 - p + offset)).mean()
+        return loss, X.T @ (p - y) / len(X)
+
+    assert sb.check_gradient(lambda w: f(w, 1e-12), w, X, y).agrees
+    (mistake,) = sb.check_gradient(lambda w: f(w, 1e-6), w, X, y).mistakes
+    assert mistake.kind == "small difference"

@@ -311,3 +311,25 @@ def test_what_was_looked_for_is_one_line(kind, words):
 def test_a_network_object_needs_data():
     with pytest.raises(sb.SettingError, match=r"checked on data: check_gradient\(net, X, Y\)"):
         sb.check_gradient(Stored())
+
+
+def test_a_network_in_float32_is_checked_in_float64():
+    net = Stored()
+    for name in ("W1", "b1", "W2", "b2"):
+        setattr(net, name, getattr(net, name).astype(np.float32))
+    report = sb.check_gradient(net, X, Y)
+    assert report.agrees
+    assert max(block.error for block in report.blocks) < 1e-7
+    assert net.W1.dtype == np.float32
+
+
+def test_data_that_a_network_changes_are_as_before():
+    class Centred(Stored):
+        def forward(self, X):
+            X -= X.mean(axis=0)
+            return super().forward(X)
+
+    x = X.copy()
+    (mistake,) = sb.check_gradient(Centred(), x, Y).mistakes
+    assert mistake.kind == "data changed"
+    np.testing.assert_array_equal(x, X)

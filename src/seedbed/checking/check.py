@@ -134,6 +134,8 @@ def _report(
         if _vague(faults):
             rounding = cancellation(function, evidence, wrong)
             faults = faults if rounding is None else [rounding]
+        if _vague(faults) and all(_is_small(evidence, block) for block in wrong):
+            faults = [Fault("small difference", tuple(wrong))]
     if not not_finite:
         faults = [*faults, *by_shape(evidence, faults)]
     changes = []
@@ -161,6 +163,15 @@ VAGUE = ("unknown", "factor", "shape", "broken chain")
 
 def _vague(faults: Sequence[Fault]) -> bool:
     return any(fault.kind in VAGUE for fault in faults)
+
+
+def _is_small(evidence: Evidence, block: int) -> bool:
+    """Return whether a block is wrong by less than a thousandth."""
+    slope, given = evidence.slopes[block], reshaped(evidence.given[block], evidence.slopes[block])
+    known = np.isfinite(slope)
+    return given is not None and bool(
+        np.abs(given - slope)[known].max() < 1e-3 * np.abs(slope[known]).max()
+    )
 
 
 def _is_constant(before: Sequence[Array], given: Sequence[Array], theta: Sequence[Array]) -> bool:

@@ -192,6 +192,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "dW uses the layer below's z, before its activation",
         "use the a that the forward pass multiplied by this W",
     ),
+    "small difference": (
+        "the gradient differs from the derivative by less than 0.1 %",
+        "look for a small number that only the loss has, such as ε in log(p + ε)",
+    ),
     "broken chain": (
         "the layers above agree: what is passed back to these is wrong",
         "look at {back}, and at σ′(z) of the layer that receives it",

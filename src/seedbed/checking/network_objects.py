@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from seedbed.arrays import Array, one_line
+from seedbed.checking.calls import Restored
 from seedbed.checking.network_parameters import Slot, own_gradient, slots
 from seedbed.errors import DataError, SettingError
 from seedbed.recipe import Recipe
@@ -96,9 +97,11 @@ class NetworkObject:
         return other
 
     def _take(self) -> None:
-        """Take a copy of the network."""
+        """Take a copy of the network, with parameters in float64: differences need its digits."""
         try:
-            self.net = copy.deepcopy(self.given)
+            held = [slot.value() for way in slots(self.given) for slot in way]
+            coarse = [a for a in held if isinstance(a, np.ndarray) and a.dtype in ("f2", "f4")]
+            self.net = copy.deepcopy(self.given, {id(a): a.astype(np.float64) for a in coarse})
         except Exception:  # it may hold anything, such as a file or a lock
             self.net = self.given
         self.backward = _first(self.net, BACKWARD)
@@ -106,11 +109,12 @@ class NetworkObject:
     def _understands(self) -> bool:
         """Return whether these parameters' gradient can be read."""
         start = {name: np.array(value) for name, value in self.theta.items()}
+        first = Restored(self._pass, X=self.X, Y=self.Y)
         try:
-            _, gradient = self._pass(dict(start))
+            _, gradient = first(dict(start))
             if self.rate and gradient is not None:
                 self.rate, rate = 2.0**-24, self.rate
-                finer = self._pass(dict(start))[1]
+                finer = first(dict(start))[1]
                 self.rate = rate
                 assert finer is not None
                 largest = max(np.abs(each).max() for each in finer.values())

@@ -59,13 +59,15 @@ def check(path: Path, seed: int) -> GradientReport:
     module = importlib.util.module_from_spec(spec)
     sys.modules["student_file"] = module
     spec.loader.exec_module(module)
-    X, Y = _defined(module, "X"), _defined(module, "Y")
+    X, Y = _defined(module, "X", "x"), _defined(module, "Y", "y")
     for name in FUNCTIONS:
         if callable(_defined(module, name)):
             theta = _defined(module, "theta")
             if theta is None:
                 raise DataError(f"it defines {name} but no theta, the parameters to check at")
             masks = _defined(module, "masks")
+            if X is None or Y is None:  # one of them alone says nothing
+                X = Y = None
             return check_gradient(
                 getattr(module, name), theta, X, Y, masks=() if masks is None else masks, seed=seed
             )
@@ -77,8 +79,9 @@ def check(path: Path, seed: int) -> GradientReport:
     )
 
 
-def _defined(module: ModuleType, name: str) -> Any:
-    return getattr(module, name, None)
+def _defined(module: ModuleType, *names: str) -> Any:
+    """Return what the file defines by the first of these names; None if it has none."""
+    return next((getattr(module, name) for name in names if hasattr(module, name)), None)
 
 
 def _error(error: BaseException, path: Path) -> str:
