@@ -184,3 +184,23 @@ def test_a_small_number_in_the_loss_alone_is_named():
     assert sb.check_gradient(lambda w: f(w, 1e-12), w, X, y).agrees
     (mistake,) = sb.check_gradient(lambda w: f(w, 1e-6), w, X, y).mistakes
     assert mistake.kind == "small difference"
+
+
+@pytest.mark.parametrize(
+    ("unit", "wrong", "kind"),
+    [
+        (lambda z: np.maximum(z, 0), lambda z, d: d * (d > 0), "mask of dA"),
+        (np.tanh, lambda z, d: d * np.tanh(z) * (1 - np.tanh(z)), "slope of another activation"),
+    ],
+)
+def test_a_slope_at_the_output_is_named(unit, wrong, kind):
+    random = np.random.default_rng(0)
+    X, Y, W = (random.normal(size=shape) for shape in ((9, 3), (9, 2), (3, 2)))
+
+    def f(W):
+        y = unit(X @ W)
+        return ((y - Y) ** 2).mean(), X.T @ wrong(X @ W, (y - Y) / 9)
+
+    (mistake,) = sb.check_gradient(f, W, X, Y).mistakes
+    assert mistake.kind == kind
+    assert mistake.message.endswith("at the output")

@@ -192,6 +192,12 @@ def _output_deltas(
         (("slope of the activation", "the output"), dy * act.df(a, act.f(a))),
         (("slope missing", "the output"), dy),
     ]
+    if act == relu:
+        candidates.append((("mask of dA", "the output"), dy * (dy > 0)))
+    for unit in (sigmoid, tanh, relu) if act != identity else ():
+        if unit != act:
+            kind = ("slope of another activation", "the output")
+            candidates += [(kind, dy * unit.df(z, value)) for value in (a, unit.f(z))]
     if by_probability is not None:
         candidates += _softmax_faults(model, z, by_probability)
     for name, unit in losses.BY_NAME.items():
