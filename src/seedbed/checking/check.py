@@ -24,6 +24,8 @@ from seedbed.engines.objective import value_and_grad
 from seedbed.errors import DataError, SettingError, ShapeError
 from seedbed.recipe import Recipe
 
+_VAGUE = ("unknown", "factor", "broken chain")
+"""Kinds of mistake that say little about their cause."""
 _GIVE_DATA = "with X and Y, the data that f uses, more mistakes can be named"
 
 
@@ -118,24 +120,18 @@ def _report(
     everywhere = tuple(range(len(theta)))
     not_finite = tuple(number for number in wrong if not np.isfinite(given[number]).all())
     repeats = repeat_fault(given, second, third)
+    faults: list[Fault] = []
     if not_finite:
         faults = [Fault("not finite", not_finite)]
     elif repeats is not None:
         faults = [Fault(repeats, everywhere)]
     elif wrong and before is not None and _is_constant(before, given, theta):
         faults = [Fault("stale", everywhere)]
-    else:
+    elif wrong:
         faults, data = _fewest_faults(evidence, wrong, data, float(loss), function.eps)
         network = function.f if restored is None else restored.f
-        if _vague(faults) and isinstance(network, NetworkObject):
-            fresh = Function(network.fresh(), network.theta)(theta)[1]
-            if all(evidence.agrees(block, fresh[block]) for block in wrong):
-                faults = [Fault("stale", everywhere)]
-        if _vague(faults):
-            rounding = cancellation(function, evidence, wrong)
-            faults = faults if rounding is None else [rounding]
-        if _vague(faults) and all(_is_small(evidence, block) for block in wrong):
-            faults = [Fault("small difference", tuple(wrong))]
+        if _is_vague(faults):
+            faults = _rarer_fault(function, network, evidence, wrong) or faults
     if not not_finite:
         faults = [*faults, *by_shape(evidence, faults)]
     changes = []
@@ -143,8 +139,8 @@ def _report(
         changes.append(Fault("update in the call", tuple(sorted(function.updated))))
     if restored is not None and restored.changed:
         changes.append(Fault("data changed", (), detail=" and ".join(restored.changed)))
-    if changes:  # may be why the rest is wrong
-        faults = [*changes, *(each for each in faults if each.kind not in VAGUE)]
+    if changes:  # they may be why the rest is wrong
+        faults = [*changes, *(each for each in faults if each.kind not in _VAGUE)]
     examples = data[0].examples if data else None
     blocks = tuple(_block(evidence, number) for number in range(len(theta)))
     return GradientReport(
@@ -157,12 +153,24 @@ def _report(
     )
 
 
-VAGUE = ("unknown", "factor", "shape", "broken chain")
-"""Kinds of mistake that say little about its cause."""
+def _is_vague(faults: Sequence[Fault]) -> bool:
+    return any(fault.kind in (*_VAGUE, "shape") for fault in faults)
 
 
-def _vague(faults: Sequence[Fault]) -> bool:
-    return any(fault.kind in VAGUE for fault in faults)
+def _rarer_fault(
+    function: Function, network: Any, evidence: Evidence, wrong: Sequence[int]
+) -> list[Fault]:
+    """Return the fault that takes further calls to tell, or a small difference's; [] if none."""
+    if isinstance(network, NetworkObject):
+        restored = Restored(network.fresh(), X=network.X, Y=network.Y)
+        fresh = Function(restored, network.theta)(function.theta)[1]
+        if all(evidence.agrees(block, fresh[block]) for block in wrong):
+            return [Fault("stale", tuple(range(len(evidence.names))))]
+    rounding = cancellation(function, evidence, wrong)
+    if rounding is not None:
+        return [rounding]
+    small = all(_is_small(evidence, block) for block in wrong)
+    return [Fault("small difference", tuple(wrong))] if small else []
 
 
 def _is_small(evidence: Evidence, block: int) -> bool:
@@ -187,8 +195,6 @@ def _fewest_faults(
 
     The first reading is the one in which they were found.
     """
-    if not wrong:
-        return [], data
     order = in_another_order(evidence, wrong)
     if order is not None:
         return [order], data
@@ -204,7 +210,7 @@ def _fewest_faults(
         if faults is not None:
             only_factors = all(fault.kind in FACTOR_KINDS for fault in faults)
             unexplained = any(fault.kind in ("unknown", "shape") for fault in simple)
-            vague = _vague(simple)
+            vague = _is_vague(simple)
             if len(faults) <= len(simple) or (vague and not only_factors) or unexplained:
                 return faults, data
         break

@@ -194,10 +194,10 @@ def _output_deltas(
     ]
     if act == relu:
         candidates.append((("mask of dA", "the output"), dy * (dy > 0)))
-    for unit in (sigmoid, tanh, relu) if act != identity else ():
-        if unit != act:
+    for wrong in (sigmoid, tanh, relu) if act != identity else ():
+        if wrong != act:
             kind = ("slope of another activation", "the output")
-            candidates += [(kind, dy * unit.df(z, value)) for value in (a, unit.f(z))]
+            candidates += [(kind, dy * wrong.df(z, value)) for value in (a, wrong.f(z))]
     if by_probability is not None:
         candidates += _softmax_faults(model, z, by_probability)
     for name, unit in losses.BY_NAME.items():
