@@ -20,7 +20,6 @@ from seedbed.arrays import one_line
 from seedbed.checking.check import check_gradient
 from seedbed.checking.report import GradientReport
 from seedbed.errors import DataError, SeedbedError
-from seedbed.jsonable import to_json
 
 FUNCTIONS = ("loss_and_gradient", "f")
 NETWORKS = ("net", "network", "model")
@@ -119,7 +118,7 @@ def main() -> None:
         where = "" if line is None else f" line {line}"
         content = {"error": f"{where} prints {one_line(text, 30)}: leave prints out"}
     faulthandler.cancel_dump_traceback_later()
-    result.write_text(to_json(content) if "error" not in content else json.dumps(content), "utf-8")
+    result.write_text(json.dumps(content), encoding="utf-8")
     os._exit(0)  # threads that the file has started don't hold the process
 
 
