@@ -28,22 +28,22 @@ def draw_losses(axes, population):
         axes.annotate(text, place, fontsize=9)
     solved = (population.loss < 0.01).mean()
     title = f"One network, {len(population):,} seeds: {solved:.1%} solve XOR"
-    axes.set_title(title, fontsize=10)
+    axes.set_title(title, fontsize="medium", pad=20)
 
 
 def draw_pairs(axes, found):
     """Draw the scores of two methods, joined by a line for each seed."""
     pair = found.pairs[0]
-    names = pair.a, pair.b
+    names, colours = (pair.a, pair.b), plots.styling.LIGHT.colours
     for a, b in zip(*(100 * found.methods[name].scores for name in names), strict=True):
-        color, style = (plots.page.COLOURS[0], "o-") if a > b else (plots.page.COLOURS[1], "s--")
+        color, style = (colours[0], "o-") if a > b else (colours[1], "s--")
         axes.plot([0, 1], [b, a], style, color=color, lw=1.2, ms=4, alpha=0.8)
     axes.set_xticks([0, 1], names[::-1])
     axes.set_xlim(-0.3, 1.3)
     axes.set_xlabel("one line for each seed")
     axes.set_ylabel("accuracy on held-out rows, %")
     title = f"Two methods, {pair.n} seeds: {pair.a} is better in {pair.wins} of {pair.n} pairs"
-    axes.set_title(title, fontsize=10)
+    axes.set_title(title, fontsize="medium")
 
 
 def main():
