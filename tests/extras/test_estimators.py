@@ -861,7 +861,8 @@ def test_inconsistent_files_are_refused(tmp_path, corrupt):
     X, y = load_iris(return_X_y=True)
     path = tmp_path / "m.safetensors"
     NetworkClassifier(**SMALL).fit(X, y).save(path)
-    population, saved = sb.files.read(path)
+    read = sb.files.read(path)
+    population, saved = read.population, read.table
     assert load(path).score(X, y) > 0.8
     corrupt(saved)
     sb.files.save(path, population, saved)

@@ -13,13 +13,23 @@ import numpy as np
 
 from seedbed import plots
 from seedbed.arrays import Array
-from seedbed.cli.options import RECIPE, add_columns, add_recipe, integer, number, recipe_of, share
-from seedbed.cli.show import INTERRUPTED, check_picture, print_json, print_table, save_picture
+from seedbed.cli import INTERRUPTED
+from seedbed.cli.options import (
+    RECIPE,
+    add_columns,
+    add_recipe,
+    integer,
+    metric,
+    number,
+    recipe_of,
+    share,
+)
+from seedbed.cli.show import check_picture, print_json, print_table, save_picture
 from seedbed.comparing.compare import compare
 from seedbed.comparing.comparison import Comparison
 from seedbed.errors import SettingError
 from seedbed.metrics import BY_NAME, Metric
-from seedbed.tables.encoding import Encoding, fit
+from seedbed.tables.encoding import Encoding, fit, note_lines
 from seedbed.tables.reading import read
 from seedbed.tables.targets import find_target
 
@@ -96,18 +106,6 @@ def varied(text: str) -> tuple[str, list[tuple[str, Any]]]:
     return name, [(value, RECIPE[name].read(value)) for value in given]
 
 
-def metric(text: str) -> Metric:
-    """Read a metric's name; the pinball loss takes its quantile: pinball:0.9."""
-    name, sign, rest = text.lower().replace("-", "_").partition(":")
-    found = BY_NAME.get(name)
-    if found is None or (sign and isinstance(found, Metric)):
-        raise ArgumentTypeError(f"expected one of {', '.join(BY_NAME)}, not {text!r}")
-    if isinstance(found, Metric):
-        return found
-    q = share(rest) if sign else 0.5
-    return found(q)
-
-
 def seeds(text: str) -> str | int:
     """Read a number of seeds, or a design's name."""
     if text in ("adaptive", "anytime"):
@@ -124,7 +122,8 @@ def run(options: Namespace) -> int:
     table = read(options.file)
     target, known = find_target(table, options.target, options.task)
     encoding, notes = fit(table, known, target, options.drop)
-    X, more = encoding.inputs(table, unseen="missing")
+    X, counts = encoding.inputs(table, unseen="missing")
+    more = note_lines(counts)
     Y = encoding.target.encode(table)
     if len(known) < len(table):
         more = [

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from seedbed import files, plots
-from seedbed.cli.models import encoding_of, labelled_rows
 from seedbed.cli.options import integer
 from seedbed.cli.show import check_picture, print_json, save_picture
 from seedbed.diagnosis.diagnose import diagnose
+from seedbed.tables.model import of_saved
 from seedbed.tables.reading import read
 
 PROBLEM_FOUND = 1
@@ -44,9 +44,9 @@ def run(options: Namespace) -> int:
     """Diagnose and print the findings; return the exit status."""
     if options.plot is not None:
         check_picture(options.plot)
-    population, spec = files.read(options.model)
-    encoding = encoding_of(options.model, population, spec)
-    X, Y = labelled_rows(read(options.file), encoding, options.rows, spread=True)
+    model = of_saved(files.read(options.model), options.model)
+    population = model.population
+    X, Y, _ = model.rows(read(options.file), None, options.rows, spread=True)
     found = diagnose(population, X, Y)
     if options.json:
         print_json({

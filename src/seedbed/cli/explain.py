@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from seedbed import files, plots, xor
-from seedbed.cli.models import encoding_of, labelled_rows
 from seedbed.cli.options import integer
 from seedbed.cli.show import check_picture, print_json, save_picture
 from seedbed.errors import SettingError
 from seedbed.explaining import Explanation, explain
+from seedbed.tables.model import of_saved
 from seedbed.tables.reading import read
 from seedbed.training import train
 
@@ -53,10 +53,10 @@ def run(options: Namespace) -> int:
     elif options.file is None:
         raise SettingError("a model needs FILE too: a table with its columns and target")
     else:
-        population, spec = files.read(options.model)
+        model = of_saved(files.read(options.model), options.model)
+        population = model.population
         rows = options.rows if options.row is None else max(options.rows, options.row + 1)
-        encoding = encoding_of(options.model, population, spec)
-        X, Y = labelled_rows(read(options.file), encoding, rows)
+        X, Y, _ = model.rows(read(options.file), None, rows)
     found = explain(population, X, Y, member=options.member, row=options.row)
     if options.plot is not None:
         page = plots.figure(12.0, 4.6)
