@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from seedbed import html
 from seedbed.arrays import Array, as_array, checked_count, one_line
 from seedbed.checking.block_faults import by_block, decay
 from seedbed.checking.evidence import FACTOR_KINDS, Evidence, Fault, reshaped
@@ -81,7 +82,7 @@ class Mistake:
         return f"{', '.join(self.blocks)}: {self.message}; {self.remedy}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GradientReport:
     """The result of ``check_gradient``.
 
@@ -100,6 +101,27 @@ class GradientReport:
     def agrees(self) -> bool:
         """Whether the gradient is right."""
         return all(block.agrees for block in self.blocks) and not self.mistakes
+
+    def __repr__(self) -> str:
+        return f"<GradientReport: {self._verdict()}; {len(self.blocks)} blocks>"
+
+    def _repr_html_(self) -> str:
+        rows = [[block.name, "×".join(map(str, block.shape)) or "1", str(block)]
+                for block in self.blocks]  # fmt: skip
+        return html.block(
+            html.heading(f"Gradient: {self._verdict()}", good=self.agrees),
+            html.paragraph(f"loss {self.loss:.6g}; the derivative by {self.method}", note=True),
+            html.items(map(str, self.mistakes), ordered=True),
+            html.table(["block", "shape", ""], rows, texts=(0, 1, 2)),
+        )
+
+    def _verdict(self) -> str:
+        if self.agrees:
+            return "agrees with the loss"
+        count = len(self.mistakes)
+        named = f"{count} mistake{'' if count == 1 else 's'}" if count else "mistake not recognised"
+        wrong = sum(not block.agrees for block in self.blocks)
+        return f"{named}, {wrong} of {len(self.blocks)} blocks differ"
 
     def __str__(self) -> str:
         lines = [f"loss {self.loss:.6g}; the derivative by {self.method}"]
