@@ -185,7 +185,7 @@ def curve(low: Array, middle: Array, high: Array, label: str) -> str:
     if values.shape[1] < 2:
         return ""
     width, height = 320, 56
-    step = max(1, values.shape[1] // width)  # as many points as can be seen
+    step = max(1, 2 * values.shape[1] // width)  # every second pixel
     values = values[:, np.r_[0 : values.shape[1] - 1 : step, values.shape[1] - 1]]
     if values.min() > 0:
         values = np.log(values)

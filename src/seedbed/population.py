@@ -49,18 +49,20 @@ class History:
         return [(name, _quartiles_by_epoch(loss)) for name, loss in kinds if loss is not None]
 
     def __repr__(self) -> str:
-        members, epochs = self.train_loss.shape
         texts = []
         for name, (_, median, _) in self._kinds():
             known = median[np.isfinite(median)]
             if len(known):
                 texts.append(f"{name} {known[0]:.4g} to {known[-1]:.4g}")
         losses = f"; median loss: {', '.join(texts)}" if texts else ""
-        return f"<History of {members:,} members, {epochs:,} recorded epochs{losses}>"
+        return f"<History of {self._counts()}{losses}>"
+
+    def _counts(self) -> str:
+        members, epochs = self.train_loss.shape
+        return f"{_count(members, 'member')}, {_count(epochs, 'recorded epoch')}"
 
     def _repr_html_(self) -> str:
-        count = f"{len(self.train_loss):,} members, {len(self.epochs):,} recorded epochs"
-        return html.block(html.heading("Losses by epoch", count), *self._html())
+        return html.block(html.heading("Losses by epoch", self._counts()), *self._html())
 
     def _html(self) -> list[str]:
         """Return a curve of the median with its quartiles, and the numbers of some epochs."""
@@ -261,6 +263,10 @@ class Population:
             return status, ""
         low, median, high = np.quantile(fitted, [0.25, 0.5, 0.75])
         return status, f"{median:.4g} (quartiles {low:.4g} to {high:.4g})"
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
 
 
 def _number(value: float) -> str:
