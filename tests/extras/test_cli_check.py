@@ -111,7 +111,8 @@ def test_explain_shows_a_model_files_step(run, csv, tmp_path):
     assert run("train", csv, "--target", "size", *words)[0] == 0
     status, out, _ = run("explain", model, csv, "--member", 1, "--row", 9)
     assert status == 0
-    assert "One step of seed 1" in out
+    assert f"One step of seed {sb.load(model).population_.seeds[1]}" in out
+    assert "x = the inputs: x, " in out
     assert "on row 9" in out
     for given, message in (
         ([model], "a model needs FILE too"),

@@ -10,7 +10,7 @@ from seedbed import files, plots
 from seedbed.cli.options import integer
 from seedbed.cli.show import check_picture, print_json, save_picture
 from seedbed.diagnosis.diagnose import diagnose
-from seedbed.tables.model import of_saved
+from seedbed.tables.model import of_saved, resolved
 from seedbed.tables.reading import read
 
 PROBLEM_FOUND = 1
@@ -45,9 +45,9 @@ def run(options: Namespace) -> int:
     if options.plot is not None:
         check_picture(options.plot)
     model = of_saved(files.read(options.model), options.model)
-    population = model.population
-    X, Y, _ = model.rows(read(options.file), None, options.rows, spread=True)
-    found = diagnose(population, X, Y)
+    given = resolved(model, read(options.file), None, options.rows, spread=True)
+    population, X = given.population, given.X
+    found = diagnose(given, None)
     if options.json:
         print_json({
             "members": len(population),

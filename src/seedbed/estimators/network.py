@@ -357,5 +357,5 @@ def _warn_of(findings: Sequence[Finding], stacklevel: int) -> None:
         warnings.warn(
             finding.message + _HINTS.get(finding.kind, ""),
             ConvergenceWarning if still_falling else SeedbedWarning,
-            stacklevel=stacklevel + 1,
+            stacklevel=stacklevel,
         )

@@ -217,16 +217,21 @@ class Resolved(NamedTuple):
     rows: Indices | None = None
 
 
-def resolved(given: Any, X: Any = None, Y: Any = None, max_rows: int | None = None) -> Resolved:
+def resolved(
+    given: Any, X: Any = None, Y: Any = None, max_rows: int | None = None, *, spread: bool = False
+) -> Resolved:
     """Return what a function needs that looks at a population, from whatever model is given.
 
     A population takes its network's inputs and targets, which are passed on unchanged. A table
-    model, an estimator or a model file takes the raw table, as in training.
+    model, an estimator or a model file takes the raw table, as in training, of which ``max_rows``
+    and ``spread`` select rows as ``TableModel.rows`` does. What is resolved stays as it is.
 
     Raises: as ``as_model`` and ``TableModel.rows``.
     """
+    if isinstance(given, Resolved):
+        return given
     model = as_model(given)
     if isinstance(model, Population):
         return Resolved(model, X, Y)
-    x, t, rows = model.rows(X, Y, max_rows)
+    x, t, rows = model.rows(X, Y, max_rows, spread=spread)
     return Resolved(model.population, x, t, model.input_names, model.output_names, rows)
