@@ -1,5 +1,6 @@
 """Formulas of the pages as MathML, which browsers typeset without a network."""
 
+from docutils.nodes import SkipNode
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.errors import SphinxError
 
@@ -7,26 +8,21 @@ from sphinx.errors import SphinxError
 def visit_inline(translator, node):
     """Write an inline formula."""
     translator.body.append(_mathml(node, as_block=False))
-    raise _skip()
+    raise SkipNode
 
 
 def visit_block(translator, node):
     """Write a formula on lines of its own; a wide one scrolls on a narrow screen."""
     translator.body.append(f'<div class="formula">{_mathml(node, as_block=True)}</div>')
-    raise _skip()
+    raise SkipNode
 
 
 def _mathml(node, as_block):
     try:
-        return tex2mathml(node.astext(), as_block=as_block)
+        formula = tex2mathml(node.astext(), as_block=as_block)
     except Exception as error:
         raise SphinxError(f"formula {node.astext()!r}: {error}") from error
-
-
-def _skip():
-    from docutils.nodes import SkipNode
-
-    return SkipNode()
+    return formula.replace("<mo>'</mo>", "<mo>′</mo>")  # docutils leaves the apostrophe
 
 
 def setup(app):

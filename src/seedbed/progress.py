@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import shutil
 import sys
 import time
@@ -44,8 +45,8 @@ Callback = Callable[[Progress], object]
 class StatusLine:
     """One line with a progress bar, rewritten in place: on standard error, or in a notebook's cell.
 
-    ``wanted`` None shows it after one second, if standard error is a terminal or the notebook is
-    open in a browser; True shows it always, False never.
+    ``wanted`` None shows it after one second, if standard error is a terminal (other than
+    ``TERM=dumb``) or the notebook is open in a browser; True shows it always, False never.
     """
 
     def __init__(self, wanted: bool | None) -> None:
@@ -54,8 +55,7 @@ class StatusLine:
             is_watched = _has_reader(self.kernel)
             self.wanted = is_watched if wanted is None else wanted
         else:
-            is_open = sys.stderr is not None
-            self.wanted = is_open and (sys.stderr.isatty() if wanted is None else wanted)
+            self.wanted = sys.stderr is not None and (_is_terminal() if wanted is None else wanted)
         self.delay = 0.0 if wanted else _DELAY_SECONDS
         self.began = time.perf_counter()
         self.width = 0
@@ -130,6 +130,11 @@ class TrainingProgress(StatusLine):
             f"{progress.running:,} of {self.members:,} running",
             progress.epoch / progress.epochs,
         )
+
+
+def _is_terminal() -> bool:
+    """Return whether standard error can rewrite a line."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def _bar(share: float, width: int) -> str:

@@ -45,6 +45,14 @@ def test_the_bar_needs_no_unicode(monkeypatch):
     assert sys.stderr.screen == "########--------  50%  half"
 
 
+@pytest.mark.parametrize("kind", ["xterm", "dumb"])
+def test_a_terminal_that_cannot_rewrite_shows_no_line_by_itself(monkeypatch, kind):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr("seedbed.progress._DELAY_SECONDS", 0.0)
+    monkeypatch.setenv("TERM", kind)
+    assert StatusLine(None).is_due is (kind == "xterm")
+
+
 class Notebook:
     """Stands in for IPython with a kernel; keeps what its cell shows."""
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 import seedbed as sb
 from seedbed import plots, xor
-from seedbed.plots.styling import DARK, LIGHT, PALETTES, palette_of
+from seedbed.plots.styling import DARK, LIGHT, PALETTES, palette_of, styled_context
 
 # Machado, Oliveira and Fernandes (2009), severity 1
 SIGHTS = {
@@ -73,6 +73,18 @@ def test_plots_change_no_rcparams(tutorial):
     assert matplotlib.rcParams.copy() == before
     assert not axes.spines["top"].get_visible()
     assert to_hex(axes.figure.get_facecolor()) == LIGHT.surface
+
+
+def test_what_others_set_meanwhile_stays():
+    before = matplotlib.rcParams["interactive"]
+    try:
+        with styled_context(), styled_context():
+            matplotlib.rcParams["interactive"] = not before  # as a notebook's backend does
+            assert matplotlib.rcParams["axes.grid"]
+        assert matplotlib.rcParams["interactive"] is not before
+        assert not matplotlib.rcParams["axes.grid"]
+    finally:
+        matplotlib.rcParams["interactive"] = before
 
 
 def test_the_dark_style_and_a_dark_background_of_the_users_own(tutorial, tmp_path):

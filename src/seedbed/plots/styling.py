@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -120,8 +121,11 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
     return in_style
 
 
-def styled_context() -> Any:
-    """Return a context with the style wherever the user has left matplotlib's defaults.
+@contextmanager
+def styled_context() -> Iterator[None]:
+    """Set the style wherever the user has left matplotlib's defaults, and restore these at exit.
+
+    Other rcParams keep what they are set to meanwhile, as by a backend that is loaded.
 
     Raises: MissingDependencyError without matplotlib.
     """
@@ -138,7 +142,12 @@ def styled_context() -> Any:
         for key, value in style(theme).items()
         if (not own_grid if key.startswith("grid.") else given[key] == default[key])
     }
-    return matplotlib.rc_context(missing)
+    before = {key: given[key] for key in missing}
+    given.update(missing)
+    try:
+        yield
+    finally:
+        given.update(before)
 
 
 def palette_of(axes: Any) -> Palette:
