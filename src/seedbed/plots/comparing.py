@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from seedbed.comparing.comparison import Comparison
 
 _MAX_PAIRS = 12
-_FOOTER_WIDTH = 130
+_FOOTER_WIDTH = 120
 
 
 @styled
@@ -29,7 +29,7 @@ def comparison(found: Comparison) -> Figure:
     pairs = list(found.pairs)[:_MAX_PAIRS]
     names = list(found.methods)
     height = max(3.2, 1.2 + 0.45 * max(len(names), len(pairs)))
-    page = figure(11.0, height)
+    page = figure(10.0, height)
     left, right = page.subplots(1, 2, width_ratios=[1.2, 1])
     _draw_scores(left, found, names)
     _draw_gains(right, found, pairs)

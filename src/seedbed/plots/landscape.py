@@ -202,7 +202,8 @@ def regions(
         marks = t[:, output] if t is not None and is_binary else None
         levels = np.linspace(*((0.0, 1.0) if has_boundary else _colour_range(field)), 21)
     across, down = _panel_counts(len(shown), across)
-    axes = axes_or_new(axes, min(2.0 + 1.7 * across, 10.0), min(1.6 + 1.7 * down, 10.0))
+    sides_in = np.clip([2.0 + 1.7 * across, 1.6 + 1.7 * down], [5.2, 4.0], 10.0)
+    axes = axes_or_new(axes, *sides_in.tolist())
     legend = None
     panels = _panels(axes, len(shown), across, down)
     for panel, place in zip(panels, range(len(shown)), strict=True):
