@@ -149,6 +149,12 @@ class TableModel:
         return t if target.labels else target.standardised(t)
 
 
+def is_model(given: Any) -> bool:
+    """Return whether something is a population, a table model, an estimator or a file's path."""
+    known = isinstance(given, Population | TableModel | Resolved | str | PathLike)
+    return known or hasattr(type(given), "table_model_")
+
+
 def as_model(given: Any) -> Population | TableModel:
     """Return a population or a table model: given as one, as a fitted estimator or as a file.
 
