@@ -11,25 +11,28 @@ from seedbed.arrays import Array, as_array, one_line
 from seedbed.errors import DataError
 from seedbed.plots.page import axes_or_new, entitle, escaped, member_places
 from seedbed.plots.styling import MARKERS, palette_of, styled
+from seedbed.population import Population
+from seedbed.tables.model import as_model
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from seedbed.population import Population
 
 _BINS = 60
 """Scores in the same bin are stacked."""
 
 
 @styled
-def losses(population: Population, axes: Axes | None = None, *, members: Any = ()) -> Axes:
+def losses(model: Population | Any, axes: Axes | None = None, *, members: Any = ()) -> Axes:
     """Draw bands of the members' losses by epoch: median, quartiles and range, on a log scale.
 
     Solid bands are the training loss, hatched ones the validation loss. A stopped member keeps its
     last loss in the bands. Diverged members are not in the bands: a cross at the upper edge marks
-    the epoch. Each of ``members`` gets a line for its training loss.
+    the epoch. Each of ``members`` gets a line for its training loss. ``model`` is a Population, a
+    fitted estimator, or a model file's path.
     Returns the axes. Raises: SettingError for members out of range.
     """
+    found = as_model(model)
+    population = found if isinstance(found, Population) else found.population
     lines = member_places(population, members) if np.size(members) else []
     axes = axes_or_new(axes)
     palette = palette_of(axes)
