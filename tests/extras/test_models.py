@@ -193,6 +193,18 @@ def test_several_targets_and_arrays(table):
     assert sb.explain(labels, values, (values > 0).astype(int))["t"].shape == (N, 2)
 
 
+@pytest.mark.parametrize("classes", [[True, False], [0, 1], [1.5, 2.5], ["no", "yes"], ["1", "2"]])
+def test_classes_of_every_kind_are_found_again(table, classes, tmp_path):
+    X = table[["size"]]
+    y = np.array(classes)[(table["size"] > 0.5).astype(int)]
+    fitted = NetworkClassifier([4], members=2, **QUICK).fit(X, y)
+    fitted.save(tmp_path / "m.safetensors")
+    expected = sb.explain(fitted.population_, fitted.table_model_.inputs(X), (y == classes[1]) * 1)
+    for labels in (y, y.tolist(), pd.Series(y), pl.Series(y)):
+        for model in (fitted, tmp_path / "m.safetensors"):
+            np.testing.assert_array_equal(sb.explain(model, X, labels)["t"], expected["t"])
+
+
 # ---------------------------------------------------------------- the command
 
 
