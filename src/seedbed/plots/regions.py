@@ -104,7 +104,8 @@ def regions(
     axes.set_xlabel(escaped(plane.names[0]), labelpad=18)
     axes.set_ylabel(escaped(plane.names[1]), labelpad=28)
     count = "1 seed" if len(shown) == 1 else f"{len(shown)} seeds"
-    axes.set_title(escaped(f"{label[0].upper()}{label[1:]} of {count}, and training loss"), pad=4)
+    title = f"{label[0].upper()}{label[1:]} of {count}, and training loss"
+    axes.set_title(escaped(title, 80), pad=4)
     if legend is not None:
         _explain(axes, plane, legend, classes, label, marks, has_boundary)
     return axes
