@@ -66,7 +66,7 @@ def test_model_file_is_checked_at_its_parameters(run, csv, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "give a table's FILE with --target or --model, or --as-published"),
+        ([], "a table's FILE with --target or --model, or --as-published"),
         (["{csv}", "--as-published"], "leave FILE out"),
         (["{csv}"], "--target is missing: name the column to predict, or give --model"),
         (["{csv}", "--target", "yy"], "has no target column 'yy'; did you mean 'y'"),
