@@ -54,8 +54,9 @@ def losses(model: Population | Any, axes: Axes | None = None, *, members: Any = 
         low, first, middle, third, high = np.nanquantile(carried, [0, 0.25, 0.5, 0.75, 1], axis=0)
         smallest.append(float(np.nanmin(carried)))
         if len(at) == 1:  # bands of one epoch would be invisible
-            axes.errorbar(at, middle, [middle - low, high - middle], color=colour, lw=1, capsize=6)
-            axes.errorbar(at, middle, [middle - first, third - middle], color=colour, lw=5)
+            for (bottom, top), lw, size in (((low, high), 1, 6), ((first, third), 5, 0)):
+                reach = np.array([middle - bottom, top - middle])
+                axes.errorbar(at, middle, reach, color=colour, lw=lw, capsize=size)
         axes.fill_between(at, low, high, color=colour, alpha=0.15, lw=0)
         axes.fill_between(
             at, first, third, facecolor=colour, alpha=0.35, hatch=hatch, edgecolor=colour, lw=0
