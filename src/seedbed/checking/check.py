@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,12 @@ from seedbed.checking.report import Block, GradientReport, Mistake, Verdict
 from seedbed.engines.objective import value_and_grad
 from seedbed.errors import DataError, SettingError, ShapeError
 from seedbed.recipe import Recipe
+from seedbed.tables.model import is_model, resolved
 
 _VAGUE = ("unknown", "factor", "broken chain")
 """Kinds of mistake that say little about their cause."""
+MODEL_ROWS = 64
+"""Rows of a table on which a table model is checked."""
 _GIVE_DATA = "with X and Y, the data that f uses, more mistakes can be named"
 
 
@@ -41,8 +45,10 @@ def check_gradient(
 ) -> GradientReport:
     """Compare a gradient with the derivative of its loss, and name the mistakes.
 
-    f      a function of theta that returns (loss, gradient); a Recipe; or a network object with
-           parameters, forward and backward, as ``check_gradient(net, X, Y)``
+    f      a function of theta that returns (loss, gradient); a Recipe; a network object with
+           parameters, forward and backward, as ``check_gradient(net, X, Y)``; or a Population, a
+           fitted estimator or a model file's path, whose first fitted member is checked on up to 64
+           rows: ``check_gradient(estimator, X, Y)`` with the raw table
     theta  an array, or a dict or sequence of arrays, of NumPy, PyTorch or JAX; f's gradient has the
            same structure. One array for each weight and bias allows more mistakes to be named. A
            Recipe takes theta (D,), or draws it from ``seed`` if it is None
@@ -61,7 +67,11 @@ def check_gradient(
     checked_count("max_parameters", max_parameters)
     checked_count("seed", seed, 0)
     hint = (_GIVE_DATA,) if X is None and Y is None else ()
-    if is_network(f):
+    if is_model(f):
+        if theta is not None:  # check_gradient(model, X, Y)
+            X, Y = theta, X
+        f, theta, X, Y = _of_model(f, X, Y)
+    elif is_network(f):
         if theta is not None:  # check_gradient(net, X, Y)
             theta, X, Y = None, theta, X
         f = NetworkObject(f, X, Y)
@@ -81,6 +91,14 @@ def check_gradient(
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
         return _report(function, data, max_parameters, seed, restored, hint)
+
+
+def _of_model(model: Any, X: Any, Y: Any) -> tuple[Recipe, Array, Any, Any]:
+    """Return the recipe and theta (D,) of a model's first fitted member, and rows to check on."""
+    given = resolved(model, X, Y, MODEL_ROWS, spread=True)
+    member = int(np.argmin(given.population.diverged))
+    one = given.population[member]
+    return replace(one.recipe, dropout=0.0, dtype="float64"), one.theta[0], given.X, given.Y
 
 
 def _report(

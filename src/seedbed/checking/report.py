@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from seedbed import html
+
 Verdict = Literal["agrees", "wrong", "inconclusive"]
 
 
@@ -74,7 +76,7 @@ class Mistake:
         return f"{blocks}{self.message}; {self.remedy}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GradientReport:
     """The result of ``check_gradient``.
 
@@ -119,6 +121,21 @@ class GradientReport:
             return f"the gradient is the loss's derivative{part}"
         count = len(self.mistakes)
         return f"{count} mistake{'' if count == 1 else 's'} named"
+
+    def __repr__(self) -> str:
+        return f"<GradientReport: {self.summary}; {len(self.blocks)} blocks>"
+
+    def _repr_html_(self) -> str:
+        rows = [[block.name, "×".join(map(str, block.shape)) or "1", str(block)]
+                for block in self.blocks]  # fmt: skip
+        derivative = f"loss {self.loss:.6g}; the derivative by {self.method}"
+        return html.block(
+            html.heading(f"Gradient: {self.summary}", good=self.agrees),
+            html.paragraph(derivative, note=True),
+            html.items(map(str, self.mistakes), ordered=True),
+            html.table(["block", "shape", ""], rows, texts=(0, 1, 2)),
+            *(html.paragraph(note, note=True) for note in self.notes),
+        )
 
     def __str__(self) -> str:
         header = f"loss {self.loss:.6g}; the derivative by {self.method}"

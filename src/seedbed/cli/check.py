@@ -18,7 +18,7 @@ from seedbed.cli.options import RECIPE, add_columns, add_recipe, integer, number
 from seedbed.cli.show import print_json
 from seedbed.errors import SettingError
 from seedbed.tables.encoding import fit
-from seedbed.tables.model import of_saved
+from seedbed.tables.model import of_saved, resolved
 from seedbed.tables.reading import read
 from seedbed.tables.targets import find_target
 
@@ -100,21 +100,20 @@ def _of_table(options: Namespace) -> tuple[str, GradientReport]:
         target, known = find_target(table, options.target, options.task)
         encoding, _ = fit(table, known, target, options.drop)
         recipe = recipe_of(vars(options), encoding, len(known))
-        what, theta = f"a {recipe.network} network's gradient", None
         rows = known[: options.rows]
         X = encoding.inputs(table, unseen="missing")[0][rows]
         Y = encoding.target.encode(table)[rows]
     else:
         _refuse(options, "--model", "target", "task", "drop", *RECIPE)
         model = of_saved(files.read(options.model), options.model)
-        population = model.population
-        recipe, member = population.recipe, int(np.argmin(population.diverged))
-        recipe = recipe.take(np.array([member]), len(population))
-        what = f"the gradient of {options.model}, seed {population.seeds[member]}"
-        theta = population.theta[member]
-        X, Y, _ = model.rows(table, None, options.rows)
+        given = resolved(model, table, None, options.rows)
+        seed = given.population.seeds[np.argmin(given.population.diverged)]
+        report = check_gradient(given, seed=options.seed)
+        what = f"the gradient of {options.model}, seed {seed}"
+        return f"{what} on {len(given.X)} rows of {options.file}", report
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         recipe = replace(recipe, dropout=0.0, dtype="float64")
-        report = check_gradient(recipe, theta, X, Y, seed=options.seed)
+        report = check_gradient(recipe, None, X, Y, seed=options.seed)
+    what = f"a {recipe.network} network's gradient"
     return f"{what} on {len(X)} rows of {options.file}", report
