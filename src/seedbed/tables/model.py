@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from seedbed import files
+from seedbed import files, html
 from seedbed.arrays import Array, Indices, one_line
 from seedbed.errors import DataError, FileError, SettingError, ShapeError
 from seedbed.population import Population
@@ -33,7 +33,7 @@ class Rows(NamedTuple):
     numbers: Indices
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TableModel:
     """The members of an ensemble, and the encoding from a table's columns to their inputs.
 
@@ -45,6 +45,17 @@ class TableModel:
     encoding: Encoding
     columns: Sequence[str]
     named: bool = True
+
+    def __repr__(self) -> str:
+        return f"<TableModel of {self._described()}: {self.population!r}>"
+
+    def _repr_html_(self) -> str:
+        title = html.heading(f"Model of {self._described()}")
+        return html.block(title, *self.population._html())
+
+    def _described(self) -> str:
+        used, inputs = len(self.encoding.columns), self.encoding.width
+        return f"{self.encoding.target.name}, {used:,} columns, {inputs:,} inputs"
 
     @property
     def input_names(self) -> list[str]:
@@ -124,7 +135,7 @@ class TableModel:
         else:
             frame = as_frame(Y)
             values = np.asarray(Y if frame is None else frame.to_numpy())
-            if values.dtype.kind in "US":
+            if values.dtype.kind in "USb":  # a boolean is a class, not the number 1
                 values = values.astype(object)
             values = values.reshape(len(values), -1) if values.ndim else values
             if values.ndim != 2 or values.shape != (len(source), len(target.names)):
@@ -140,6 +151,12 @@ class TableModel:
         ]
         t = np.stack(columns, axis=1)
         return t if target.labels else target.standardised(t)
+
+
+def is_model(given: Any) -> bool:
+    """Return whether something is a population, a table model, an estimator or a file's path."""
+    known = isinstance(given, Population | TableModel | Resolved | str | PathLike)
+    return known or hasattr(type(given), "table_model_")
 
 
 def as_model(given: Any) -> Population | TableModel:
