@@ -13,6 +13,7 @@ from seedbed.comparing.comparison import Comparison
 from seedbed.comparing.judge import judge
 from seedbed.comparing.search import Search, search
 from seedbed.comparing.space import Space, log_uniform, uniform
+from seedbed.comparing.splitting import train_test_splits
 from seedbed.comparing.verdict import Verdict
 from seedbed.engines.objective import value_and_grad
 from seedbed.errors import (
@@ -21,6 +22,7 @@ from seedbed.errors import (
     FileError,
     FormulaError,
     InterruptWarning,
+    MethodError,
     MissingDependencyError,
     SeedbedError,
     SeedbedWarning,
@@ -109,6 +111,7 @@ __all__ = [
     "Initializer",
     "InterruptWarning",
     "Loss",
+    "MethodError",
     "Metric",
     "MissingDependencyError",
     "Network",
@@ -168,6 +171,7 @@ __all__ = [
     "step_decay",
     "tanh",
     "train",
+    "train_test_splits",
     "uniform",
     "value_and_grad",
     "xor",
