@@ -30,7 +30,6 @@ from seedbed.errors import (
     ShapeError,
     TableError,
 )
-from seedbed.files import load, save
 from seedbed.formulas.activations import (
     Activation,
     elu,
@@ -78,6 +77,7 @@ from seedbed.layers.dense import Dense
 from seedbed.layers.embedding import Embedding
 from seedbed.layers.periodic import Periodic
 from seedbed.metrics import Metric
+from seedbed.models import load, save
 from seedbed.network import Network
 from seedbed.population import History, Population
 from seedbed.progress import Progress

@@ -4,7 +4,8 @@ The header's metadata:
 
     format   "seedbed"
     version  the format's version; newer files are refused
-    model    JSON: the recipe, with formulas by name and options, and the table's encoding if any
+    model    JSON: the recipe, with formulas by name and options; the table's encoding, if any; the
+             versions that wrote the file
     sha256   of version, model and tensors, to detect damage
 
 Names are looked up in the tables of ``formulas``; nothing in a file is imported or run.
@@ -16,8 +17,9 @@ import hashlib
 import json
 import os
 import secrets
+import sys
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -40,10 +42,27 @@ VERSION = 1
 OPTIONAL_TENSORS = ("history.val_loss", "history.ensemble_val_loss")
 
 
+@dataclass(frozen=True, eq=False)
+class Saved:
+    """What a model file holds.
+
+    population
+    table    the table's encoding, the estimator that was fitted on it, and its scores, as JSON
+             values; None for a population alone
+    written  the versions that wrote the file, by package
+    digest   the SHA-256 of the content, as hexadecimal digits
+    """
+
+    population: Population
+    table: dict[str, Any] | None
+    written: dict[str, str]
+    digest: str
+
+
 def save(
     path: str | PathLike[str], population: Population, table: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a population, and its table encoding if any, to one file.
+    """Write a population, and its table if any, to one file.
 
     The write is atomic: a temporary file is written, synced and renamed.
 
@@ -71,7 +90,11 @@ def to_bytes(population: Population, table: Mapping[str, Any] | None = None) -> 
     if population.history.ensemble_val_loss is not None:
         tensors["history.ensemble_val_loss"] = population.history.ensemble_val_loss
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    description = {"recipe": recipe_to_dict(population.recipe), "table": table}
+    description = {
+        "recipe": recipe_to_dict(population.recipe),
+        "table": table,
+        "written": _versions(population),
+    }
     try:
         model = json.dumps(description, allow_nan=False)
     except ValueError:
@@ -88,8 +111,14 @@ def to_bytes(population: Population, table: Mapping[str, Any] | None = None) -> 
     return content
 
 
-def read(path: str | PathLike[str]) -> tuple[Population, dict[str, Any] | None]:
-    """Read a population, and its table encoding if any.
+def _versions(population: Population) -> dict[str, str]:
+    """Return the versions of Seedbed and of the packages that its engine uses."""
+    names = ["seedbed", "numpy", *(["numba"] if population.recipe.engine == "compiled" else [])]
+    return {name: sys.modules[name].__version__ for name in names if name in sys.modules}
+
+
+def read(path: str | PathLike[str]) -> Saved:
+    """Read a model file.
 
     Raises: FileError if the file is missing, truncated, edited, of a newer version, or not a model
     file; MissingDependencyError without safetensors.
@@ -130,8 +159,9 @@ def read(path: str | PathLike[str]) -> tuple[Population, dict[str, Any] | None]:
     try:
         model = json.loads(metadata["model"])
         population = _population(recipe_from_dict(model["recipe"]), tensors)
-        if not isinstance(model.get("table"), dict | None):
-            raise TypeError("the table encoding is not an object")
+        table, written = model.get("table"), model.get("written", {})
+        if not isinstance(table, dict | None) or not isinstance(written, dict):
+            raise TypeError("the table is not an object")
     except (
         KeyError,
         TypeError,
@@ -146,12 +176,8 @@ def read(path: str | PathLike[str]) -> tuple[Population, dict[str, Any] | None]:
         raise FileError(
             f"{path} does not describe a model ({_first_line(error)}): write it again"
         ) from None
-    return population, model.get("table")
-
-
-def load(path: str | PathLike[str]) -> Population:
-    """Read a population that ``save`` or the command wrote; see ``read``."""
-    return read(path)[0]
+    written = {str(name): str(version) for name, version in written.items()}
+    return Saved(population, table, written, metadata["sha256"])
 
 
 def _population(recipe: Recipe, tensors: Mapping[str, Array]) -> Population:

@@ -55,7 +55,7 @@ def test_model_file_is_checked_at_its_parameters(run, csv, tmp_path):
     status, out, _ = run("check", csv, "--model", model, "--json")
     result = json.loads(out)
     assert (status, result["agrees"]) == (0, True)
-    population, _ = files.read(model)
+    population = files.read(model).population
     assert [block["shape"] for block in result["blocks"]] == [
         list(view.shape[1:])
         for layer in population.network.views(population.theta)
@@ -86,7 +86,7 @@ def test_model_without_a_table_encoding_is_refused(run, csv, tmp_path):
     sb.save(tmp_path / "xor.safetensors", sb.train(sb.xor.recipe(epochs=2), X, Y))
     status, _, err = run("check", csv, "--model", tmp_path / "xor.safetensors")
     assert status == 2
-    assert "holds no table encoding" in err
+    assert "holds a population and no table" in err
 
 
 def test_explain_shows_the_tutorials_step(run):
@@ -108,7 +108,8 @@ def test_explain_shows_a_model_files_step(run, csv, tmp_path):
     assert run("train", csv, "--target", "size", *words)[0] == 0
     status, out, _ = run("explain", model, csv, "--member", 1, "--row", 9)
     assert status == 0
-    assert "One step of seed 1" in out
+    assert f"One step of seed {sb.load(model).population_.seeds[1]}" in out
+    assert "x = the inputs: x, " in out
     assert "on row 9" in out
     for given, message in (
         ([model], "a model needs FILE too"),
@@ -127,7 +128,8 @@ def test_diagnose_prints_findings_and_draws_them(run, csv, tmp_path):
     status, out, err = run("diagnose", model, csv)
     assert (status, err) == (0, "")
     assert out.startswith("found nothing wrong with the 2 members on ")
-    population, table = files.read(model)
+    saved = files.read(model)
+    population, table = saved.population, saved.table
     population.network.views(population.theta)[0].b[...] = -99
     files.save(model, population, table)
     status, out, _ = run("diagnose", model, csv)
@@ -135,10 +137,10 @@ def test_diagnose_prints_findings_and_draws_them(run, csv, tmp_path):
     assert out.startswith("dead units: 100% of the units of hidden layer 1 are dead")
     result = json.loads(run("diagnose", model, csv, "--json")[1])
     assert [finding["kind"] for finding in result["findings"]] == ["dead units"]
-    assert result["findings"][0]["seeds"] == [0, 1]
+    assert result["findings"][0]["seeds"] == population.seeds.tolist()
     picture = tmp_path / "d.svg"
     assert run("diagnose", model, csv, "--plot", picture)[0] == 1
-    assert "seed 0" in picture.read_text(encoding="utf-8").replace("<!-- ", "")
+    assert f"seed {population.seeds[0]}" in picture.read_text(encoding="utf-8").replace("<!-- ", "")
     assert run("diagnose", model, csv, "--plot", tmp_path / "d.txt")[0] == 2
     status, out, err = run("diagnose", model, "nothing.csv")
     assert (status, out) == (2, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import signal
 import sys
@@ -11,11 +12,15 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import seedbed
-from seedbed.cli import check, compare, diagnose, explain, predict, train, verify, xor
-from seedbed.cli.show import INTERRUPTED
 from seedbed.errors import SeedbedError, SeedbedWarning, reason
 
-BAD_INPUT = 2
+BAD_INPUT, INTERRUPTED = 2, 130
+"""The exit statuses for bad input and after Ctrl-C, as in shells."""
+
+COMMANDS = (
+    "xor", "train", "predict", "info", "diagnose", "explain", "check", "compare", "verify"
+)  # fmt: skip
+"""The commands, each a module of this package that is imported when it is used."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -37,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the caller
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
-    options = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser(given[:1]).parse_args(given)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal shows ? for a character it lacks
@@ -74,7 +80,8 @@ def _silence_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(first: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser of the command that the first argument names; of all, if it names none."""
     parser = _Parser(
         prog="seedbed",
         description="Train small neural networks, many at a time, so that every result comes "
@@ -84,8 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         title="commands", dest="command", metavar="COMMAND", required=True
     )
-    for module in (xor, train, predict, diagnose, explain, check, compare, verify):
-        module.add_to(commands)
+    for name in first if first and first[0] in COMMANDS else COMMANDS:
+        importlib.import_module(f"seedbed.cli.{name}").add_to(commands)
     return parser
 
 

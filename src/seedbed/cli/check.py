@@ -12,11 +12,11 @@ import numpy as np
 
 from seedbed import files, xor
 from seedbed.checking.check import GradientReport, check_gradient
-from seedbed.cli.models import encoding_of, labelled_rows
 from seedbed.cli.options import RECIPE, add_columns, add_recipe, integer, recipe_of
 from seedbed.cli.show import print_json
 from seedbed.errors import SettingError
 from seedbed.tables.encoding import fit
+from seedbed.tables.model import of_saved
 from seedbed.tables.reading import read
 from seedbed.tables.targets import find_target
 
@@ -96,16 +96,18 @@ def _of_table(options: Namespace) -> tuple[str, GradientReport]:
         encoding, _ = fit(table, known, target, options.drop)
         recipe = recipe_of(vars(options), encoding, len(known))
         what, theta = f"a {recipe.network} network's gradient", None
-        X, Y = labelled_rows(table, encoding, options.rows)
+        rows = known[: options.rows]
+        X = encoding.inputs(table, unseen="missing")[0][rows]
+        Y = encoding.target.encode(table)[rows]
     else:
         _refuse(options, "--model", "target", "task", "drop", *RECIPE)
-        population, spec = files.read(options.model)
+        model = of_saved(files.read(options.model), options.model)
+        population = model.population
         recipe, member = population.recipe, int(np.argmin(population.diverged))
         recipe = recipe.take(np.array([member]), len(population))
         what = f"the gradient of {options.model}, seed {population.seeds[member]}"
         theta = population.theta[member]
-        encoding = encoding_of(options.model, population, spec)
-        X, Y = labelled_rows(table, encoding, options.rows)
+        X, Y, _ = model.rows(table, None, options.rows)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         recipe = replace(recipe, dropout=0.0, dtype="float64")

@@ -9,8 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from seedbed import plots
-from seedbed.cli.options import RECIPE, add_columns, add_recipe, integer, number, recipe_of, share
-from seedbed.cli.show import INTERRUPTED, check_picture, print_json, print_table, save_picture
+from seedbed.cli import INTERRUPTED
+from seedbed.cli.options import (
+    RECIPE,
+    add_columns,
+    add_recipe,
+    integer,
+    metric,
+    number,
+    recipe_of,
+    share,
+)
+from seedbed.cli.show import check_picture, print_json, print_table, save_picture
 from seedbed.comparing.compare import compare
 from seedbed.comparing.comparison import Comparison
 from seedbed.comparing.encoded import encode_table
@@ -90,18 +100,6 @@ def varied(text: str) -> tuple[str, list[tuple[str, Any]]]:
     if len(set(given)) < len(given):
         raise ArgumentTypeError(f"{text!r} repeats a value")
     return name, [(value, RECIPE[name].read(value)) for value in given]
-
-
-def metric(text: str) -> Metric:
-    """Read a metric's name; the pinball loss takes its quantile: pinball:0.9."""
-    name, sign, rest = text.lower().replace("-", "_").partition(":")
-    found = BY_NAME.get(name)
-    if found is None or (sign and isinstance(found, Metric)):
-        raise ArgumentTypeError(f"expected one of {', '.join(BY_NAME)}, not {text!r}")
-    if isinstance(found, Metric):
-        return found
-    q = share(rest) if sign else 0.5
-    return found(q)
 
 
 def seeds(text: str) -> str | int:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from seedbed import files, plots
-from seedbed.cli.models import encoding_of, labelled_rows
 from seedbed.cli.options import integer
 from seedbed.cli.show import check_picture, print_json, save_picture
 from seedbed.diagnosis.diagnose import diagnose
+from seedbed.tables.model import of_saved, resolved
 from seedbed.tables.reading import read
 
 PROBLEM_FOUND = 1
@@ -44,10 +44,10 @@ def run(options: Namespace) -> int:
     """Diagnose and print the findings; return the exit status."""
     if options.plot is not None:
         check_picture(options.plot)
-    population, spec = files.read(options.model)
-    encoding = encoding_of(options.model, population, spec)
-    X, Y = labelled_rows(read(options.file), encoding, options.rows, spread=True)
-    found = diagnose(population, X, Y)
+    model = of_saved(files.read(options.model), options.model)
+    given = resolved(model, read(options.file), None, options.rows, spread=True)
+    population, X = given.population, given.X
+    found = diagnose(given, None)
     if options.json:
         print_json({
             "members": len(population),

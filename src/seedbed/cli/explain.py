@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from seedbed import files, plots, xor
-from seedbed.cli.models import encoding_of, labelled_rows
 from seedbed.cli.options import integer
 from seedbed.cli.show import check_picture, print_json, save_picture
 from seedbed.errors import SettingError
 from seedbed.explaining import Explanation, explain
+from seedbed.tables.model import of_saved, resolved
 from seedbed.tables.reading import read
 from seedbed.training import train
 
@@ -49,18 +49,18 @@ def run(options: Namespace) -> int:
         if options.rows != 4:
             raise SettingError("--rows has no effect on the tutorial's four rows: leave it out")
         population = train(xor.recipe(epochs=1), *xor.data(), seeds=[1], progress=False)
-        X, Y = xor.data()
+        given = resolved(population, *xor.data())
     elif options.file is None:
         raise SettingError("a model needs FILE too: a table with its columns and target")
     else:
-        population, spec = files.read(options.model)
+        model = of_saved(files.read(options.model), options.model)
         rows = options.rows if options.row is None else max(options.rows, options.row + 1)
-        encoding = encoding_of(options.model, population, spec)
-        X, Y = labelled_rows(read(options.file), encoding, rows)
-    found = explain(population, X, Y, member=options.member, row=options.row)
+        given = resolved(model, read(options.file), None, rows)
+    found = explain(given, None, member=options.member, row=options.row)
     if options.plot is not None:
         page = plots.figure(12.0, 4.6)
         left, right = page.subplots(1, 2)
+        population, X, Y = given.population, given.X, given.Y
         plots.network(population, left, member=options.member)
         shown = slice(None) if options.row is None else slice(options.row, options.row + 1)
         plots.line(population, X[shown], Y[shown], right, member=options.member)

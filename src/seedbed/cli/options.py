@@ -6,16 +6,16 @@ from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, get_args
 
+from seedbed import metrics
 from seedbed.arrays import checked_number
 from seedbed.errors import SettingError
 from seedbed.formulas import activations, optimizers
 from seedbed.formulas.activations import Activation
-from seedbed.formulas.losses import cross_entropy, squared_error
 from seedbed.formulas.optimizers import Optimizer
-from seedbed.layers.dense import Dense
-from seedbed.network import Network
+from seedbed.metrics import Metric
 from seedbed.recipe import Recipe
 from seedbed.tables.encoding import Encoding
+from seedbed.tables.recipe import TableSettings
 from seedbed.tables.targets import Task
 
 
@@ -86,6 +86,14 @@ def optimizer(text: str) -> type[Optimizer]:
     return kind
 
 
+def metric(text: str) -> Metric:
+    """Read a metric's name; the pinball loss takes its quantile: pinball:0.9."""
+    try:
+        return metrics.by_name(text)
+    except SettingError as error:
+        raise ArgumentTypeError(str(error)) from None
+
+
 def add_columns(parser: ArgumentParser) -> None:
     """Add the options that say how a table's columns are read."""
     add = parser.add_argument
@@ -111,26 +119,38 @@ class Option(NamedTuple):
     help: str
 
 
+def auto(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return a reader of "auto", as None, or of what ``read`` reads."""
+
+    def read_or_auto(text: str) -> Any:
+        return None if text == "auto" else read(text)
+
+    return read_or_auto
+
+
+_DEFAULTS = TableSettings()
+
 RECIPE = {
-    "hidden": Option(widths, "64,64", "UNITS", "units of the hidden layers"),
+    "hidden": Option(auto(widths), "auto", "UNITS", "units of the hidden layers, such as 64,64"),
     "activation": Option(
-        activation, "relu", "NAME", f"of the hidden layers, one of {', '.join(activations.BY_NAME)}"
+        activation, "mish", "NAME", f"of the hidden layers, one of {', '.join(activations.BY_NAME)}"
     ),
     "optimizer": Option(optimizer, "AdamW", "NAME", f"one of {', '.join(optimizers.BY_NAME)}"),
-    "lr": Option(number(0), "0.002", "RATE", "learning rate"),
-    "weight_decay": Option(number(0), "0.01", "L", "decoupled weight decay"),
-    "dropout": Option(number(0, 1, open_high=True), "0", "P", "share of activations to drop"),
-    "batch_size": Option(integer(1), "64", "N", "rows per step"),
-    "epochs": Option(integer(1), "200", "N", "maximum number of epochs"),
+    "lr": Option(number(0), f"{_DEFAULTS.lr:g}", "RATE", "initial learning rate"),
+    "weight_decay": Option(number(0), f"{_DEFAULTS.weight_decay:g}", "L", "decoupled weight decay"),
+    "dropout": Option(
+        number(0, 1, open_high=True), f"{_DEFAULTS.dropout:g}", "P", "share of activations to drop"
+    ),
+    "batch_size": Option(auto(integer(1)), "auto", "N", "rows per step"),
+    "epochs": Option(auto(integer(1)), "auto", "N", "maximum number of epochs"),
     "patience": Option(
-        integer(1),
-        "20",
-        "N",
-        "stop a member after N epochs without a lower loss on its own held-out fifth of the "
-        "training rows",
+        auto(integer(1)), "auto", "N", "stop after N epochs without a lower loss on held-out rows"
     ),
 }
-"""A table recipe's options by name."""
+"""A table recipe's options by name; they are the estimators' parameters."""
+
+HELD_OUT = 0.25
+"""The share of the training rows that each member holds out for early stopping."""
 
 
 def add_recipe(parser: ArgumentParser) -> None:
@@ -145,16 +165,12 @@ def add_recipe(parser: ArgumentParser) -> None:
         )
 
 
+def settings_of(options: Mapping[str, Any]) -> TableSettings:
+    """Return the settings that the options give."""
+    given = {name: options[name] for name in RECIPE if options[name] is not None}
+    return TableSettings(**given)
+
+
 def recipe_of(options: Mapping[str, Any], encoding: Encoding, rows: int) -> Recipe:
-    """Return the options' recipe for ``rows`` rows of an encoded table."""
-    hidden = [Dense(units, options["activation"]) for units in options["hidden"]]
-    return Recipe(
-        network=Network(encoding.width, [*hidden, Dense(encoding.outputs)]),
-        loss=cross_entropy if encoding.target.classes else squared_error,
-        optimizer=options["optimizer"](options["lr"], weight_decay=options["weight_decay"]),
-        epochs=options["epochs"],
-        batch_size=min(options["batch_size"], rows),
-        dropout=options["dropout"],
-        patience=options["patience"],
-        validation=0.2,
-    )
+    """Return the options' recipe for ``rows`` rows of an encoded table; members stop alone."""
+    return settings_of(options).recipe(encoding, rows, monitor="members", validation=HELD_OUT)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import sys
 from argparse import Namespace
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 
 from seedbed import files, reproducible
 from seedbed.arrays import Array
-from seedbed.cli.models import encoding_of
 from seedbed.cli.show import print_json
-from seedbed.errors import FileError
+from seedbed.errors import FileError, TableError
 from seedbed.population import Population
-from seedbed.tables.encoding import Encoding
-from seedbed.tables.reading import read, rename_clashes, to_bytes
+from seedbed.tables.csv_text import CsvReader, TextRows
+from seedbed.tables.encoding import Encoding, Notes, note_lines
+from seedbed.tables.model import of_saved
+from seedbed.tables.reading import opened, parquet_bytes, parse, rename_clashes
+from seedbed.tables.sources import Source
 
 
 def add_to(commands: Any) -> None:
@@ -24,9 +30,9 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser(
         "predict",
         help="apply a model file to a CSV or Parquet file",
-        description="Print the table as CSV with the ensemble's predictions added. For classes: "
-        "the most probable class, each class's probability and the share of members that agree. "
-        "For numbers: the members' mean and standard deviation.",
+        description="Print the table as CSV with the ensemble's predictions added, rows as they "
+        "arrive. For classes: the most probable class, each class's probability and the share of "
+        "members that agree. For numbers: the members' mean and standard deviation.",
     )
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="a model file of seedbed train or an estimator")
@@ -45,27 +51,106 @@ def add_to(commands: Any) -> None:
 
 def run(options: Namespace) -> int:
     """Predict and write the table with the predictions; return the exit status."""
-    population, spec = files.read(options.model)
-    encoding = encoding_of(options.model, population, spec)
+    model = of_saved(files.read(options.model), options.model)
     if options.out is not None:
         _check_out(options)
     parquet = options.out is not None and options.out.suffix.lower() in (".parquet", ".pq")
-    table = read(options.file)
-    if not options.json:
-        to_bytes(table.take(slice(0, 1)), {}, parquet=parquet)  # fail before the work
-    X, notes = encoding.inputs(table, options.unseen)
-    for note in notes:
-        print("note: " + " ".join(note.split()), file=sys.stderr)
-    columns = rename_clashes(table, predictions(population, encoding, X))
+    counts: Notes = Counter()
+
+    def added(rows: Source) -> dict[str, Array]:
+        X, notes = model.encoding.inputs(rows, options.unseen)
+        counts.update(notes)
+        columns = predictions(model.population, model.encoding, X)
+        return rename_clashes(rows.columns, columns)
+
+    try:
+        with opened(options.file) as stream:
+            start = stream.peek(4)[:4]
+            if parquet or start == b"PAR1":
+                count = _predict_whole(options, stream.read(), added, parquet)
+            else:
+                count = _predict_rows(options, stream, added)
+    finally:
+        for note in note_lines(counts):
+            print("note: " + " ".join(note.split()), file=sys.stderr)
+    if options.out is not None:
+        print(f"{count:,} predictions written to {options.out}", file=sys.stderr)
+    return 0
+
+
+Added = Callable[[Source], dict[str, Array]]
+
+
+def _predict_whole(options: Namespace, content: bytes, added: Added, parquet: bool) -> int:
+    """Predict a file that is read or written as a whole; return the number of rows."""
+    table, as_csv = parse(str(options.file), content), not (parquet or options.json)
+    rows: list[Any] = []
+    if as_csv:  # fail before the work
+        texts = (table.exact_texts(name) for name in table.columns)
+        rows = list(zip(*texts, strict=True))
+    columns = added(table)
     if options.json:
         print_json(columns)
-    if options.out is not None:
-        files.write_atomically(options.out, to_bytes(table, columns, parquet=parquet))
-        print(f"{len(table):,} predictions written to {options.out}", file=sys.stderr)
-    elif not options.json:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(to_bytes(table, columns))  # always UTF-8
-    return 0
+    if parquet:
+        files.write_atomically(options.out, parquet_bytes(table, columns))
+    elif as_csv:
+        with _Output(options) as output:
+            output.write([*table.columns, *columns], rows, columns)
+    return len(table)
+
+
+def _predict_rows(options: Namespace, stream: BinaryIO, added: Added) -> int:
+    """Predict a CSV file's rows as they arrive; return their number."""
+    reader = CsvReader(stream.read1, str(options.file))  # type: ignore[attr-defined]
+    count, pieces = 0, []
+    with _Output(options) as output:
+        for rows in reader:
+            columns = added(TextRows(reader, rows, count))
+            count += len(rows)
+            if options.json:
+                pieces.append(columns)
+            if not options.json or options.out is not None:
+                output.write([*reader.header, *columns], rows, columns)
+        if not count:
+            raise TableError(
+                f"{options.file} has no rows: it needs a header and at least one row of values"
+            )
+    if options.json:
+        print_json({name: np.concatenate([each[name] for each in pieces]) for name in pieces[0]})
+    return count
+
+
+class _Output:
+    """CSV text, UTF-8, written to standard output as it comes or to a file at the end."""
+
+    def __init__(self, options: Namespace) -> None:
+        self.path, self.pieces, self.has_header = options.out, list[bytes](), False
+
+    def write(
+        self, header: Sequence[str], rows: Sequence[Sequence[str]], columns: Mapping[str, Array]
+    ) -> None:
+        """Write rows with columns added, and the header before the first ones."""
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        if not self.has_header:
+            writer.writerow(header)
+            self.has_header = True
+        added = zip(*(values.tolist() for values in columns.values()), strict=True)
+        writer.writerows([*row, *more] for row, more in zip(rows, added, strict=True))
+        content = text.getvalue().encode()
+        if self.path is None:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(content)
+            sys.stdout.buffer.flush()
+        else:
+            self.pieces.append(content)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: Any, *_: object) -> None:
+        if kind is None and self.path is not None and self.has_header:
+            files.write_atomically(self.path, b"".join(self.pieces))
 
 
 def _check_out(options: Namespace) -> None:

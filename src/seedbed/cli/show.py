@@ -12,12 +12,10 @@ import numpy as np
 
 from seedbed import plots
 from seedbed.arrays import Array
+from seedbed.cli import INTERRUPTED
 from seedbed.errors import FileError, MissingDependencyError, SettingError, reason
 from seedbed.jsonable import to_json
 from seedbed.population import Population
-
-INTERRUPTED = 130
-"""The exit status after Ctrl-C, as in shells."""
 
 
 def print_json(content: Mapping[str, Any]) -> None:

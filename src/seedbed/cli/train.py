@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from seedbed import files, plots, training
-from seedbed.arrays import Array
-from seedbed.cli.options import add_columns, add_recipe, integer, recipe_of, share
-from seedbed.cli.show import (
-    check_picture,
-    exit_status,
-    percent,
-    print_json,
-    print_table,
-    save_picture,
-)
-from seedbed.errors import FileError
+from seedbed import files, plots
+from seedbed.cli.options import add_columns, add_recipe, integer, metric, share
+from seedbed.cli.scores import Scores, metrics_of, score
+from seedbed.cli.show import check_picture, exit_status, print_json, print_table, save_picture
+from seedbed.errors import FileError, SettingError
+from seedbed.metrics import BY_NAME
 from seedbed.population import Population
-from seedbed.tables.encoding import Encoding, fit
+from seedbed.tables.encoding import Encoding, note_lines
 from seedbed.tables.reading import read
+from seedbed.tables.sources import check_column
 from seedbed.tables.targets import find_target, split_rows
+
+PARAMETERS = {
+    "hidden": "hidden_layer_sizes",
+    "activation": "activation",
+    "optimizer": "optimizer",
+    "lr": "learning_rate_init",
+    "weight_decay": "weight_decay",
+    "dropout": "dropout",
+    "batch_size": "batch_size",
+    "epochs": "max_iter",
+    "patience": "n_iter_no_change",
+}
+"""The estimators' parameters that the options set."""
 
 
 def add_to(commands: Any) -> None:
@@ -33,9 +40,10 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser(
         "train",
         help="train on a CSV or Parquet file",
-        description="Train several members on a table, and print each member's score on held-out "
-        "rows, their spread, the ensemble's score and a baseline's. Numbers are scaled and binned "
-        "robustly, categories one-hot encoded, missing values marked.",
+        description="Train several members on a table, and print each member's scores on held-out "
+        "rows, their spread, the ensemble's scores and a baseline's. Numbers are scaled and binned "
+        "robustly, categories one-hot encoded, missing values marked. The model is a "
+        "NetworkClassifier or NetworkRegressor of seedbed.estimators; sb.load reads its file.",
     )
     add = parser.add_argument
     add("file", metavar="FILE", help="a CSV file with a header, or a Parquet file; - is stdin")
@@ -44,12 +52,23 @@ def add_to(commands: Any) -> None:
     add("--members", type=integer(1, 10**6), default=8, metavar="N", help="number of networks (8)")
     add(
         "--seed",
-        type=integer(0, 2**62),
+        type=integer(0, 2**32 - 1),
         default=0,
         metavar="S",
-        help="the members' seeds are S, S+1, …; S also draws the held-out rows (0)",
+        help="draws the members' seeds and the test rows; an estimator's random_state (0)",
     )
     add_recipe(parser)
+    add(
+        "--metric",
+        type=metric,
+        metavar="NAME",
+        help=f"the first score shown, one of {', '.join(BY_NAME)} (accuracy, or R² for numbers)",
+    )
+    add(
+        "--class-weight",
+        choices=["balanced"],
+        help="weigh each class's rows by the inverse of its frequency",
+    )
     add("--test", type=share, default=0.2, metavar="SHARE", help="share of test rows (0.2)")
     add("--out", type=Path, metavar="MODEL", help="write a model file, such as model.safetensors")
     add("--plot", type=Path, metavar="FILE", help="draw losses and scores (.png, .svg, .pdf)")
@@ -59,59 +78,77 @@ def add_to(commands: Any) -> None:
 
 def run(options: Namespace) -> int:
     """Train, print the scores, write the model file; return the exit status."""
+    from seedbed.estimators import NetworkClassifier, NetworkRegressor  # takes a second to import
+
     if options.out is not None:
         _check_out(options.out)
     if options.plot is not None:
         check_picture(options.plot)
     table = read(options.file)
     target, known = find_target(table, options.target, options.task)
+    metrics = metrics_of(target, options.metric)
+    for name in options.drop:
+        check_column(table, name)
     classes = target.encode(table)[known] if target.classes else None
     train, test = split_rows(known, options.test, options.seed, classes)
-    encoding, notes = fit(table, train, target, options.drop)
-    X, more = encoding.inputs(table, unseen="missing")
-    notes += more
+    given: dict[str, Any] = {
+        parameter: getattr(options, name)
+        for name, parameter in PARAMETERS.items()
+        if getattr(options, name) is not None
+    }
+    given |= {"members": options.members, "random_state": options.seed, "verbose": None}
+    if target.classes:
+        given["class_weight"] = options.class_weight
+    elif options.class_weight is not None:
+        raise SettingError("--class-weight is for classes, and the target is numbers: leave it out")
+    estimator = (NetworkClassifier if target.classes else NetworkRegressor)(**given)
+    estimator.fit_table(table, target, train, options.drop)
+    population, encoding = estimator.population_, estimator.encoding_
+    X, counts = encoding.inputs(table, unseen="missing")
+    notes = [*estimator.notes_, *note_lines(counts)]
     Y = encoding.target.encode(table)
-    if encoding.target.task == "regression":
-        outliers = encoding.target.outlier_count(encoding.target.in_target_units(Y[train, None]))
-        if outliers:
-            notes.append(f"{target.name}: {outliers} outlier{'' if outliers == 1 else 's'} clipped")
     if len(known) < len(table):
         notes.append(
             f"{target.name}: {len(table) - len(known):,} rows without a value are left out"
         )
-    recipe = recipe_of(vars(options), encoding, len(train))
-    seeds = range(options.seed, options.seed + options.members)
-    targets = encoding.target.clip_outliers(Y[train])
-    population = training.train(recipe, X[train], targets, seeds=seeds)
-    scores = score(population, encoding, X[test], Y[test], Y[train])
+    scores = score(population, encoding.target, metrics, X[test], Y[test], Y[train])
+    estimator.test_scores_ = {"rows": len(test), **{
+        each.metric.name: None if np.isnan(each.ensemble) else each.ensemble for each in scores
+    }}  # fmt: skip
     summary = {
         "task": encoding.target.task,
         "rows": {"train": len(train), "test": len(test)},
         "inputs": encoding.width,
-        "network": str(recipe.network),
+        "network": str(population.network),
         "engine": population.recipe.engine,
         "notes": notes,
-        "score": scores.name,
+        "score": scores[0].metric.name,
         "members": [
-            {"seed": seed, "status": status, "epochs": epochs, "score": value}
-            for seed, status, epochs, value in zip(
-                population.seeds,
-                population.status,
-                population.best_epoch,
-                scores.members,
-                strict=True,
+            {
+                "seed": seed,
+                "status": status,
+                "epochs": epochs,
+                "score": scores[0].members[member],
+                "scores": {each.metric.name: each.members[member] for each in scores},
+            }
+            for member, (seed, status, epochs) in enumerate(
+                zip(population.seeds, population.status, population.best_epoch, strict=True)
             )
         ],
-        "ensemble": scores.ensemble,
-        "baseline": scores.baseline,
+        "ensemble": scores[0].ensemble,
+        "baseline": scores[0].baseline,
+        "scores": {
+            each.metric.name: {"ensemble": each.ensemble, "baseline": each.baseline}
+            for each in scores
+        },
         "out": None if options.out is None else str(options.out),
     }
     if not options.json:
         _print(options, encoding, summary, scores)
     if options.out is not None:
-        files.save(options.out, population, encoding.to_dict())
+        estimator.save(options.out)
     if options.plot is not None:
-        save_picture(_picture(population, scores), options.plot)
+        save_picture(_picture(population, scores[0]), options.plot)
     if options.json:
         print_json(summary)
     elif options.out is None:
@@ -136,66 +173,26 @@ def _check_out(path: Path) -> None:
             ) from None
 
 
-@dataclass(frozen=True)
-class Scores:
-    """Scores on rows that no member was trained on; higher is better.
-
-    name      "accuracy", or "R²": 1 - Σ(t - y)² / Σ(t - t̄)², t̄ the mean of the scored rows
-    members   (P,), NaN where diverged
-    ensemble  the score of the members' mean prediction
-    baseline  the score of the training rows' most frequent class, or their mean
-    """
-
-    name: str
-    members: Array
-    ensemble: float
-    baseline: float
-
-
-def score(
-    population: Population, encoding: Encoding, X: Array, Y: Array, trained_on: Array
-) -> Scores:
-    """Score predictions of X, (N, I), against Y, (N,), and the baseline of ``trained_on``."""
-    each, together = population.predict(X), population.predict_mean(X)
-    if encoding.target.classes:
-        correct = np.where(population.diverged[:, None], np.nan, each.argmax(axis=2) == Y)
-        most_frequent = np.bincount(trained_on.astype(np.int64)).argmax()
-        return Scores(
-            "accuracy",
-            correct.mean(axis=1),
-            float((together.argmax(axis=1) == Y).mean()),
-            float((most_frequent == Y).mean()),
-        )
-    total = ((Y - Y.mean()) ** 2).sum() if Y.min() < Y.max() else np.nan
-
-    def r2(y: Array) -> Array:
-        return np.asarray(1 - ((y - Y) ** 2).sum(axis=-1) / total)
-
-    return Scores(
-        "R²", r2(each[:, :, 0]), float(r2(together[:, 0])), float(r2(np.array([trained_on.mean()])))
-    )
-
-
 def _picture(population: Population, scores: Scores) -> Any:
     """Return the figure: the members' losses by epoch, and their scores."""
     page = plots.figure(12.0, 4.2)
     left, right = page.subplots(1, 2)
     plots.losses(population, left)
-    scale, unit = (100.0, ", %") if scores.name == "accuracy" else (1.0, "")
+    scale, unit = (100.0, ", %") if scores.metric.percent else (1.0, "")
     marks = {"ensemble": scores.ensemble * scale, "baseline": scores.baseline * scale}
     if np.isfinite(scores.members).any():
-        label = f"{scores.name}{unit} on held-out rows"
+        label = f"{scores.metric.name}{unit} on held-out rows"
         plots.scores(scores.members * scale, right, label=label, marks=marks)
     else:
         right.set_axis_off()
     return page
 
 
-def _print(options: Namespace, encoding: Encoding, summary: Any, scores: Scores) -> None:
+def _print(options: Namespace, encoding: Encoding, summary: Any, scores: list[Scores]) -> None:
     inferred = "" if options.task else " (inferred; --task sets it)"
     print(f"{options.file}: {summary['task']} of {encoding.target.name}{inferred}")
     print(
-        f"{summary['rows']['train']:,} rows to train on, of which each member holds out a fifth "
+        f"{summary['rows']['train']:,} rows to train on, of which each member holds out a quarter "
         f"for early stopping; {summary['rows']['test']:,} rows to score on"
     )
     print(
@@ -204,29 +201,33 @@ def _print(options: Namespace, encoding: Encoding, summary: Any, scores: Scores)
     )
     for note in summary["notes"]:
         print("  " + " ".join(note.split()))
-
-    def shown(value: float) -> str:
-        if np.isnan(value):
-            return "-"
-        return percent(value) if encoding.target.classes else f"{value:.4f}"
-
     print()
+    names = [each.metric.name for each in scores]
     print_table(
-        ["seed", "status", "epochs kept", scores.name],
+        ["seed", "status", "epochs kept", *names],
         [
-            [str(each["seed"]), each["status"], str(each["epochs"]), shown(each["score"])]
-            for each in summary["members"]
+            [str(each["seed"]), each["status"], str(each["epochs"])]
+            + [by.shown(by.members[member]) for by in scores]
+            for member, each in enumerate(summary["members"])
         ],
     )
-    fitted = scores.members[~np.isnan(scores.members)]
-    spread = f", standard deviation {shown(fitted.std(ddof=1))}" if len(fitted) > 1 else ""
-    if len(fitted):
-        print(
-            f"\nmembers    {shown(fitted.mean())} on average{spread}, "
-            f"from {shown(fitted.min())} to {shown(fitted.max())}"
+    print()
+    rows = [["ensemble", *(by.shown(by.ensemble) for by in scores)]]
+    fitted = [by.members[~np.isnan(by.members)] for by in scores]
+    for name, of in (("members' mean", np.mean), ("members' sd", lambda each: each.std(ddof=1))):
+        least = 1 if of is np.mean else 2
+        rows.append(
+            [
+                name,
+                *(
+                    by.shown(float(of(each)) if len(each) >= least else np.nan)
+                    for by, each in zip(scores, fitted, strict=True)
+                ),
+            ]
         )
-    else:
-        print("\nmembers    -  (R² is undefined: the rows to score on have one value)")
-    baseline = "the most frequent class" if encoding.target.classes else "the mean"
-    print(f"ensemble   {shown(scores.ensemble)}")
-    print(f"baseline   {shown(scores.baseline)} ({baseline})")
+    baseline = "the classes' shares" if encoding.target.classes else "the mean"
+    rows.append([f"baseline ({baseline})", *(by.shown(by.baseline) for by in scores)])
+    print_table(["", *names], rows)
+    undefined = [by.metric.name for by in scores if np.isnan(by.ensemble)]
+    if undefined:
+        print(f"\n{', '.join(undefined)} is undefined: the rows to score on have one value")

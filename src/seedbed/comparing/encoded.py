@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seedbed.arrays import Array, Indices
-from seedbed.tables.encoding import Encoding, fit
+from seedbed.tables.encoding import Encoding, fit, note_lines
 from seedbed.tables.sources import Source
 from seedbed.tables.targets import Target, Task, find_target, fit_quantities
 
@@ -63,8 +63,8 @@ def encode_columns(
 def _encoded(
     source: Source, encoding: Encoding, notes: list[str], values: Array, known: Indices
 ) -> EncodedTable:
-    inputs, more = encoding.inputs(source, unseen="missing")
-    notes = [*notes, *more]
+    inputs, counts = encoding.inputs(source, unseen="missing")
+    notes = [*notes, *note_lines(counts)]
     target, missing = encoding.target, len(source) - len(known)
     if missing:
         notes.append(f"{target.name}: {missing:,} rows without a value are left out")

@@ -18,7 +18,7 @@ from seedbed.metrics import TargetKind
 from seedbed.recipe import Recipe
 from seedbed.tables.targets import Task
 
-AnyMethod: TypeAlias = Recipe | Callable[..., Any] | Any
+AnyMethod: TypeAlias = Any
 """A recipe, an estimator, or a function of X_train, Y_train, X_test and a seed."""
 
 
@@ -155,12 +155,12 @@ def task_of(methods: Mapping[str, AnyMethod], task: Task | None) -> Task | None:
     """
     recipes = {name: each for name, each in methods.items() if isinstance(each, Recipe)}
     predicted = {name: kind_and_count(recipe) for name, recipe in recipes.items()}
-    for name, each in predicted.items():
+    for name, count in predicted.items():
         first = next(iter(predicted))
-        if each != predicted[first]:
+        if count != predicted[first]:
             raise SettingError(
                 f"{first} predicts {_described(*predicted[first])} and {name} "
-                f"{_described(*each)}: the methods must have the same targets"
+                f"{_described(*count)}: the methods must have the same targets"
             )
     tasks: dict[str, Task] = {} if task is None else {"task": task}
     for name, method in methods.items():

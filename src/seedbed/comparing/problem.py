@@ -138,11 +138,13 @@ def _with_networks(
     targets: Array | None = None,
 ) -> Problem:
     """Return the problem with the networks' inputs and targets, checked against each recipe."""
-    target, notes = None, ()
+    target: Target | None = None
+    notes: tuple[str, ...] = ()
     if table is not None:
         inputs, targets, notes = table.inputs, table.targets, tuple(table.notes)
         target = table.encoding.target if problem.kind == "numbers" else None
-    assert inputs is not None and targets is not None
+    assert inputs is not None
+    assert targets is not None
     for name, recipe in recipes.items():
         if recipe.network.inputs != inputs.shape[1]:
             raise ShapeError(
@@ -233,14 +235,14 @@ def _known_rows(y: Array, *, drop: bool) -> Indices:
         missing = np.array([_is_missing(value) for value in y.ravel()], np.bool_).reshape(y.shape)
     else:
         missing = np.zeros(y.shape, np.bool_)
-    missing = missing.reshape(len(y), -1).any(axis=1)
-    if missing.any() and not drop:
-        row = int(np.argmax(missing))
+    unknown = np.asarray(missing.reshape(len(y), -1).any(axis=1))
+    if unknown.any() and not drop:
+        row = int(np.argmax(unknown))
         raise DataError(
-            f"Y holds {one_line(y[row].tolist())} in row {row} ({int(missing.sum())} such rows): "
+            f"Y holds {one_line(y[row].tolist())} in row {row} ({int(unknown.sum())} such rows): "
             "leave those rows out"
         )
-    known = np.flatnonzero(~missing)
+    known = np.flatnonzero(~unknown)
     if not len(known):
         raise DataError("Y has no value in any row: give rows with their target")
     return known

@@ -20,7 +20,7 @@ def train_test_splits(
     split: SplitKind = "resampled",
     test: float = 0.25,
 ) -> Iterator[Split]:
-    """Iterate over (seed, train rows, test rows): the rows of X that ``compare`` uses for each seed.
+    """Iterate over (seed, train rows, test rows), the rows of X that ``compare`` uses.
 
     X, Y   as for ``compare``; rows of a data frame without a target are in neither part
     seeds  a whole number or a sequence of them, such as range(8)

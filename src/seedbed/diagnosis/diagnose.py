@@ -10,20 +10,31 @@ from seedbed.checks import checked_inputs, checked_targets, checked_weights
 from seedbed.diagnosis import curves, gradient_flow, scaling, stuck_members
 from seedbed.diagnosis.finding import Finding
 from seedbed.population import Population
+from seedbed.tables.model import resolved
 
 
-def diagnose(population: Population, X: Any, Y: Any, *, sample_weight: Any = None) -> list[Finding]:
-    """Return what is wrong with a population, judged on data like its training data.
+def diagnose(
+    model: Population | Any, X: Any, Y: Any = None, *, sample_weight: Any = None
+) -> list[Finding]:
+    """Return what is wrong with a model's members, judged on data like the training data.
 
     It looks for diverged members; dead and saturated units; gradients that vanish or explode from
     layer to layer; unscaled inputs and targets; a learning rate too high (the loss zigzags or
     rises) or too low for the number of epochs (the loss is still falling); members stuck above the
     others' loss, and why. An empty list means only that none of these was found.
 
-    Shapes: X (N, I); Y (N, O), (N,) or class numbers (N,); sample_weight (N,), as in training.
+    model          a Population, a fitted estimator, or a model file's path
+    X, Y           for a population, inputs (N, I) and targets (N, O), (N,) or class numbers (N,);
+                   else the raw table and its target, as in ``fit``; Y None takes X's target column
+    sample_weight  (N,), as in training
+
     Units and gradients are judged on up to 256 rows.
     Raises: ShapeError, DataError for data that do not fit.
     """
+    given = resolved(model, X, Y)
+    population, X, Y = given.population, given.X, given.Y
+    if given.rows is not None and sample_weight is not None:
+        sample_weight = np.asarray(sample_weight)[given.rows]
     network, loss = population.network, population.recipe.loss
     x = checked_inputs(X, network, np.float64)
     t = checked_targets(Y, loss, network.outputs, len(x), np.float64)

@@ -8,9 +8,9 @@ They scale inputs and quantities themselves (``seedbed.tables.encoding``).
 
 from __future__ import annotations
 
-from os import PathLike
-
 from seedbed.errors import FileError, MissingDependencyError
+from seedbed.files import Saved
+from seedbed.tables import model
 
 try:
     import narwhals  # noqa: F401  # reads data frames
@@ -20,30 +20,27 @@ except ModuleNotFoundError as error:
         {"sklearn": "scikit-learn"}.get(str(error.name), str(error.name)), "sklearn"
     ) from None
 
-from seedbed import files
 from seedbed.estimators.classifier import NetworkClassifier
 from seedbed.estimators.regressor import NetworkRegressor
 from seedbed.estimators.serialise import from_json
-from seedbed.tables.encoding import checked_encoding
 
-__all__ = ["NetworkClassifier", "NetworkRegressor", "load"]
+__all__ = ["NetworkClassifier", "NetworkRegressor"]
 
 
-def load(path: str | PathLike[str]) -> NetworkClassifier | NetworkRegressor:
-    """Read an estimator from a file that ``save`` wrote; parameters that are objects become None.
+def of_saved(saved: Saved, path: object) -> NetworkClassifier | NetworkRegressor:
+    """Return the estimator that a file holds; parameters that are objects become None.
 
     Raises: FileError if the file holds no estimator or is broken.
     """
-    population, saved = files.read(path)
-    if saved is None or "estimator" not in saved:
-        raise FileError(f"{path} holds a model and no estimator: use seedbed.load")
+    found = model.of_saved(saved, path)
     kinds = {kind.__name__: kind for kind in (NetworkClassifier, NetworkRegressor)}
     try:
-        given = saved["estimator"]
+        assert saved.table is not None
+        given = saved.table["estimator"]
         estimator = kinds[given["name"]](
             **{name: from_json(value) for name, value in given["parameters"].items()}
         )
-        estimator._restore(population, checked_encoding(saved, population, path), given)
+        estimator._restore(found, saved.table)
     except (
         KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError
     ) as error:  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -19,9 +19,8 @@ from seedbed.estimators.network import NetworkEstimator
 from seedbed.estimators.serialise import as_formula
 from seedbed.formulas import losses
 from seedbed.formulas.losses import Loss
-from seedbed.population import Population
 from seedbed.tables import sources
-from seedbed.tables.encoding import Encoding
+from seedbed.tables.model import TableModel
 from seedbed.tables.targets import ClassType, Target
 
 _CLASS_TYPES: dict[str, ClassType] = {
@@ -38,8 +37,10 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
                          rows or more
     activation           of the hidden layers: a name, an ``sb.Activation``, or one for each layer
     loss                 a name or an ``sb.Loss``; "auto" is cross-entropy
-    learning_rate_init   initial rate of AdamW; the schedule is ``sb.coslog4``, four cycles
-    weight_decay         AdamW's decoupled weight decay
+    optimizer            a name such as "adamw" or "sgd", or a class such as ``sb.RMSprop``; SGD has
+                         Nesterov momentum 0.9
+    learning_rate_init   its initial rate; the schedule is ``sb.coslog4``, four cycles
+    weight_decay         decoupled weight decay
     dropout              share of hidden activations set to 0 in training
     batch_size           rows per step; "auto" is an eighth of the rows, at least 16 and at most
                          128 (256 for 50,000 rows or more)
@@ -54,11 +55,12 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
                          is NumPy's global one, as in scikit-learn
     n_jobs               training threads; None is all cores. Results do not depend on it
     engine               "auto", "compiled" (Numba) or "numpy"
-    verbose              whether to show a progress line
+    verbose              whether to show a progress line; None shows it for long work in a terminal
 
     Fitted: classes_, population_ (the ``sb.Population``), encoding_ (table to inputs),
     n_features_in_, feature_names_in_, n_iter_, best_iteration_, loss_curve_, validation_curve_
-    (the ensemble's loss on held-out rows, or None), n_outputs_, n_layers_.
+    (the ensemble's loss on held-out rows, or None), n_outputs_, n_layers_, notes_ (on columns left
+    out and outliers), test_scores_ (of ``seedbed train``, or None).
 
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
@@ -73,6 +75,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         *,
         members: int = 8,
         loss: Any = "auto",
+        optimizer: Any = "adamw",
         learning_rate_init: float = 0.003,
         weight_decay: float = 0.01,
         dropout: float = 0.15,
@@ -86,13 +89,14 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         random_state: Any = None,
         n_jobs: int | None = None,
         engine: Literal["auto", "compiled", "numpy"] = "auto",
-        verbose: bool = False,
+        verbose: bool | None = False,
     ) -> None:
         super().__init__(
             hidden_layer_sizes,
             activation,
             members=members,
             loss=loss,
+            optimizer=optimizer,
             learning_rate_init=learning_rate_init,
             weight_decay=weight_decay,
             dropout=dropout,
@@ -255,20 +259,17 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         total = np.bincount(t, w, minlength=len(self.classes_))
         return np.asarray(reproducible.total(total) / (len(total) * np.maximum(total, 1e-300)))
 
-    def _restore(self, population: Population, encoding: Encoding, saved: dict[str, Any]) -> None:
-        target = encoding.target
+    def _restore(self, model: TableModel, saved: dict[str, Any]) -> None:
+        target = model.encoding.target
         if target.task != "classification":
             raise ValueError("the file's target is not classes")
         if target.labels:
             self.classes_ = np.arange(len(target.names))
         else:
-            parsers: dict[str, Callable[[str], Any]] = {
-                "integer": int, "float": float, "boolean": "true".__eq__, "text": str
-            }  # fmt: skip
-            self.classes_ = np.array([parsers[target.kind](text) for text in target.classes])
+            self.classes_ = target.labels_of(np.arange(len(target.classes)))
             if not (np.unique(self.classes_) == self.classes_).all():
                 raise ValueError("the classes are not sorted")
-        super()._restore(population, encoding, saved)
+        super()._restore(model, saved)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

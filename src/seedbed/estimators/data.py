@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection
 from typing import Any, Literal
 
 import numpy as np
@@ -10,10 +11,12 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, validate_data
 
-from seedbed.arrays import Array
+from seedbed.arrays import Array, Indices
 from seedbed.errors import DataError, SeedbedWarning
+from seedbed.population import Population
 from seedbed.tables import sources
 from seedbed.tables.encoding import Encoding, fit
+from seedbed.tables.model import TableModel
 from seedbed.tables.targets import Target
 
 Role = Literal["fit", "warm_start", "partial_fit", "validation"]
@@ -27,6 +30,8 @@ class TableEstimator(BaseEstimator):
     _columns: list[str]
     _array_columns: Array | None = None  # an array's columns that the encoding uses, if numbers
     encoding_: Encoding
+    notes_: list[str]
+    population_: Population
 
     def _prepare(
         self, X: Any, y: Any, weights: Any, role: Role, classes: Any = None
@@ -38,6 +43,8 @@ class TableEstimator(BaseEstimator):
             )
         source = self._source(X, reset=role == "fit")
         names = [str(name) for name in getattr(y, "columns", ())]
+        if not names and isinstance(getattr(y, "name", None), str):  # a Series
+            names = [y.name]
         y = self._checked_targets(y)
         check_consistent_length(X, y)
         rows, w = np.arange(len(source)), None
@@ -56,30 +63,48 @@ class TableEstimator(BaseEstimator):
         self._check_target(y, role, classes)
         t = self._encoded(y)
         if role == "fit":
-            if len(t) < 2:
-                raise DataError(
-                    f"too few rows of positive weight (n_samples = {len(t)}, at least 2 samples "
-                    "are needed): give more rows"
-                )
-            target = self._scaled_target(t, w)
-            outliers = target.outlier_count(t) if target.task == "regression" else 0
-            if outliers:
-                warnings.warn(
-                    f"y holds {outliers} outlier{'' if outliers == 1 else 's'}, clipped to between "
-                    f"{min(target.low):.6g} and {max(target.high):.6g} for training: mend what is "
-                    "wrong, or leave it out",
-                    SeedbedWarning,
-                    stacklevel=3,
-                )
-            encoding, notes = fit(source, rows, target, weights=w, separate_target=True)
-            self._set_encoding(encoding)
-            for note in notes:
-                if "different texts" in note:
-                    warnings.warn(f"column {note}", SeedbedWarning, stacklevel=3)
+            self._fit_encoding(source, rows, t, w)
+            for note in self.notes_:
+                if "different texts" in note or "outlier" in note:
+                    message = f"column {note}" if "different texts" in note else note
+                    warnings.warn(message, SeedbedWarning, stacklevel=3)
+        x, t = self._encode(source, t)
+        return x[rows], t, w
+
+    def _fit_encoding(
+        self,
+        source: sources.Source,
+        rows: Indices,
+        t: Array,
+        w: Array | None,
+        drop: Collection[str] = (),
+    ) -> None:
+        """Fit the encoding and the target's scale on some rows, and set ``notes_``.
+
+        Shapes: rows (n,) numbers of rows of the table; t (n,) or (n, O), w (n,) theirs.
+        """
+        if len(t) < 2:
+            raise DataError(
+                f"too few rows of positive weight (n_samples = {len(t)}, at least 2 samples "
+                "are needed): give more rows"
+            )
+        target = self._scaled_target(t, w)
+        encoding, self.notes_ = fit(source, rows, target, drop, weights=w, separate_target=True)
+        outliers = target.outlier_count(t) if target.task == "regression" else 0
+        if outliers:
+            self.notes_.append(
+                f"{target.name} holds {outliers} outlier{'' if outliers == 1 else 's'}, clipped "
+                f"to between {min(target.low):.6g} and {max(target.high):.6g} for training: mend "
+                "what is wrong, or leave it out"
+            )
+        self._set_encoding(encoding)
+
+    def _encode(self, source: sources.Source, t: Array) -> tuple[Array, Array]:
+        """Return the inputs of all rows of a table, and targets as the network sees them."""
         if self.encoding_.target.task == "regression":
             t = self.encoding_.target.standardised(t)
         x, _ = self.encoding_.inputs(source, unseen="missing")
-        return x[rows], t, w
+        return x, t
 
     def _source(self, X: Any, reset: bool) -> sources.Source:
         """Return X as a table.
@@ -130,6 +155,14 @@ class TableEstimator(BaseEstimator):
                 encoding.number_encoder.encode(A, x)
                 return x
         return encoding.inputs(self._source(X, reset=False), unseen="missing")[0]
+
+    @property
+    def table_model_(self) -> TableModel:
+        """The fitted members and encoding, which what looks at a model needs."""
+        self._check_fitted()
+        return TableModel(
+            self.population_, self.encoding_, self._columns, hasattr(self, "feature_names_in_")
+        )
 
     def _set_encoding(self, encoding: Encoding) -> None:
         self.encoding_, self._array_columns = encoding, None

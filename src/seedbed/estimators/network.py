@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,23 +13,22 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from seedbed import files, folds
-from seedbed.arrays import Array, checked_count, checked_number
+from seedbed.arrays import Array, Indices, checked_count, checked_number
 from seedbed.diagnosis.diagnose import diagnose
+from seedbed.diagnosis.finding import Finding
 from seedbed.engines.base import cores
 from seedbed.errors import SeedbedWarning, SettingError
 from seedbed.estimators.data import Role, TableEstimator
-from seedbed.estimators.serialise import as_formula, to_json
-from seedbed.formulas import activations, optimizers, schedules
+from seedbed.estimators.serialise import as_formula, as_optimizer, to_json
+from seedbed.formulas import activations, schedules
 from seedbed.formulas.losses import Loss
-from seedbed.layers.dense import Dense
-from seedbed.network import Network
 from seedbed.population import Population
 from seedbed.recipe import Recipe
-from seedbed.tables.encoding import Encoding
+from seedbed.tables.model import TableModel
+from seedbed.tables.recipe import TableSettings
+from seedbed.tables.sources import Source
+from seedbed.tables.targets import Target
 from seedbed.training import Continuation, train
-
-TWO_LAYER_ROWS, FULL_EPOCH_ROWS, LARGE_BATCH_ROWS = 10_000, 30_000, 50_000
-"""Row counts from which the defaults are two hidden layers, fewer epochs, and larger batches."""
 
 _HINTS = {
     "still falling": " (max_iter, learning_rate_init)",
@@ -47,6 +45,7 @@ class NetworkEstimator(TableEstimator):
     _flat = True  # y is 1-D
     _continuation: Continuation | None = None
     loss_curve_: list[float]
+    test_scores_: dict[str, Any] | None
 
     def __init__(
         self,
@@ -55,6 +54,7 @@ class NetworkEstimator(TableEstimator):
         *,
         members: int = 8,
         loss: Any = "auto",
+        optimizer: Any = "adamw",
         learning_rate_init: float = 0.003,
         weight_decay: float = 0.01,
         dropout: float = 0.15,
@@ -67,12 +67,13 @@ class NetworkEstimator(TableEstimator):
         random_state: Any = None,
         n_jobs: int | None = None,
         engine: Literal["auto", "compiled", "numpy"] = "auto",
-        verbose: bool = False,
+        verbose: bool | None = False,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.members = members
         self.loss = loss
+        self.optimizer = optimizer
         self.learning_rate_init = learning_rate_init
         self.weight_decay = weight_decay
         self.dropout = dropout
@@ -106,6 +107,49 @@ class NetworkEstimator(TableEstimator):
         if not continues:  # a fit that fails leaves no earlier model behind
             self.__dict__.pop("population_", None)
         x, t, w = self._prepare(X, y, sample_weight, "warm_start" if continues else "fit")
+        validation = None
+        if validation_data is not None:
+            if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
+                raise SettingError("validation_data must be (X, y) or (X, y, weights)")
+            Xv, yv, wv = (*validation_data, None)[:3]
+            x_val, t_val, w_val = self._prepare(Xv, yv, wv, "validation")
+            validation = (x_val, self.encoding_.target.clip_outliers(t_val), w_val)
+        _warn_of(self._fit(x, t, w, validation, continues), stacklevel=3)
+        return self
+
+    def fit_table(
+        self, table: Source, target: Target, rows: Indices, drop: Sequence[str] = ()
+    ) -> Self:
+        """Train on some rows of a table that holds the target, and return self.
+
+        The model is that of ``fit`` on these rows without the columns in ``drop``; messages name
+        the table's own rows. What ``fit`` warns of is in ``notes_``.
+
+        Shapes: rows (n,) numbers of the rows, in which the target is known.
+        Raises: as ``fit``.
+        """
+        self._continuation = None
+        self.__dict__.pop("population_", None)
+        excluded = {*target.names, *drop}
+        self._columns = [name for name in table.columns if name not in excluded]
+        self.n_features_in_ = len(self._columns)
+        self.feature_names_in_ = np.array(self._columns, dtype=object)
+        y = target.labels_of(target.encode(table)[rows])
+        self._define_target(y, list(target.names), None)
+        t = self._encoded(y)
+        self._fit_encoding(table, rows, t, None, excluded)
+        x, t = self._encode(table, t)
+        findings = self._fit(x[rows], t, None, None, continues=False)
+        self.notes_ += [finding.message for finding in findings]
+        return self
+
+    def _fit(
+        self, x: Array, t: Array, w: Array | None, validation: Any, continues: bool
+    ) -> list[Finding]:
+        """Train on encoded rows of positive weight, and return what is wrong with the members.
+
+        Shapes: x (n, I); t (n,) or (n, O); w (n,) or None; validation a triple of the same.
+        """
         random = check_random_state(self.random_state)
         seeds = random.randint(2**31 - 1, size=checked_count("members", self.members))
         t = self.encoding_.target.clip_outliers(t)
@@ -113,19 +157,15 @@ class NetworkEstimator(TableEstimator):
         w = self._with_class_weights(t, w, refit=True)
         if w is not None and not w.all():  # a class of weight 0
             x, t, w = x[w > 0], t[w > 0], w[w > 0]
-        classes = t if self.encoding_.target.classes else None
         share = checked_number(
             "validation_fraction", self.validation_fraction, 0, 1, open_low=True, open_high=True
         )
-        held_out = validation = None
-        if validation_data is not None:
-            if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
-                raise SettingError("validation_data must be (X, y) or (X, y, weights)")
-            Xv, yv, wv = (*validation_data, None)[:3]
-            x_val, t_val, w_val = self._prepare(Xv, yv, wv, "validation")
-            w_val = self._with_class_weights(t_val, w_val, refit=False)
-            validation = (x_val, self.encoding_.target.clip_outliers(t_val), w_val)
+        held_out = None
+        if validation is not None:
+            x_val, t_val, w_val = validation
+            validation = (x_val, t_val, self._with_class_weights(t_val, w_val, refit=False))
         elif self.early_stopping:
+            classes = t if self.encoding_.target.classes else None
             held_out = folds.hold_out_rows(random, len(seeds), share, len(x), classes)
         recipe = self._recipe(len(x), validated=not (held_out is None and validation is None))
         if continues:
@@ -139,11 +179,10 @@ class NetworkEstimator(TableEstimator):
             held_out=held_out,
             sample_weight=w,
             start=self.population_.theta if continues else None,
-            progress=bool(self.verbose),
+            progress=None if self.verbose is None else bool(self.verbose),
             threads=self._threads(),
         )
-        self._finish(population, x, t, w, stacklevel=3)
-        return self
+        return self._finish(population, x, t, w)
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Self:
         first = not hasattr(self, "population_")
@@ -168,12 +207,13 @@ class NetworkEstimator(TableEstimator):
         continuation = replace(continuation)  # a failing step leaves self._continuation unchanged
         population = train(
             recipe, x, t, sample_weight=w, continuation=continuation,
-            progress=bool(self.verbose), threads=self._threads(),
+            progress=None if self.verbose is None else bool(self.verbose), threads=self._threads(),
         )  # fmt: skip
         earlier_losses = [] if first else self.loss_curve_
-        self._finish(population, x, t, w, stacklevel=4)
+        findings = self._finish(population, x, t, w)
         self._continuation = continuation
         self.loss_curve_ = [*earlier_losses, float(np.nanmean(population.loss))]
+        _warn_of(findings, stacklevel=4)
         return self
 
     def _check_continues(self, recipe: Recipe, members: int) -> None:
@@ -188,70 +228,53 @@ class NetworkEstimator(TableEstimator):
 
     def _recipe(self, rows: int, validated: bool) -> Recipe:
         """Return the recipe for a number of training rows, with or without a validation loss."""
-        target = self.encoding_.target
         hidden = self.hidden_layer_sizes
-        if isinstance(hidden, str) and hidden == "auto" and hasattr(self, "population_"):
+        is_auto = isinstance(hidden, str) and hidden == "auto"
+        if is_auto and hasattr(self, "population_"):
             hidden = list(self.population_.network.widths[1:-1])
-        elif isinstance(hidden, str) and hidden == "auto":
-            hidden = (128,) if rows < TWO_LAYER_ROWS else (128, 128)
-        hidden = list(hidden) if isinstance(hidden, Sequence | np.ndarray) else [hidden]
-        names = self.activation
-        if not isinstance(names, tuple | list):
-            names = [names] * len(hidden)
-        if len(names) != len(hidden):
-            raise SettingError(
-                f"activation names {len(names)} and there are {len(hidden)} hidden layers: give "
-                "one for all of them, or one for each"
-            )
-        layers = [
-            Dense(units, as_formula("activation", name, activations.BY_NAME))
-            for units, name in zip(hidden, names, strict=True)
-        ]
-        batch: Any = self.batch_size
-        if batch == "auto":
-            batch = max(16, min(rows // 8, 128 if rows < LARGE_BATCH_ROWS else 256))
-        epochs = self.max_iter
-        if epochs is None:
-            epochs = max(20, round(60 * min(1.0, math.sqrt(FULL_EPOCH_ROWS / rows))))
-        epochs = checked_count("max_iter", epochs)
-        patience = self.n_iter_no_change
-        if patience is None:
-            patience = max(1, round(0.45 * epochs))
-        return Recipe(
-            network=Network(self.encoding_.width, [*layers, Dense(target.outputs)]),
+        elif not is_auto:
+            hidden = list(hidden) if isinstance(hidden, Sequence | np.ndarray) else [hidden]
+        units = self.activation
+        units = list(units) if isinstance(units, tuple | list) else [units]
+        units = [as_formula("activation", unit, activations.BY_NAME) for unit in units]
+        settings = TableSettings(
+            hidden=hidden,
+            activation=units if isinstance(self.activation, tuple | list) else units[0],
             loss=self._loss(),
-            optimizer=optimizers.AdamW(
-                self.learning_rate_init, beta2=0.95, weight_decay=self.weight_decay
-            ),
-            epochs=epochs,
-            batch_size=min(checked_count("batch_size", batch), rows),
-            schedule=schedules.coslog4,
-            dropout=self.dropout if hidden else 0.0,
-            patience=patience if validated and self.early_stopping else None,
-            monitor="ensemble" if validated else "members",
+            optimizer=as_optimizer(self.optimizer),
+            lr=self.learning_rate_init,
+            weight_decay=self.weight_decay,
+            dropout=self.dropout,
+            batch_size=self.batch_size,
+            epochs=None if self.max_iter is None else checked_count("max_iter", self.max_iter),
+            patience=self.n_iter_no_change,
             engine=self.engine,
         )
+        return settings.recipe(
+            self.encoding_,
+            rows,
+            monitor="ensemble" if validated else "members",
+            stops=validated and self.early_stopping,
+        )
 
-    def _finish(
-        self, population: Population, x: Array, t: Array, w: Array | None, stacklevel: int
-    ) -> None:
-        """Store the trained population, and warn about what is wrong with it."""
+    def _finish(self, population: Population, x: Array, t: Array, w: Array | None) -> list[Finding]:
+        """Store the trained population, and return what is wrong with it.
+
+        Divergence is left out, as training has warned of it.
+        """
         if population.diverged.all():
             raise SettingError(
                 f"all {len(population)} members diverged: lower learning_rate_init "
                 f"({self.learning_rate_init:g})"
             )
         self._store(population)
-        for finding in diagnose(population, x, t, sample_weight=w):
-            message = finding.message + _HINTS.get(finding.kind, "")
-            if finding.kind == "still falling":
-                warnings.warn(message, ConvergenceWarning, stacklevel=stacklevel)
-            elif finding.kind != "diverged":  # training has warned of it
-                warnings.warn(message, SeedbedWarning, stacklevel=stacklevel)
+        findings = diagnose(population, x, t, sample_weight=w)
+        return [finding for finding in findings if finding.kind != "diverged"]
 
     def _store(self, population: Population) -> None:
         """Set the fitted attributes that scikit-learn's users expect."""
         self.population_ = population
+        self.test_scores_ = None
         history = population.history
         self.n_iter_ = int(population.epochs.max())
         self.n_outputs_ = population.network.outputs
@@ -296,24 +319,25 @@ class NetworkEstimator(TableEstimator):
             "named": hasattr(self, "feature_names_in_"),
             "flat": self._flat,
         }
-        files.save(path, self.population_, {**self.encoding_.to_dict(), "estimator": saved})
+        table = {**self.encoding_.to_dict(), "estimator": saved}
+        if self.test_scores_ is not None:
+            table["scores"] = self.test_scores_
+        files.save(path, self.population_, table)
 
-    def _restore(self, population: Population, encoding: Encoding, saved: dict[str, Any]) -> None:
+    def _restore(self, model: TableModel, saved: dict[str, Any]) -> None:
         """Restore what ``save`` wrote.
 
         Raises: KeyError, TypeError or ValueError for anything else.
         """
-        self._target, self._columns = encoding.target, [str(name) for name in saved["columns"]]
-        if not {column.name for column in encoding.columns} <= set(self._columns):
-            raise ValueError("the encoding's columns are not the estimator's")
-        if len(set(self._columns)) != len(self._columns):
-            raise ValueError("a column name is repeated")
-        self._flat = bool(saved["flat"])
+        self._target, self._columns = model.encoding.target, list(model.columns)
+        self._flat = bool(saved["estimator"]["flat"])
         self.n_features_in_ = len(self._columns)
-        if saved["named"]:
+        if model.named:
             self.feature_names_in_ = np.array(self._columns, dtype=object)
-        self._set_encoding(encoding)
-        self._store(population)
+        self.notes_ = []
+        self._set_encoding(model.encoding)
+        self._store(model.population)
+        self.test_scores_ = saved.get("scores")
 
     # ------------------------------------------------------------------ the subclass's part
 
@@ -324,3 +348,13 @@ class NetworkEstimator(TableEstimator):
     def _loss(self) -> Loss:
         """Return the loss to minimise."""
         raise NotImplementedError
+
+
+def _warn_of(findings: Sequence[Finding], stacklevel: int) -> None:
+    for finding in findings:
+        still_falling = finding.kind == "still falling"
+        warnings.warn(
+            finding.message + _HINTS.get(finding.kind, ""),
+            ConvergenceWarning if still_falling else SeedbedWarning,
+            stacklevel=stacklevel,
+        )

@@ -18,8 +18,7 @@ from seedbed.estimators.network import NetworkEstimator
 from seedbed.estimators.serialise import as_formula
 from seedbed.formulas import losses
 from seedbed.formulas.losses import Loss
-from seedbed.population import Population
-from seedbed.tables.encoding import Encoding
+from seedbed.tables.model import TableModel
 from seedbed.tables.targets import Target, fit_quantities
 
 
@@ -106,7 +105,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
             target, mean=(0.0,) * n, scale=(1.0,) * n, low=(-math.inf,) * n, high=unlimited
         )
 
-    def _restore(self, population: Population, encoding: Encoding, saved: dict[str, Any]) -> None:
-        if encoding.target.task != "regression":
+    def _restore(self, model: TableModel, saved: dict[str, Any]) -> None:
+        if model.encoding.target.task != "regression":
             raise ValueError("the file's target is not a quantity")
-        super()._restore(population, encoding, saved)
+        super()._restore(model, saved)

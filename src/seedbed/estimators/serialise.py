@@ -10,8 +10,9 @@ import numpy as np
 from seedbed import files
 from seedbed.arrays import one_line
 from seedbed.errors import SettingError
-from seedbed.formulas import activations, losses
+from seedbed.formulas import activations, losses, optimizers
 from seedbed.formulas.named import Named, from_spec
+from seedbed.formulas.optimizers import Optimizer
 
 
 def as_formula(what: str, given: Any, by_name: Mapping[str, Any]) -> Any:
@@ -35,6 +36,22 @@ def as_formula(what: str, given: Any, by_name: Mapping[str, Any]) -> Any:
         ) from None
 
 
+def as_optimizer(given: Any) -> type[Optimizer]:
+    """Return the optimizer's class, given as one or by its name in any case.
+
+    Raises: SettingError.
+    """
+    if isinstance(given, type) and issubclass(given, Optimizer):
+        return given
+    by_name = {name.lower(): kind for name, kind in optimizers.BY_NAME.items()}
+    if not isinstance(given, str) or given.lower() not in by_name:
+        raise SettingError(
+            f"optimizer must be one of {', '.join(by_name)}, or a class such as sb.AdamW, not "
+            f"{one_line(given)}"
+        )
+    return by_name[given.lower()]
+
+
 def to_json(value: Any) -> Any:
     """Return a parameter as a JSON value; None for an object that JSON cannot hold.
 
@@ -42,6 +59,8 @@ def to_json(value: Any) -> Any:
     """
     if isinstance(value, Named):
         return {"formula": type(value).__name__, **files.formula_to_dict(value)}
+    if isinstance(value, type) and value in optimizers.BY_NAME.values():
+        return value.__name__  # a name is as good as the class
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, tuple | list | np.ndarray):

@@ -21,6 +21,8 @@ from seedbed.formulas.penalties import penalty, penalty_d, shrink
 from seedbed.layers.base import Call, Line
 from seedbed.network import Network
 from seedbed.population import Population
+from seedbed.tables.model import resolved
+from seedbed.tables.sources import join_names
 
 _STEP_SYMBOLS = (
     "np", "x", "t", "smoothing", "t_smooth", "y", "l", "loss", "l1", "l2", "penalty", "objective",
@@ -29,9 +31,9 @@ _STEP_SYMBOLS = (
 
 
 def explain(
-    population: Population,
+    model: Population | Any,
     X: Any,
-    Y: Any,
+    Y: Any = None,
     *,
     member: int = 0,
     row: int | None = None,
@@ -42,9 +44,16 @@ def explain(
     batch or on one ``row``, without dropout. The numbers are the NumPy engine's, in float64. The
     formulas come from the source: Python in ``np`` and the symbols above.
 
-    Shapes: X (N, I); Y (N, O), (N,) or class numbers (N,).
+    model   a Population, a fitted estimator, or a model file's path
+    X, Y    for a population, inputs (N, I) and targets (N, O), (N,) or class numbers (N,); else the
+            raw table and its target, as in ``fit``; Y None takes X's target column
+    member  by its place
+    row     of X, counted from 0; None takes all rows
+
     Raises: SettingError for a member or a row out of range; ShapeError, DataError.
     """
+    given = resolved(model, X, Y)
+    population, X, Y = given.population, given.X, given.Y
     network, loss = population.network, population.recipe.loss
     member = checked_index("member", member, len(population))
     one = population[member]
@@ -54,7 +63,7 @@ def explain(
         row = checked_index("row", row, len(x))
         x, t = x[row : row + 1], t[row : row + 1]
     with np.errstate(all="ignore"):  # overflow shows as a number that is not finite
-        step = _Step(one, x, t)
+        step = _Step(one, x, t, given.input_names, given.output_names)
         step.forward()
         step.backward()
         step.update()
@@ -97,8 +106,19 @@ class _RecordedRule:
 class _Step:
     """A member's step, run by the engine, and the numbers shown of it."""
 
-    def __init__(self, one: Population, x: Array, t: Array) -> None:
+    def __init__(
+        self,
+        one: Population,
+        x: Array,
+        t: Array,
+        input_names: Sequence[str] | None = None,
+        output_names: Sequence[str] | None = None,
+    ) -> None:
         self.one, self.x, self.t = one, x, t
+        self.inputs, self.targets = (
+            what if names is None else f"{what}: {join_names(names)}"
+            for what, names in (("the inputs", input_names), ("the targets", output_names))
+        )
         self.network, self.loss = one.network, one.recipe.loss
         self.optimizer, self.kind = one.recipe.optimizer, type(one.recipe.optimizer).__name__
         theta = one.theta.astype(np.float64)
@@ -138,8 +158,8 @@ class _Step:
     def forward(self) -> None:
         """Show x to the loss, and with penalties to the objective."""
         show, compute, loss = self.shown.show, self.shown.compute, self.loss
-        show("forward", "x", "the inputs", self.x)
-        show("forward", "t", "the targets", self.t)
+        show("forward", "x", self.inputs, self.x)
+        show("forward", "t", self.targets, self.t)
         if loss.smoothing:
             classes = self.t.shape[1] if loss.targets == "classes" else 2
             formula = f"(1 - smoothing) * t + smoothing / {classes}"

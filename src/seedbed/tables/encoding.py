@@ -6,11 +6,12 @@ An ``Encoding`` is fitted on the training rows and then encodes any table with t
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -36,6 +37,9 @@ _BOOLEANS = {
 
 Unseen = Literal["error", "missing"]
 
+Notes: TypeAlias = "Counter[tuple[str, str, str]]"
+"""How many values of a column, missing or not seen in training, are taken as what."""
+
 
 @dataclass(frozen=True)
 class CategoryColumn:
@@ -49,8 +53,13 @@ class CategoryColumn:
         """Number of inputs that the column makes."""
         return 1 if len(self.categories) == 2 else len(self.categories)
 
-    def encode(self, source: Source, X: Array, unseen: Unseen) -> list[str]:
-        """Write the column's inputs into X (N, width) and return notes on missing values."""
+    @property
+    def input_names(self) -> list[str]:
+        """The inputs' names, (width,): such as "colour = red"; of two categories, the first."""
+        return [f"{self.name} = {category}" for category in self.categories[: self.width]]
+
+    def encode(self, source: Source, X: Array, unseen: Unseen) -> Notes:
+        """Write the column's inputs into X (N, width) and count its missing values."""
         texts = source.texts(self.name)
         missing = is_missing(texts)
         categories: Sequence[str] = self.categories
@@ -60,17 +69,16 @@ class CategoryColumn:
             texts = np.array([_BOOLEANS.get(text, text) for text in texts], dtype=object)
         code = category_codes(texts, categories)
         new = (code < 0) & ~missing
-        notes = _missing_note(self.name, missing, "no category")
+        notes: Notes = Counter({(self.name, "missing value", "no category"): int(missing.sum())})
         if new.any() and unseen == "error":
             row = int(np.argmax(new))
             raise TableError(
-                f"column {self.name!r} of {source.name} holds {texts[row]!r} in row {row + 1}, "
+                f"column {self.name!r} of {source.name} holds {texts[row]!r} in row "
+                f"{source.first_row + row + 1}, "
                 f"which is not in the training data ({join_names(self.categories)}): mend it, or "
                 "take such values as missing with --unseen missing"
             )
-        if new.any():
-            count = _counted(new.sum(), "value")
-            notes.append(f"{self.name}: {count} not seen in training, taken as missing")
+        notes[self.name, "value", "missing"] = int(new.sum())
         known = np.flatnonzero(code >= 0)
         if self.width == 1:
             X[known, 0] = 1 - 2 * code[known] if len(self.categories) == 2 else 1
@@ -107,13 +115,22 @@ class Encoding:
             [column for column in self.columns if isinstance(column, NumberColumn)]
         )
 
+    @cached_property
+    def input_names(self) -> list[str]:
+        """The inputs' names, (I,): the column, a bin's range, "is missing", or a category."""
+        names = self.number_encoder.input_names
+        for column in self.columns:
+            if isinstance(column, CategoryColumn):
+                names = names + column.input_names
+        return names
+
     @property
     def is_numeric(self) -> bool:
         """Whether all columns are numbers."""
         return len(self.number_encoder.names) == len(self.columns)
 
-    def inputs(self, source: Source, unseen: Unseen = "error") -> tuple[Array, list[str]]:
-        """Return the inputs, (N, I) float32, and notes on missing and unseen values.
+    def inputs(self, source: Source, unseen: Unseen = "error") -> tuple[Array, Notes]:
+        """Return the inputs, (N, I) float32, and the numbers of missing and unseen values.
 
         A category that is not in the training data is an error, or missing, as ``unseen`` says.
 
@@ -127,16 +144,17 @@ class Encoding:
                     f"column {column.name!r} of {source.name} holds {kind} values, unlike in "
                     "training: turn them into numbers or texts"
                 )
-        X, notes = np.zeros((len(source), self.width), np.float32), []
+        X = np.zeros((len(source), self.width), np.float32)
+        notes: Notes = Counter()
         if self.number_encoder.names:
             A = source.matrix(self.number_encoder.names)
             for name, missing in zip(self.number_encoder.names, np.isnan(A).T, strict=True):
-                notes += _missing_note(name, missing, "the median")
+                notes[name, "missing value", "the median"] = int(missing.sum())
             self.number_encoder.encode(A, X[:, : self.number_encoder.width])
         start = self.number_encoder.width
         for column in self.columns:
             if isinstance(column, CategoryColumn):
-                notes += column.encode(source, X[:, start : start + column.width], unseen)
+                notes.update(column.encode(source, X[:, start : start + column.width], unseen))
                 start += column.width
         return X, notes
 
@@ -258,14 +276,14 @@ def _fit_column(
     return CategoryColumn(name, tuple(distinct)), ""
 
 
-def _missing_note(name: str, missing: Array, replacement: str) -> list[str]:
-    if not missing.any():
-        return []
-    return [f"{name}: {_counted(missing.sum(), 'missing value')}, taken as {replacement}"]
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def note_lines(notes: Notes) -> list[str]:
+    """Return the notes as lines, those of each column together."""
+    return [
+        f"{name}: {count:,} {what}{'' if count == 1 else 's'}"
+        f"{' not seen in training' if what == 'value' else ''}, taken as {replacement}"
+        for (name, what, replacement), count in notes.items()
+        if count
+    ]
 
 
 def _checked_text(value: Any) -> str:

@@ -52,6 +52,13 @@ class NumberEncoder:
 
     def __init__(self, columns: Sequence[NumberColumn]) -> None:
         self.names = [column.name for column in columns]
+        binned_names = [
+            f"{column.name} {low:.4g} to {high:.4g}"
+            for column in columns
+            for low, high in pairwise(column.knots)
+        ]
+        flags = [f"{column.name} is missing" for column in columns if column.flagged]
+        self.input_names = [*self.names, *binned_names, *flags]
         self.center = np.array([column.center for column in columns])
         self.factor = 1 / np.array([column.scale for column in columns])
         binned = [(c, column.knots) for c, column in enumerate(columns) if column.knots]

@@ -5,10 +5,8 @@ A table keeps its columns as the file has them; the caller asks for a column as 
 
 from __future__ import annotations
 
-import csv
 import io
 import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +15,8 @@ import numpy as np
 
 from seedbed.arrays import Array
 from seedbed.errors import MissingDependencyError, TableError, reason
+from seedbed.tables.csv_text import MISSING_VALUES, CsvReader
 from seedbed.tables.sources import Source, check_column, checked_finite, numbers_as_texts
-
-MISSING_VALUES = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "?")
-"""Texts that mark a missing value."""
 
 CODE_PATTERN = r"^[+-]?0\d|^[+-]?\d{16,}$"
 """Digits that are a code, not a number: a leading zero, or more digits than a float64 holds."""
@@ -43,10 +39,6 @@ class Table(Source):
 
     def __len__(self) -> int:
         return len(self.frame)
-
-    def take(self, rows: slice) -> Table:
-        """Return some of the rows, as a table."""
-        return Table(self.name, self.frame[rows], self.typed, self.decimal_comma)
 
     def unsupported_type(self, name: str) -> str | None:
         """Return the type of a column that is neither numbers nor texts, else None."""
@@ -104,6 +96,19 @@ class Table(Source):
         column = np.array(series.cast(polars.Float64).fill_null(np.nan).to_numpy(), np.float64)
         return checked_finite(column, name, self.name)
 
+    def exact_texts(self, name: str) -> list[str | None]:
+        """Return a column's values as a CSV file would have them, None where missing.
+
+        Raises: TableError for lists and other values that CSV cannot hold.
+        """
+        series = self.frame[name]
+        if series.dtype.is_nested() or series.dtype in (_polars().Object, _polars().Binary):
+            raise TableError(
+                f"the column {name!r} of {self.name} holds {series.dtype} values, which cannot be "
+                "written as CSV: give --out a name that ends in .parquet"
+            )
+        return list(series.cast(_polars().String).to_list())
+
     def non_numeric_note(self, name: str) -> str:
         """Return a note on the few texts in a column that is otherwise numbers, or ""."""
         series = self.frame[name]
@@ -147,14 +152,38 @@ def read(path: str | Path) -> Table:
     Raises: TableError if the file is absent, of another format, ragged or empty;
     MissingDependencyError without polars.
     """
-    polars, name = _polars(), str(path)
+    with opened(path) as stream:
+        try:
+            content = stream.read()
+        except OSError as error:
+            raise _cannot_read(path, error) from None
+    return parse(str(path), content)
+
+
+def opened(path: str | Path) -> io.BufferedReader:
+    """Return a file as a stream of bytes; "-" is stdin.
+
+    Raises: TableError if it cannot be read.
+    """
+    if str(path) == "-":
+        stdin: Any = io.BytesIO() if sys.stdin is None else sys.stdin.buffer
+        return stdin if isinstance(stdin, io.BufferedReader) else io.BufferedReader(stdin)
     try:
-        if name == "-":
-            content = sys.stdin.buffer.read() if sys.stdin is not None else b""
-        else:
-            content = Path(path).read_bytes()
+        return Path(path).open("rb")
     except (OSError, ValueError) as error:
-        raise TableError(f"cannot read {name}: {reason(error)}: give a table's path") from None
+        raise _cannot_read(path, error) from None
+
+
+def _cannot_read(path: str | Path, error: Exception) -> TableError:
+    return TableError(f"cannot read {path}: {reason(error)}: give a table's path")
+
+
+def parse(name: str, content: bytes) -> Table:
+    """Return the table of a file's content; ``name`` is for messages.
+
+    Raises: as ``read``.
+    """
+    polars = _polars()
     separator, typed = ",", content.startswith(b"PAR1")
     try:
         if typed:
@@ -172,91 +201,33 @@ def read(path: str | Path) -> Table:
 def _parse_csv(name: str, content: bytes) -> tuple[str, dict[str, list[str | None]]]:
     """Return a CSV file's separator and columns; an empty field is None.
 
-    Empty lines are skipped, except in a one-column table, where they are empty fields.
-
-    Raises: TableError unless the file is UTF-8 text, the header names each column once, and each
-    row has as many fields as the header.
+    Raises: TableError.
     """
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise TableError(f"{name} is UTF-16 text: save it as CSV UTF-8, or give Parquet")
-    if b"\0" in content[:65536]:
-        raise TableError(f"{name} is a binary file: give a CSV (UTF-8 text) or Parquet file")
-    try:
-        text = content.decode("utf-8-sig").strip("\r\n")
-    except UnicodeDecodeError:
-        raise TableError(
-            f"{name} is not UTF-8 text: save it as CSV UTF-8, or give Parquet"
-        ) from None
-    rows = []
-    try:
-        separator = max(",;\t", key=lambda mark: len(_header(text, mark)))
-        lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-        header = next(lines, [])
-        _check_header(name, header)
-        for fields in lines:
-            if len(fields) == len(header):
-                rows.append(fields)
-            elif len(header) == 1 and not fields:
-                rows.append([""])
-            elif fields:
-                raise TableError(
-                    f"line {lines.line_num} of {name} has {len(fields)} fields and the header "
-                    f"{len(header)}: mend that line, or quote fields that hold a {separator!r}"
-                )
-    except csv.Error as error:
-        raise TableError(f"cannot read {name} as CSV: {error}") from None
-    columns = zip(*rows, strict=True) if rows else [()] * len(header)
-    return separator, {
+    reader = CsvReader(io.BytesIO(content).read, name)
+    rows = [fields for records in reader for fields in records]
+    columns = zip(*rows, strict=True) if rows else [()] * len(reader.header)
+    return reader.separator, {
         column: [value or None for value in values]
-        for column, values in zip(header, columns, strict=True)
+        for column, values in zip(reader.header, columns, strict=True)
     }
 
 
-def _check_header(name: str, header: Sequence[str]) -> None:
-    if not header:
-        raise TableError(f"{name} has no rows: it needs a header and rows of values")
-    for column, times in Counter(header).items():
-        if not column.strip():
-            raise TableError(
-                f"column {header.index(column) + 1} of {name} has no name in the header: name "
-                "it, or write the file without it (pandas: to_csv(index=False))"
-            )
-        if times > 1:
-            raise TableError(
-                f"the header of {name} holds {column!r} {times} times: each column needs a "
-                "name of its own"
-            )
-
-
-def _header(text: str, separator: str) -> list[str]:
-    return next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])
-
-
-def to_bytes(table: Table, columns: Mapping[str, Array], *, parquet: bool = False) -> bytes:
-    """Return a CSV (UTF-8) or Parquet file of the table as read, with columns added.
-
-    Raises: TableError if CSV cannot hold a column's values.
-    """
+def parquet_bytes(table: Table, columns: Mapping[str, Array]) -> bytes:
+    """Return a Parquet file of the table as read, with columns added."""
     polars, content = _polars(), io.BytesIO()
     frame = table.frame.with_columns(
         polars.Series(name, values.tolist()) for name, values in columns.items()
     )
-    try:
-        (frame.write_parquet if parquet else frame.write_csv)(content)
-    except polars.exceptions.PolarsError as error:
-        raise TableError(
-            f"the columns of {table.name} cannot be written as CSV "
-            f"({str(error).splitlines()[0]}): give --out a name that ends in .parquet"
-        ) from None
+    frame.write_parquet(content)
     return content.getvalue()
 
 
-def rename_clashes(table: Table, columns: Mapping[str, Array]) -> dict[str, Array]:
-    """Return the columns with _ appended to names that the table has already."""
+def rename_clashes(taken: Sequence[str], columns: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the columns with _ appended to names that a table has already."""
     renamed: dict[str, Array] = {}
     for name, values in columns.items():
-        taken = {*table.columns, *renamed, *columns} - {name}
-        while name in taken or name in table.columns:
+        others = {*taken, *renamed, *columns} - {name}
+        while name in others or name in taken:
             name += "_"
         renamed[name] = values
     return renamed

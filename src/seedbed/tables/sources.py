@@ -23,10 +23,15 @@ _NUMBER_TYPES = (bool, int, float, np.bool_, np.integer, np.floating, decimal.De
 
 
 class Source(ABC):
-    """A table of N rows, whose columns are numbers or texts; ``name`` is for messages."""
+    """A table of N rows, whose columns are numbers or texts.
+
+    name       for messages
+    first_row  the first row's number in the file, from 0, for messages
+    """
 
     name: str
     columns: list[str]
+    first_row: int = 0
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -225,7 +230,7 @@ def check_column(source: Source, name: str, what: str = "column") -> None:
         raise TableError(f"{source.name} has no {what} {name!r}{suggestion(name, source.columns)}")
 
 
-def checked_finite(column: Array, name: str, table: str) -> Array:
+def checked_finite(column: Array, name: str, table: str, first_row: int = 0) -> Array:
     """Return the column if none of its values is infinite.
 
     Raises: TableError.
@@ -233,8 +238,8 @@ def checked_finite(column: Array, name: str, table: str) -> Array:
     if np.isinf(column).any():
         row = int(np.argmax(np.isinf(column)))
         raise TableError(
-            f"column {name!r} of {table} holds {column[row]} in row {row + 1}: it needs finite "
-            "numbers; leave the value empty if it is missing"
+            f"column {name!r} of {table} holds {column[row]} in row {first_row + row + 1}: "
+            "it needs finite numbers; leave the value empty if it is missing"
         )
     return column
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -82,6 +82,19 @@ class Target:
                 f"which is not in the training data ({join_names(self.classes)})"
             )
         return np.where(missing, np.nan, code)
+
+    def labels_of(self, encoded: Array) -> Array:
+        """Return class numbers (N,) as classes, or standardised quantities in target units, (N,).
+
+        A quantity is rounded as ``standardised`` and ``in_target_units`` round it.
+        """
+        if not self.classes:
+            return self.in_target_units(encoded[:, None])[:, 0]
+        parsers: dict[str, Callable[[str], Any]] = {
+            "integer": int, "float": float, "boolean": "true".__eq__, "text": str
+        }  # fmt: skip
+        classes = np.array([parsers[self.kind](text) for text in self.classes])
+        return np.asarray(classes[encoded.astype(np.intp)])
 
     def standardised(self, values: Array) -> Array:
         """Return quantities (N, O) in target units as standardised network outputs."""

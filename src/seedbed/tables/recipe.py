@@ -1,0 +1,127 @@
+"""The recipe for a table: what estimators and commands train unless told otherwise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from seedbed.arrays import checked_count
+from seedbed.errors import SettingError
+from seedbed.formulas import losses, schedules
+from seedbed.formulas.activations import Activation, mish
+from seedbed.formulas.losses import Loss
+from seedbed.formulas.optimizers import AdamW, Optimizer
+from seedbed.layers.dense import Dense
+from seedbed.network import Network
+from seedbed.recipe import Recipe
+from seedbed.tables.encoding import Encoding
+from seedbed.tables.targets import Target
+
+TWO_LAYER_ROWS, FULL_EPOCH_ROWS, LARGE_BATCH_ROWS = 10_000, 30_000, 50_000
+"""Row counts from which the defaults are two hidden layers, fewer epochs, and larger batches."""
+
+BETA2 = 0.95
+"""The decay of AdamW's squared gradients."""
+
+Auto = Literal["auto"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableSettings:
+    """A table recipe's settings; "auto" and None depend on the number of rows.
+
+    hidden      units of each hidden layer; "auto" is (128,), or (128, 128) for 10,000 rows or more
+    activation  of the hidden layers: one, or one for each
+    loss        None is cross-entropy for classes, binary cross-entropy for labels, else the squared
+                error
+    optimizer   its class
+    lr          the initial rate
+    batch_size  "auto" is an eighth of the rows, at least 16 and at most 128 (256 for 50,000 rows or
+                more)
+    epochs      None is 60, and fewer for more than 30,000 rows, down to 20
+    patience    epochs without a better validation loss; None is 45 % of the epochs
+    engine      "auto", "compiled" or "numpy"
+    """
+
+    hidden: Auto | Sequence[int] = "auto"
+    activation: Activation | Sequence[Activation] = mish
+    loss: Loss | None = None
+    optimizer: type[Optimizer] = AdamW
+    lr: float = 0.003
+    weight_decay: float = 0.01
+    dropout: float = 0.15
+    batch_size: Auto | int = "auto"
+    epochs: int | None = None
+    patience: int | None = None
+    engine: str = "auto"
+
+    def recipe(
+        self,
+        encoding: Encoding,
+        rows: int,
+        *,
+        monitor: Literal["members", "ensemble"],
+        validation: float | None = None,
+        stops: bool = True,
+    ) -> Recipe:
+        """Return the recipe for a number of training rows.
+
+        monitor     whose validation loss ends the training
+        validation  the share of rows that each member holds out
+        stops       whether patience ends the training
+
+        Raises: SettingError.
+        """
+        target = encoding.target
+        hidden: Sequence[int] = (
+            ((128,) if rows < TWO_LAYER_ROWS else (128, 128))
+            if isinstance(self.hidden, str)
+            else self.hidden
+        )
+        units = self.activation
+        units = [units] * len(hidden) if isinstance(units, Activation) else list(units)
+        if len(units) != len(hidden):
+            raise SettingError(
+                f"activation names {len(units)} and there are {len(hidden)} hidden layers: give "
+                "one for all of them, or one for each"
+            )
+        layers = [Dense(width, unit) for width, unit in zip(hidden, units, strict=True)]
+        batch: Any = self.batch_size
+        if batch == "auto":
+            batch = max(16, min(rows // 8, 128 if rows < LARGE_BATCH_ROWS else 256))
+        epochs = self.epochs
+        if epochs is None:
+            epochs = max(20, round(60 * min(1.0, math.sqrt(FULL_EPOCH_ROWS / rows))))
+        patience = self.patience
+        if patience is None:
+            patience = max(1, round(0.45 * epochs))
+        return Recipe(
+            network=Network(encoding.width, [*layers, Dense(target.outputs)]),
+            loss=self.loss or default_loss(target),
+            optimizer=self._optimizer(),
+            epochs=epochs,
+            batch_size=min(checked_count("batch_size", batch), rows),
+            schedule=schedules.coslog4 if self.optimizer.uses_schedule else schedules.constant,
+            dropout=self.dropout if len(hidden) else 0.0,
+            patience=patience if stops else None,
+            validation=validation,
+            monitor=monitor,
+            engine=self.engine,
+        )
+
+    def _optimizer(self) -> Optimizer:
+        options: dict[str, Any] = {"weight_decay": self.weight_decay}
+        if issubclass(self.optimizer, AdamW):
+            options["beta2"] = BETA2
+        elif "momentum" in {field.name for field in fields(self.optimizer)}:
+            options |= {"momentum": 0.9, "nesterov": True}
+        return self.optimizer(self.lr, **options)
+
+
+def default_loss(target: Target) -> Loss:
+    """Return the loss for a target."""
+    if target.labels:
+        return losses.binary_cross_entropy
+    return losses.cross_entropy if target.classes else losses.squared_error

@@ -1,0 +1,294 @@
+"""A table model is one thing, as estimator, file or command; functions take it with raw tables."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import seedbed as sb
+from seedbed.cli import main
+from seedbed.estimators import NetworkClassifier, NetworkRegressor
+from seedbed.tables.csv_text import CsvReader, TextRows
+from seedbed.tables.reading import parse
+
+N = 60
+QUICK = {
+    "max_iter": 120, "learning_rate_init": 0.03, "random_state": 0, "engine": "numpy"
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Return a frame with numbers, gaps, a category, a class and a quantity."""
+    rng = np.random.default_rng(0)
+    x, colour = rng.normal(size=N), rng.choice(["red", "blue", "green"], N)
+    frame = pd.DataFrame({"x": x, "colour": colour, "size": 3 * x + (colour == "red")})
+    frame["label"] = np.where(x + (colour == "red") > 0.3, "yes", "no")
+    frame.loc[::7, "x"] = np.nan
+    return frame
+
+
+@pytest.fixture(scope="module")
+def classifier(table):
+    return NetworkClassifier(
+        [6], members=3, max_iter=120, learning_rate_init=0.03, random_state=0, engine="numpy"
+    ).fit(table[["x", "colour"]], table["label"])
+
+
+@pytest.fixture(scope="module")
+def regressor(table):
+    return NetworkRegressor(
+        [6], members=3, max_iter=120, learning_rate_init=0.03, random_state=0, engine="numpy"
+    ).fit(table[["x", "colour"]], table["size"])
+
+
+@pytest.fixture
+def files_of(tmp_path, table, classifier):
+    """Return the paths of the table and of the classifier's file."""
+    csv, model = tmp_path / "data.csv", tmp_path / "m.safetensors"
+    table.to_csv(csv, index=False)
+    classifier.save(model)
+    return csv, model
+
+
+@pytest.mark.parametrize("kind", ["population", "classifier", "regressor"])
+def test_load_returns_what_was_saved(kind, table, classifier, regressor, tmp_path):
+    X = table[["x", "colour"]]
+    given = {
+        "population": classifier.population_, "classifier": classifier, "regressor": regressor
+    }[kind]  # fmt: skip
+    sb.save(tmp_path / "m.safetensors", given)
+    loaded = sb.load(tmp_path / "m.safetensors")
+    assert type(loaded) is type(given)
+    if kind == "population":
+        np.testing.assert_array_equal(loaded.theta, given.theta)
+    else:
+        np.testing.assert_array_equal(loaded.predict(X), given.predict(X))
+        assert loaded.get_params() == given.get_params()
+
+
+def test_only_models_are_saved(tmp_path):
+    for what in (3, NetworkClassifier, {"theta": 1}):
+        with pytest.raises(sb.SettingError, match="expected a Population or a fitted estimator"):
+            sb.save(tmp_path / "m.safetensors", what)
+    with pytest.raises(ValueError, match="is not fitted yet"):
+        sb.save(tmp_path / "m.safetensors", NetworkClassifier())
+
+
+def test_a_table_model_needs_scikit_learn_only_in_python(files_of):
+    """Without scikit-learn, load says what to install, and the command still predicts."""
+    csv, model = files_of
+    code = f"""
+import sys
+for name in ("sklearn", "narwhals", "polars"):
+    sys.modules[name] = None
+import seedbed as sb
+try:
+    sb.load({str(model)!r})
+except sb.MissingDependencyError as error:
+    print(error, file=sys.stderr)
+from seedbed.cli import main
+raise SystemExit(main(["predict", {str(model)!r}, {str(csv)!r}]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "pip install 'seedbed[sklearn]'" in done.stderr
+    assert done.stdout.count("\n") == N + 1
+
+
+def test_what_looks_at_a_model_takes_the_raw_table(table, classifier, files_of):
+    """Estimator, file and population with encoded rows give the same findings and numbers."""
+    csv, model = files_of
+    X, y = table[["x", "colour"]], table["label"]
+    inputs = classifier.table_model_.inputs(X)
+    codes = (y == "yes").to_numpy().astype(int)
+    for row in (0, 7):
+        expected = sb.explain(classifier.population_, inputs, codes, row=row)
+        for found in (
+            sb.explain(classifier, X, y, row=row),
+            sb.explain(classifier, table, row=row),
+            sb.explain(
+                model,
+                pl.DataFrame(
+                    table.astype({"colour": object, "label": object}).to_dict("list"),
+                    nan_to_null=True,
+                ),
+                row=row,
+            ),
+            sb.explain(str(model), csv, row=row),
+        ):
+            for ours, theirs in zip(found.numbers, expected.numbers, strict=True):
+                np.testing.assert_array_equal(ours.value, theirs.value)
+    wrong = classifier.population_.theta.copy()
+    broken = sb.load(model)
+    broken.population_.network.views(broken.population_.theta)[0].b[...] = -99
+    assert sb.diagnose(broken, X, y) == sb.diagnose(broken.population_, inputs, codes)
+    assert sb.diagnose(broken, X, y)
+    np.testing.assert_array_equal(classifier.population_.theta, wrong)
+
+
+def test_columns_and_classes_are_named(table, classifier):
+    names = classifier.table_model_.input_names
+    X = classifier.table_model_.inputs(table)
+    assert len(names) == X.shape[1]
+    assert names[0] == "x"
+    assert names[-4:] == ["x is missing", "colour = blue", "colour = green", "colour = red"]
+    np.testing.assert_array_equal(X[:, names.index("x is missing")], table["x"].isna())
+    np.testing.assert_array_equal(X[:, names.index("colour = red")], table["colour"] == "red")
+    text = str(sb.explain(classifier, table, row=0))
+    assert "x = the inputs: x, x " in text
+    assert "t = the targets: no, yes" in text
+
+
+def test_rows_without_a_target_are_left_out(table, regressor):
+    gaps = table.copy()
+    gaps.loc[[2, 5], "size"] = np.nan
+    rows = regressor.table_model_.rows(gaps)
+    assert rows.numbers.tolist() == [row for row in range(N) if row not in (2, 5)]
+    weights = np.ones(N)
+    weights[[2, 5]] = 1e6
+    assert sb.diagnose(regressor, gaps, sample_weight=weights) == sb.diagnose(
+        regressor, table.drop([2, 5])
+    )
+
+
+def test_wrong_models_and_tables_are_refused_in_one_line(table, classifier):
+    X = table[["x", "colour"]]
+    for model, rows, target, message in (
+        (3, X, table["label"], "expected a Population, a fitted estimator .* not 3"),
+        (NetworkClassifier(), X, table["label"], "call its fit first"),
+        ("nothing.safetensors", X, table["label"], "cannot read nothing.safetensors"),
+        (classifier, X, None, "Y is missing, and X has no column 'label'"),
+        (classifier, X, ["yes"], r"Y has shape \(1,\) and X 60 rows"),
+        (classifier, X, ["maybe"] * N, "holds 'maybe' in row 1, which is not in the training data"),
+        (classifier, X, [None] * N, "no row of X has a value in 'label'"),
+        (classifier, X[["x"]], table["label"], "no column 'colour'"),
+        (classifier, X.to_numpy()[:, :1], table["label"], r"X has shape \(60, 1\)"),
+    ):
+        with pytest.raises(sb.SeedbedError, match=message) as caught:
+            sb.explain(model, rows, target)
+        assert "\n" not in str(caught.value)
+
+
+def test_several_targets_and_arrays(table):
+    values = table[["x", "size"]].fillna(0).to_numpy()
+    both = NetworkRegressor(
+        [4], members=2, max_iter=120, learning_rate_init=0.03, random_state=0, engine="numpy"
+    ).fit(values, np.c_[values, values.sum(axis=1)])
+    x, t, _ = both.table_model_.rows(values, np.c_[values, values.sum(axis=1)])
+    assert x.shape[0] == t.shape[0] == N
+    assert both.table_model_.output_names == ["y0", "y1", "y2"]
+    np.testing.assert_allclose(t.mean(axis=0), 0, atol=1e-6)
+    assert len(sb.explain(both, values, np.c_[values, values.sum(axis=1)])["t"]) == N
+    labels = NetworkClassifier(
+        [4], members=2, max_iter=120, learning_rate_init=0.03, random_state=0, engine="numpy"
+    ).fit(values, (values > 0).astype(int))
+    assert sb.explain(labels, values, (values > 0).astype(int))["t"].shape == (N, 2)
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_info_shows_what_a_file_holds(files_of, capsys, tmp_path):
+    _, model = files_of
+    assert main(["info", str(model)]) == 0
+    text = capsys.readouterr().out
+    for part in (
+        "NetworkClassifier", "target ", "label", "no, yes", "'x': number",
+        "'colour': category (blue, green, red)", "3 (", "seedbed 0.1.0", "sha256",
+    ):  # fmt: skip
+        assert part in text
+    assert main(["info", str(model), "--json"]) == 0
+    described = json.loads(capsys.readouterr().out)
+    assert described["classes"] == ["no", "yes"]
+    assert described["members"]["count"] == 3
+    assert described["scores"] is None
+    assert len(described["sha256"]) == 64
+    sb.save(tmp_path / "p.safetensors", sb.load(model).population_)
+    assert main(["info", str(tmp_path / "p.safetensors")]) == 0
+    assert "a population" in capsys.readouterr().out
+
+
+def test_rows_are_predicted_as_they_arrive(files_of):
+    """Each row is answered before the next one is sent; the whole file gives the same bytes."""
+    csv, model = files_of
+    lines = csv.read_bytes().splitlines(keepends=True)
+    whole = subprocess.run(
+        [sys.executable, "-m", "seedbed", "predict", model, csv], capture_output=True, check=True
+    ).stdout
+    with subprocess.Popen(
+        [sys.executable, "-m", "seedbed", "predict", model, "-"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        answers = []
+        process.stdin.write(lines[0])
+        for number, line in enumerate(lines[1:5]):
+            process.stdin.write(line)
+            process.stdin.flush()
+            answers += [process.stdout.readline() for _ in range(2 if number == 0 else 1)]
+        rest, error = process.communicate(b"".join(lines[5:]), timeout=60)
+    assert b"".join(answers) + rest == whole
+    assert b"missing values, taken as the median" in error
+
+
+def test_few_rows_need_neither_polars_nor_scikit_learn(files_of):
+    csv, model = files_of
+    code = (
+        "import sys; from seedbed.cli import main; "
+        f"main(['predict', {str(model)!r}, {str(csv)!r}]); "
+        "print(*sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stderr.splitlines()[-1].split())
+    assert not loaded & {"numba", "polars", "sklearn", "narwhals", "pandas", "scipy", "matplotlib"}
+
+
+def test_an_unseen_category_in_a_later_row_is_named_by_its_row(files_of, tmp_path, capsys):
+    csv, model = files_of
+    text = csv.read_text() * 40
+    text = text.replace("x,colour,size,label\n", "")
+    long = tmp_path / "long.csv"
+    long.write_text("x,colour,size,label\n" + text + "1.0,violet,1,no\n")
+    assert main(["predict", str(model), str(long), "--json"]) == 2
+    assert f"holds 'violet' in row {40 * N + 1}, " in capsys.readouterr().err
+
+
+VALUES = st.one_of(
+    st.sampled_from(
+        ["", " ", "NA", "?", "nan", "inf", "-Infinity", "1", "-1.5", "+2", ".5", "5.", "1e5",
+         "1E-3", "1,5", "1.000,5", "0x10", "1_000", "1 000", "١", "e5", "-", "+", "1e", "--1",
+         "red", "true", "\u22121", "1e400", " 7 ", "\t8", "a\nb", 'q"r', "00", "1.5.2"]
+    ),
+    st.floats(allow_nan=False).map(repr),
+    st.integers(-(10**20), 10**20).map(str),
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(VALUES, min_size=1, max_size=6), st.sampled_from(",;\t"))
+def test_rows_and_whole_files_are_read_alike(values, separator):
+    text = pl.DataFrame({"a": values, "b": ["x"] * len(values)}).write_csv(separator=separator)
+    content = text.encode()
+    whole = parse("t.csv", content)
+    arriving = iter([content[i : i + 3] for i in range(0, len(content), 3)] + [b""])
+    reader = CsvReader(lambda _: next(arriving), "t.csv")
+    records = [row for rows in reader for row in rows]
+    rows = TextRows(reader, records, 0)
+    assert rows.columns == whole.columns
+    assert rows.texts("a").tolist() == whole.texts("a").tolist()
+    if any(value is not None for value in whole.texts("a")):
+        assert _numbers(rows) == _numbers(whole)
+
+
+def _numbers(source):
+    """Return a column's numbers, or the error's message."""
+    try:
+        return [None if np.isnan(x) else x for x in source.numbers("a")]
+    except sb.TableError as error:
+        return str(error)
