@@ -8,13 +8,6 @@ import importlib as _importlib
 import typing as _typing
 
 from seedbed import metrics, xor
-from seedbed.comparing.compare import compare
-from seedbed.comparing.comparison import Comparison
-from seedbed.comparing.judge import judge
-from seedbed.comparing.search import Search, search
-from seedbed.comparing.space import Space, log_uniform, uniform
-from seedbed.comparing.splitting import train_test_splits
-from seedbed.comparing.verdict import Verdict
 from seedbed.engines.objective import value_and_grad
 from seedbed.errors import (
     DataError,
@@ -86,6 +79,13 @@ from seedbed.training import train
 
 if _typing.TYPE_CHECKING:
     from seedbed.checking.check import GradientReport, check_gradient
+    from seedbed.comparing.compare import compare
+    from seedbed.comparing.comparison import Comparison
+    from seedbed.comparing.judge import judge
+    from seedbed.comparing.search import Search, search
+    from seedbed.comparing.space import Space, log_uniform, uniform
+    from seedbed.comparing.splitting import train_test_splits
+    from seedbed.comparing.verdict import Verdict
     from seedbed.diagnosis.diagnose import diagnose
     from seedbed.diagnosis.finding import Finding
     from seedbed.explaining import Explanation, explain
@@ -180,12 +180,22 @@ __all__ = [
 
 
 _LAZY = {
+    "Comparison": "seedbed.comparing.comparison",
     "Explanation": "seedbed.explaining",
     "Finding": "seedbed.diagnosis.finding",
     "GradientReport": "seedbed.checking.check",
+    "Search": "seedbed.comparing.search",
+    "Space": "seedbed.comparing.space",
+    "Verdict": "seedbed.comparing.verdict",
     "check_gradient": "seedbed.checking.check",
+    "compare": "seedbed.comparing.compare",
     "diagnose": "seedbed.diagnosis.diagnose",
     "explain": "seedbed.explaining",
+    "judge": "seedbed.comparing.judge",
+    "log_uniform": "seedbed.comparing.space",
+    "search": "seedbed.comparing.search",
+    "train_test_splits": "seedbed.comparing.splitting",
+    "uniform": "seedbed.comparing.space",
 }
 
 

@@ -19,8 +19,13 @@ from seedbed.formulas.losses import binary_cross_entropy, squared_error
 from seedbed.metrics import TargetKind
 from seedbed.recipe import Recipe
 from seedbed.tables.sources import (
-    ArraySource, FrameSource, Source, as_frame, as_text, check_column
-)  # fmt: skip
+    ArraySource,
+    FrameSource,
+    Source,
+    as_frame,
+    as_text,
+    check_column,
+)
 from seedbed.tables.targets import Target, Task, find_target
 
 
@@ -113,7 +118,6 @@ def problem_of(
         return problem
     if not is_table:
         for recipe in recipes.values():
-            checks.check_outputs(recipe.loss, recipe.network)
             x = checks.checked_inputs(X, recipe.network, "float64")
         given = t if kind == "classes" and y.dtype.kind not in "fiub" else y
         return _with_networks(problem, recipes, None, x, given)
@@ -149,8 +153,12 @@ def _with_networks(
         if recipe.network.inputs != inputs.shape[1]:
             raise ShapeError(
                 f"the network of {name} has {recipe.network.inputs} inputs, and X is encoded to "
-                f"{inputs.shape[1]}: use sb.Network({inputs.shape[1]}, …), or give X as an array "
-                "of numbers to use them as they are"
+                f"{inputs.shape[1]}: use sb.Network({inputs.shape[1]}, …)"
+                + (
+                    ", or X.to_numpy() to use its numbers as they are"
+                    if table is not None and table.encoding.is_numeric
+                    else ""
+                )
             )
         checks.check_outputs(recipe.loss, recipe.network)
         inputs = checks.checked_inputs(inputs, recipe.network, "float64")
@@ -237,10 +245,10 @@ def _known_rows(y: Array, *, drop: bool) -> Indices:
         missing = np.zeros(y.shape, np.bool_)
     unknown = np.asarray(missing.reshape(len(y), -1).any(axis=1))
     if unknown.any() and not drop:
-        row = int(np.argmax(unknown))
+        row, count = int(np.argmax(unknown)), int(unknown.sum())
         raise DataError(
-            f"Y holds {one_line(y[row].tolist())} in row {row} ({int(unknown.sum())} such rows): "
-            "leave those rows out"
+            f"Y holds {one_line(y[[row]].tolist()[0])} in row {row} ({count} such rows): leave "
+            "those rows out"
         )
     known = np.flatnonzero(~unknown)
     if not len(known):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -69,10 +70,7 @@ class Space:
     """
 
     def __init__(self, method: AnyMethod, /, **choices: Any) -> None:
-        is_function = callable(method) and not isinstance(method, type)
-        if is_function and not hasattr(method, "fit"):
-            kind_of(partial(method, **choices), "the method, with the choices' names,")
-        else:
+        if hasattr(method, "fit") or not callable(method) or isinstance(method, type):
             kind_of(method, "the method")
         if not choices:
             raise SettingError(
@@ -154,6 +152,14 @@ def _check_setting(method: AnyMethod, name: str) -> None:
             )
         if is_random_state(name):
             raise SettingError(f"{name} is set to each run's seed: leave it out of the space")
+    elif not hasattr(method, "fit"):
+        try:
+            inspect.signature(method).bind_partial(*[None] * 4, **{name: None})
+        except TypeError:
+            raise SettingError(
+                f"{name} is not a keyword argument of {one_line(method)}, after X_train, Y_train, "
+                "X_test and seed"
+            ) from None
 
 
 def _with_settings(method: AnyMethod, given: Mapping[str, Any]) -> AnyMethod:

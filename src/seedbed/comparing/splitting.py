@@ -36,7 +36,7 @@ def train_test_splits(
     >>> X, Y = sb.xor.data()
     >>> for seed, train, test in sb.train_test_splits(X, Y, seeds=range(2)):
     ...     print(seed, train, test)
-    0 [1 2] [0 3]
+    0 [1 3] [0 2]
     1 [0 3] [1 2]
     """
     problem = problem_of({}, X, Y, task)
