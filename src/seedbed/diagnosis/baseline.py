@@ -23,9 +23,9 @@ _MIN_ROWS, _MIN_RARE = 30, 5
 _MAX_GAIN = 0.1
 """Members are no better than a constant only if the interval of their gain ends below this share of
 the possible gain; a wider one shows nothing."""
-_Z, _Z_RELATED, _Z_CURVE = 1.96, 2.33, 3.0
-"""Quantiles of the normal distribution: for a gain's interval; above which predictions are related
-to the targets; and for the lowest of many epochs' losses."""
+_Z, _Z_RELATED = 1.96, 3.0
+"""Quantiles of the normal distribution: for a gain's interval, and above which predictions are
+related to the targets."""
 _EPSILON = 2.0**-23
 
 
@@ -111,7 +111,7 @@ def _one_class(loss: Loss, p: Array, t: Array) -> Array:
 def _gains(
     population: Population, fitted: Array, p: Array, t: Array, w: Array, total: int
 ) -> Iterator[Gain]:
-    """Yield the gain on rows that members held out, if they are known, else on the rows given."""
+    """Yield the gain on rows that members held out, and on the given rows if these are others."""
     loss = population.recipe.loss
     constant = _constant(loss, t, w)
     perfect = float(np.average(row_losses(loss, t, t), weights=w))
@@ -128,14 +128,15 @@ def _gains(
         own = (np.where(out[:, :, None], p, 0).sum(axis=0)[known].T / times[known]).T
         d_out = (base - row_losses(loss, _filled(own, known, mean), t))[known]
         if known.sum() >= _MIN_ROWS:
-            yield _gain(d_out, w[known], possible, own, t[known], "rows that members held out")
-            return
-    yield _gain(d, w, possible, mean, t, "rows")
+            yield _gain(d_out, w[known], possible, own, t[known], "rows, each held out")
+        return
     curve = population.history.ensemble_val_loss
-    if curve is not None and np.isfinite(curve).any():
+    if curve is None or not _are_training_rows(population, fitted, p, t, w):
+        yield _gain(d, w, possible, mean, t, "rows")
+    elif np.isfinite(curve).any():
         gain = (float(np.average(base, weights=w)) - float(np.nanmin(curve))) / possible
-        half = _Z_CURVE * _standard_error(d, w) / possible
-        yield Gain(gain, gain - half, gain + half, total, "rows, each held out", False)
+        half = _Z * _standard_error(d, w) / possible
+        yield Gain(gain, gain - half, gain + half, total, "rows, each held out", gain > 0)
 
 
 def _filled(own: Array, known: Array, mean: Array) -> Array:
@@ -214,6 +215,25 @@ def _held_out(population: Population, fitted: Array, p: Array, t: Array) -> Arra
     return out
 
 
+def _are_training_rows(population: Population, fitted: Array, p: Array, t: Array, w: Array) -> bool:
+    """Return whether the rows are those of the training, whichever of them each member held out.
+
+    Then each member's loss on them is (1 - h) times its training loss plus h times its validation
+    loss, with one share h for all members.
+    """
+    history = population.history
+    recorded = [np.flatnonzero(history.epochs == e - 1) for e in population.best_epoch[fitted]]
+    if history.val_loss is None or len(fitted) < 3 or not all(map(len, recorded)):
+        return False
+    validation = history.val_loss[fitted, np.concatenate(recorded)]
+    training = population.loss[fitted]
+    each = [np.average(row_losses(population.recipe.loss, q, t), weights=w) for q in p]
+    gap, own_gap = validation - training, np.array(each) - training
+    h = float(gap @ own_gap / (gap @ gap)) if gap.any() else 0.0
+    error = np.abs(own_gap - h * gap).max()
+    return 0.01 < h < 1 and bool(error <= 0.02 * np.abs(own_gap).max())
+
+
 # ---------------------------------------------------------------- findings
 
 
@@ -226,8 +246,8 @@ def _no_better(loss: Loss, found: Gain, fitted: Array) -> Finding:
         f"the {'member predicts' if len(fitted) == 1 else 'members together predict'} no better "
         f"than {what}: on {found.rows:,} {found.where}, the gain in {loss.name.replace('_', ' ')} "
         f"is {found.gain:.1%} of the possible one (95 % CI {found.low:.1%} to {found.high:.1%}); "
-        "the inputs may say nothing about the target: look for better inputs, for mistakes in the "
-        "table, or give more rows",
+        "the inputs may say nothing about the target: look for better inputs, more rows, mistakes in "
+        "the table, or a learning rate near 0",
         tuple(fitted.tolist()),
     )
 
