@@ -78,14 +78,16 @@ def find(
     one_class = _one_class(loss, p, t)
     judged = population.recipe.epochs >= MIN_CURVE_EPOCHS
     judged &= len(explained & set(fitted.tolist())) <= len(fitted) / 2
-    nothing = next((g for g in _gains(population, fitted, p, t, w, len(x)) if g.is_nothing), None)
+    gain = _gain_of(population, fitted, p, t, w, len(x))
+    nothing = gain if gain is not None and gain.is_nothing else None
     if judged and nothing is not None:
         yield _no_better(loss, nothing, fitted)
     predicted = one_class.sum() > 0.5 * len(fitted)
     if predicted and (nothing is not None or not explained):
         members = np.zeros(len(population), np.bool_)
         members[fitted[one_class]] = True
-        yield _only_commonest(population, loss, p, t, names, members, nothing is None)
+        informative = gain is not None and (gain.low > 0 or gain.related)
+        yield _only_commonest(population, loss, p, t, names, members, informative)
 
 
 def _has_rare(loss: Loss, t: Array) -> bool:
@@ -108,17 +110,20 @@ def _one_class(loss: Loss, p: Array, t: Array) -> Array:
 # ---------------------------------------------------------------- gains over a constant
 
 
-def _gains(
+def _gain_of(
     population: Population, fitted: Array, p: Array, t: Array, w: Array, total: int
-) -> Iterator[Gain]:
-    """Yield the gain on rows that members held out, and on the given rows if these are others."""
+) -> Gain | None:
+    """Return the gain on rows that members held out, if the rows are those of the training.
+
+    Else return the gain on the rows given; None if no gain is possible.
+    """
     loss = population.recipe.loss
     constant = _constant(loss, t, w)
     perfect = float(np.average(row_losses(loss, t, t), weights=w))
     base = row_losses(loss, constant, t)
     possible = float(np.average(base, weights=w)) - perfect
     if not possible > 0:
-        return
+        return None
     mean = p.mean(axis=0)
     d = base - row_losses(loss, mean, t)
     out = _held_out(population, fitted, p, t) if total == len(t) else None
@@ -127,16 +132,13 @@ def _gains(
         known = times > 0
         own = (np.where(out[:, :, None], p, 0).sum(axis=0)[known].T / times[known]).T
         d_out = (base - row_losses(loss, _filled(own, known, mean), t))[known]
-        if known.sum() >= _MIN_ROWS:
-            yield _gain(d_out, w[known], possible, own, t[known], "rows, each held out")
-        return
+        return _gain(d_out, w[known], possible, own, t[known], "rows, each held out")
     curve = population.history.ensemble_val_loss
     if curve is None or not _are_training_rows(population, fitted, p, t, w):
-        yield _gain(d, w, possible, mean, t, "rows")
-    elif np.isfinite(curve).any():
-        gain = (float(np.average(base, weights=w)) - float(np.nanmin(curve))) / possible
-        half = _Z * _standard_error(d, w) / possible
-        yield Gain(gain, gain - half, gain + half, total, "rows, each held out", gain > 0)
+        return _gain(d, w, possible, mean, t, "rows")
+    gain = (float(np.average(base, weights=w)) - float(np.nanmin(curve))) / possible
+    half = _Z * _standard_error(d, w) / possible
+    return Gain(gain, gain - half, gain + half, total, "rows, each held out", gain > 0)
 
 
 def _filled(own: Array, known: Array, mean: Array) -> Array:
@@ -246,8 +248,8 @@ def _no_better(loss: Loss, found: Gain, fitted: Array) -> Finding:
         f"the {'member predicts' if len(fitted) == 1 else 'members together predict'} no better "
         f"than {what}: on {found.rows:,} {found.where}, the gain in {loss.name.replace('_', ' ')} "
         f"is {found.gain:.1%} of the possible one (95 % CI {found.low:.1%} to {found.high:.1%}); "
-        "the inputs may say nothing about the target: look for better inputs, more rows, mistakes in "
-        "the table, or a learning rate near 0",
+        "the inputs may say nothing about the target: look for better inputs, more rows, mistakes "
+        "in the table, or a learning rate near 0",
         tuple(fitted.tolist()),
     )
 
@@ -274,8 +276,8 @@ def _only_commonest(
     area = _area(loss, p[:, :, :].mean(axis=0), t)
     if informative:
         message += (
-            f", though their probabilities rank the rows with an AUC of {area:.2f}; judge them by "
-            "AUC, predict the rarer class at a lower probability, or weight its rows"
+            f", though their probabilities rank these rows with an AUC of {area:.2f}; judge them "
+            "by AUC, predict the rarer class at a lower probability, or weight its rows"
         )
     else:
         message += "; balanced accuracy and AUC show it, where accuracy does not"
