@@ -3,9 +3,8 @@
     pip install -e '.[all]' && python benchmarks/diagnosis.py
 
 Eight members train on each of three scikit-learn tables with a sound recipe, then with one planted
-fault and everything else unchanged. Each case runs ten times from different seeds. Then tables with
-rare classes, of noise and of what can be learned, show when members are called no better than a
-constant.
+fault and everything else unchanged. Each case runs ten times from different seeds. Then made
+tables, of noise and of what can be learned, show when members are called no better than a constant.
 """
 
 import datetime
@@ -182,9 +181,9 @@ def constants():
     heads = [f"{how}, {side} rows" for how in RECIPES for side in ("its", "fresh")]
     return [
         "## No better than a constant", "",
-        f"{DRAWS} generated tables each, 8 inputs. A cell shows how often diagnose found \"no better "
-        "than constant\" · \"commonest class only\". On its own rows a model is judged by those that "
-        "members held out; without a hold-out it is judged by rows that it may have memorised.", "",
+        f"{DRAWS} made tables each, 8 inputs. A cell shows how often diagnose found 'no better "
+        "than constant' · 'commonest class only'. On its own rows a model is judged by those that "
+        "members held out; without a hold-out by rows that it may have memorised.", "",
         f"| signal | target | rows | {' | '.join(heads)} |",
         f"|---|---|---|{'---|' * len(heads)}", *lines, "",
     ]  # fmt: skip
