@@ -78,7 +78,8 @@ from seedbed.recipe import Recipe
 from seedbed.training import train
 
 if _typing.TYPE_CHECKING:
-    from seedbed.checking.check import GradientReport, check_gradient
+    from seedbed.checking.check import check_gradient
+    from seedbed.checking.report import GradientReport
     from seedbed.comparing.compare import compare
     from seedbed.comparing.comparison import Comparison
     from seedbed.comparing.judge import judge
@@ -183,7 +184,7 @@ _LAZY = {
     "Comparison": "seedbed.comparing.comparison",
     "Explanation": "seedbed.explaining",
     "Finding": "seedbed.diagnosis.finding",
-    "GradientReport": "seedbed.checking.check",
+    "GradientReport": "seedbed.checking.report",
     "Search": "seedbed.comparing.search",
     "Space": "seedbed.comparing.space",
     "Verdict": "seedbed.comparing.verdict",

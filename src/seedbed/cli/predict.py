@@ -21,7 +21,7 @@ from seedbed.population import Population
 from seedbed.tables.csv_text import CsvReader, TextRows
 from seedbed.tables.encoding import Encoding, Notes, note_lines
 from seedbed.tables.model import of_saved
-from seedbed.tables.reading import opened, parquet_bytes, parse, rename_clashes
+from seedbed.tables.reading import opened, parquet_bytes, parse, rename_clashes, shown_name
 from seedbed.tables.sources import Source
 
 
@@ -83,7 +83,7 @@ Added = Callable[[Source], dict[str, Array]]
 
 def _predict_whole(options: Namespace, content: bytes, added: Added, parquet: bool) -> int:
     """Predict a file that is read or written as a whole; return the number of rows."""
-    table, as_csv = parse(str(options.file), content), not (parquet or options.json)
+    table, as_csv = parse(shown_name(options.file), content), not (parquet or options.json)
     rows: list[Any] = []
     if as_csv:  # fail before the work
         texts = (table.exact_texts(name) for name in table.columns)
@@ -101,7 +101,7 @@ def _predict_whole(options: Namespace, content: bytes, added: Added, parquet: bo
 
 def _predict_rows(options: Namespace, stream: BinaryIO, added: Added) -> int:
     """Predict a CSV file's rows as they arrive; return their number."""
-    reader = CsvReader(stream.read1, str(options.file))  # type: ignore[attr-defined]
+    reader = CsvReader(stream.read1, shown_name(options.file))  # type: ignore[attr-defined]
     count, pieces = 0, []
     with _Output(options) as output:
         for rows in reader:
@@ -113,7 +113,7 @@ def _predict_rows(options: Namespace, stream: BinaryIO, added: Added) -> int:
                 output.write([*reader.header, *columns], rows, columns)
         if not count:
             raise TableError(
-                f"{options.file} has no rows: it needs a header and at least one row of values"
+                f"{reader.name} has no rows: it needs a header and at least one row of values"
             )
     if options.json:
         print_json({name: np.concatenate([each[name] for each in pieces]) for name in pieces[0]})

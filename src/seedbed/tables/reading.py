@@ -157,7 +157,12 @@ def read(path: str | Path) -> Table:
             content = stream.read()
         except OSError as error:
             raise _cannot_read(path, error) from None
-    return parse(str(path), content)
+    return parse(shown_name(path), content)
+
+
+def shown_name(path: str | Path) -> str:
+    """Return a file's name for messages."""
+    return "standard input" if str(path) == "-" else str(path)
 
 
 def opened(path: str | Path) -> io.BufferedReader:
