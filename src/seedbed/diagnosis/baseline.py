@@ -60,10 +60,14 @@ def find(
     """Compare the mean prediction of the fitted members with the best constant prediction.
 
     Shapes: x (N, I); t (N, O); w (N,) row weights or None. ``names`` of the outputs, or None.
-    ``explained`` are the members that have another finding.
+    Nothing is found if most of the members are ``explained`` by another finding, or the training
+    was too short to be judged.
     """
     loss, fitted = population.recipe.loss, np.flatnonzero(~population.diverged)
     if len(x) < _MIN_ROWS or not len(fitted) or loss.inverse_predict is None:
+        return
+    too_short = population.recipe.epochs < MIN_CURVE_EPOCHS
+    if too_short or len(explained & set(fitted.tolist())) > len(fitted) / 2:
         return
     count = max(_MIN_ROWS, _MAX_PREDICTIONS // (len(fitted) * population.network.outputs))
     rows = np.arange(len(x))
@@ -75,18 +79,14 @@ def find(
     t, w = t[rows], np.ones(len(rows)) if w is None else w[rows]
     if (t.max(axis=0) == t.min(axis=0)).all() or not _has_rare(loss, t):
         return
-    one_class = _one_class(loss, p, t)
-    judged = population.recipe.epochs >= MIN_CURVE_EPOCHS
-    judged &= len(explained & set(fitted.tolist())) <= len(fitted) / 2
     gain = _gain_of(population, fitted, p, t, w, len(x))
-    nothing = gain if gain is not None and gain.is_nothing else None
-    if judged and nothing is not None:
-        yield _no_better(loss, nothing, fitted)
-    predicted = one_class.sum() > 0.5 * len(fitted)
-    if predicted and (nothing is not None or not explained):
+    if gain is not None and gain.is_nothing:
+        yield _no_better(loss, gain, fitted)
+    one_class = _one_class(loss, p, t)
+    if one_class.sum() > 0.5 * len(fitted):
+        informative = gain is not None and (gain.low > 0 or gain.related)
         members = np.zeros(len(population), np.bool_)
         members[fitted[one_class]] = True
-        informative = gain is not None and (gain.low > 0 or gain.related)
         yield _only_commonest(population, loss, p, t, names, members, informative)
 
 
