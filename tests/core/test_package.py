@@ -67,7 +67,7 @@ def test_every_public_function_has_a_docstring():
 
 EXAMPLES = [
     "checking.check", "comparing.compare", "comparing.judge", "comparing.space",
-    "layers.embedding", "layers.periodic", "metrics", "network", "training",
+    "comparing.splitting", "layers.embedding", "layers.periodic", "metrics", "network", "training",
 ]  # fmt: skip
 
 
