@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import seedbed as sb
 from seedbed.tables.columns import read_column, read_numbers, read_texts
-from seedbed.tables.encoding import MAX_BINS, Encoding, fit, note_lines
+from seedbed.tables.encoding import MAX_BINS, Encoding, fit
 from seedbed.tables.notation import PLAIN
 from seedbed.tables.numbers import NumberColumn
 from seedbed.tables.reading import parquet_bytes, read, rename_clashes
@@ -248,8 +248,8 @@ def test_encoding_of_numbers_categories_and_missing_values(table):
     np.testing.assert_allclose(X[:5, 2], [0, 0, 0, 1, 0.25])  # between 2 and 6
     np.testing.assert_array_equal(X[:4, 3], [0, 0, 1, 0])  # missing, marked
     np.testing.assert_array_equal(X[:4, 4], [-1, 1, -1, 0])  # blue 1, red -1
-    assert "x: 1 missing value, taken as the median" in note_lines(more)
-    assert "colour: 1 missing value, taken as no category" in note_lines(more)
+    assert "x: 1 missing value, taken as the median" in more.lines()
+    assert "colour: 1 missing value, taken as no category" in more.lines()
     np.testing.assert_array_equal(encoding.target.encode(t)[:4], [1, 0, 1, 0])
     assert Encoding.from_dict(encoding.to_dict()) == encoding
     whole, notes = fit(t, rows, target)
@@ -396,7 +396,7 @@ def test_unseen_categories_are_refused_or_taken_as_missing(table):
         encoding.inputs(new)
     X, notes = encoding.inputs(new, "missing")
     np.testing.assert_array_equal(X, [[-1], [0], [0]])
-    assert "c: 1 value not seen in training, taken as missing" in note_lines(notes)
+    assert notes.lines()[-1] == "c: 1 value not seen in training, taken as missing ('violet')"
 
 
 def test_absent_columns_and_columns_of_another_type_are_refused(table):

@@ -6,7 +6,6 @@ import csv
 import io
 import sys
 from argparse import Namespace
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -20,7 +19,7 @@ from seedbed.errors import FileError, TableError
 from seedbed.population import Population
 from seedbed.tables.columns import Notes
 from seedbed.tables.csv_text import CsvReader, TextRows
-from seedbed.tables.encoding import Encoding, note_lines
+from seedbed.tables.encoding import Encoding
 from seedbed.tables.model import of_saved
 from seedbed.tables.reading import opened, parquet_bytes, parse, rename_clashes, shown_name
 from seedbed.tables.sources import Source
@@ -56,11 +55,11 @@ def run(options: Namespace) -> int:
     if options.out is not None:
         _check_out(options)
     parquet = options.out is not None and options.out.suffix.lower() in (".parquet", ".pq")
-    counts: Notes = Counter()
+    counts = Notes()
 
     def added(rows: Source) -> dict[str, Array]:
         X, notes = model.encoding.inputs(rows, options.unseen)
-        counts.update(notes)
+        counts.add(notes)
         columns = predictions(model.population, model.encoding, X)
         return rename_clashes(rows.columns, columns)
 
@@ -72,7 +71,7 @@ def run(options: Namespace) -> int:
             else:
                 count = _predict_rows(options, stream, model.columns, added)
     finally:
-        for note in note_lines(counts):
+        for note in counts.lines():
             print("note: " + " ".join(note.split()), file=sys.stderr)
     if options.out is not None:
         print(f"{count:,} predictions written to {options.out}", file=sys.stderr)

@@ -16,7 +16,7 @@ from seedbed.cli.show import check_picture, exit_status, print_json, print_table
 from seedbed.errors import FileError, SettingError
 from seedbed.metrics import BY_NAME
 from seedbed.population import Population
-from seedbed.tables.encoding import Encoding, note_lines
+from seedbed.tables.encoding import Encoding
 from seedbed.tables.reading import read
 from seedbed.tables.sources import check_column
 from seedbed.tables.targets import find_target, split_rows
@@ -108,7 +108,7 @@ def run(options: Namespace) -> int:
     estimator.fit_table(table, target, train, options.drop)
     population, encoding = estimator.population_, estimator.encoding_
     X, counts = encoding.inputs(table, unseen="missing")
-    notes = [*table.notes, *estimator.notes_, *note_lines(counts)]
+    notes = [*table.notes, *estimator.notes_, *counts.lines()]
     Y = encoding.target.encode(table)
     if len(known) < len(table):
         notes.append(

@@ -24,6 +24,10 @@ Role = Literal["fit", "warm_start", "partial_fit", "validation"]
 """What rows are used for; "fit" alone fits the encoding and the target."""
 
 
+QUIET = ("the same value in every row", "no value in any row")
+"""Ends of notes that are no warnings."""
+
+
 class TableEstimator(BaseEstimator):
     """An estimator whose X is a raw table: fits an encoding, and applies it."""
 
@@ -66,8 +70,8 @@ class TableEstimator(BaseEstimator):
         if role == "fit":
             self._fit_encoding(source, rows, t, w)
             for note in self.notes_:
-                if "different texts" in note or "outlier" in note:
-                    message = f"column {note}" if "different texts" in note else note
+                if not note.endswith(QUIET) and ": dates, as" not in note:
+                    message = note if " outlier" in note else f"column {note}"
                     warnings.warn(message, SeedbedWarning, stacklevel=3)
         x, t = self._encode(source, t)
         return x[rows], t, w
@@ -148,7 +152,12 @@ class TableEstimator(BaseEstimator):
                 x = np.empty((len(A), encoding.width), np.float32)
                 encoding.number_encoder.encode(A, x)
                 return x
-        return encoding.inputs(self._source(X, reset=False), unseen="missing")[0]
+        x, notes = encoding.inputs(self._source(X, reset=False), unseen="missing")
+        for name in notes.unseen:
+            if name not in self._warned:  # once for each column
+                self._warned.add(name)
+                warnings.warn(f"column {notes.unseen_line(name)}", SeedbedWarning, stacklevel=4)
+        return x
 
     @property
     def table_model_(self) -> TableModel:
@@ -160,6 +169,7 @@ class TableEstimator(BaseEstimator):
 
     def _set_encoding(self, encoding: Encoding) -> None:
         self.encoding_, self._array_columns = encoding, None
+        self._warned: set[str] = set()
         if encoding.is_numeric and not hasattr(self, "feature_names_in_"):
             indices = {name: index for index, name in enumerate(self._columns)}
             self._array_columns = np.array([indices[column.name] for column in encoding.columns])

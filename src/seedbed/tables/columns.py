@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -27,8 +27,58 @@ MAX_CATEGORIES = 255
 
 Unseen = Literal["error", "missing"]
 
-Notes: TypeAlias = "Counter[tuple[str, str, str]]"
-"""How many values of a column, missing or not seen in training, are taken as what."""
+MAX_EXAMPLES = 3
+"""Unseen categories of a column that a note shows."""
+
+
+@dataclass
+class Notes:
+    """What was taken as missing in a table's columns.
+
+    missing   by column: how many values, and what they are taken as
+    unseen    by column: how many values that training has not seen
+    examples  of the unseen values, by column
+    """
+
+    missing: dict[str, tuple[int, str]] = field(default_factory=dict)
+    unseen: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    def add_missing(self, name: str, count: int, replacement: str) -> None:
+        """Count missing values of a column."""
+        if count:
+            self.missing[name] = (self.missing.get(name, (0, ""))[0] + count, replacement)
+
+    def add_unseen(self, name: str, texts: Sequence[str]) -> None:
+        """Count values of a column that training has not seen."""
+        if texts:
+            self.unseen[name] = self.unseen.get(name, 0) + len(texts)
+            shown = dict.fromkeys([*self.examples.get(name, []), *texts])
+            self.examples[name] = list(shown)[:MAX_EXAMPLES]
+
+    def add(self, other: Notes) -> None:
+        """Add the notes on more rows."""
+        for name, (count, replacement) in other.missing.items():
+            self.add_missing(name, count, replacement)
+        for name, count in other.unseen.items():
+            self.add_unseen(name, other.examples[name])
+            self.unseen[name] += count - len(other.examples[name])
+
+    def unseen_line(self, name: str) -> str:
+        """Return the note on a column's unseen values."""
+        count, shown = self.unseen[name], ", ".join(map(repr, self.examples[name]))
+        return (
+            f"{name}: {count:,} value{'' if count == 1 else 's'} not seen in training, taken as "
+            f"missing ({shown})"
+        )
+
+    def lines(self) -> list[str]:
+        """Return the notes as lines."""
+        return [
+            f"{name}: {count:,} missing value{'' if count == 1 else 's'}, taken as {replacement}"
+            for name, (count, replacement) in self.missing.items()
+        ] + [self.unseen_line(name) for name in self.unseen]
+
 
 _BOOLEANS = {
     text: boolean
@@ -64,43 +114,33 @@ class CategoryColumn:
             codes |= {text: by_value[b] for text, b in _BOOLEANS.items() if b in by_value}
         return codes
 
-    def encode(self, source: Source, X: Array, unseen: Unseen) -> Notes:
-        """Write the column's inputs into X (N, width) and count its missing values."""
+    def encode(self, source: Source, X: Array, unseen: Unseen, notes: Notes) -> None:
+        """Write the column's inputs into X (N, width), and note missing and unseen values."""
         codes, texts = self._codes, source.texts(self.name).tolist()
         found = [codes.get(text, -1) for text in texts]
-        missing = new = 0
-        for row in [row for row, code in enumerate(found) if code < 0]:
-            text = texts[row]
-            if text is None or text.casefold() in MISSING_WORDS:
-                missing += 1
-            elif unseen == "error":
+        code, rows = np.array(found, dtype=np.intp), np.arange(len(found))
+        if min(found, default=0) < 0:
+            unknown = [row for row, number in enumerate(found) if number < 0]
+            new = [
+                row
+                for row in unknown
+                if texts[row] is not None and texts[row].casefold() not in MISSING_WORDS
+            ]
+            if new and unseen == "error":
                 raise TableError(
-                    f"column {self.name!r} of {source.name} holds {text!r} in row "
-                    f"{source.first_row + row + 1}, which is not in the training data "
+                    f"column {self.name!r} of {source.name} holds {texts[new[0]]!r} in row "
+                    f"{source.first_row + new[0] + 1}, which is not in the training data "
                     f"({join_names(self.categories)}): mend it, or take such values as missing "
                     "with --unseen missing"
                 )
-            else:
-                new += 1
-        code = np.array(found)
-        if missing or new:
-            known = np.flatnonzero(code >= 0)
-            code = code[known]
-        else:
-            known = np.arange(len(code))
+            notes.add_missing(self.name, len(unknown) - len(new), "no category")
+            notes.add_unseen(self.name, [texts[row] for row in new])
+            rows = np.flatnonzero(code >= 0)
+            code = code[rows]
         if self.width == 1:
-            X[known, 0] = 1 - 2 * code if len(self.categories) == 2 else 1
+            X[rows, 0] = 1 - 2 * code if len(self.categories) == 2 else 1
         else:
-            X[known, code] = 1
-        if not (missing or new):
-            return _NO_NOTES
-        return Counter({
-            (self.name, "missing value", "no category"): missing,
-            (self.name, "value", "missing"): new,
-        })  # fmt: skip
-
-
-_NO_NOTES: Notes = Counter()
+            X[rows, code] = 1
 
 
 class Read(NamedTuple):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections import Counter
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -84,7 +83,7 @@ class Encoding:
         return all(isinstance(column, NumberColumn) for column in self.columns)
 
     def inputs(self, source: Source, unseen: Unseen = "error") -> tuple[Array, Notes]:
-        """Return the inputs, (N, I) float32, and the numbers of missing and unseen values.
+        """Return the inputs, (N, I) float32, and notes on missing and unseen values.
 
         A category that is not in the training data is an error, or missing, as ``unseen`` says.
 
@@ -94,20 +93,18 @@ class Encoding:
             if column.name not in source.index:
                 check_column(source, column.name)
         X = np.zeros((len(source), self.width), np.float32)
-        notes: Notes = Counter()
+        notes = Notes()
         encoder = self.number_encoder
         if encoder.names:
             A = self._numbers(source)
             missing = np.isnan(A).sum(axis=0)
             for place in np.flatnonzero(missing):
-                notes[encoder.names[place], "missing value", "the median"] = int(missing[place])
+                notes.add_missing(encoder.names[place], int(missing[place]), "the median")
             encoder.encode(A, X[:, : encoder.width])
         start = encoder.width
         for column in self.columns:
             if isinstance(column, CategoryColumn):
-                more = column.encode(source, X[:, start : start + column.width], unseen)
-                if more:
-                    notes.update(more)
+                column.encode(source, X[:, start : start + column.width], unseen, notes)
                 start += column.width
         if self._dates:
             encode_circles(self._dates, A[:, ~self._is_number], X[:, start:])
@@ -283,16 +280,6 @@ def _notation_from_dict(given: Any) -> Notation:
     if found.decimal not in (".", ",") or found.thousands not in ("", ".", ",", " ", "'"):
         raise ValueError("the notation of a column is broken")
     return found
-
-
-def note_lines(notes: Notes) -> list[str]:
-    """Return the notes as lines, those of each column together."""
-    return [
-        f"{name}: {count:,} {what}{'' if count == 1 else 's'}"
-        f"{' not seen in training' if what == 'value' else ''}, taken as {replacement}"
-        for (name, what, replacement), count in notes.items()
-        if count
-    ]
 
 
 def _checked_text(value: Any) -> str:
