@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ from seedbed.engines.plan import Hyperparameters
 from seedbed.engines.select import ENGINES
 from seedbed.errors import SettingError
 from seedbed.formulas.losses import Loss
+from seedbed.formulas.named import OrName, as_formula, refusal
 from seedbed.formulas.optimizers import Adam, Bounds, Optimizer
 from seedbed.formulas.schedules import Schedule, constant
 from seedbed.layers.base import formulas_of
@@ -41,7 +42,7 @@ class Recipe:
 
     network     the members' network
     loss        the loss to minimise, as a mean over rows
-    optimizer   the optimizer
+    optimizer   the optimizer; a name such as "adam" takes its default learning rate
     epochs      passes over all rows
     batch_size  rows per step; None takes all rows
     schedule    the factor on the learning rate during training
@@ -59,6 +60,9 @@ class Recipe:
                 with the shorter estimated time
     dtype       of parameters and arithmetic: "float32" or "float64"
 
+    Loss, optimizer and schedule may be given by name, such as "mse", "adam" and "cosine"; they are
+    then stored as those formulas, with their default options.
+
     The optimizer's hyperparameters, l1, l2, dropout and clip_norm are one number for all members,
     or one for each, (P,).
 
@@ -66,11 +70,11 @@ class Recipe:
     """
 
     network: Network
-    loss: Loss
-    optimizer: Optimizer = Adam()  # noqa: RUF009  # frozen
+    loss: OrName[Loss] = MISSING  # type: ignore[assignment]  # required; OrName is a descriptor
+    optimizer: OrName[Optimizer] = Adam()  # type: ignore[assignment]  # noqa: RUF009  # frozen
     epochs: int = 100
     batch_size: int | None = None
-    schedule: Schedule = constant
+    schedule: OrName[Schedule] = constant  # type: ignore[assignment]
     l1: Numbers = 0.0
     l2: Numbers = 0.0
     dropout: Numbers = 0.0
@@ -82,18 +86,15 @@ class Recipe:
     dtype: Literal["float32", "float64"] = "float32"
 
     def __post_init__(self) -> None:
-        for name, kind, example in (
-            ("network", Network, "sb.Network(3, [sb.Dense(1)])"),
-            ("loss", Loss, "sb.squared_error"),
-            ("optimizer", Optimizer, "sb.Adam(lr=0.001)"),
-            ("schedule", Schedule, "sb.cosine()"),
-        ):
-            given = getattr(self, name)
-            if not isinstance(given, kind) or type(given) is Optimizer:
-                hint = f"; call it first: {given.__name__}(…)" if callable(given) else ""
-                raise SettingError(
-                    f"{name} must be an object like {example}, not {one_line(given)}{hint}"
-                )
+        if not isinstance(self.network, Network):
+            raise SettingError(
+                "network must be an object like sb.Network(3, [sb.Dense(1)]), not "
+                + one_line(self.network)
+            )
+        for name, kind in (("loss", Loss), ("optimizer", Optimizer), ("schedule", Schedule)):
+            object.__setattr__(self, name, as_formula(name, getattr(self, name), kind))
+        if type(self.optimizer) is Optimizer:
+            raise refusal("optimizer", self.optimizer, Optimizer)
         checked: dict[str, Any] = {
             name: bounds.checked(getattr(self, name))
             for name, bounds in _BOUNDS.items()

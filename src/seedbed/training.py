@@ -35,11 +35,11 @@ CALLBACK_SECONDS = 0.15
 class Settings(TypedDict, total=False):
     """The fields of a Recipe without the network, as keywords of ``train``."""
 
-    loss: Loss
-    optimizer: Optimizer
+    loss: Loss | str
+    optimizer: Optimizer | str
     epochs: int
     batch_size: int | None
-    schedule: Schedule
+    schedule: Schedule | str
     l1: Numbers
     l2: Numbers
     dropout: Numbers
@@ -192,7 +192,7 @@ def _recipe(method: Network | Recipe, settings: Any) -> Recipe:
     if isinstance(method, Recipe):
         return replace(method, **settings) if settings else method
     if "loss" not in settings:
-        raise SettingError("train needs a network and a loss: give loss=sb.squared_error")
+        raise SettingError("train needs a network and a loss: give such as loss='squared_error'")
     return Recipe(network=method, **settings)
 
 

@@ -19,9 +19,11 @@ from seedbed.diagnosis.finding import Finding
 from seedbed.engines.base import cores
 from seedbed.errors import SeedbedWarning, SettingError
 from seedbed.estimators.data import Role, TableEstimator
-from seedbed.estimators.serialise import as_formula, as_optimizer, to_json
-from seedbed.formulas import activations, schedules
+from seedbed.estimators.serialise import as_optimizer, to_json
+from seedbed.formulas import schedules
+from seedbed.formulas.activations import Activation
 from seedbed.formulas.losses import Loss
+from seedbed.formulas.named import as_formula
 from seedbed.population import Population
 from seedbed.recipe import Recipe
 from seedbed.tables.model import TableModel
@@ -236,7 +238,7 @@ class NetworkEstimator(TableEstimator):
             hidden = list(hidden) if isinstance(hidden, Sequence | np.ndarray) else [hidden]
         units = self.activation
         units = list(units) if isinstance(units, tuple | list) else [units]
-        units = [as_formula("activation", unit, activations.BY_NAME) for unit in units]
+        units = [as_formula("activation", unit, Activation) for unit in units]
         settings = TableSettings(
             hidden=hidden,
             activation=units if isinstance(self.activation, tuple | list) else units[0],

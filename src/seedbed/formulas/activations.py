@@ -224,6 +224,19 @@ BY_NAME: dict[str, Activation | Callable[..., Activation]] = {
     "tanh": tanh,
 }
 
+ALIASES = {
+    "linear": "identity",
+    "logistic": "sigmoid",
+    "swish": "silu",
+}
+"""Names in Keras and scikit-learn; PyTorch's are those of ``BY_NAME``."""
+
+NOTES = {
+    "softmax": "cross_entropy applies the softmax to the outputs, so leave the last layer's "
+    "activation out"
+}
+"""What to do instead, by names that are often tried."""
+
 
 def by_name(name: str) -> Activation:
     """Return the activation of a name in ``BY_NAME``, factories called with their defaults.

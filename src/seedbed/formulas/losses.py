@@ -249,3 +249,26 @@ BY_NAME: dict[str, Loss | Callable[..., Loss]] = {
     "quantile": quantile,
     "squared_error": squared_error,
 }
+
+ALIASES = {
+    "BCE": "binary_cross_entropy",
+    "BCELoss": "binary_cross_entropy",
+    "BCEWithLogitsLoss": "binary_cross_entropy",
+    "CE": "cross_entropy",
+    "CrossEntropyLoss": "cross_entropy",
+    "HuberLoss": "huber",
+    "L1Loss": "absolute_error",
+    "MAE": "absolute_error",
+    "MSE": "squared_error",
+    "MSELoss": "squared_error",
+    "PoissonNLLLoss": "poisson",
+    "SmoothL1Loss": "huber",
+    "categorical_crossentropy": "cross_entropy",
+    "log_loss": "cross_entropy",
+    "mean_absolute_error": "absolute_error",
+    "mean_squared_error": "squared_error",
+    "pinball": "quantile",
+    "softmax_cross_entropy": "cross_entropy",
+    "sparse_categorical_crossentropy": "cross_entropy",
+}
+"""Names in PyTorch, Keras, scikit-learn and optax."""

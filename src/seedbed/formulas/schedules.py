@@ -112,3 +112,14 @@ BY_NAME: dict[str, Schedule | Callable[..., Schedule]] = {
     "one_cycle": one_cycle,
     "step_decay": step_decay,
 }
+
+ALIASES = {
+    "ConstantLR": "constant",
+    "CosineAnnealingLR": "cosine",
+    "CosineDecay": "cosine",
+    "MultiStepLR": "step_decay",
+    "OneCycleLR": "one_cycle",
+    "PiecewiseConstantDecay": "step_decay",
+    "cosine_annealing": "cosine",
+}
+"""Names in PyTorch and Keras."""
