@@ -83,6 +83,8 @@ from seedbed.recipe import Recipe
 from seedbed.training import train
 
 if _typing.TYPE_CHECKING:
+    from seedbed import estimators as estimators  # the alias makes it public to type checkers
+    from seedbed import plots as plots
     from seedbed.checking.check import GradientReport, check_gradient
     from seedbed.diagnosis.diagnose import diagnose
     from seedbed.diagnosis.finding import Finding
@@ -185,9 +187,19 @@ _LAZY = {
 }
 
 
+_LAZY_MODULES = ("estimators", "plots")
+"""Not in ``__all__``: they need further packages, and ``import *`` loads all that is listed."""
+
+
 def __getattr__(name: str) -> _typing.Any:
     """Import rarely used names on first access."""
+    if name in _LAZY_MODULES:
+        return _importlib.import_module(f"{__name__}.{name}")
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = getattr(_importlib.import_module(_LAZY[name]), name)
     return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_LAZY_MODULES, *(name for name in globals() if name[:2] == "__")})

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seedbed.arrays import Array, one_line
+from seedbed.arrays import Array, checked_index, one_line
 from seedbed.checks import checked_inputs
 from seedbed.engines.base import SMALL_BATCH, Engine, Stage
 from seedbed.engines.select import prediction_engine
@@ -116,6 +116,28 @@ class Population:
             ),
         )
 
+    def weights(self, member: int) -> list[dict[str, Array]]:
+        """Return a member's parameters, one dict by name for each layer, as read-only views.
+
+        Shapes: those of one network: a dense layer has W (I, O) and b (O,). For all members at
+        once, with a first axis of members, see ``Network.views``.
+        Raises: SettingError if there is no such member.
+        >>> import seedbed as sb
+        >>> X, Y = sb.xor.data()
+        >>> population = sb.train(sb.xor.recipe(epochs=10), X, Y, seeds=range(3))
+        >>> [(name, array.shape) for name, array in population.weights(2)[0].items()]
+        [('W', (3, 4)), ('b', (4,))]
+        """
+        theta = self.theta[checked_index("member", member, len(self))]
+        layers: list[dict[str, Array]] = [{} for _ in self.network.layers]
+        for block in self.network.blocks:
+            # what broadcasts over rows or columns, such as a bias, has a first axis of 1
+            shape = block.shape if block.decays else block.shape[block.shape[0] == 1 :]
+            view = theta[block.where].reshape(shape)
+            view.flags.writeable = False
+            layers[block.layer][block.name] = view
+        return layers
+
     def outputs(self, X: Any) -> Array:
         """Return the networks' raw outputs, (P, N, O): logits if the loss takes logits.
 
@@ -183,7 +205,8 @@ class Population:
         if len(fitted):
             low, median, high = np.quantile(fitted, [0.25, 0.5, 0.75])
             spread = f"; loss {median:.4g} (quartiles {low:.4g} to {high:.4g})"
-        return f"<Population of {len(self)}: {self.network}; {status}{spread}>"
+        seed = f" (seed {self.seeds[0]})" if len(self) == 1 else ""
+        return f"<Population of {len(self)}{seed}: {self.network}; {status}{spread}>"
 
 
 def _canonical_nan(y: Array) -> Array:

@@ -274,6 +274,7 @@ class Recipe:
 def _check_length(name: str, value: tuple[float, ...], members: int) -> None:
     if len(value) != members:
         raise SettingError(
-            f"{name} has {len(value)} values and there are {members} seeds: give one value, or "
-            "one for each seed"
+            f"{name} has {len(value)} values and there {'is' if members == 1 else 'are'} {members} "
+            f"seed{'' if members == 1 else 's'}: give one value, or a seed for each, such as "
+            f"seeds=range({len(value)})"
         )

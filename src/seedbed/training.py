@@ -90,7 +90,8 @@ def train(
                    optimizer, epochs, batch_size, …; keywords override a recipe's fields
     X              (N, I) inputs
     Y              (N, O) targets, (N,) if O is 1, or class numbers (N,) for cross_entropy
-    seeds          a whole number >= 0 for one member, or a sequence with one for each member
+    seeds          a sequence with a whole number >= 0 for each member, such as range(12), or one
+                   number for one member: 12 is seed 12
     validation     the share of rows that each member holds out, or (X, Y) or (X, Y, weights)
     sample_weight  (N,) row weights >= 0
     rows           each member's own rows: P sequences of row numbers, or booleans (P, N)
