@@ -78,7 +78,7 @@ from seedbed.metrics import Metric
 from seedbed.models import load, save
 from seedbed.network import Network
 from seedbed.population import History, Population
-from seedbed.progress import Progress
+from seedbed.progress import Progress, every
 from seedbed.recipe import Recipe
 from seedbed.training import train
 
@@ -140,6 +140,7 @@ __all__ = [
     "cross_entropy",
     "diagnose",
     "elu",
+    "every",
     "explain",
     "gelu",
     "glorot",

@@ -25,7 +25,7 @@ from seedbed.interrupts import interruptible
 from seedbed.network import Network
 from seedbed.planning import check_distinct, checked_start, make_plan
 from seedbed.population import History, Population
-from seedbed.progress import Callback, Progress, TrainingProgress
+from seedbed.progress import Callback, Every, Progress, TrainingProgress
 from seedbed.recipe import Recipe
 
 CALLBACK_SECONDS = 0.15
@@ -99,8 +99,8 @@ def train(
                    ``rows``: the folds of a cross-validation
     start          initial theta, (P, D) or (D,), instead of the seeds' draws
     progress       whether to show a progress line; None shows it for long work on a terminal
-    callbacks      functions called a few times a second with a Progress; a true result ends the
-                   training
+    callbacks      functions called with a Progress a few times a second, or after every so many
+                   epochs (see ``every``); a true result ends the training
     record_every   record the losses of every n-th epoch only: the history has
                    P · epochs / record_every numbers
     threads        threads of the compiled engine; None takes one per core. No result depends on it
@@ -206,39 +206,62 @@ def _run_epochs(
     ensemble: EnsembleStopping | None,
     epoch: int,
 ) -> None:
-    """Train from ``epoch`` to the end, with callbacks about every ``CALLBACK_SECONDS``."""
+    """Train from ``epoch`` to the end, with callbacks when they are due."""
+    periodic = [callback for callback in callbacks if isinstance(callback, Every)]
     count = 1  # epochs per call of the engine
     last_callback = time.perf_counter()
     while epoch < plan.epochs and state.running.size and not stop.is_set():
-        start = time.perf_counter()
-        end = min(epoch + count, plan.epochs)
-        training.run(state, range(epoch, end), stop)
+        start, first = time.perf_counter(), epoch
+        whole = min(first + count, plan.epochs)
+        epoch = min(whole, *(each.next(first) for each in periodic)) if periodic else whole
+        training.run(state, range(first, epoch), stop)
         if stop.is_set():
             return
-        epoch = end
+        ended = False
         if ensemble is not None:  # updated after every epoch
-            if ensemble.update(state, epoch):
-                return
-            if epoch < plan.epochs and time.perf_counter() - last_callback < CALLBACK_SECONDS:
-                continue
-            last_callback = time.perf_counter()
+            ended = ensemble.update(state, epoch)
         else:
-            seconds = time.perf_counter() - start
-            count = max(1, min(round(count * CALLBACK_SECONDS / max(seconds, 1e-9)), 8 * count))
-        progress = _progress(plan, state, epoch)
-        results = [callback(progress) for callback in callbacks]
-        if any(results):
+            seconds = max(time.perf_counter() - start, 1e-9)
+            count = max(1, min(round((epoch - first) * CALLBACK_SECONDS / seconds), 8 * count))
+        last = ended or epoch == plan.epochs or not state.running.size
+        now = time.perf_counter()
+        timed = (ensemble is None and epoch == whole) or now - last_callback >= CALLBACK_SECONDS
+        last_callback = now if timed else last_callback
+        due = [
+            each
+            for each in callbacks
+            if last or (epoch % each.epochs == 0 if isinstance(each, Every) else timed)
+        ]
+        if due and _call(due, periodic, _progress(plan, state)) | last:
             return
 
 
-def _progress(plan: Plan, state: State, epoch: int) -> Progress:
-    column = (epoch - 1) // plan.record_every
+def _call(due: Sequence[Callback], periodic: Sequence[Callback], progress: Progress) -> bool:
+    """Call callbacks, and if one ends the training also those that want its last epoch.
+
+    Returns whether one ends the training.
+    """
+    try:
+        results = [callback(progress) for callback in due]
+        ends = any(results)
+        for callback in periodic:
+            if ends and callback not in due:
+                callback(progress)
+        return ends
+    finally:
+        progress.release()
+
+
+def _progress(plan: Plan, state: State) -> Progress:
+    epoch = int(state.epochs_run.max())
+    column = max(epoch - 1, 0) // plan.record_every
     return Progress(
         epoch=epoch,
         epochs=plan.epochs,
         running=state.running.size,
         train_loss=state.train_loss[:, column].copy(),
         val_loss=None if state.val_loss is None else state.val_loss[:, column].copy(),
+        _live=[state.theta],
     )
 
 

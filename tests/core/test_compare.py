@@ -430,7 +430,7 @@ def test_invalid_methods_are_refused(methods, message):
         ({"metric": sb.metrics.accuracy}, "accuracy scores classes and labels.*use rmse, r2, mae"),
         ({"seeds": "often"}, "seeds must be 'adaptive', 'anytime' or a sequence"),
         ({"seeds": [1, 1, 2]}, "seeds contains duplicates"),
-        ({"seeds": 30}, "seeds=30 is a single seed: give several, such as seeds=range(30)"),
+        ({"seeds": 30}, "seeds=30 is a single seed: give several, such as seeds=range\\(30\\)"),
         ({"split": (np.flatnonzero(NUMBERS > 99), [0])}, "the train rows are"),
         ({"seeds": []}, "seeds must be a whole number or a sequence"),
         ({"seeds": [-1]}, "seed -1"),

@@ -937,3 +937,16 @@ def test_ctrl_c_interrupts_within_an_epoch():
     assert (population.status == "interrupted").all()
     assert (population.epochs == 0).all()
     np.testing.assert_array_equal(population.theta, net.init(range(2), "float32"))
+
+
+def test_callbacks_by_epoch_see_each_epoch_and_change_no_bit():
+    X, Y = sb.xor.data()
+    frames = []
+    recipe = sb.xor.recipe(epochs=20)
+    keep = sb.every(8, lambda progress: frames.append((progress.epoch, progress.theta)))
+    given = {"seeds": range(5), "engine": "compiled"}
+    population = sb.train(recipe, X, Y, callbacks=[keep], record_every=6, **given)
+    assert [epoch for epoch, _ in frames] == [8, 16, 20]
+    for epoch, theta in frames:
+        np.testing.assert_array_equal(theta, sb.train(recipe, X, Y, epochs=epoch, **given).theta)
+    np.testing.assert_array_equal(population.theta, frames[-1][1])
