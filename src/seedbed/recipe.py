@@ -23,6 +23,7 @@ from seedbed.formulas.losses import Loss
 from seedbed.formulas.named import OrName, as_formula, refusal
 from seedbed.formulas.optimizers import Adam, Bounds, Optimizer
 from seedbed.formulas.schedules import Schedule, constant
+from seedbed.formulas.user_defined import is_user_defined
 from seedbed.layers.base import formulas_of
 from seedbed.network import Network
 
@@ -95,6 +96,8 @@ class Recipe:
             object.__setattr__(self, name, as_formula(name, getattr(self, name), kind))
         if type(self.optimizer) is Optimizer:
             raise refusal("optimizer", self.optimizer, Optimizer)
+        if is_user_defined(type(self.optimizer)):
+            self.optimizer.check_rule()
         checked: dict[str, Any] = {
             name: bounds.checked(getattr(self, name))
             for name, bounds in _BOUNDS.items()

@@ -662,7 +662,7 @@ def _endless(z):
 
 
 def test_a_formula_that_calls_itself_is_refused():
-    unit = sb.Activation("endless", _endless, lambda z, a: z)
+    unit = sb.Activation("endless", _endless, lambda z, a: z, surrogate=True)
     with pytest.raises(sb.FormulaError, match="_endless calls itself"):
         sb.train(network(unit), X, TARGETS["number"], loss=sb.squared_error, engine="compiled")
 
@@ -742,7 +742,8 @@ def test_a_formula_s_module_may_change(monkeypatch):
 
 def values(f, *engines):
     """Return f of a few numbers by each engine."""
-    net = sb.Network(1, [sb.Dense(1, sb.Activation("mine", f, lambda z, a: np.ones_like(z)))])
+    unit = sb.Activation("mine", f, lambda z, a: np.ones_like(z), surrogate=True)
+    net = sb.Network(1, [sb.Dense(1, unit)])
     x = np.array([[-2.0], [-0.5], [1 / 3], [0.9], [3.0]])
     theta = np.array([[1.0, 0.0]])
     return [
@@ -832,7 +833,7 @@ def test_a_formula_with_another_meaning_once_compiled_is_refused(why):
 
 def test_a_value_that_a_digest_does_not_cover_is_refused():
     table = np.arange(3.0)
-    unit = sb.Activation("table", lambda z: z * table[0], lambda z, a: z)
+    unit = sb.Activation("table", lambda z: z * table[0], lambda z, a: z, surrogate=True)
     with pytest.raises(sb.FormulaError, match="uses table, which is no number"):
         sb.train(network(unit), X, TARGETS["number"], loss=sb.squared_error, engine="compiled")
 
