@@ -3,14 +3,17 @@
     pip install -e '.[all]' && python benchmarks/mistakes.py
 
 Hand-written backward passes (tests/core/planted.py) of three networks get planted mistakes, with 10
-draws of parameters and data each. 500 networks of random shapes and data, with every activation and
-every loss in turn, have correct gradients.
+draws of parameters and data each; so do three more hands (tests/core/hands), which write classes
+and lists, examples as columns, and einsum. Their mistakes and the right names were written down
+before the check was run on them. Correct gradients are 500 networks of random shapes and data, with
+every activation and every loss in turn, and 500 draws of the three hands.
 """
 
 import datetime
 import sys
 import time
 import warnings
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,7 @@ import seedbed as sb
 from seedbed.formulas import activations, losses
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "core"))
+from hands import HANDS
 from planted import COLUMN_KINDS, KINDS, NETWORKS, PAIRS, can_be_planted, columns, planted
 
 PAGE = Path(__file__).with_name("mistakes.md")
@@ -77,14 +81,59 @@ def another_hand():
     return "\n".join([*lines, f"\nGiven only the right names: {named} of {tried}."])
 
 
+def named(mistakes):
+    """Return the mistakes' kinds, without another loss's or activation's name."""
+    general = ("another loss", "slope of another activation")
+    kinds = (mistake.kind for mistake in mistakes)
+    return sorted(next((g for g in general if kind.startswith(g)), kind) for kind in kinds)
+
+
+def hand_table(hand):
+    """Return the table of a hand's planted mistakes, and its totals."""
+    lines = ["| planted | should be named | found | named | otherwise named |", "|---" * 5 + "|"]
+    found = right = tried = 0
+    for mistake, kinds in HANDS[hand].MISTAKES.items():
+        others, found_here, right_here = Counter(), 0, 0
+        expected = ["another loss" if each.startswith("another loss") else each for each in kinds]
+        for seed in range(DRAWS):
+            report = sb.check_gradient(*HANDS[hand].arguments(mistake, seed))
+            given = named(report.mistakes)
+            found_here += report.verdict == "wrong"
+            right_here += given == sorted(expected)
+            if given != sorted(expected):
+                others[" and ".join(given)] += 1
+        said = "; ".join(f"{kind} ({count})" for kind, count in others.items())
+        lines.append(
+            f"| {mistake} | {' and '.join(kinds)} | {found_here} | {right_here} | {said} |"
+        )
+        found, right, tried = found + found_here, right + right_here, tried + DRAWS
+    return "\n".join(
+        [
+            *lines,
+            f"\nFound: {found} of {tried} ({found / tried:.1%}); given only the right name: "
+            f"{right} ({right / tried:.1%}).",
+        ]
+    )
+
+
+def hands_alarms():
+    """Return how many of the hands' correct gradients are called wrong, and inconclusive."""
+    verdicts = Counter(
+        sb.check_gradient(*hand.arguments("", number)).verdict
+        for hand in HANDS.values()
+        for number in range(RIGHT // len(HANDS) + 1)
+    )
+    return verdicts["wrong"], verdicts["inconclusive"], verdicts.total()
+
+
 def alarms():
-    """Return how many correct gradients are called wrong."""
+    """Return how many correct gradients are called wrong, and inconclusive."""
     units = [u if isinstance(u, sb.Activation) else u() for u in activations.BY_NAME.values()]
     kinds = [
         u if isinstance(u, sb.Loss) else u(0.3) if name == "quantile" else u()
         for name, u in losses.BY_NAME.items()
     ]
-    random, wrong = np.random.default_rng(0), 0
+    random, verdicts = np.random.default_rng(0), Counter()
     for number in range(RIGHT):
         loss, unit = kinds[number % len(kinds)], units[number // len(kinds) % len(units)]
         rows, inputs, outputs = (int(random.integers(1, most)) for most in (10, 7, 5))
@@ -106,10 +155,10 @@ def alarms():
             return float(value[0].real), gradient[0].real  # no complex step
 
         if number % 2:
-            wrong += not sb.check_gradient(recipe, theta, X, Y).agrees
+            verdicts[sb.check_gradient(recipe, theta, X, Y).verdict] += 1
         else:
-            wrong += not sb.check_gradient(by_differences, theta).agrees
-    return wrong
+            verdicts[sb.check_gradient(by_differences, theta).verdict] += 1
+    return verdicts["wrong"], verdicts["inconclusive"]
 
 
 if __name__ == "__main__":
@@ -119,6 +168,8 @@ if __name__ == "__main__":
         sb.xor.published_gradient, sb.xor.published_start(), *sb.xor.data()
     )
     took = time.perf_counter() - began
+    wrong, inconclusive = alarms()
+    hands_wrong, hands_inconclusive, hands_tried = hands_alarms()
     page = [
         "# Mistakes that check_gradient names",
         f"{datetime.date.today()}; {described('numpy')}",
@@ -131,9 +182,14 @@ if __name__ == "__main__":
         "## Examples as columns",
         f"A 3-4-4-1 network with cross-entropy and a penalty, z = W a + b, {DRAWS} draws each.",
         another_hand(),
+        "## Three more hands",
+        f"{DRAWS} draws of shapes, parameters and data for each mistake: in how many it was found, "
+        "and given only the right name.",
+        *(each for hand in HANDS for each in (f"### {hand.capitalize()}", hand_table(hand))),
         "## False alarms",
-        f"{alarms()} of {RIGHT} correct gradients are called wrong (half are checked by complex "
-        "steps, half by central differences).",
+        f"{wrong} of {RIGHT} correct gradients are called wrong, {inconclusive} inconclusive (half "
+        "are checked by complex steps, half by central differences). Of the three hands', "
+        f"{hands_wrong} of {hands_tried} are called wrong, {hands_inconclusive} inconclusive.",
         "## The tutorial as published",
         f"Found in {1000 * took:.0f} ms:\n\n"
         + "\n".join(f"- {mistake}" for mistake in tutorial.mistakes),

@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib as mpl
 
 from seedbed import plots
+from seedbed.plots import page, styling
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,32 +29,32 @@ def draw_losses(axes, population):
         axes.annotate(text, place, fontsize=9)
     solved = (population.loss < 0.01).mean()
     title = f"One network, {len(population):,} seeds: {solved:.1%} solve XOR"
-    axes.set_title(title, fontsize=10)
+    axes.set_title(title, pad=20)
 
 
 def draw_pairs(axes, found):
     """Draw the scores of two methods, joined by a line for each seed."""
     pair = found.pairs[0]
-    names = pair.a, pair.b
+    names, colours = (pair.a, pair.b), styling.LIGHT.colours
     for a, b in zip(*(100 * found.methods[name].scores for name in names), strict=True):
-        color, style = (plots.page.COLOURS[0], "o-") if a > b else (plots.page.COLOURS[1], "s--")
+        color, style = (colours[0], "o-") if a > b else (colours[1], "s--")
         axes.plot([0, 1], [b, a], style, color=color, lw=1.2, ms=4, alpha=0.8)
     axes.set_xticks([0, 1], names[::-1])
     axes.set_xlim(-0.3, 1.3)
-    axes.set_xlabel("one line for each seed")
     axes.set_ylabel("accuracy on held-out rows, %")
     title = f"Two methods, {pair.n} seeds: {pair.a} is better in {pair.wins} of {pair.n} pairs"
-    axes.set_title(title, fontsize=10)
+    page.entitle(axes, title, "one line for each seed")
 
 
 def main():
     names = readme_examples()
-    page = plots.figure(10, 3.6)
-    left, right = page.subplots(1, 2)
-    draw_losses(left, names["population"])
-    draw_pairs(right, names["found"])
+    figure = plots.figure(10, 3.6)
+    left, right = figure.subplots(1, 2)
+    with styling.styled_context():
+        draw_losses(left, names["population"])
+        draw_pairs(right, names["found"])
     mpl.rcParams["svg.hashsalt"] = "seedbed"  # the same bytes in every run
-    page.savefig(ROOT / "docs" / "static" / "spread.svg", metadata={"Date": None})
+    figure.savefig(ROOT / "docs" / "static" / "spread.svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":

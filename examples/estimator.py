@@ -1,6 +1,6 @@
 """Train a scikit-learn ensemble on a raw table; print probabilities and their spread.
 
-pip install 'seedbed[sklearn,fast]' pandas
+pip install '.[sklearn,fast]' pandas
 """
 
 import numpy as np

@@ -85,7 +85,8 @@ from seedbed.training import train
 if _typing.TYPE_CHECKING:
     from seedbed import estimators as estimators  # the alias makes it public to type checkers
     from seedbed import plots as plots
-    from seedbed.checking.check import GradientReport, check_gradient
+    from seedbed.checking.check import check_gradient
+    from seedbed.checking.report import GradientReport
     from seedbed.diagnosis.diagnose import diagnose
     from seedbed.diagnosis.finding import Finding
     from seedbed.explaining import Explanation, explain
@@ -181,7 +182,7 @@ __all__ = [
 _LAZY = {
     "Explanation": "seedbed.explaining",
     "Finding": "seedbed.diagnosis.finding",
-    "GradientReport": "seedbed.checking.check",
+    "GradientReport": "seedbed.checking.report",
     "check_gradient": "seedbed.checking.check",
     "diagnose": "seedbed.diagnosis.diagnose",
     "explain": "seedbed.explaining",

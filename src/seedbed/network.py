@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from seedbed import streams
+from seedbed import html, streams
 from seedbed.arrays import Array, checked_count
 from seedbed.errors import SettingError, ShapeError
 from seedbed.layers.base import Layer, parameters_class
@@ -36,7 +36,7 @@ class Block(NamedTuple):
         return f"{self.name}{self.layer + 1}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Network:
     """The shape of a feed-forward network: the number of inputs, and the layers in order.
 
@@ -69,6 +69,24 @@ class Network:
     def __str__(self) -> str:
         widths = "-".join(str(width) for width in self.widths)
         return f"{widths} ({', '.join(str(layer) for layer in self.layers)})"
+
+    def __repr__(self) -> str:
+        return f"<Network {self}: {self.size:,} parameters>"
+
+    def _repr_html_(self) -> str:
+        sizes = [sum(prod(b.shape) for b in self.blocks if b.layer == n)
+                 for n in range(len(self.layers))]  # fmt: skip
+        rows = [
+            [str(number), type(layer).__name__, f"{width:,}", str(layer), f"{size:,}"]
+            for number, (layer, width, size) in enumerate(
+                zip(self.layers, self.widths[1:], sizes, strict=True), 1
+            )
+        ]
+        headers = ["layer", "kind", "outputs", "", "parameters"]
+        return html.block(
+            html.heading(f"Network {self}", f"{self.inputs:,} inputs, {self.size:,} parameters"),
+            html.table(headers, rows, texts=(0, 1, 3)),
+        )
 
     @property
     def outputs(self) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from seedbed import html
 from seedbed.arrays import Array, checked_index, one_line
 from seedbed.checks import checked_inputs
 from seedbed.engines.base import SMALL_BATCH, Engine, Stage
@@ -22,9 +23,11 @@ from seedbed.reproducible import mean
 
 MAX_PREDICTIONS = 2**20
 """The number of predictions that ``predict_mean`` holds in memory."""
+_SHOWN_MEMBERS, _SHOWN_EPOCHS = 8, 6
+"""The rows of a notebook's tables."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class History:
     """The losses of P members in each recorded epoch; NaN after a member's last epoch.
 
@@ -39,6 +42,53 @@ class History:
     train_loss: Array
     val_loss: Array | None
     ensemble_val_loss: Array | None = None
+
+    def _kinds(self) -> list[tuple[str, Array]]:
+        """Return the names of the recorded losses, and their quartiles (3, E)."""
+        kinds = [("training", self.train_loss), ("validation", self.val_loss)]
+        return [(name, _quartiles_by_epoch(loss)) for name, loss in kinds if loss is not None]
+
+    def __repr__(self) -> str:
+        texts = []
+        for name, (_, median, _) in self._kinds():
+            known = median[np.isfinite(median)]
+            if len(known):
+                texts.append(f"{name} {known[0]:.4g} to {known[-1]:.4g}")
+        losses = f"; median loss: {', '.join(texts)}" if texts else ""
+        return f"<History of {self._counts()}{losses}>"
+
+    def _counts(self) -> str:
+        members, epochs = self.train_loss.shape
+        return f"{_count(members, 'member')}, {_count(epochs, 'recorded epoch')}"
+
+    def _repr_html_(self) -> str:
+        return html.block(html.heading("Losses by epoch", self._counts()), *self._html())
+
+    def _html(self) -> list[str]:
+        """Return a curve of the median with its quartiles, and the numbers of some epochs."""
+        if not len(self.epochs):
+            return []
+        kinds = self._kinds()
+        name, quartiles = kinds[-1]
+        low, median, high = quartiles
+        label = f"median of the {name} loss by epoch, with quartiles"
+        headers = ["epoch"]
+        columns = []
+        for kind, losses in kinds:
+            headers += [f"{kind} loss, median", "quartiles"]
+            columns.append([_number(each) for each in losses[1]])
+            columns.append([f"{_number(a)} to {_number(b)}" for a, _, b in losses.T])
+        if self.ensemble_val_loss is not None:
+            headers.append("ensemble's validation loss")
+            columns.append([_number(each) for each in self.ensemble_val_loss])
+        last = len(self.epochs) - 1
+        places = np.unique(np.linspace(0, last, _SHOWN_EPOCHS).round().astype(int))
+        rows = [[f"{self.epochs[at] + 1:,}", *(column[at] for column in columns)] for at in places]
+        return [
+            html.curve(low, median, high, label),
+            html.paragraph(f"{label}, {_axis(quartiles)}", note=True),
+            html.table(headers, rows, texts=()),
+        ]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -198,15 +248,71 @@ class Population:
         return prediction_engine(self.recipe.engine, self.network, self.recipe.optimizer)
 
     def __repr__(self) -> str:
+        status, spread = self._summary()
+        spread = f"; loss {spread}" if spread else ""
+        seed = f" (seed {self.seeds[0]})" if len(self) == 1 else ""
+        return f"<Population of {len(self)}{seed}: {self.network}; {status}{spread}>"
+
+    def _repr_html_(self) -> str:
+        return html.block(*self._html())
+
+    def _html(self) -> list[str]:
+        status, spread = self._summary()
+        settings = self.settings
+        rows = [
+            [str(place), str(self.seeds[place]), *(f"{v[place]:g}" for v in settings.values()),
+             str(self.status[place]), f"{self.best_epoch[place]:,}", _number(self.loss[place])]
+            for place in range(min(len(self), _SHOWN_MEMBERS))
+        ]  # fmt: skip
+        hidden = len(self) - len(rows)
+        curve, words, *_ = [*self.history._html(), "", ""]
+        return [
+            html.heading(f"Population of {len(self):,}", str(self.network)),
+            html.facts([("status", status), ("training loss", spread or "all diverged"),
+                        ("engine", f"{self.recipe.engine}, {self.theta.dtype}")]),
+            curve, words,
+            html.table(
+                ["member", "seed", *settings, "status", "epochs", "training loss"], rows,
+                texts=(2 + len(settings),), more=f"… {hidden:,} more" if hidden else "",
+            ),
+        ]  # fmt: skip
+
+    def _summary(self) -> tuple[str, str]:
+        """Return how many members have which status, and the median and quartiles of their loss."""
         names, counts = np.unique(self.status, return_counts=True)
         status = ", ".join(f"{c} {n}" for n, c in zip(names, counts, strict=True))
         fitted = self.loss[~self.diverged]
-        spread = ""
-        if len(fitted):
-            low, median, high = np.quantile(fitted, [0.25, 0.5, 0.75])
-            spread = f"; loss {median:.4g} (quartiles {low:.4g} to {high:.4g})"
-        seed = f" (seed {self.seeds[0]})" if len(self) == 1 else ""
-        return f"<Population of {len(self)}{seed}: {self.network}; {status}{spread}>"
+        if not len(fitted):
+            return status, ""
+        low, median, high = np.quantile(fitted, [0.25, 0.5, 0.75])
+        return status, f"{median:.4g} (quartiles {low:.4g} to {high:.4g})"
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _axis(quartiles: Array) -> str:
+    """Return a curve's range in words."""
+    finite = quartiles[np.isfinite(quartiles)]
+    if not finite.size:
+        return "none finite"
+    kind = "logarithmic axis" if finite.min() > 0 else "axis"
+    return f"{kind} from {finite.min():.4g} to {finite.max():.4g}"
+
+
+def _quartiles_by_epoch(loss: Array) -> Array:
+    """Return the quartiles over members, (3, E), of losses (P, E); NaN where no member trained."""
+    quartiles = np.full((3, loss.shape[1]), np.nan)
+    known = np.isfinite(loss).any(axis=0)
+    finite = np.where(np.isfinite(loss), loss, np.nan)[:, known]
+    if finite.size:
+        quartiles[:, known] = np.nanquantile(finite, [0.25, 0.5, 0.75], axis=0)
+    return quartiles
 
 
 def _canonical_nan(y: Array) -> Array:

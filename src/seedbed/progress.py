@@ -1,21 +1,26 @@
-"""The progress that callbacks receive, and a status line for long work in a terminal."""
+"""The progress that callbacks receive, and a progress line in a terminal or a notebook."""
 
 from __future__ import annotations
 
+import importlib
+import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
+from seedbed import html
 from seedbed.arrays import Array, checked_count, one_line
 from seedbed.errors import SettingError
 
 _DELAY_SECONDS = 1.0
+_BAR_WIDTH = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,35 +100,58 @@ def every(epochs: int, function: Callback) -> Callback:
 
 
 class StatusLine:
-    """One line on standard error, rewritten in place; with ``wanted`` None, after one second.
+    """One line with a progress bar, rewritten in place: on standard error, or in a notebook's cell.
 
-    ``wanted`` None shows it if standard error is a terminal; True always, False never.
+    ``wanted`` None shows it after one second, if standard error is a terminal (other than
+    ``TERM=dumb``) or the notebook is open in a browser; True shows it always, False never.
     """
 
     def __init__(self, wanted: bool | None) -> None:
-        is_open = sys.stderr is not None
-        self.wanted = is_open and (sys.stderr.isatty() if wanted is None else wanted)
+        self.kernel = _notebook_kernel()
+        if self.kernel is not None:
+            is_watched = _has_reader(self.kernel)
+            self.wanted = is_watched if wanted is None else wanted
+        else:
+            self.wanted = sys.stderr is not None and (_is_terminal() if wanted is None else wanted)
         self.delay = 0.0 if wanted else _DELAY_SECONDS
         self.began = time.perf_counter()
         self.width = 0
+        self.display: Any = None
 
     @property
     def is_due(self) -> bool:
         """Whether the line is wanted and the delay is over."""
         return self.wanted and time.perf_counter() - self.began >= self.delay
 
-    def write(self, line: str) -> None:
-        """Replace the line."""
+    def write(self, text: str, share: float | None = None) -> None:
+        """Replace the line by a text, and a bar before it if the share of the work is known."""
+        if self.kernel is not None:
+            self._show({"text/plain": text, "text/html": html.progress(share, text)})
+            return
+        line = text if share is None else f"{_bar(share, _BAR_WIDTH)} {share:4.0%}  {text}"
+        line = line[: max(shutil.get_terminal_size().columns - 1, 20)]  # a broken line would stay
+        self._rewrite(line)
+
+    def clear(self) -> None:
+        """Erase the line."""
+        if self.display is not None:
+            self._show({"text/plain": "", "text/html": ""})
+            self.display = None
+        if self.width:
+            self._rewrite("")
+            self._rewrite("")
+
+    def _rewrite(self, line: str) -> None:
         sys.stderr.write("\r" + line.ljust(self.width))
         sys.stderr.flush()
         self.width = len(line)
 
-    def clear(self) -> None:
-        """Erase the line."""
-        if self.width:
-            self.write("")
-            sys.stderr.write("\r")
-            sys.stderr.flush()
+    def _show(self, content: dict[str, str]) -> None:
+        if self.display is None:
+            show = importlib.import_module("IPython.display").display
+            self.display = show(content, raw=True, display_id=True)
+        else:
+            self.display.update(content, raw=True)
 
     def __enter__(self) -> Self:
         return self
@@ -155,6 +183,39 @@ class TrainingProgress(StatusLine):
         kind = "loss" if progress.val_loss is None else "validation loss"
         median = f", {kind} {np.median(finite):.4g} (median)" if finite.size else ""
         self.write(
-            f"epoch {progress.epoch:,} of {progress.epochs:,}, {progress.running:,} of "
-            f"{self.members:,} members running{median}, {left:.0f} s left"
+            f"epoch {progress.epoch:,} of {progress.epochs:,}, {left:.0f} s left{median}, "
+            f"{progress.running:,} of {self.members:,} running",
+            progress.epoch / progress.epochs,
         )
+
+
+def _is_terminal() -> bool:
+    """Return whether standard error can rewrite a line."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _bar(share: float, width: int) -> str:
+    """Return a bar in the characters that standard error can print."""
+    full, empty = "━", "╌"
+    try:
+        (full + empty).encode(sys.stderr.encoding or "ascii")
+    except UnicodeEncodeError:
+        full, empty = "#", "-"
+    done = round(width * share)
+    return full * done + empty * (width - done)
+
+
+def _notebook_kernel() -> Any:
+    """Return the kernel of the notebook that this runs in, or None."""
+    if "IPython" not in sys.modules:
+        return None
+    shell = sys.modules["IPython"].get_ipython()
+    return getattr(shell, "kernel", None)
+
+
+def _has_reader(kernel: Any) -> bool:
+    """Return whether the notebook is open to a reader: programs that run it take no input."""
+    try:
+        return bool(kernel.get_parent()["content"]["allow_stdin"])
+    except (AttributeError, LookupError):  # another kind of kernel, or another thread
+        return False

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from seedbed import html
 from seedbed.arrays import (
     Array,
     Numbers,
@@ -20,7 +21,7 @@ from seedbed.engines.plan import Hyperparameters
 from seedbed.engines.select import ENGINES
 from seedbed.errors import SettingError
 from seedbed.formulas.losses import Loss
-from seedbed.formulas.named import OrName, as_formula, refusal
+from seedbed.formulas.named import OrName, as_formula, refusal, to_spec
 from seedbed.formulas.optimizers import Adam, Bounds, Optimizer
 from seedbed.formulas.schedules import Schedule, constant
 from seedbed.formulas.user_defined import is_user_defined
@@ -37,7 +38,7 @@ _BOUNDS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Recipe:
     """A training method: everything that ``train`` needs except the data and the seeds.
 
@@ -201,7 +202,32 @@ class Recipe:
     @property
     def identity(self) -> tuple[Hashable, ...]:
         """A key that is equal only for recipes that train identically."""
-        return (*self.structure, repr(self))
+        return (*self.structure, *(value for _, _, value in self._numeric_fields()))
+
+    def _described(self) -> Iterator[tuple[str, str]]:
+        """Yield names and values: the main fields, and the others that differ from defaults."""
+        yield "network", str(self.network)
+        yield "loss", _formula_text(self.loss)
+        changed = [
+            f"{field.name}={_value_text(getattr(self.optimizer, field.name))}"
+            for field in fields(self.optimizer)
+            if field.name == "lr" or getattr(self.optimizer, field.name) != field.default
+        ]
+        yield "optimizer", f"{type(self.optimizer).__name__}({', '.join(changed)})"
+        yield "epochs", f"{self.epochs:,}"
+        for field in fields(self)[4:]:
+            value = getattr(self, field.name)
+            if value != field.default:
+                is_formula = isinstance(value, Schedule)
+                yield field.name, _formula_text(value) if is_formula else _value_text(value)
+
+    def __repr__(self) -> str:
+        network, loss, optimizer, *others = self._described()
+        first = "; ".join(text for _, text in (network, loss, optimizer))
+        return f"<Recipe {first}; {', '.join(f'{name} {text}' for name, text in others)}>"
+
+    def _repr_html_(self) -> str:
+        return html.block(html.heading("Recipe"), html.facts(self._described()))
 
     def _mergeable(self) -> Iterator[tuple[object, str, Any]]:
         """Yield the hyperparameters that may differ between members of one population."""
@@ -272,6 +298,20 @@ class Recipe:
             yield self.optimizer, field.name, getattr(self.optimizer, field.name)
         for name in ("l1", "l2", "dropout", "clip_norm"):
             yield self, name, getattr(self, name)
+
+
+def _formula_text(formula: Loss | Schedule) -> str:
+    """Return a formula's name, and its options in parentheses."""
+    spec = to_spec(formula)
+    name = spec.pop("name")
+    options = ", ".join(f"{key}={value}" for key, value in spec.items())
+    return f"{name}({options})" if options else name
+
+
+def _value_text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"{len(value):,} values from {min(value):g} to {max(value):g}"
+    return f"{value:,}" if type(value) is int else str(value)
 
 
 def _check_length(name: str, value: tuple[float, ...], members: int) -> None:

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 import seedbed as sb
-from seedbed import files
+from seedbed import files, html
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_model_file_is_checked_at_its_parameters(run, csv, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "give a table's FILE with --target or --model, or --as-published"),
+        ([], "a table's FILE with --target or --model, or --as-published"),
         (["{csv}", "--as-published"], "leave FILE out"),
         (["{csv}"], "--target is missing: name the column to predict, or give --model"),
         (["{csv}", "--target", "yy"], "has no target column 'yy'; did you mean 'y'"),
@@ -99,7 +99,10 @@ def test_explain_shows_the_tutorials_step(run):
     assert [number["symbol"] for number in result["numbers"]][:4] == ["x", "t", "W1", "b1"]
     assert result["numbers"][2]["shape"] == [3, 4]
     assert run("explain", "--format", "markdown")[1].startswith("# One step of seed 1")
-    assert run("explain", "--format", "html", "--row", 1)[1].startswith("<table><caption")
+    page = run("explain", "--format", "html", "--row", 1)[1]
+    assert page.startswith("<!doctype html>")
+    assert html.STYLE in page
+    assert page.rstrip().endswith("</html>")
 
 
 def test_explain_shows_a_model_files_step(run, csv, tmp_path):

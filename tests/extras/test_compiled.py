@@ -553,22 +553,6 @@ def test_nan_has_the_same_bits_everywhere():
         assert (lost.view(np.uint32) == np.float32(np.nan).view(np.uint32)).all()
 
 
-def test_numpy_predicting_for_the_compiled_engine_warns(monkeypatch):
-    population = sb.train(
-        network(sb.tanh), X, TARGETS["number"], loss=sb.huber(), epochs=2, engine="compiled"
-    )
-    expected = population.predict(X)
-    monkeypatch.setitem(sys.modules, "numba", None)
-    for predict in (population[:].predict, population[:].outputs, population[:].predict_mean):
-        with pytest.warns(
-            sb.SeedbedWarning,
-            match="NumPy predicts with a model that the compiled.* needs numba: run ",
-        ) as warned:
-            found = predict(X)
-        assert [each.filename for each in warned] == [__file__]
-    np.testing.assert_allclose(found, expected[0], rtol=1e-5, atol=1e-6)
-
-
 def test_a_loss_whose_module_has_changed_is_compiled_again():
     """Formulas are known by their digest, not by the function's identity."""
     module = {"scale": 2.0}

@@ -292,3 +292,19 @@ def _numbers(source):
         return [None if np.isnan(x) else x for x in source.numbers("a")]
     except sb.TableError as error:
         return str(error)
+
+
+def test_check_gradient_takes_models(table, classifier, files_of):
+    csv, model = files_of
+    X, y = table[["x", "colour"]], table["label"]
+    blocks = {block.name: block.shape for block in sb.check_gradient(classifier, X, y).blocks}
+    assert len(blocks) == 4
+    for given in (
+        (classifier, table), (model, csv), (classifier.population_,
+         classifier.table_model_.inputs(X), (y == "yes").astype(int)),
+    ):  # fmt: skip
+        report = sb.check_gradient(*given)
+        assert report.agrees
+        assert {block.name: block.shape for block in report.blocks} == blocks
+    with pytest.raises(sb.DataError, match="Y is missing"):
+        sb.check_gradient(classifier, X)

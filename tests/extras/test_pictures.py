@@ -49,7 +49,7 @@ def test_lines_of_a_network_are_its_weights(tutorial, tmp_path):
     np.testing.assert_allclose(widths, np.maximum(expected, 0.3))
     below = [line for line in lines if line.get_linestyle() == "--"]
     assert len(below) == (W1 < 0).sum() + (W2 < 0).sum() > 0
-    assert {line.get_color() for line in below} == {plots.page.COLOURS[1]}
+    assert {line.get_color() for line in below} == {plots.styling.LIGHT.colours[1]}
     heights = [np.arange(3) - 1.0, np.arange(4) - 1.5, np.zeros(1)]
     widest = max(lines, key=lambda line: line.get_linewidth())
     layer = int(widest.get_xdata()[0])
@@ -127,7 +127,7 @@ def test_boundaries_of_regions_lie_at_one_half(tutorial, tmp_path):
         assert {ones.get_marker(), zeros.get_marker()} == {"s", "o"}
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("x1", "x2")
     words = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert words == ["target 0", "target 1"]
+    assert words == ["rows with Y = 0", "rows with Y = 1"]
     assert_saved(axes, tmp_path / "regions.png")
 
 
@@ -135,8 +135,7 @@ def test_regions_of_classes_equal_the_predictions(thirds, tmp_path):
     axes = plots.regions(thirds, POINTS, CLASSES, resolution=120)
     assert len(axes.child_axes) == 5
     words = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert words[:3] == ["class 0", "class 1", "class 2"]
-    assert words[3:] == ["target 0", "target 1", "target 2"]
+    assert words == ["class 0", "class 1", "class 2"]
     probes = RANDOM.uniform(-2, 2, size=(200, 2))
     for member, panel in enumerate(axes.child_axes):
         y = np.sort(thirds[member].predict(probes)[0], axis=1)

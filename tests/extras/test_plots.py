@@ -106,7 +106,8 @@ def test_a_stopped_member_keeps_its_last_loss_in_the_bands():
         curve[epochs:] = curve[epochs - 1]
     there = np.isfinite(stopped.history.train_loss).any(axis=0)
     np.testing.assert_allclose(axes.lines[0].get_ydata(), np.median(curves[:, there], axis=0))
-    assert "stopped members keep their last loss" in axes.get_title()
+    assert axes.get_title() == "Loss of 6 members"
+    assert "stopped members keep their last loss" in axes.texts[0].get_text()
     (own,) = [line for line in axes.lines if line.get_label() == "seed 1"]
     np.testing.assert_array_equal(own.get_ydata(), stopped.history.train_loss[1])
     with pytest.raises(sb.SettingError, match=r"members \[9\]: expected places from 0 to 5"):

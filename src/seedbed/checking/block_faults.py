@@ -6,45 +6,127 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from seedbed.checking.evidence import Evidence, Fault, is_vector, named_factor, reshaped
+from seedbed.checking.data import Data
+from seedbed.checking.evidence import (
+    Evidence,
+    Fault,
+    factors_of,
+    is_vector,
+    named_factor,
+    reshaped,
+    update_shape,
+)
 
 
-def by_block(
-    evidence: Evidence, wrong: Sequence[int], rows: int | None, outputs: int | None
-) -> list[Fault]:
+def by_block(evidence: Evidence, wrong: Sequence[int], data: Data | None) -> list[Fault]:
     """Return the faults that explain the wrong blocks; "unknown" for those without one.
 
     A factor that all matrices share is one fault; a vector's remaining factor is its own.
     """
+    if data is None:
+        rows, outputs, widths = 1, 1, []
+    else:
+        (rows, inputs), outputs = data.X.shape, data.T.shape[1]
+        widths = [("inputs", inputs), ("outputs", outputs)]
+    factors = factors_of(rows, outputs, widths)
     kinds: dict[tuple[str, str], list[int]] = {}
     everything = range(len(evidence.names))
-    factors = {block: _factor(evidence, block) for block in everything}
+    multiples = {block: _factor(evidence, block) for block in everything}
     matrices = [block for block in everything if not is_vector(evidence.theta[block])]
     shared = _shared(
-        [1.0 if block not in wrong else factors[block] for block in matrices or everything]
+        [1.0 if block not in wrong else multiples[block] for block in matrices or everything]
     )
     for block in wrong:
-        shape_fault = _shape_fault(evidence, block, shared)
-        factor = factors[block]
-        if shape_fault is not None:
-            kinds.setdefault((shape_fault, ""), []).append(block)
+        fault = _shape_fault(evidence, block, shared, rows)
+        if fault is not None:
+            kinds.setdefault((fault, ""), []).append(block)
             continue
+        factor = multiples[block]
         if factor is None:
-            kinds.setdefault(("unknown", ""), []).append(block)
+            kind = _row_fault(evidence, block, data) or "unknown"
+            kinds.setdefault((kind, ""), []).append(block)
             continue
         remaining = factor / shared
-        if matrices and block not in matrices and rows and rows > 1:
+        if matrices and block not in matrices and rows > 1:
             for kind, value in (("bias: mean for sum", 1 / rows), ("bias: sum for mean", rows)):
                 if abs(remaining / value - 1) < 1e-3:
                     kinds.setdefault((kind, ""), []).append(block)
                     factor = shared
         if factor != 1:
-            kind, detail = named_factor(factor, rows, outputs)
+            kind, detail = named_factor(factor, factors, rows, outputs)
             single = evidence.theta[block].size == 1 and abs(factor / shared - 1) > 1e-3
-            if single and kind == "factor":  # any number is a multiple of any other
-                kind, detail = "unknown", ""
+            if single and kind in ("factor", "averaged over another axis"):
+                kind, detail = "unknown", ""  # any number is a multiple of any other
             kinds.setdefault((kind, detail), []).append(block)
-    return [Fault(kind, tuple(blocks), detail=detail) for (kind, detail), blocks in kinds.items()]
+    axis, grown = (("bias: wrong axis", ""), ("grown by broadcasting", ""))
+    if axis in kinds:  # of one unit, a sum over it is δ itself
+        alone = [block for block in kinds.get(grown, []) if evidence.theta[block].size == 1]
+        kinds[axis] = sorted(kinds[axis] + alone)
+        kinds[grown] = [block for block in kinds.get(grown, []) if block not in alone]
+    return [
+        Fault(kind, tuple(blocks), detail=detail)
+        for (kind, detail), blocks in kinds.items()
+        if blocks
+    ]
+
+
+def by_shape(evidence: Evidence, faults: Sequence[Fault]) -> list[Fault]:
+    """Return the faults of blocks whose update would change their shape.
+
+    Blocks whose shape another fault explains are left out.
+    """
+    shapes = ("transposed", "grown by broadcasting", "bias: wrong axis", "bias: over all", "shape",
+              "blocks in another order")  # fmt: skip
+    explained = {block for fault in faults if fault.kind in shapes for block in fault.blocks}
+    is_transposed = any(fault.kind == "transposed" for fault in faults)
+    found: dict[str, list[int]] = {}
+    details: dict[str, str] = {}
+    for block, (theta, given) in enumerate(zip(evidence.theta, evidence.given, strict=True)):
+        updated = update_shape(theta, given)
+        if updated == theta.shape or block in explained:
+            continue
+        if is_transposed and given.shape == theta.shape[::-1]:  # a vector like the matrices
+            continue
+        lost = given.ndim < theta.ndim and reshaped(given, theta) is not None
+        kind = "keepdims lost" if lost else "shape"
+        found.setdefault(kind, []).append(block)
+        becomes = "cannot be subtracted" if updated is None else f"θ - lr·dθ has shape {updated}"
+        details.setdefault(kind, f"{given.shape} for {theta.shape}, so {becomes}")
+    return [Fault(kind, tuple(blocks), detail=details[kind]) for kind, blocks in found.items()]
+
+
+def in_another_order(evidence: Evidence, wrong: Sequence[int]) -> Fault | None:
+    """Return the fault if each wrong block's gradient is that of another wrong block."""
+    free = list(wrong)
+    for block in wrong:
+        given = evidence.given[block].astype(np.float64)
+        others = [other for other in free if other != block and evidence.agrees(other, given)]
+        if not others:
+            return None
+        free.remove(others[0])
+    return Fault("blocks in another order", tuple(wrong))
+
+
+def _row_fault(evidence: Evidence, block: int, data: Data | None) -> str | None:
+    """Return the fault of a table of vectors, such as an embedding's, if any."""
+    slope = evidence.slopes[block]
+    given = reshaped(evidence.given[block].astype(np.float64), slope)
+    if given is None or slope.ndim != 2 or not np.isfinite(slope).all() or len(slope) < 2:
+        return None
+    allowed = 10 * evidence.errors[block].sum(axis=0) + evidence.tolerance * np.abs(slope).sum()
+    total = slope.sum(axis=0)
+    if (np.abs(total) > 10 * allowed).any() and (
+        np.abs(given.sum(axis=0) - total) <= allowed
+    ).all():
+        return "embedding: wrong row"
+    if data is not None and (data.X >= 0).all() and (np.round(data.X) == data.X).all():
+        counts = np.bincount(data.X.astype(int).ravel(), minlength=len(slope))
+        if len(counts) == len(slope):
+            room = 10 * evidence.errors[block] + evidence.tolerance * np.abs(slope).max()
+            differs = (np.abs(given - slope) > room + evidence.floor).any(axis=1)
+            if differs.any() and (counts[differs] > 1).all():
+                return "embedding: repeated rows"
+    return None
 
 
 def _shared(factors: Sequence[float | None]) -> float:
@@ -55,7 +137,7 @@ def _shared(factors: Sequence[float | None]) -> float:
     return known[0]
 
 
-def _shape_fault(evidence: Evidence, block: int, shared: float) -> str | None:
+def _shape_fault(evidence: Evidence, block: int, shared: float, rows: int) -> str | None:
     """Return the fault that a block's shape or the order of its numbers shows, if any."""
     given, slope = evidence.given[block] / shared, evidence.slopes[block]
     if not np.isfinite(slope).all():
@@ -71,6 +153,10 @@ def _shape_fault(evidence: Evidence, block: int, shared: float) -> str | None:
             right = total.reshape(slope.shape)
             if evidence.agrees(block, right) or evidence.agrees(block, right / len(given)):
                 return "grown by broadcasting"
+    if is_vector(evidence.theta[block]) and given.size == rows == max(given.shape, default=1) > 1:
+        for total in (slope.sum(), slope.sum() / rows):
+            if abs(given.sum() - total) <= 10 * evidence.tolerance * np.abs(given).sum():
+                return "bias: wrong axis"
     if given.size == 1:
         for total in (slope.sum(), slope.mean()):
             if abs(given.item() - total) <= evidence.tolerance * abs(total) + evidence.floor:

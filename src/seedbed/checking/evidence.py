@@ -88,28 +88,57 @@ def reshaped(array: Array, like: Array) -> Array | None:
     return array.reshape(like.shape) if fits else None
 
 
-def factors_of(n: int, o: int) -> dict[str, float]:
-    """Return common wrong factors, by kind, for n rows and o outputs."""
-    factors = {
+def update_shape(theta: Array, gradient: Array) -> tuple[int, ...] | None:
+    """Return the shape of θ - lr·dθ; None if these shapes don't broadcast."""
+    try:
+        return np.broadcast_shapes(theta.shape, gradient.shape)
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A common wrong factor of a gradient: the kind of mistake, its value and how it arises."""
+
+    kind: str
+    value: float
+    detail: str = ""
+
+
+def factors_of(n: int, o: int, widths: Sequence[tuple[str, int]] = ()) -> list[Factor]:
+    """Return common wrong factors for n rows and o outputs, the likeliest first.
+
+    widths  (name, count) of other axes by which a gradient may be divided instead of the rows
+    """
+    values = {
         "sign": -1, "twice": 2, "half": 0.5, "1/n missing": n, "1/n twice": 1 / n,
         "1/outputs missing": o, "1/outputs twice": 1 / o, "1/(n outputs) missing": n * o,
         "1/(n outputs) twice": 1 / (n * o),
     }  # fmt: skip
-    return {kind: float(factor) for kind, factor in factors.items() if factor != 1}
+    factors = [Factor(kind, float(value)) for kind, value in values.items() if value != 1]
+    swapped = [(f"{count} {name}", f"{n} {{rows}}", n / count) for name, count in widths]
+    swapped.append((f"{n} {{rows}}", f"{o} outputs", o / n))
+    for wrong, right, value in swapped:
+        if value != 1 and not any(abs(each.value / value - 1) < 1e-9 for each in factors):
+            detail = f"by {wrong} where the loss divides by {right}"
+            factors.append(Factor("averaged over another axis", value, detail))
+    return factors
 
 
-FACTOR_KINDS = ("factor", *factors_of(3, 5))
+FACTOR_KINDS = ("factor", *(each.kind for each in factors_of(3, 5)))
 
 
-def named_factor(factor: float, n: int | None, o: int | None) -> tuple[str, str]:
+def named_factor(factor: float, factors: Sequence[Factor], n: int, o: int) -> tuple[str, str]:
     """Return a factor's kind, and a detail that names the other kinds that it may be."""
-    factors = factors_of(n or 1, o or 1)
-    kinds = [kind for kind, value in factors.items() if abs(factor / value - 1) < 1e-3]
-    if not kinds:
+    same = [each for each in factors if abs(factor / each.value - 1) < 1e-3]
+    if not same:
         return "factor", f"{factor:.6g} times what it should be"
-    others = [kind for kind in kinds if kind not in (kinds[0], "1/(n outputs) missing")]
-    detail = f"{factor:.6g} times" if kinds[0] not in ("sign", "twice", "half") else ""
+    kind = same[0].kind
+    others = [each.kind for each in same if each.kind not in (kind, "1/(n outputs) missing")]
+    detail = f"{factor:.6g} times" if kind not in ("sign", "twice", "half") else ""
+    if same[0].detail:
+        detail = same[0].detail
     if others:
-        detail += f"{'; ' if detail else ''}with {n} rows and {o} outputs it may also be "
-        detail += " or ".join(others)
-    return kinds[0], detail
+        detail += f"{'; ' if detail else ''}with {n} {{rows}} and {o} outputs it may also be "
+        detail += " or ".join(dict.fromkeys(others))
+    return kind, detail

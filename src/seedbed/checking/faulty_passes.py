@@ -7,19 +7,20 @@ with some of them gives recognisable gradients.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 
 from seedbed.arrays import Array
 from seedbed.formulas import losses
-from seedbed.formulas.activations import Activation, identity, sigmoid
+from seedbed.formulas.activations import Activation, identity, relu, sigmoid, tanh
 from seedbed.formulas.losses import Loss
 
 _TOLERANCE = 1e-7
 """δ that differ by less, relative to the largest, are the same candidate."""
+_MAX_PASSES = 50
+"""Candidates kept for each layer, those with the fewest faults."""
 
 
 def _softmax_squares(y: Array, t: Array) -> Array:
@@ -109,12 +110,31 @@ class Model:
 
 
 @dataclass(frozen=True)
-class BackwardPass:
-    """The δ that a backward pass gives each layer, and its faults."""
+class PassFault:
+    """A fault of a backward pass.
 
-    faults: tuple[tuple[str, str, int], ...]
-    """(kind, place in words, last layer whose gradient the fault changes) of each fault"""
-    deltas: Sequence[Array]
+    place   in words
+    layer   the last layer whose gradient it changes
+    detail  what is used instead
+    """
+
+    kind: str
+    place: str
+    layer: int
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class BackwardPass:
+    """The δ that a backward pass gives each layer, and its faults.
+
+    da  the derivative by the activations of the first of these layers, before σ′; None if that is
+        not part of the pass
+    """
+
+    faults: tuple[PassFault, ...]
+    deltas: tuple[Array, ...]
+    da: Array | None = None
 
 
 def right_deltas(model: Model) -> list[Array]:
@@ -122,39 +142,64 @@ def right_deltas(model: Model) -> list[Array]:
     _, zs, outputs = model.forward()
     deltas = [model.dy(model.loss) * model.layers[-1].activation.df(zs[-1], outputs[-1])]
     for number in reversed(range(len(model.layers) - 1)):
-        deltas.insert(0, _propagate(model, number, deltas[0], zs[number], outputs[number], ""))
+        da = _masked(model, number, deltas[0] @ _back(model, number))
+        deltas.insert(0, da * model.layers[number].activation.df(zs[number], outputs[number]))
     return deltas
 
 
-def backward_passes(model: Model) -> Iterator[BackwardPass]:
-    """Yield backward passes by their number of faults, the right one first."""
+def backward_passes(model: Model, fits: Callable[[int, Array], bool]) -> list[BackwardPass]:
+    """Return backward passes by their number of faults, the right one first.
+
+    fits  whether f's gradient of a layer may come from a δ; others are not followed further down
+    """
     _, zs, outputs = model.forward()
     last = len(model.layers) - 1
-    hidden_kinds = [list(_hidden_faults(model, number)) for number in reversed(range(last))]
-    passes = []
-    for fault, first in _output_deltas(model, zs, outputs):
-        for kinds in product(*hidden_kinds):
-            deltas, faults = [first], [] if fault is None else [(*fault, last)]
-            for number, kind in zip(reversed(range(last)), kinds, strict=True):
-                delta = _propagate(model, number, deltas[0], zs[number], outputs[number], kind)
-                deltas.insert(0, delta)
-                faults += [(kind, f"hidden layer {number + 1}", number)] if kind else []
-            passes.append(BackwardPass(tuple(faults), deltas))
-    yield from sorted(passes, key=lambda each: len(each.faults))
+    passes = [
+        BackwardPass(() if fault is None else (PassFault(*fault, last),), (delta,), da)
+        for fault, delta, da in _output_deltas(model, zs, outputs)
+        if fits(last, delta)
+    ]
+    for number in reversed(range(last)):
+        longer = []
+        for above in passes:
+            tried: list[Array] = []
+            for fault, da, delta in _propagated(model, number, above, zs, outputs):
+                if any(_equal(delta, other) for other in tried):
+                    continue
+                tried.append(delta)
+                if fits(number, delta):
+                    faults = above.faults + (() if fault is None else (fault,))
+                    longer.append(BackwardPass(faults, (delta, *above.deltas), da))
+        passes = sorted(longer, key=lambda each: len(each.faults))[:_MAX_PASSES]
+    return sorted(passes, key=lambda each: len(each.faults))
 
 
 def _output_deltas(
     model: Model, zs: list[Array], outputs: list[Array]
-) -> Iterator[tuple[tuple[str, str] | None, Array]]:
-    """Yield each fault at the outputs and its δ; first None and the right one."""
+) -> Iterator[tuple[tuple[str, str] | None, Array, Array | None]]:
+    """Yield each fault at the outputs, its δ and the derivative by the activations.
+
+    The right one, None, is first.
+    """
     z, a, act = zs[-1], outputs[-1], model.layers[-1].activation
     dy = model.dy(model.loss)
-    yielded = [dy * act.df(z, a)]
-    yield None, yielded[0]
+    right = dy * act.df(z, a)
+    by_probability = _by_probability(model, z)
+    da = dy if act != identity else by_probability
+    yielded = [right]
+    yield None, right, da
     candidates: list[tuple[tuple[str, str], Array]] = [
         (("slope of the activation", "the output"), dy * act.df(a, act.f(a))),
         (("slope missing", "the output"), dy),
     ]
+    if act == relu:
+        candidates.append((("mask of dA", "the output"), dy * (dy > 0)))
+    for wrong in (sigmoid, tanh, relu) if act != identity else ():
+        if wrong != act:
+            kind = ("slope of another activation", "the output")
+            candidates += [(kind, dy * wrong.df(z, value)) for value in (a, wrong.f(z))]
+    if by_probability is not None:
+        candidates += _softmax_faults(model, z, by_probability)
     for name, unit in losses.BY_NAME.items():
         other = unit if isinstance(unit, Loss) else None
         if other is None or name == model.loss.name:
@@ -186,32 +231,92 @@ def _output_deltas(
     for fault, delta in candidates:
         if np.isfinite(delta).all() and not any(_equal(delta, other) for other in yielded):
             yielded.append(delta)
-            yield fault, delta
+            yield fault, delta, da
 
 
-def _hidden_faults(model: Model, number: int) -> Iterator[str]:
-    """Yield the faults with which δ may be propagated to a hidden layer; "" is right."""
-    yield ""
-    yield "slope of the activation"
-    yield "slope missing"
-    above = model.layers[number + 1].W
-    if above.shape[0] == above.shape[1]:
-        yield "weights transposed"
+def _by_probability(model: Model, z: Array) -> Array | None:
+    """Return the loss's derivative by the predicted probabilities; None if it predicts none."""
+    loss = model.loss
+    if model.layers[-1].activation != identity or loss.targets not in ("probability", "classes"):
+        return None
+    p = loss.predict(loss.normalised(z))
+    share = model.factor / model.terms(loss)
+    with np.errstate(all="ignore"):
+        if loss is SOFTMAX_SQUARES:
+            return 2 * share * (p - model.T)
+        return share * (
+            -model.T / p if loss.targets == "classes" else (p - model.T) / (p * (1 - p))
+        )
+
+
+def _softmax_faults(
+    model: Model, z: Array, by_probability: Array
+) -> Iterator[tuple[tuple[str, str], Array]]:
+    """Yield the faults of the step from probabilities to outputs, and their δ."""
+    if model.loss.targets != "classes":
+        yield ("slope missing", "the output"), by_probability
+        return
+    p = model.loss.predict(model.loss.normalised(z))
+    yield ("softmax Jacobian missing", ""), by_probability
+    yield ("softmax Jacobian's diagonal", ""), by_probability * p * (1 - p)
+    error = model.dy(model.loss)
+    yield ("softmax Jacobian twice", ""), p * (error - (error * p).sum(axis=1, keepdims=True))
+    yield ("softmax Jacobian twice", ""), error * p * (1 - p)
+
+
+def _propagated(
+    model: Model, number: int, above: BackwardPass, zs: list[Array], outputs: list[Array]
+) -> Iterator[tuple[PassFault | None, Array | None, Array]]:
+    """Yield each fault with which δ may reach a hidden layer, its da and its δ; first the right."""
+    act, z, a = model.layers[number].activation, zs[number], outputs[number]
+    slope, W, delta = act.df(z, a), _back(model, number), above.deltas[0]
+    place = f"hidden layer {number + 1}"
+    over = "the output" if number + 2 == len(zs) else f"hidden layer {number + 2}"
+
+    def fault(kind: str, where: str = place, detail: str = "") -> PassFault:
+        return PassFault(kind, where, number, detail)
+
+    da = _masked(model, number, delta @ W)
+    yield None, da, da * slope
+    yield fault("slope of the activation"), da, da * act.df(a, act.f(a))
+    yield fault("slope missing"), da, da
     if number < len(model.masks):
-        yield "mask missing"
+        unmasked = delta @ W
+        yield fault("mask missing"), unmasked, unmasked * slope
+    if W.shape[0] == W.shape[1]:
+        other = _masked(model, number, delta @ W.T)
+        yield fault("weights transposed"), other, other * slope
+    if above.da is not None:
+        other = _masked(model, number, above.da @ W)
+        yield fault("slope not passed back", over), other, other * slope
+    if delta.shape[1] in (1, z.shape[1]):
+        other = _masked(model, number, np.broadcast_to(delta, z.shape))
+        yield fault("weights missing"), other, other * slope
+    if act == relu:
+        yield fault("mask of dA"), da, da * (da > 0)
+    for other_number, other_z in enumerate(zs):
+        if other_number != number and other_z.shape[1] in (1, z.shape[1]):
+            unit = model.layers[other_number].activation
+            name = "the output" if other_number + 1 == len(zs) else f"layer {other_number + 1}"
+            for each in (act, unit):
+                wrong = da * each.df(other_z, each.f(other_z))
+                yield fault("slope of another layer", detail=f"{name}'s z"), da, wrong
+    for unit in (sigmoid, tanh, relu):
+        if unit != act:
+            for value in (a, unit.f(z)):
+                detail = f"{unit.name}'s, but the layer is {act.name}"
+                wrong = da * unit.df(z, value)
+                yield fault("slope of another activation", detail=detail), da, wrong
 
 
-def _propagate(model: Model, number: int, delta: Array, z: Array, a: Array, kind: str) -> Array:
-    above, act = model.layers[number + 1], model.layers[number].activation
-    W = above.W if above.transposed else above.W.T
-    da = delta @ (W.T if kind == "weights transposed" else W)
-    if number < len(model.masks) and kind != "mask missing":
-        da = da * model.masks[number]
-    if kind == "slope missing":
-        return da
-    if kind == "slope of the activation":
-        return np.asarray(da * act.df(a, act.f(a)))
-    return np.asarray(da * act.df(z, a))
+def _back(model: Model, number: int) -> Array:
+    """Return the matrix (O, I) through which δ of the next layer reaches a layer."""
+    above = model.layers[number + 1]
+    return above.W if above.transposed else above.W.T
+
+
+def _masked(model: Model, number: int, da: Array) -> Array:
+    return da * model.masks[number] if number < len(model.masks) else da
 
 
 def _equal(a: Array, b: Array) -> bool:

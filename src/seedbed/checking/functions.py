@@ -24,6 +24,7 @@ class Function:
     names   of the blocks of parameters: a dict's keys, or theta[0], theta[1], … of a sequence
     theta   the blocks as float64 arrays
     eps     the rounding error of f's arithmetic
+    updated  the numbers of the blocks that f has changed during a call
 
     Raises: SettingError or DataError for an invalid theta or result.
     """
@@ -42,6 +43,7 @@ class Function:
         if not blocks:
             raise DataError("theta is empty: give the arrays that f takes")
         self.blocks = blocks
+        self.updated: set[int] = set()
         self.theta = [
             _parameters(block, name) for block, name in zip(blocks, self.names, strict=True)
         ]
@@ -62,13 +64,26 @@ class Function:
             return self
         return finer if np.asarray(result[0]).dtype.itemsize >= 8 else self
 
-    def result(self, theta: Sequence[Array]) -> Any:
-        """Return f's result, a pair."""
+    def result(self, theta: Sequence[Array], watch: bool = False) -> Any:
+        """Return f's result, a pair; note the blocks that it changes if ``watch``."""
         blocks = [_convert(array, block) for array, block in zip(theta, self.blocks, strict=True)]
-        result = self.f(self._like_theta(blocks))
+        argument = self._like_theta(blocks)
+        before = [_numeric(block) for block in blocks] if watch else []
+        result = self.f(argument)
+        self._note_updates(argument, before)
         if not isinstance(result, list | tuple) or len(result) != 2:
             raise DataError(f"f must return (loss, gradient), not {one_line(result)}")
         return result
+
+    def _note_updates(self, argument: Any, before: Sequence[Array]) -> None:
+        """Note the blocks of f's argument that are not what they were before the call."""
+        if isinstance(argument, Mapping):
+            after = [argument.get(name) for name in self.given]
+        else:
+            after = list(argument) if isinstance(self.given, list | tuple) else [argument]
+        for number, (block, old) in enumerate(zip(after, before, strict=False)):
+            if block is not None and not np.array_equal(_numeric(block), old):
+                self.updated.add(number)
 
     def _like_theta(self, blocks: Sequence[Any]) -> Any:
         """Return the blocks as a dict, a sequence or one array, as theta was given."""
@@ -81,7 +96,7 @@ class Function:
 
     def __call__(self, theta: Sequence[Array]) -> tuple[Any, list[Array]]:
         """Return the loss, a number, and the gradient's blocks in the shapes that f returned."""
-        result = self.result(theta)
+        result = self.result(theta, watch=True)
         return self._loss(result), self._gradient(result[1])
 
     def _loss(self, result: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import islice, product
 
 import numpy as np
 
@@ -23,22 +23,26 @@ _OUTPUT = (identity, sigmoid, tanh, relu, softplus)
 _OTHERS = [unit for unit in map(activations.by_name, activations.BY_NAME) if unit not in _COMMON]
 _HIDDEN = (sigmoid, tanh, relu, *_OTHERS, identity)
 """Activations of hidden layers, the likeliest first."""
+_MAX_CHAINS = 200
+"""Ways to make layers of the blocks that are considered."""
 _MAX_WORK, _WORK_PER_MODEL = 2e9, 1e5
 """Limit on the numbers that a search computes (a few seconds), and the minimum per model."""
 
 
 def infer_network(
-    evidence: Evidence, X: Array, T: Array, value: float, masks: Sequence[Array], eps: float
-) -> Model | None:
+    evidence: Evidence, X: Array, T: Array, value: float, masks: Sequence[Array], eps: float,
+    columns: bool = False,
+) -> Model | None:  # fmt: skip
     """Return the network that the blocks make, whose loss on X (N, I), T (N, O) f computes.
 
     Weights chain from I to O, all (in, out) or all (out, in), each with a bias of its width or
-    none; activations and loss are Seedbed's. The result is the simplest network whose loss is f's
+    none; activations and loss are Seedbed's. Where both orders fit, ``columns`` puts (out, in)
+    first. The result is the simplest network whose loss is f's
     value, up to a usual factor, and whose gradient dL is the derivative. Without one it is the
     first for which some c dL + λ W is the derivative, or None.
     """
     work = _MAX_WORK
-    for blocks in _chains(evidence.theta, X.shape[1], T.shape[1]):
+    for blocks in likely_chains(evidence.theta, [(X.shape[1], T.shape[1])], columns):
         others = []
         for model in _models(blocks, evidence.theta, X, T, masks):
             work -= _WORK_PER_MODEL + len(X) * sum(layer.W.size for layer in model.layers)
@@ -62,6 +66,26 @@ def infer_network(
             if fitted is not None:
                 return fitted
     return None
+
+
+def likely_chains(
+    theta: Sequence[Array], ends: Sequence[tuple[int, int]], columns: bool
+) -> list[list[LayerBlocks]]:
+    """Return the ways in which the blocks make layers from I to O, the likeliest first."""
+    possible = [chain for i, o in ends for chain in islice(chains(theta, i, o), _MAX_CHAINS)]
+    return sorted(possible, key=lambda chain: _oddity(chain, theta, columns))
+
+
+def _oddity(chain: Sequence[LayerBlocks], theta: Sequence[Array], columns: bool) -> float:
+    """Return how unusual the shapes of a chain's weights and biases are."""
+    odd = 0.5 * (any(transposed for _, _, transposed in chain) != columns)
+    for w, b, transposed in chain:
+        odd += theta[w].ndim != 2
+        if b is None:
+            odd += 1
+        elif theta[b].ndim == 2 and theta[b].size > 1:
+            odd += theta[b].shape[0 if transposed else 1] == 1
+    return odd
 
 
 def _usual_factor(model: Model, loss: float, value: float, eps: float) -> float | None:
@@ -155,7 +179,7 @@ def _losses(T: Array, from_logits: bool) -> Iterator[Loss]:
         yield losses.poisson
 
 
-def _chains(theta: Sequence[Array], inputs: int, outputs: int) -> Iterator[list[LayerBlocks]]:
+def chains(theta: Sequence[Array], inputs: int, outputs: int) -> Iterator[list[LayerBlocks]]:
     """Yield the ways in which the blocks make layers.
 
     A vector may be a bias, or the weights of a single unit.

@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from seedbed import files, plots, xor
+from seedbed import files, html, plots, xor
 from seedbed.cli.options import integer
 from seedbed.cli.show import check_picture, print_json, save_picture
 from seedbed.errors import SettingError
@@ -70,7 +70,9 @@ def run(options: Namespace) -> int:
     elif options.format == "text":
         print(found)
     else:
-        print((found.html() if options.format == "html" else found.markdown()).rstrip("\n"))
+        is_html = options.format == "html"
+        page = html.document(found.title, found.html()) if is_html else found.markdown()
+        print(page.rstrip("\n"))
     return 0
 
 

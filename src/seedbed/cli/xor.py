@@ -52,8 +52,8 @@ def add_to(commands: Any) -> None:
         "--plot",
         type=Path,
         metavar="FILE",
-        help="draw the network, its loss along a line, all losses, and the outputs of 18 seeds, "
-        "up to four of which did not solve XOR",
+        help="draw the median member's network, all losses, and the outputs of 18 seeds, up to "
+        "four of which did not solve XOR",
     )
     add("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
@@ -113,17 +113,17 @@ def run(options: Namespace) -> int:
 
 
 def _picture(population: Population, median: int) -> Any:
-    """Return the figure: the tutorial's two pictures, and three of many seeds."""
+    """Return the figure: the median member's network, all losses, and outputs of some seeds."""
     X, Y = xor.data()
-    page = plots.figure(15.0, 9.0)
-    places = page.subplot_mosaic([["network", "line", "losses"], ["regions", "regions", "scores"]])
+    solved = xor.solved(population)
+    page = plots.figure(15.0, 10.0)
+    rows = [["network", "losses", "scores"], ["regions"] * 3]
+    places = page.subplot_mosaic(rows, height_ratios=[0.4, 0.6])
     names = {"inputs": ["x1", "x2", "1"], "outputs": ["xor"]}
     plots.network(population, places["network"], member=median, **names)
-    untrained = train(xor.recipe(epochs=0), X, Y, seeds=[population.seeds[median]])
-    plots.line(untrained, X, Y, places["line"])
     plots.losses(population, places["losses"])
     fitted = np.flatnonzero(~population.diverged)
-    unsolved = np.flatnonzero(~xor.solved(population))
+    unsolved = np.flatnonzero(~solved)
     chosen = np.unique(np.r_[unsolved[:4], fitted])[:18]
     chosen = np.unique(np.r_[unsolved[:4], chosen[: 18 - len(unsolved[:4])]])
     plots.regions(population, X, Y, places["regions"], members=chosen, across=6,
@@ -132,9 +132,11 @@ def _picture(population: Population, median: int) -> Any:
     places["regions"].set_title(
         f"{len(chosen)} of {len(population):,} seeds with their training losses; "
         f"{unsolved_shown} of {len(unsolved):,} unsolved",
-        fontsize=10, pad=18,
+        fontsize="medium", pad=4,
     )  # fmt: skip
-    plots.scores(population.loss, places["scores"], label="loss (squared error)", log=True)
+    losses = {"solved": population.loss[solved], "not solved": population.loss[~solved]}
+    losses = {name: each for name, each in losses.items() if np.isfinite(each).any()}
+    plots.scores(losses, places["scores"], label="final loss (squared error)", log=True)
     return page
 
 

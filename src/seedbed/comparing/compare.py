@@ -129,7 +129,7 @@ def compare(
                 if design != "fixed" and result.verdict.is_final:
                     decided.setdefault(pair, result)
             if line.is_due:
-                line.write(_status(so_far, done, max_seeds))
+                line.write(_status(so_far, done, max_seeds), done / max_seeds)
             stop_requests = [callback(so_far) for callback in callbacks]
             if len(decided) == len(pairs):
                 break

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from seedbed import html
 from seedbed.arrays import Array
 from seedbed.comparing import statistics
 from seedbed.comparing.verdict import Pair, Rules
@@ -231,24 +232,14 @@ class Comparison:
         return f"<Comparison of {len(self.methods)} methods by {self.metric.name}: {counts}>"
 
     def _repr_html_(self) -> str:
-        import html
+        return html.block(*self._html())
 
-        headers, rows = self.table()
-
-        def row(cells: Sequence[str], tag: str) -> str:
-            styles = ["left", *["right"] * len(cells)]
-            content = "".join(
-                f'<{tag} style="text-align:{side}">{html.escape(cell)}</{tag}>'
-                for side, cell in zip(styles, cells, strict=False)
-            )
-            return f"<tr>{content}</tr>"
-
-        body = "".join(row(cells, "td") for cells in rows)
-        sentences = "".join(f"<li>{html.escape(each)}</li>" for each in self.sentences)
-        return (
-            f"<table><thead>{row(headers, 'th')}</thead><tbody>{body}</tbody></table>"
-            f"<ul>{sentences}</ul><p><small>{html.escape(self.footer())}</small></p>"
-        )
+    def _html(self) -> list[str]:
+        return [
+            html.table(*self.table()),
+            html.items(self.sentences),
+            html.paragraph(self.footer(), note=True),
+        ]
 
 
 def to_frame(columns: Mapping[str, list[Any]]) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from seedbed import html
 from seedbed.arrays import Array, checked_count, one_line
 from seedbed.comparing.compare import compare
 from seedbed.comparing.comparison import Comparison, to_frame
@@ -98,11 +99,9 @@ class Search:
         return f"<Search of {len(self.trials)} settings: {self.winner}>"
 
     def _repr_html_(self) -> str:
-        import html
-
         summary, _, _ = str(self).partition("\n\n")
-        table = "" if self.confirmation is None else self.confirmation._repr_html_()
-        return f"<p>{html.escape(summary)}</p>{table}"
+        parts = [] if self.confirmation is None else self.confirmation._html()
+        return html.block(html.paragraph(summary), *parts)
 
 
 def search(

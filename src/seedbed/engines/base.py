@@ -44,7 +44,7 @@ class Engine(Protocol):
         """The engine's name in recipes."""
 
     def missing(self) -> MissingDependencyError | None:
-        """Return the error for a missing package that the engine needs, or None."""
+        """Return the error for a missing package that training needs, or None."""
 
     def unsupported(self, network: Network, optimizer: Optimizer) -> str | None:
         """Return the layer or optimizer feature that the engine lacks, or None.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-import warnings
 
 from seedbed.engines.base import Engine, Training
 from seedbed.engines.compiled import CompiledEngine
 from seedbed.engines.numpy_engine import NumpyEngine
 from seedbed.engines.plan import Plan
-from seedbed.errors import FormulaError, SeedbedWarning
+from seedbed.errors import FormulaError
 from seedbed.formulas.optimizers import Optimizer
 from seedbed.network import Network
 
@@ -64,23 +63,10 @@ def fastest(
 
 
 def prediction_engine(name: str, network: Network, optimizer: Optimizer) -> Engine:
-    """Return the engine called ``name``, or NumPy, with a warning, where it is not installed.
+    """Return the engine called ``name``, which need not be installed to predict.
 
-    NumPy also predicts where the recipe of a population made by hand names "auto", or an engine
-    that does not support the network.
+    NumPy predicts where the recipe of a population made by hand names "auto", or an engine that
+    does not support the network.
     """
     engine = ENGINES.get(name, FALLBACK)
-    if engine.unsupported(network, optimizer) is not None:
-        return FALLBACK
-    if (missing := engine.missing()) is None:
-        return engine
-    caller, level = sys._getframe(), 1  # the line outside of this package that asked
-    while caller.f_back and caller.f_globals["__name__"].split(".")[0] in ("seedbed", "functools"):
-        caller, level = caller.f_back, level + 1
-    warnings.warn(
-        f"NumPy predicts with a model that the {name} engine trained, so the last bits may differ: "
-        f"{missing}",
-        SeedbedWarning,
-        stacklevel=level,
-    )
-    return FALLBACK
+    return engine if engine.unsupported(network, optimizer) is None else FALLBACK

@@ -19,6 +19,7 @@ from seedbed.diagnosis.finding import Finding
 from seedbed.engines.base import cores
 from seedbed.errors import SeedbedWarning, SettingError
 from seedbed.estimators.data import Role, TableEstimator
+from seedbed.estimators.notebook import FitSummary
 from seedbed.estimators.serialise import as_optimizer, to_json
 from seedbed.formulas import schedules
 from seedbed.formulas.activations import Activation
@@ -42,7 +43,7 @@ _HINTS = {
 """The estimator's parameters that a finding's remedy refers to."""
 
 
-class NetworkEstimator(TableEstimator):
+class NetworkEstimator(FitSummary, TableEstimator):
     """What the classifier and the regressor share."""
 
     _flat = True  # y is 1-D

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from seedbed import html
 from seedbed.arrays import Array
 
 _MAX_ROWS, _MAX_COLUMNS = 12, 8
@@ -29,7 +29,7 @@ class Number:
     value: Array
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """All numbers of a step; ``str`` gives text, ``html`` HTML, ``markdown`` Markdown.
 
@@ -46,6 +46,9 @@ class Explanation:
             if number.symbol == symbol:
                 return number.value
         raise KeyError(f"{symbol!r} is not one of {', '.join(n.symbol for n in self.numbers)}")
+
+    def __repr__(self) -> str:
+        return f"<Explanation: {self.title}; {len(self.numbers)} arrays>"
 
     def __str__(self) -> str:
         lines = [self.title]
@@ -68,21 +71,15 @@ class Explanation:
 
     def html(self) -> str:
         """Return the explanation as HTML, for a notebook or a page."""
-        left, lines = "style='text-align: left'", "style='white-space: pre; margin: 0'"
-        pieces = [f"<table><caption {left}><b>{html.escape(self.title)}</b></caption>"]
+        parts = []
         for part, numbers in self._parts():
-            head = f"<th scope='rowgroup' colspan='4' {left}>{part.capitalize()}</th>"
-            pieces.append(f"<tbody><tr>{head}</tr>")
-            for number in numbers:
-                cells = html.escape("\n".join(_cells(number.value)))
-                pieces.append(
-                    f"<tr><th scope='row' {left}>{html.escape(number.symbol)}</th>"
-                    f"<td {left}><code>{html.escape(number.formula)}</code></td>"
-                    f"<td {left}>{_shape(number.value)}</td>"
-                    f"<td {left}><pre {lines}>{cells}</pre></td></tr>"
-                )
-            pieces.append("</tbody>")
-        return "\n".join([*pieces, "</table>"])
+            rows = [
+                [html.code(number.symbol), html.code(number.formula),
+                 html.note(_shape(number.value)), html.lines(_cells(number.value))]
+                for number in numbers
+            ]  # fmt: skip
+            parts.append((part.capitalize(), rows))
+        return html.block(html.heading(self.title), html.groups(parts, 4))
 
     def _repr_html_(self) -> str:
         return self.html()

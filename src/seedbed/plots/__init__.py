@@ -1,12 +1,14 @@
 """Plots: each function draws on the given Axes, or on new ones, and returns them.
 
-Only ``comparison`` draws a figure of two. Matplotlib is imported by the first plot.
+Only ``comparison`` draws a figure of two. All have the style of ``style``. Matplotlib is imported
+by the first plot.
 """
 
 from seedbed.plots.comparing import comparison
 from seedbed.plots.landscape import line, regions
 from seedbed.plots.networks import network
 from seedbed.plots.page import figure
+from seedbed.plots.styling import style
 from seedbed.plots.training import losses, scores
 
-__all__ = ["comparison", "figure", "line", "losses", "network", "regions", "scores"]
+__all__ = ["comparison", "figure", "line", "losses", "network", "regions", "scores", "style"]

@@ -11,7 +11,8 @@ from seedbed.arrays import Array, as_array, checked_count, checked_index, checke
 from seedbed.checks import checked_inputs, checked_targets
 from seedbed.engines.objective import value_and_grad
 from seedbed.errors import DataError, SettingError, ShapeError
-from seedbed.plots.page import COLOURS, MARKERS, VALUES, axes_or_new, escaped, member_places
+from seedbed.plots.page import axes_or_new, entitle, escaped, member_places
+from seedbed.plots.styling import MARKERS, VALUES, fix_ticks, palette_of, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,6 +26,7 @@ _CHUNK_SIZE = 2**23
 _HATCHES = ("", "///", "...", "xxx", "\\\\\\", "+++", "ooo")
 
 
+@styled
 def line(
     population: Population,
     X: Any,
@@ -61,27 +63,28 @@ def line(
     r = np.linspace(-reach, reach, _LINE_POINTS)
     curve = _losses_along(recipe, theta, u, r, X, Y)
     axes = axes_or_new(axes)
-    axes.plot(r, curve, color=COLOURS[0], lw=1.8, label="loss")
+    palette = palette_of(axes)
+    axes.plot(r, curve, color=palette.colours[0], label="loss")
     finite = curve[np.isfinite(curve)]
     margin = 0.08 * (np.ptp(finite) or abs(here) or 1.0)
     low, high = finite.min() - margin, finite.max() + margin
     tangent = here + slope * r
     inside = (tangent >= low) & (tangent <= high)
     axes.plot(
-        r[inside], tangent[inside], color=COLOURS[1], ls="--", lw=1.8,
+        r[inside], tangent[inside], color=palette.colours[1], ls="--",
         label=f"tangent, slope {slope:.3g}",
     )  # fmt: skip
-    axes.plot([0], [here], "o", color=COLOURS[6], ms=7, label=f"seed {one.seeds[0]}: {here:.4g}")
+    axes.plot([0], [here], "o", color=palette.ink, ms=7, label=f"seed {one.seeds[0]}: {here:.4g}")
     axes.set_ylim(low, high)
     penalties = "" if not (np.any(recipe.l1) or np.any(recipe.l2)) else " and penalty"
-    axes.set_xlabel(f"distance from the member's parameters, {name} (norm in θ)")
+    axes.set_xlabel(f"distance in θ, {name}")
     axes.set_ylabel(f"loss{penalties} ({recipe.loss.name.replace('_', ' ')})")
-    axes.set_title(
-        f"Seed {one.seeds[0]} after {one.best_epoch[0]:,} epochs: the loss along a line, and its "
-        "tangent",
-        fontsize=10,
-    )
-    axes.legend(frameon=False, fontsize=8)
+    epochs = int(one.best_epoch[0])
+    entitle(
+        axes, f"Seed {one.seeds[0]} after {epochs:,} epoch{'' if epochs == 1 else 's'}",
+        "the loss along a line through its parameters, and the tangent there",
+    )  # fmt: skip
+    axes.legend()
     return axes
 
 
@@ -125,6 +128,7 @@ def _reach(
     return float(1.5 * r[wrong[0]] if len(wrong) else longest)
 
 
+@styled
 def regions(
     population: Population,
     X: Any,
@@ -197,9 +201,12 @@ def regions(
         has_boundary = loss.targets in ("probability", "classes") or is_binary
         marks = t[:, output] if t is not None and is_binary else None
         levels = np.linspace(*((0.0, 1.0) if has_boundary else _colour_range(field)), 21)
-    axes = axes_or_new(axes, 8.0, 8.0)
+    across, down = _panel_counts(len(shown), across)
+    sides_in = np.clip([2.0 + 1.7 * across, 1.6 + 1.7 * down], [5.2, 4.0], 10.0)
+    axes = axes_or_new(axes, *sides_in.tolist())
     legend = None
-    for panel, place in zip(_panels(axes, len(shown), across), range(len(shown)), strict=True):
+    panels = _panels(axes, len(shown), across, down)
+    for panel, place in zip(panels, range(len(shown)), strict=True):
         diverged = bool(shown.diverged[place])
         if not diverged:
             drawn = (_fill_classes(panel, sides, field[place]) if classes > 2
@@ -208,36 +215,47 @@ def regions(
         _draw_rows(panel, x[:, [first, second]], marks)
         panel.set(xlim=wide, ylim=tall)
         result = "diverged" if diverged else f"{shown.loss[place]:.2g}"
-        panel.set_title(f"seed {shown.seeds[place]}: {result}", fontsize=8, pad=2)
-    axes.set_xlabel(escaped(str(names[first])), labelpad=16)
-    axes.set_ylabel(escaped(str(names[second])), labelpad=22)
-    axes.set_title(f"{len(shown)} seeds: {label}, and training loss", fontsize=10,
-                   pad=18)  # fmt: skip
+        panel.set_title(f"seed {shown.seeds[place]}: {result}", fontsize="small", pad=3)
+    axes.set_xlabel(escaped(str(names[first])), labelpad=18)
+    axes.set_ylabel(escaped(str(names[second])), labelpad=28)
+    count = "1 seed" if len(shown) == 1 else f"{len(shown)} seeds"
+    axes.set_title(f"{label.capitalize()} of {count}, and training loss", pad=4)
     if classes > 2 and legend is not None:
-        axes.legend(
-            handles=_handles(legend, marks), loc="upper left", bbox_to_anchor=(1.0, 1.0),
-            frameon=False, fontsize=8,
-        )  # fmt: skip
+        _draw_legend(axes, legend, "class {:g}", marks)
     elif legend is not None:
-        axes.figure.colorbar(legend, ax=axes, label=label, shrink=0.6)
+        ticks = np.linspace(0, 1, 5) if has_boundary else None
+        bar = axes.figure.colorbar(legend, ax=axes, label=label, ticks=ticks, shrink=0.7, pad=0.02)
+        fix_ticks(bar.ax)
+        bar.outline.set_visible(False)
         if marks is not None:
-            axes.legend(handles=_handles([], marks), loc="upper right", bbox_to_anchor=(1.0, -0.05),
-                        frameon=False, fontsize=8, ncols=2)  # fmt: skip
+            _draw_legend(axes, [], "class {:g}" if classes else "rows with Y = {:g}", marks)
     return axes
 
 
-def _panels(axes: Any, count: int, across: int | None) -> list[Any]:
-    """Return ``count`` small axes inside the given ones, which keep only their labels."""
+def _panel_counts(count: int, across: int | None) -> tuple[int, int]:
+    """Return the panels per row, and the rows."""
     across = int(np.ceil(np.sqrt(count))) if across is None else checked_count("across", across)
     across = min(across, count)
-    down = -(-count // across)
+    return across, -(-count // across)
+
+
+def _panels(axes: Any, count: int, across: int, down: int) -> list[Any]:
+    """Return ``count`` small axes inside the given ones, which keep only their labels."""
     axes.set(xticks=[], yticks=[], frame_on=False)
+    axes.grid(visible=False)
+    inches = axes.get_window_extent().size / axes.figure.dpi
+    beside, above = np.minimum(np.array([0.12, 0.26]) / inches, [0.15 / across, 0.3 / down])
+    width, height = (1 + beside) / across - beside, 1 / down - above
     panels = []
     for number in range(count):
         row, column = divmod(number, across)
-        where = (column / across, 1 - (row + 1) / down, 0.88 / across, 0.8 / down)
-        panel = axes.inset_axes(where)
-        panel.tick_params(labelsize=6, length=2, pad=1)
+        left, bottom = column * (width + beside), 1 - (row + 1) * (height + above)
+        panel = axes.inset_axes((left, bottom, width, height))
+        panel.grid(visible=False)
+        panel.spines[:].set_visible(True)
+        fix_ticks(panel)
+        panel.tick_params(labelsize="x-small", length=2, pad=2)
+        panel.locator_params(nbins=4)
         if row < down - 1 and number + across < count:
             panel.set_xticklabels([])
         if column:
@@ -268,7 +286,9 @@ def _fill_classes(panel: Any, sides: list[Array], y: Array) -> Any:
 
 def _fill(panel: Any, sides: list[Array], field: Array, levels: Array, has_boundary: bool) -> Any:
     """Fill a panel with the field (resolution, resolution); return what a colour bar needs."""
-    drawn = panel.contourf(*sides, field, levels, cmap=VALUES, extend="both")
+    is_within = np.nanmin(field) >= levels[0] and np.nanmax(field) <= levels[-1]
+    extend: Any = "neither" if is_within else "both"
+    drawn = panel.contourf(*sides, field, levels, cmap=VALUES, extend=extend)
     if has_boundary and np.nanmin(field) < 0.5 < np.nanmax(field):
         panel.contour(*sides, field, [0.5], colors="white", linewidths=2.2)
         panel.contour(*sides, field, [0.5], colors="black", linewidths=1.0)
@@ -292,13 +312,21 @@ def _draw_rows(panel: Any, points: Array, marks: Array | None) -> None:
         panel.plot(*points[kinds == kind].T, ms=size, **_marker(kind))
 
 
-def _handles(patches: Any, marks: Array | None) -> list[Any]:
-    """Return a legend's handles: the regions' patches and the rows' markers."""
+def _draw_legend(axes: Any, patches: list[Any], name: str, marks: Array | None) -> None:
+    """Draw one entry for each class, under the panels: its region's patch, its rows' marker."""
     from matplotlib.lines import Line2D
 
-    kinds: Any = () if marks is None else np.unique(marks)
-    lines = [Line2D([], [], ms=5, label=f"target {kind:g}", **_marker(kind)) for kind in kinds]
-    return [*patches, *lines]
+    kinds = set() if marks is None else set(np.unique(marks))
+    entries: list[Any] = []
+    for kind in sorted(kinds.union(range(len(patches)))):
+        patch = patches[int(kind) : int(kind) + 1]
+        marker = [Line2D([], [], ms=5, **_marker(kind))] if kind in kinds else []
+        entries.append((*patch, *marker))
+    below = -0.42 * axes.figure.dpi / axes.get_window_extent().height
+    axes.legend(
+        entries, [name.format(kind) for kind in sorted(kinds.union(range(len(patches))))],
+        loc="upper center", bbox_to_anchor=(0.5, below), ncols=min(len(entries), 6),
+    )  # fmt: skip
 
 
 def _span(values: Array) -> tuple[float, float]:

@@ -10,7 +10,8 @@ import numpy as np
 from seedbed.arrays import Array, checked_index
 from seedbed.errors import SettingError, ShapeError
 from seedbed.layers.dense import Dense
-from seedbed.plots.page import COLOURS, axes_or_new, escaped
+from seedbed.plots.page import axes_or_new, entitle, escaped
+from seedbed.plots.styling import Palette, palette_of, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 _MAX_UNITS = 16
 """A wider layer shows one unit fewer, and the number of the others."""
 _MAX_WIDTH, _MIN_WIDTH = 5.0, 0.3
-_POSITIVE, _NEGATIVE = COLOURS[0], COLOURS[1]
 
 
+@styled
 def network(
     population: Population,
     axes: Axes | None = None,
@@ -59,10 +60,11 @@ def network(
     largest = max(max(np.abs(W).max(), np.abs(b).max()) for W, b in layers) or 1.0
     places = [_places(width) for width in shape.widths]
     axes = axes_or_new(axes, 2.4 + 2.0 * len(layers), 1.6 + 0.45 * max(map(len, places)))
+    palette = palette_of(axes)
     for number, (W, b) in enumerate(layers):
-        _draw_lines(axes, number, W, places[number], places[number + 1], largest)
-        _draw_units(axes, number + 1, places[number + 1], b, largest)
-    _draw_units(axes, 0, places[0], None, largest)
+        _draw_lines(axes, number, W, places[number], places[number + 1], largest, palette)
+        _draw_units(axes, number + 1, places[number + 1], b, largest, palette)
+    _draw_units(axes, 0, places[0], None, largest, palette)
     names_in = inputs or [f"x{number + 1}" for number in range(shape.inputs)]
     names_out = outputs or [f"y{number + 1}" for number in range(shape.outputs)]
     for x, names, where, side in ((0, names_in, places[0], -1),
@@ -70,19 +72,19 @@ def network(
         for y, name in zip(where, names, strict=False):
             axes.annotate(
                 escaped(str(name), 20), (x, y), xytext=(13 * side, 0), textcoords="offset points",
-                ha="right" if side < 0 else "left", va="center", fontsize=9,
+                ha="right" if side < 0 else "left", va="center", fontsize="small",
             )  # fmt: skip
     bottom = max(max(where) for where in places) + 0.9
     for x, (width, where) in enumerate(zip(shape.widths, places, strict=True)):
         kind = "inputs" if x == 0 else shape.layers[x - 1].activation.name
         rest = f"\n{width - len(where):,} more not drawn" if width > len(where) else ""
-        axes.text(x, bottom, f"{width:,} {kind}{rest}", ha="center", va="top", fontsize=9)
+        axes.text(x, bottom, f"{width:,} {kind}{rest}", ha="center", va="top", fontsize="small")
     wide = any(width > _MAX_UNITS for width in shape.widths)
-    _draw_legend(axes, largest, -0.04 if wide else 0.02)
+    _draw_legend(axes, largest, -0.04 if wide else 0.02, palette)
     axes.set_xlim(-0.45, len(layers) + 0.45)
     axes.set_ylim(bottom + 0.9, min(min(where) for where in places) - 0.7)
     axes.set_axis_off()
-    axes.set_title(f"Seed {population.seeds[member]}: weights by width and sign", fontsize=10)
+    entitle(axes, f"The network of seed {population.seeds[member]}", "a line's width is its weight")
     return axes
 
 
@@ -92,42 +94,45 @@ def _places(width: int) -> Array:
     return np.arange(drawn) - (drawn - 1) / 2
 
 
-def _style(value: float, largest: float) -> dict[str, Any]:
+def _style(value: float, largest: float, palette: Palette) -> dict[str, Any]:
     """Return a number's line style: its size as width, its sign as colour and dashes."""
     lw = max(_MIN_WIDTH, _MAX_WIDTH * abs(value) / largest)
+    positive, negative = palette.colours[:2]
     if value >= 0:
-        return {"color": _POSITIVE, "lw": lw, "ls": "-"}
-    return {"color": _NEGATIVE, "lw": lw, "ls": (0, (max(1.2, 4 / lw), max(0.6, 1.5 / lw)))}
+        return {"color": positive, "lw": lw, "ls": "-"}
+    return {"color": negative, "lw": lw, "ls": (0, (max(1.2, 4 / lw), max(0.6, 1.5 / lw)))}
 
 
 def _draw_lines(
-    axes: Any, number: int, W: Array, left: Array, right: Array, largest: float
+    axes: Any, number: int, W: Array, left: Array, right: Array, largest: float, palette: Palette
 ) -> None:
     pairs = [(i, o) for i in range(len(left)) for o in range(len(right))]
     for i, o in sorted(pairs, key=lambda pair: abs(W[pair])):  # the widest on top
-        style = _style(float(W[i, o]), largest)
+        style = _style(float(W[i, o]), largest, palette)
         axes.plot([number, number + 1], [left[i], right[o]], zorder=1, alpha=0.85,
                   dash_capstyle="butt", **style)  # fmt: skip
 
 
-def _draw_units(axes: Any, x: int, places: Array, b: Array | None, largest: float) -> None:
-    axes.plot(np.full(len(places), x), places, "o", ms=13, mfc="white", mec="0.2", mew=0.8,
-              zorder=2)  # fmt: skip
+def _draw_units(
+    axes: Any, x: int, places: Array, b: Array | None, largest: float, palette: Palette
+) -> None:
+    axes.plot(np.full(len(places), x), places, "o", ms=13, mfc=palette.surface, mec=palette.ink,
+              mew=0.8, zorder=2)  # fmt: skip
     for y, bias in zip(places, b if b is not None else (), strict=False):
-        style = _style(float(bias), largest)
+        style = _style(float(bias), largest, palette)
         angle = np.linspace(0, 2 * np.pi, 60)
         path = np.column_stack([np.cos(angle), np.sin(angle)])
         axes.plot([x], [y], marker=path, ms=10, mfc="none", mec=style["color"], mew=style["lw"] / 2,
                   zorder=3)  # fmt: skip
         sign = "+" if bias >= 0 else "−"
-        axes.annotate(sign, (x, y), ha="center", va="center", fontsize=7, zorder=4)
+        axes.annotate(sign, (x, y), ha="center", va="center", fontsize="x-small", zorder=4)
 
 
-def _draw_legend(axes: Any, largest: float, below: float) -> None:
+def _draw_legend(axes: Any, largest: float, below: float, palette: Palette) -> None:
     for value, word in ((largest, f"+{largest:.3g}"), (-largest, f"−{largest:.3g}"),
                         (largest / 4, f"+{largest / 4:.3g}")):  # fmt: skip
-        axes.plot([], [], label=word, **_style(value, largest))
+        axes.plot([], [], label=word, **_style(value, largest, palette))
     axes.legend(
-        frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, below), ncols=3,
-        title="weight; a ring is a unit's bias, with its sign", title_fontsize=8, handlelength=3.5,
+        loc="upper center", bbox_to_anchor=(0.5, below), ncols=3, handlelength=3.5,
+        title="weight; a ring is a unit's bias, with its sign",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Shared by all plots: an empty figure, axes to draw on, colours and markers."""
+"""Shared by all plots: an empty figure, axes to draw on, members to draw, names."""
 
 from __future__ import annotations
 
@@ -9,32 +9,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seedbed.arrays import one_line
-from seedbed.errors import MissingDependencyError, SettingError
+from seedbed.errors import SettingError
+from seedbed.plots.styling import palette_of, styled_context
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from seedbed.population import Population
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Distinct for the colour-blind, and by their lightness in print (Okabe, Ito 2008)."""
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-VALUES = "cividis"
-"""The colour map of values: its lightness increases throughout, for the colour-blind too."""
-
 
 def figure(width: float, height: float) -> Any:
-    """Return an empty figure without a window.
+    """Return an empty figure without a window, of inches; its axes have the plots' style.
 
     Raises: MissingDependencyError without matplotlib.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        raise MissingDependencyError("matplotlib", "plot") from None
+    made = _figure(width, height, shown=False)
     if "ipykernel" in sys.modules:  # with it imported, a notebook shows a Figure
         importlib.import_module("matplotlib_inline.backend_inline")
-    return Figure(figsize=(width, height), layout="constrained")
+    return made
 
 
 def axes_or_new(axes: Axes | None, width: float = 6.4, height: float = 4.0) -> Axes:
@@ -44,11 +36,29 @@ def axes_or_new(axes: Axes | None, width: float = 6.4, height: float = 4.0) -> A
     """
     if axes is not None:
         return axes
-    if "matplotlib.pyplot" in sys.modules or "ipykernel" in sys.modules:
+    shown = "matplotlib.pyplot" in sys.modules or "ipykernel" in sys.modules
+    return _figure(width, height, shown).subplots()
+
+
+def _figure(width: float, height: float, shown: bool) -> Any:
+    with styled_context():
+        from seedbed.plots.sheet import Sheet
+
+        if not shown:
+            return Sheet(figsize=(width, height), layout="constrained")
         from matplotlib import pyplot
 
-        return pyplot.figure(figsize=(width, height), layout="constrained").subplots()
-    return figure(width, height).subplots()
+        return pyplot.figure(figsize=(width, height), layout="constrained", FigureClass=Sheet)
+
+
+def entitle(axes: Any, title: str, subtitle: str) -> None:
+    """Set the title, and under it a smaller line."""
+    axes.set_title(title, pad=20)
+    axes.annotate(
+        subtitle, (0.5, 1), xytext=(0, 5), xycoords="axes fraction", textcoords="offset points",
+        ha="center", va="bottom", fontsize="small", color=palette_of(axes).muted,
+        annotation_clip=False,
+    )  # fmt: skip
 
 
 def member_places(population: Population, members: Any) -> list[int]:

@@ -9,7 +9,8 @@ import numpy as np
 
 from seedbed.arrays import Array, as_array, one_line
 from seedbed.errors import DataError
-from seedbed.plots.page import COLOURS, MARKERS, axes_or_new, escaped, member_places
+from seedbed.plots.page import axes_or_new, entitle, escaped, member_places
+from seedbed.plots.styling import MARKERS, palette_of, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +21,7 @@ _BINS = 60
 """Scores in the same bin are stacked."""
 
 
+@styled
 def losses(population: Population, axes: Axes | None = None, *, members: Any = ()) -> Axes:
     """Draw bands of the members' losses by epoch: median, quartiles and range, on a log scale.
 
@@ -30,11 +32,12 @@ def losses(population: Population, axes: Axes | None = None, *, members: Any = (
     """
     lines = member_places(population, members) if np.size(members) else []
     axes = axes_or_new(axes)
+    palette = palette_of(axes)
     history = population.history
     shown = ~population.diverged if not population.diverged.all() else slice(None)
-    kinds = [("training", history.train_loss[shown], COLOURS[0], "", "-")]
+    kinds = [("training", history.train_loss[shown], palette.colours[0], "", "-")]
     if history.val_loss is not None:
-        kinds.append(("validation", history.val_loss[shown], COLOURS[1], "////", "--"))
+        kinds.append(("validation", history.val_loss[shown], palette.colours[1], "////", "--"))
     epochs = history.epochs + 1
     smallest: list[float] = []
     for name, curves, colour, hatch, line in kinds:
@@ -55,23 +58,23 @@ def losses(population: Population, axes: Axes | None = None, *, members: Any = (
             at, first, third, facecolor=colour, alpha=0.35, hatch=hatch, edgecolor=colour, lw=0
         )
         axes.plot(
-            at, middle, color=colour, ls=line, lw=1.8, marker="o" if len(at) == 1 else "",
+            at, middle, color=colour, ls=line, marker="o" if len(at) == 1 else "",
             label=f"{name}, median",
         )  # fmt: skip
     if history.ensemble_val_loss is not None:
         axes.plot(
-            epochs, history.ensemble_val_loss, color=COLOURS[6], ls=":", lw=1.8,
+            epochs, history.ensemble_val_loss, color=palette.ink, ls=":",
             label="ensemble, validation",
         )  # fmt: skip
     for number, member in enumerate(lines):
         axes.plot(
-            epochs, history.train_loss[member], color=COLOURS[6], lw=0.8,
+            epochs, history.train_loss[member], color=palette.ink, lw=0.9,
             ls=("-", "--", "-.", ":")[number % 4], label=f"seed {population.seeds[member]}",
         )  # fmt: skip
     diverged = population.epochs[population.diverged]
     if len(diverged):
         axes.plot(
-            diverged + 1, np.ones(len(diverged)), "X", color=COLOURS[6], ms=7, clip_on=False,
+            diverged + 1, np.ones(len(diverged)), "X", color=palette.ink, ms=7, clip_on=False,
             transform=axes.get_xaxis_transform(), label=f"diverged ({len(diverged)})",
         )  # fmt: skip
     if not smallest:
@@ -86,12 +89,13 @@ def losses(population: Population, axes: Axes | None = None, *, members: Any = (
     stopped = ""
     if (population.status == "stopped").any():
         stopped = "; stopped members keep their last loss"
-    axes.set_title(
-        f"{count:,} member{'' if count == 1 else 's'}: median, quartiles and range{stopped}",
-        fontsize=10,
-    )
+    bands = "" if count == 1 else "median, quartiles and range"
+    entitle(
+        axes, f"Loss of {count:,} member{'' if count == 1 else 's'}",
+        (bands + stopped).removeprefix("; "),
+    )  # fmt: skip
     if smallest or len(diverged):
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend()
     return axes
 
 
@@ -109,6 +113,7 @@ def _count_on_x(axes: Any) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
+@styled
 def scores(
     values: Any,
     axes: Axes | None = None,
@@ -141,14 +146,15 @@ def scores(
     every = every[np.isfinite(every)]
     if log and every.min() <= 0:
         raise DataError(f"scores holds {every.min():g}, which a logarithmic axis cannot show")
-    axes = axes_or_new(axes, 6.4, 1.6 + 0.9 * len(rows))
+    axes = axes_or_new(axes, 6.4, 1.8 + 0.9 * len(rows))
+    palette = palette_of(axes)
     log = log and every.max() > 10 * every.min()  # less than a decade needs no logarithm
     low, high = (np.log10(every) if log else every).min(), (np.log10(every) if log else every).max()
     width = (high - low or 1.0) / _BINS
     for row, (shown, each) in enumerate(zip(finite, rows.values(), strict=True)):
         if not len(shown):
             axes.annotate(f"all {len(each)} failed", (0.5, row), ha="center", va="center",
-                          xycoords=("axes fraction", "data"), fontsize=8)  # fmt: skip
+                          xycoords=("axes fraction", "data"), fontsize="small")  # fmt: skip
             continue
         places = np.floor(((np.log10(shown) if log else shown) - low) / width)
         order = np.argsort(places, kind="stable")
@@ -158,18 +164,18 @@ def scores(
         step = min(0.07, 0.55 / max(heights.max(), 1))
         axes.plot(
             shown, row - 0.1 - step * heights, MARKERS[row % len(MARKERS)], ms=4, mew=0, alpha=0.6,
-            color=COLOURS[row % len(COLOURS)],
+            color=palette.colours[row % len(palette.colours)],
         )  # fmt: skip
         smallest, first, middle, third, largest = np.quantile(shown, [0, 0.25, 0.5, 0.75, 1])
         under = row + 0.12
-        axes.plot([smallest, largest], [under] * 2, color="0.3", lw=1)
-        axes.plot([first, third], [under] * 2, color="0.3", lw=6, solid_capstyle="butt")
-        axes.plot([middle] * 2, [under - 0.09, under + 0.09], color="black", lw=2.5)
+        axes.plot([smallest, largest], [under] * 2, color=palette.muted, lw=1)
+        axes.plot([first, third], [under] * 2, color=palette.muted, lw=6, solid_capstyle="butt")
+        axes.plot([middle] * 2, [under - 0.09, under + 0.09], color=palette.ink, lw=2.5)
     for number, (name, value) in enumerate((marks or {}).items()):
-        axes.axvline(value, color=COLOURS[6], ls=("--", ":", "-.")[number % 3], lw=1.5,
+        axes.axvline(value, color=palette.ink, ls=("--", ":", "-.")[number % 3], lw=1.5,
                      label=f"{escaped(name)} {value:.4g}")  # fmt: skip
     if marks:
-        axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     if log:
         from matplotlib.ticker import NullFormatter
 
@@ -181,7 +187,8 @@ def scores(
     ]
     axes.set_yticks(range(len(rows)) if any(names) else [], names if any(names) else [])
     axes.set_ylim(len(rows) - 0.65, -0.85)
+    axes.grid(visible=False, axis="y")
     axes.set_xlabel(escaped(label, 90))
     count = sum(len(each) for each in rows.values())
-    axes.set_title(f"{count:,} scores: one dot each, over median, quartiles and range", fontsize=10)
+    entitle(axes, f"{count:,} scores", "one dot each, over median, quartiles and range")
     return axes

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from seedbed import files
+from seedbed import files, html
 from seedbed.arrays import Array, Indices, one_line
 from seedbed.errors import DataError, FileError, SettingError, ShapeError
 from seedbed.population import Population
@@ -32,7 +32,7 @@ class Rows(NamedTuple):
     numbers: Indices
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TableModel:
     """The members of an ensemble, and the encoding from a table's columns to their inputs.
 
@@ -44,6 +44,17 @@ class TableModel:
     encoding: Encoding
     columns: Sequence[str]
     named: bool = True
+
+    def __repr__(self) -> str:
+        return f"<TableModel of {self._described()}: {self.population!r}>"
+
+    def _repr_html_(self) -> str:
+        title = html.heading(f"Model of {self._described()}")
+        return html.block(title, *self.population._html())
+
+    def _described(self) -> str:
+        used, inputs = len(self.encoding.columns), self.encoding.width
+        return f"{self.encoding.target.name}, {used:,} columns, {inputs:,} inputs"
 
     @property
     def input_names(self) -> list[str]:
@@ -136,6 +147,12 @@ class TableModel:
             return target.encode(source)
         t = source.matrix(target.names)
         return t if target.labels else target.standardised(t)
+
+
+def is_model(given: Any) -> bool:
+    """Return whether something is a population, a table model, an estimator or a file's path."""
+    known = isinstance(given, Population | TableModel | Resolved | str | PathLike)
+    return known or hasattr(type(given), "table_model_")
 
 
 def as_model(given: Any) -> Population | TableModel:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
-from contextlib import suppress
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import numpy as np
 
@@ -19,18 +21,30 @@ from seedbed.network import Network
 
 START_UP_SECONDS = 1.0
 """What loading the engine takes at most; its steps take a small part of NumPy's time."""
+PORTABLE_SECONDS = 0.25
+"""Time that may be spent on predictions before Numba is loaded to predict: half of what that takes,
+as a process that predicts this much may predict more."""
+FORMULA_WORK = 20
+"""Multiply-adds that take as long as a formula, under NumPy."""
 MAX_STATE_ARRAYS = 2
 LAYERS = (Dense, Embedding, Periodic)
 """The layers that ``kinds`` has."""
 
 
 class CompiledEngine:
-    """The compiled engine; see ``engines.base.Engine``."""
+    """The compiled engine; see ``engines.base.Engine``.
+
+    Without Numba, ``portable`` predicts the same bits. It also does so before Numba is loaded,
+    for ``PORTABLE_SECONDS`` in all.
+    """
 
     name = "compiled"
 
+    def __init__(self) -> None:
+        self._portable_seconds = 0.0
+
     def missing(self) -> MissingDependencyError | None:
-        """Return the error for a missing Numba, or None."""
+        """Return the error for a missing Numba, which training needs, or None."""
         found = importlib.util.find_spec("numba")
         return None if found else MissingDependencyError("numba", "fast")
 
@@ -59,23 +73,46 @@ class CompiledEngine:
 
     def outputs(self, network: Network, loss: Loss, theta: Array, x: Array, stage: Stage) -> Array:
         """Return the outputs (P, N, O), on all cores."""
+        if self._without_numba(len(x) * theta.size, theta):
+            return self._portable_outputs(network, loss, theta, x, stage)
         from seedbed.engines.compiled import prediction
 
         result = np.empty((len(theta), len(x), network.outputs), dtype=theta.dtype)
         prediction.outputs(network, loss, theta, x, stage, result, cores())
         return self.elementwise(loss.predict)(result) if stage == "predictions" else result
 
+    def _portable_outputs(
+        self, network: Network, loss: Loss, theta: Array, x: Array, stage: Stage
+    ) -> Array:
+        from seedbed.engines import portable
+
+        with self._counted():
+            result = portable.outputs(network, loss, theta, x, stage)
+            if stage != "predictions" or is_identity(loss.predict):
+                return result
+            with suppress(FormulaError):
+                return portable.formula(loss.predict)(result)
+        return without_warnings(loss.predict)(result)
+
     def elementwise(self, formula: Callable[..., Array]) -> Callable[..., Array]:
         """Return the formula compiled; NumPy computes one that cannot be."""
         fallback = without_warnings(formula)
         if is_identity(formula):
             return fallback
-        from seedbed.engines.compiled.prediction import Formula
-
-        compiled = Formula(formula)
+        compiled: Callable[..., Array] | None = None
 
         def evaluate(*arrays: Array) -> Array:
+            nonlocal compiled
             with suppress(FormulaError):
+                if compiled is None:
+                    if self._without_numba(FORMULA_WORK * arrays[0].size, arrays[0]):
+                        from seedbed.engines import portable
+
+                        with self._counted():
+                            return portable.formula(formula)(*arrays)
+                    from seedbed.engines.compiled.prediction import Formula
+
+                    compiled = Formula(formula)
                 return compiled(*arrays)
             return fallback(*arrays)
 
@@ -87,6 +124,32 @@ class CompiledEngine:
         """Return a predictor with everything prepared that stays the same from call to call."""
         if not theta.flags.carray:
             return None
-        from seedbed.engines.compiled.prediction import SmallBatchPredictor
+        prepared: Callable[[Array, Stage], Array] | None = None
 
-        return SmallBatchPredictor(network, loss, theta)
+        def predict(x: Array, stage: Stage) -> Array:
+            nonlocal prepared
+            if prepared is None:
+                if self._without_numba(len(x) * theta.size, theta):
+                    return self._portable_outputs(network, loss, theta, x, stage)
+                from seedbed.engines.compiled.prediction import SmallBatchPredictor
+
+                prepared = SmallBatchPredictor(network, loss, theta)
+            return prepared(x, stage)
+
+        return predict
+
+    def _without_numba(self, work: float, numbers: Array) -> bool:
+        """Return whether ``portable`` is to compute ``work`` multiply-adds of such numbers."""
+        if sys.modules.get("numba") is not None:
+            return False
+        seconds = work * numbers.itemsize**2 * 0.3e-9
+        short = self._portable_seconds + seconds < PORTABLE_SECONDS
+        return short or self.missing() is not None
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        began = time.thread_time()
+        try:
+            yield
+        finally:
+            self._portable_seconds += time.thread_time() - began

@@ -76,7 +76,7 @@ def _naming(what: str) -> Iterator[None]:
         why = str(error) if isinstance(error, FormulaError) else why
         raise FormulaError(
             f"the compiled engine cannot compile {what}{': ' + why if why else ''}: write it with "
-            "arithmetic and the functions in seedbed.engines.compiled.mathematics, or use "
+            "arithmetic and the functions in seedbed.engines.mathematics, or use "
             "engine='numpy'"
         ) from error
 

@@ -26,7 +26,7 @@ from numba.core.caching import (
 )
 from numba.misc.appdirs import AppDirs
 
-from seedbed.engines import state, stopping
+from seedbed.engines import mathematics, state, stopping, translation
 from seedbed.formulas.source import globals_of
 
 
@@ -50,7 +50,9 @@ def _engine() -> bytes:
     """Return the digest of this engine's own code."""
     hasher = hashlib.sha256()
     files = sorted(Path(__file__).parent.glob("*.py"))
-    for file in (*files, Path(state.__file__), Path(stopping.__file__)):
+    for module in (mathematics, state, stopping, translation):
+        files.append(Path(str(module.__file__)))
+    for file in files:
         hasher.update(file.read_bytes())
     hasher.update(f"{platform.python_version()} {np.__version__}".encode())
     return hasher.digest()

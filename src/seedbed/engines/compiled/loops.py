@@ -11,13 +11,12 @@ from typing import Any
 
 from numba import njit
 
-from seedbed.engines.compiled import mathematics
 from seedbed.engines.compiled.bits import bitwise_or, flush
 from seedbed.engines.compiled.blocks import transpose_square
+from seedbed.engines.compiled.mathematics import NUMPY, for_vectors
 from seedbed.engines.compiled.memory import load, load_first, pointer, store, store_first, width
 from seedbed.engines.compiled.records import RULE, Floats, Ints
 from seedbed.engines.compiled.target import inline
-from seedbed.engines.compiled.translation import for_vectors
 from seedbed.formulas import penalties
 
 
@@ -193,11 +192,11 @@ def _log_softmax_lanes(y: Floats, out: Floats, B: int, O: int, s: int) -> None:
             row, result = pointer(y, b * O * s + v), pointer(out, b * O * s + v)
             top = load(row, 0)
             for o in range(1, O):
-                top = mathematics.maximum(top, load(row, o * s))
-            total = mathematics.zeros_like(top)
+                top = NUMPY.maximum(top, load(row, o * s))
+            total = NUMPY.zeros_like(top)
             for o in range(O):
-                total = total + mathematics.exp(load(row, o * s) - top)
-            total = mathematics.log(total)
+                total = total + NUMPY.exp(load(row, o * s) - top)
+            total = NUMPY.log(total)
             for o in range(O):
                 store(result, o * s, (load(row, o * s) - top) - total)
 
@@ -216,13 +215,13 @@ def _log_softmax_alone(y: Floats, out: Floats, B: int, O: int) -> None:
         for o in range(O):
             out[b * O + o] = y[b * O + o] - top
     for e in range(0, n, W):
-        store(raised, e, mathematics.exp(load(out, e)))
+        store(raised, e, NUMPY.exp(load(out, e)))
     for b in range(B):
         totals[b] = raised[b * O]
         for o in range(1, O):
             totals[b] += raised[b * O + o]
     for b in range(0, B, W):
-        store(totals, b, mathematics.log(load(totals, b)))
+        store(totals, b, NUMPY.log(load(totals, b)))
     for b in range(B):
         for o in range(O):
             out[b * O + o] -= totals[b]

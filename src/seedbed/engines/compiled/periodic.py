@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from seedbed.engines.compiled.columns import copy_columns
-from seedbed.engines.compiled.mathematics import cos_sin_of_turns
+from seedbed.engines.compiled.mathematics import cos_sin_of_turns, for_vectors
 from seedbed.engines.compiled.memory import (
     broadcast,
     load,
@@ -21,7 +21,6 @@ from seedbed.engines.compiled.memory import (
 from seedbed.engines.compiled.products import multiply, transposed
 from seedbed.engines.compiled.records import Floats, Ints, Matrix, Program, Workspace
 from seedbed.engines.compiled.target import inline, noinline
-from seedbed.engines.compiled.translation import for_vectors
 from seedbed.engines.compiled.vectors import fma
 from seedbed.formulas.activations import relu
 from seedbed.layers.periodic import TWO_PI, Periodic

@@ -9,10 +9,10 @@ import numpy as np
 from seedbed import streams
 from seedbed.engines.compiled import records
 from seedbed.engines.compiled.calling import call
+from seedbed.engines.compiled.mathematics import for_scalars
 from seedbed.engines.compiled.memory import broadcast, pointer, store, width
 from seedbed.engines.compiled.records import Floats, Group, Members, Program, Rows, Workspace
 from seedbed.engines.compiled.target import inline, noinline
-from seedbed.engines.compiled.translation import for_scalars
 
 _enter, _word, _unit = (
     for_scalars(function) for function in (streams.extend_key, streams.word, streams.to_uniform)

@@ -1,7 +1,4 @@
-"""Formulas rewritten for a compiler: the same code, with other functions under its module's names.
-
-``translate`` knows nothing of vectors; the last functions apply it for this engine.
-"""
+"""Formulas with other functions under their module's names, such as another ``np``."""
 
 from __future__ import annotations
 
@@ -13,14 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from seedbed.engines.compiled import mathematics
-from seedbed.engines.compiled.target import inline
 from seedbed.errors import FormulaError
 from seedbed.formulas.source import closure_values, module_values
 
 
 def translate(function: Callable[..., Any], numpy: Any, compile_: Any, done: dict[Any, Any]) -> Any:
-    """Return ``function`` compiled, with ``numpy`` for np, and its callees compiled alike.
+    """Return ``function`` with ``numpy`` for np, after ``compile_``; its callees likewise.
 
     If ``numpy`` is not NumPy, whole numbers become fractions: compiled ones wrap, and round down.
     ``done`` holds the functions translated so far, with None for those being translated.
@@ -104,22 +99,3 @@ def _check_code(function: python.FunctionType, numpy: Any) -> None:
     for name in code.co_names:
         if hasattr(np, name) and not hasattr(numpy, name) and name not in others:
             raise FormulaError(f"it uses np.{name}")
-
-
-# ---------------------------------------------------------------- for this engine
-
-
-_NUMPY: Any = python.ModuleType("numpy")
-"""What ``np`` means for vectors: ``mathematics``' public names, and no others."""
-for _name in mathematics.__all__:
-    setattr(_NUMPY, _name, getattr(mathematics, _name))
-
-
-def for_vectors(function: Callable[..., Any]) -> Any:
-    """Return ``function`` compiled for vectors, with all the functions that it calls."""
-    return translate(function, _NUMPY, inline, {})
-
-
-def for_scalars(function: Callable[..., Any]) -> Any:
-    """Return ``function`` compiled for scalars, with all the functions that it calls."""
-    return translate(function, np, inline, {})
