@@ -16,7 +16,7 @@ from seedbed.checks import checked_inputs
 from seedbed.engines.base import SMALL_BATCH, Engine, Stage
 from seedbed.engines.select import prediction_engine
 from seedbed.engines.state import STATUS_NAMES, Status
-from seedbed.errors import DataError
+from seedbed.errors import DataError, SettingError
 from seedbed.network import Network
 from seedbed.recipe import Recipe
 from seedbed.reproducible import mean
@@ -103,6 +103,7 @@ class Population:
     best_epoch  (P,) completed epochs at theta: fewer than ``epochs`` if the best epoch was restored
     loss        (P,) mean training loss at theta, without dropout and penalties; NaN if diverged
     history     the losses during training
+    classes     (K,) the class of each class number, if Y held labels; else None
 
     The theta of a diverged member is its last one with a finite loss, or that of its best epoch if
     the training loss is not finite there. Its loss and predictions are NaN.
@@ -118,6 +119,7 @@ class Population:
     best_epoch: npt.NDArray[np.int64]
     loss: Array
     history: History
+    classes: Array | None = None
 
     @property
     def network(self) -> Network:
@@ -164,6 +166,7 @@ class Population:
                 None if history.val_loss is None else history.val_loss[index],
                 history.ensemble_val_loss,
             ),
+            classes=self.classes,
         )
 
     def weights(self, member: int) -> list[dict[str, Array]]:
@@ -227,6 +230,27 @@ class Population:
             y = members.predict(x[start : start + step])
             result[start : start + step] = _canonical_nan(mean(y, axis=0))
         return result
+
+    def predict_labels(self, X: Any) -> Array:
+        """Return the ensemble's class of each row, (N,): the one of the largest mean probability.
+
+        It is one of ``classes`` if Y held labels, and otherwise a class number. ``population[3]``
+        gives one member's.
+
+        Shapes: X (N, I).
+        Raises: as ``predict_mean``; SettingError unless the loss is for classes.
+        """
+        loss = self.recipe.loss
+        if loss.targets == "classes":
+            numbers = self.predict_mean(X).argmax(axis=1)
+        elif loss.targets == "probability" and self.network.outputs == 1:
+            numbers = (self.predict_mean(X)[:, 0] > 0.5).astype(np.intp)
+        else:
+            raise SettingError(
+                f"a network with {loss.name} and outputs {self.network.outputs} has no classes to "
+                "predict: use predict or predict_mean"
+            )
+        return numbers if self.classes is None else self.classes[numbers]
 
     def _outputs(self, X: Any, stage: Stage) -> Array:
         """Return ``stage`` of the outputs, (P, N, O); NaN for diverged members."""

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
 
+from seedbed import frames
 from seedbed.arrays import Array, Numbers, checked_count, one_line
 from seedbed.engines.base import Training
 from seedbed.engines.blas import one_blas_thread
@@ -88,8 +89,10 @@ def train(
 
     method         a Recipe, or a Network with the other fields of a Recipe as keywords: loss,
                    optimizer, epochs, batch_size, …; keywords override a recipe's fields
-    X              (N, I) inputs
-    Y              (N, O) targets, (N,) if O is 1, or class numbers (N,) for cross_entropy
+    X              (N, I) inputs: an array, or a data frame of numbers without missing values
+    Y              (N, O) targets, (N,) if O is 1, or class numbers (N,) for cross_entropy; labels
+                   such as texts (N,) for cross_entropy, and for binary_cross_entropy if O is 1:
+                   the classes, sorted, are then numbered 0, 1, … (see ``Population.classes``)
     seeds          a sequence with a whole number >= 0 for each member, such as range(12), or one
                    number for one member: 12 is seed 12
     validation     the share of rows that each member holds out, or (X, Y) or (X, Y, weights)
@@ -130,9 +133,10 @@ def train(
         recipe = replace(recipe, validation=validation)
     if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
         raise SettingError(f"callbacks must be a list of functions, not {one_line(callbacks)}")
+    classes = frames.label_classes(Y, recipe.loss, recipe.network.outputs)
     plan = make_plan(
         recipe, X, Y, seeds, validation_data, sample_weight, rows, record_every, held_out,
-        check_classes=continuation is None,
+        check_classes=continuation is None, classes=classes,
     )  # fmt: skip
     members = len(plan.seeds)
     if threads is not None:
@@ -177,6 +181,7 @@ def train(
             state.val_loss,
             None if ensemble is None else ensemble.val_loss[:: plan.record_every],
         ),
+        classes=classes,
     )
     _warn(population)
     return population

@@ -487,7 +487,7 @@ CLASSES = sb.Network(2, [sb.Dense(3)])
         ({"Y": Y[:5]}, sb.ShapeError, "Y has shape .*X has 20 rows"),
         ({"Y": np.c_[Y, Y]}, sb.ShapeError, "the network has 1 outputs"),
         ({"Y": Y * np.inf}, sb.DataError, "Y holds"),
-        ({"Y": ["a"] * 20}, sb.DataError, "turns names into class numbers"),
+        ({"Y": ["a"] * 20}, sb.DataError, "squared_error needs numbers: for classes, use cross"),
         ({"loss": sb.poisson, "Y": Y - 9}, sb.DataError, "counts of at least 0"),
         ({"loss": sb.binary_cross_entropy, "Y": Y + 9}, sb.DataError, "targets from 0 to 1"),
         ({"loss": sb.binary_cross_entropy, "Y": Y * 0}, sb.DataError, "rows of both classes"),

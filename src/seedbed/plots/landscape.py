@@ -161,7 +161,10 @@ def regions(
     """
     network, loss = population.network, population.recipe.loss
     x = checked_inputs(X, network, np.float64)
-    t = None if Y is None else checked_targets(Y, loss, network.outputs, len(x), np.float64)
+    t: Array | None = None
+    if Y is not None:
+        labels = population.classes
+        t = checked_targets(Y, loss, network.outputs, len(x), np.float64, classes=labels)
     if network.inputs < 2 or np.size(columns) != 2:
         raise SettingError(
             f"regions are drawn over two of the inputs, of which there are {network.inputs}; "
