@@ -308,6 +308,8 @@ class Population:
         fitted = self.loss[~self.diverged]
         if not len(fitted):
             return status, ""
+        if len(fitted) == 1:
+            return status, f"{fitted[0]:.4g}"
         low, median, high = np.quantile(fitted, [0.25, 0.5, 0.75])
         return status, f"{median:.4g} (quartiles {low:.4g} to {high:.4g})"
 

@@ -153,6 +153,7 @@ def test_weights_of_other_layers_have_their_own_names():
 def test_one_members_repr_names_its_seed():
     p = population(seeds=[7, 8, 9, 10, 12])
     assert repr(p[4]).startswith("<Population of 1 (seed 12): 4-6-3 (relu, identity); ")
+    assert repr(p[4]).endswith(f"; loss {p.loss[4]:.4g}>")
     assert repr(p[:2]).startswith("<Population of 2: ")
 
 
