@@ -58,7 +58,11 @@ def plane_of_inputs(
     """
     network, loss = population.network, population.recipe.loss
     x = checked_inputs(X, network, np.float64)
-    t = None if Y is None else checked_targets(Y, loss, network.outputs, len(x), np.float64)
+    labels, t = population.classes, None
+    if Y is not None:
+        t = checked_targets(Y, loss, network.outputs, len(x), np.float64, classes=labels)
+    if labels is not None and outputs is None and len(labels) == network.outputs:
+        outputs = [str(label) for label in labels]
     columns = (0, 1) if columns is None else columns
     if network.inputs < 2 or np.size(columns) != 2:
         raise SettingError(
