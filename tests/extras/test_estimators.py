@@ -183,7 +183,10 @@ def test_unseen_categories_are_taken_as_missing():
     fitted = NetworkClassifier(**SMALL).fit(table, y)
     unseen, missing = table.head(3).copy(), table.head(3).copy()
     unseen["colour"], missing["colour"] = "violet", None
-    np.testing.assert_array_equal(fitted.predict_proba(unseen), fitted.predict_proba(missing))
+    with pytest.warns(sb.SeedbedWarning, match=r"column colour: 3 values not seen .*'violet'"):
+        first = fitted.predict_proba(unseen)
+    np.testing.assert_array_equal(first, fitted.predict_proba(missing))
+    fitted.predict_proba(unseen)  # said once
     far = table.head(3).assign(x=[1e300, -1e300, np.nan])
     assert np.isfinite(fitted.predict_proba(far)).all()
 
@@ -986,3 +989,53 @@ def test_fit_calls_callbacks():
     with pytest.warns((ConvergenceWarning, sb.SeedbedWarning)):
         regressor.fit(X, X[:, 0], callbacks=[sb.every(5, lambda p: seen.append(p.theta.shape))])
     assert seen == [(2, regressor.population_.network.size)] * 3
+
+
+@pytest.mark.parametrize("engine", ["numpy", "compiled"])
+def test_later_batches_bring_columns_and_categories(engine):
+    """A column that did not vary, new categories, missing values: the network grows inputs."""
+    rng = np.random.default_rng(0)
+    n = 400
+    table = pd.DataFrame({
+        "a": rng.normal(size=n), "late": rng.normal(size=n), "c": rng.choice(list("uvwxyz"), n),
+        "day": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 300, n), unit="D"),
+    })  # fmt: skip
+    table.loc[:99, "late"] = 5.0
+    table.loc[:99, "c"] = np.where(table.loc[:99, "a"] > 0, "u", "v")
+    table.loc[:99, "day"] = pd.Timestamp("2020-01-01")
+    y = table["a"] + 2 * table["late"] + table["c"].map(dict(zip("uvwxyz", range(6), strict=True)))
+    table.loc[::11, "late"] = np.nan
+    table.loc[:99, "late"] = 5.0
+    y = y.to_numpy()
+    model = NetworkRegressor(
+        (32,), members=2, dropout=0, learning_rate_init=0.01, random_state=0, engine=engine
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", sb.SeedbedWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.partial_fit(table[:100], y[:100])
+        before, width = model.predict(table[:100]), model.encoding_.width
+        model._grow(sources.FrameSource(sources.as_frame(table[100:])), np.arange(300), None)
+        assert model.encoding_.width > width + 8
+        np.testing.assert_allclose(model.predict(table[:100]), before, rtol=1e-5, atol=1e-5)
+        for _ in range(60):
+            for start in range(0, n, 100):
+                model.partial_fit(table[start : start + 100], y[start : start + 100])
+    assert model.encoding_.width == model.population_.network.inputs
+    assert model.score(table, y) > 0.98
+    assert {column.name for column in model.encoding_.columns} == set(table.columns)
+
+
+def test_what_cannot_be_taken_in_is_said_once():
+    model = NetworkClassifier((4,), members=2, random_state=0, engine="numpy")
+    first = pd.DataFrame({"c": ["a", "b"] * 20, "x": np.arange(40.0)})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.partial_fit(first, [0, 1] * 20, classes=[0, 1])
+        many = pd.DataFrame({"c": [f"n{i}" for i in range(300)], "x": np.arange(300.0)})
+        for _ in range(2):
+            model.partial_fit(many, [0, 1] * 150)
+    said = [str(each.message) for each in caught if "new categories" in str(each.message)]
+    assert said == [
+        "column c brings 300 new categories, more than 255 in all: they are taken as missing"
+    ]

@@ -116,8 +116,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Train for one more epoch on X (N, I), y (N,) or (N, O); keeps the optimizer's state.
 
-        The first call needs all ``classes`` (not for labels), and fits the encoding on its rows. No
-        rows are held out.
+        The first call needs all ``classes`` (not for labels), and fits the encoding on its rows.
+        Later calls extend it by new categories and by columns that did not vary before, without
+        changing any earlier row's prediction. No rows are held out.
         """
         if classes is None and not hasattr(self, "population_") and np.ndim(y) == 1:
             raise DataError(

@@ -73,8 +73,13 @@ class TableEstimator(BaseEstimator):
                 if not note.endswith(QUIET) and ": dates, as" not in note:
                     message = note if " outlier" in note else f"column {note}"
                     warnings.warn(message, SeedbedWarning, stacklevel=3)
+        elif role == "partial_fit":
+            self._grow(source, rows, w)
         x, t = self._encode(source, t)
         return x[rows], t, w
+
+    def _grow(self, source: sources.Source, rows: Indices, w: Array | None) -> None:
+        """Extend the encoding and the members by what some rows bring."""
 
     def _fit_encoding(
         self,

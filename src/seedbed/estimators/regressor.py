@@ -86,7 +86,9 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one more epoch on X (N, I), y (N,) or (N, O); keeps the optimizer's state.
 
-        The first call fits the encoding and the target's scale on its rows. No rows are held out.
+        The first call fits the encoding and the target's scale on its rows. Later calls extend the
+        encoding by new categories and by columns that did not vary before, without changing any
+        earlier row's prediction. No rows are held out.
         """
         return self._partial_fit(X, y, sample_weight, None)
 

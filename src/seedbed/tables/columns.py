@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -100,9 +100,21 @@ class CategoryColumn:
         return 1 if len(self.categories) == 2 else len(self.categories)
 
     @property
+    def input_keys(self) -> list[tuple[Any, ...]]:
+        """What each input is, (width,): one of the categories, or all of one or two."""
+        if self.width == 1:
+            return [("categories", self.name, self.categories)]
+        return [("category", self.name, category) for category in self.categories]
+
+    @property
     def input_names(self) -> list[str]:
         """The inputs' names, (width,): such as "colour = red"; of two categories, the first."""
         return [f"{self.name} = {category}" for category in self.categories[: self.width]]
+
+    @property
+    def spellings(self) -> Collection[str]:
+        """The texts that are one of the categories."""
+        return self._codes.keys()
 
     @cached_property
     def _codes(self) -> dict[str, int]:

@@ -10,7 +10,7 @@ import datetime
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -121,6 +121,11 @@ class DateColumn:
     def width(self) -> int:
         """Number of inputs that the column makes."""
         return self.days.width + 2 * len(self.circles)
+
+    @property
+    def input_keys(self) -> list[tuple[Any, ...]]:
+        """What each of the circles' inputs is."""
+        return [(circle, self.name, of) for circle in self.circles for of in ("cos", "sin")]
 
     @property
     def input_names(self) -> list[str]:

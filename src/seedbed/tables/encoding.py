@@ -78,6 +78,23 @@ class Encoding:
         return names + [name for date in self._dates for name in date.input_names]
 
     @cached_property
+    def input_keys(self) -> list[tuple[Any, ...]]:
+        """What each input is, (I,): a kind, its column and what else tells it apart."""
+        categories = [column for column in self.columns if isinstance(column, CategoryColumn)]
+        return [
+            *self.number_encoder.input_keys,
+            *(key for column in categories for key in column.input_keys),
+            *(key for date in self._dates for key in date.input_keys),
+        ]
+
+    @staticmethod
+    def read(source: Source, column: NumberColumn | DateColumn) -> Array:
+        """Return a column's numbers, or days, (N,), NaN where missing."""
+        if isinstance(column, DateColumn):
+            return read_days(source, column)
+        return read_numbers(source, column.name, column.notation, column.odd)
+
+    @cached_property
     def is_numeric(self) -> bool:
         """Whether all columns are numbers."""
         return all(isinstance(column, NumberColumn) for column in self.columns)
@@ -138,7 +155,7 @@ class Encoding:
         if A is None:
             A = np.empty((len(source), len(self._number_names)))
             for place, column in enumerate(self._number_columns):
-                A[:, place] = read_numbers(source, column.name, column.notation, column.odd)
+                A[:, place] = self.read(source, column)
         if len(self._number_names) == len(self.number_encoder.names):
             return A
         merged = np.empty((len(source), len(self.number_encoder.names)))

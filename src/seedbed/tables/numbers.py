@@ -63,6 +63,12 @@ class NumberEncoder:
             for column in columns
             for low, high in pairwise(column.knots)
         ]
+        bins = [(c, k) for c in columns for k in range(max(0, len(c.knots) - 1))]
+        self.input_keys: list[tuple[Any, ...]] = [
+            *(("number", column.name) for column in columns),
+            *(("bin", column.name, number) for column, number in bins),
+            *(("missing", column.name) for column in columns if column.flagged),
+        ]
         flags = [f"{column.name} is missing" for column in columns if column.flagged]
         self.input_names = [*self.names, *binned_names, *flags]
         self.center = np.array([column.center for column in columns])
