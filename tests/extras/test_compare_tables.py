@@ -1,5 +1,6 @@
 """compare() and search() with data frames and scikit-learn estimators."""
 
+import importlib
 import json
 
 import numpy as np
@@ -272,3 +273,13 @@ def test_columns_by_name_reach_a_pipeline(frame):
     table = frame[["price", "dear"]]
     found = sb.compare({"price": chosen, "none": DummyClassifier()}, table, "dear", seeds=range(6))
     assert np.median(found.methods["price"].scores) > 0.9
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_judge_takes_a_frame_of_scores(library):
+    frame = importlib.import_module(library).DataFrame(
+        {"a": [0.91, 0.90, 0.93, 0.92, 0.94, 0.95], "b": [0.90, 0.89, 0.90, 0.88, 0.89, 0.89]}
+    )
+    found = sb.judge(frame, higher_is_better=True)
+    assert found["a", "b"].verdict.value == "better"
+    assert found["a", "b"].n == 6

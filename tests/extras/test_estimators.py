@@ -1039,3 +1039,34 @@ def test_what_cannot_be_taken_in_is_said_once():
     assert said == [
         "column c brings 300 new categories, more than 255 in all: they are taken as missing"
     ]
+
+
+def test_dates_are_classes_in_files_too(tmp_path):
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    days = np.array(["2020-01-01", "2021-06-01T12:30"], "datetime64[ns]")
+    fitted = NetworkClassifier(**SMALL).fit(X, days[(X[:, 0] > 0).astype(int)])
+    fitted.save(tmp_path / "m.safetensors")
+    loaded = sb.load(tmp_path / "m.safetensors")
+    assert loaded.classes_.dtype == fitted.classes_.dtype
+    np.testing.assert_array_equal(loaded.predict(X), fitted.predict(X))
+    y = fitted.predict(X)
+    for labels in (y, pd.Series(y), y.tolist() and pd.Series(y).dt.to_pydatetime().tolist()):
+        assert sb.explain(loaded, X, labels)["t"].argmax(axis=1).tolist() == (y == days[1]).tolist()
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (np.array([b"a", b"b"] * 20), "y holds bytes: decode them to texts"),
+        (
+            pd.Series(["a", None] * 20, dtype="string"),
+            "y has 20 missing values, the first in row 1",
+        ),
+        (["a", "b"] * 19 + ["a", None], "y has 1 missing value, the first in row 39"),
+        (np.array([1, 2] * 20, "timedelta64[D]"), "y holds durations"),
+        (np.ma.array([0, 1] * 20, mask=[0, 1] * 20), "y has masked values"),
+    ],
+)
+def test_labels_that_are_no_classes_are_refused(y, message):
+    with pytest.raises(sb.DataError, match=message):
+        NetworkClassifier(**SMALL).fit(np.random.default_rng(0).normal(size=(40, 2)), y)

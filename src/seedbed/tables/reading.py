@@ -5,6 +5,8 @@ A table keeps its columns as the file has them, until the caller asks for one.
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import io
 import sys
 from collections.abc import Mapping, Sequence
@@ -23,10 +25,12 @@ from seedbed.tables.sources import (
     Column,
     Source,
     UnsupportedType,
+    as_text,
     check_column,
     checked_finite,
     days_of_dates,
     named_columns,
+    suggestion,
 )
 
 _PLAIN = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
@@ -158,17 +162,71 @@ class Table(Source):
 
 
 def read(path: str | Path, marks: Marks = NO_MARKS) -> Table:
-    """Read a CSV file (with a header; commas, semicolons or tabs) or a Parquet file; "-" is stdin.
+    """Read a table file; "-" is stdin.
+
+    CSV with a header (see ``csv_text.CsvReader``; .gz is unpacked), Parquet, Excel's .xlsx, lines
+    of JSON (.jsonl, .ndjson), or a table of an SQLite database: ``file.db::table``.
 
     Raises: TableError if the file is absent, of another format, ragged or empty;
-    MissingDependencyError without polars.
+    MissingDependencyError without polars, or without what it reads Excel files with.
     """
+    name = shown_name(path)
+    file, mark, inner = str(path).partition("::")
+    if mark and not Path(path).exists():
+        return _filled(_read_sqlite(file, inner, name, marks))
     with opened(path) as stream:
         try:
             content = stream.read()
-        except OSError as error:
+        except (OSError, EOFError) as error:
             raise _cannot_read(path, error) from None
-    return parse(shown_name(path), content, marks)
+    return parse(name, content, marks)
+
+
+def _read_sqlite(file: str, table: str, name: str, marks: Marks) -> Table:
+    """Return a table of an SQLite database.
+
+    Raises: TableError.
+    """
+    import sqlite3
+
+    if not Path(file).is_file():
+        raise TableError(f"cannot read {file}: No such file: give a database's path before ::")
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+            found = connection.execute(
+                "SELECT name FROM sqlite_master WHERE type IN ('table', 'view')"
+            ).fetchall()
+            names = [each for (each,) in found]
+            if table not in names:
+                raise TableError(f"{file} has no table {table!r}{suggestion(table, names)}")
+            quoted = table.replace('"', '""')
+            cursor = connection.execute(f'SELECT * FROM "{quoted}"')  # quoted
+            columns = [description[0] for description in cursor.description]
+            rows = cursor.fetchall()
+    except sqlite3.Error as error:
+        raise TableError(f"cannot read {file} as an SQLite database: {error}") from None
+    polars = _polars()
+    values = zip(*rows, strict=True) if rows else [()] * len(columns)
+    frame = {
+        column: _typed_series(polars, column, list(each))
+        for column, each in zip(columns, values, strict=True)
+    }
+    return Table(name, polars.DataFrame(frame), marks)
+
+
+def _typed_series(polars: Any, name: str, values: list[Any]) -> Any:
+    """Return values as a series of numbers, or of texts if they are of several types."""
+    if all(value is None or isinstance(value, int | float) for value in values):
+        return polars.Series(name, values, strict=False)
+    return polars.Series(name, [None if value is None else as_text(value) for value in values])
+
+
+def _filled(table: Table) -> Table:
+    if not len(table) or not table.columns:
+        raise TableError(
+            f"{table.name} has no rows: it needs a header and at least one row of values"
+        )
+    return table
 
 
 def shown_name(path: str | Path) -> str:
@@ -177,7 +235,7 @@ def shown_name(path: str | Path) -> str:
 
 
 def opened(path: str | Path) -> io.BufferedReader:
-    """Return a file as a stream of bytes; "-" is stdin.
+    """Return a file as a stream of bytes; "-" is stdin. A gzipped file is unpacked.
 
     Raises: TableError if it cannot be read.
     """
@@ -185,9 +243,13 @@ def opened(path: str | Path) -> io.BufferedReader:
         stdin: Any = io.BytesIO() if sys.stdin is None else sys.stdin.buffer
         return stdin if isinstance(stdin, io.BufferedReader) else io.BufferedReader(stdin)
     try:
-        return Path(path).open("rb")
+        stream = Path(path).open("rb")  # noqa: SIM115  # the caller closes it
+        if stream.peek(2)[:2] == b"\x1f\x8b":
+            stream.close()
+            return io.BufferedReader(gzip.open(path, "rb"))
     except (OSError, ValueError) as error:
         raise _cannot_read(path, error) from None
+    return stream
 
 
 def _cannot_read(path: str | Path, error: Exception) -> TableError:
@@ -203,13 +265,27 @@ def parse(name: str, content: bytes, marks: Marks = NO_MARKS) -> Table:
     try:
         if content.startswith(b"PAR1"):
             table = Table(name, polars.read_parquet(io.BytesIO(content)), marks)
+        elif content.startswith(b"PK\x03\x04"):
+            table = Table(name, _read_excel(polars, content), marks)
+        elif name.lower().endswith((".jsonl", ".ndjson")):
+            table = Table(name, polars.read_ndjson(io.BytesIO(content)), marks)
         else:
             table = _parse_csv(name, content, marks)
     except polars.exceptions.PolarsError as error:
         raise TableError(f"cannot read {name} as a table: {str(error).splitlines()[0]}") from None
-    if not len(table) or not table.columns:
-        raise TableError(f"{name} has no rows: it needs a header and at least one row of values")
-    return table
+    return _filled(table)
+
+
+def _read_excel(polars: Any, content: bytes) -> Any:
+    """Return the first sheet of an Excel file as a frame.
+
+    Raises: MissingDependencyError without fastexcel.
+    """
+    try:
+        import fastexcel  # noqa: F401
+    except ModuleNotFoundError:
+        raise MissingDependencyError("fastexcel", "excel") from None
+    return polars.read_excel(io.BytesIO(content), engine="calamine")
 
 
 def _parse_csv(name: str, content: bytes, marks: Marks) -> Table:

@@ -20,6 +20,7 @@ from seedbed.tables.sources import (
     Source,
     category_codes,
     check_column,
+    days_of_dates,
     is_missing,
     join_names,
     numbers_as_texts,
@@ -32,7 +33,7 @@ MAX_CLASSES = 20
 """A target of whole numbers with more distinct values counts as a quantity."""
 
 Task = Literal["classification", "regression"]
-ClassType = Literal["text", "integer", "float", "boolean"]
+ClassType = Literal["text", "integer", "float", "boolean", "date"]
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,9 @@ class Target:
         """
         if not self.classes:
             return self.standardised(self.numbers(source)[:, None])[:, 0]
-        if self.kind == "integer":
+        if self.kind == "date":
+            texts = self._dates_as_classes(source)
+        elif self.kind == "integer":
             texts = numbers_as_texts(self.numbers(source))
         else:
             texts = read_texts(source, self.name, self.classes)
@@ -92,6 +95,17 @@ class Target:
                 f"which is not in the training data ({join_names(self.classes)})"
             )
         return np.where(missing, np.nan, code)
+
+    def _dates_as_classes(self, source: Source) -> Array:
+        """Return the target's column, typed as dates, as classes; a date of no class as it is."""
+        kind, days = source.column(self.name)
+        if kind != "date":
+            return source.texts(self.name)
+        names = dict(zip(days_of_dates(self.labels_of(np.arange(len(self.classes)))),
+                         self.classes, strict=True))  # fmt: skip
+        return np.array(
+            [None if np.isnan(day) else names.get(day, f"day {day:g}") for day in days], object
+        )
 
     def numbers(self, source: Source) -> Array:
         """Return the target's column as numbers, (N,) float64, NaN where missing.
@@ -109,7 +123,8 @@ class Target:
         if not self.classes:
             return self.in_target_units(encoded[:, None])[:, 0]
         parsers: dict[str, Callable[[str], Any]] = {
-            "integer": int, "float": float, "boolean": "true".__eq__, "text": str
+            "integer": int, "float": float, "boolean": "true".__eq__, "text": str,
+            "date": np.datetime64,
         }  # fmt: skip
         classes = np.array([parsers[self.kind](text) for text in self.classes])
         return np.asarray(classes[encoded.astype(np.intp)])
