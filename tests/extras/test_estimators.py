@@ -1070,3 +1070,65 @@ def test_dates_are_classes_in_files_too(tmp_path):
 def test_labels_that_are_no_classes_are_refused(y, message):
     with pytest.raises(sb.DataError, match=message):
         NetworkClassifier(**SMALL).fit(np.random.default_rng(0).normal(size=(40, 2)), y)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "huber", "poisson"])
+def test_the_unit_of_y_does_not_matter(loss):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 3))
+    y = rng.poisson(np.exp(1 + X[:, 0])).astype(float)
+    fitted = [
+        NetworkRegressor(**SMALL, loss=loss).fit(X, y * unit).predict(X) / unit
+        for unit in (1.0, 1e-6, 1e6)
+    ]
+    np.testing.assert_allclose(fitted[1], fitted[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(fitted[2], fitted[0], rtol=1e-4, atol=1e-5)
+
+
+def test_true_values_are_no_outliers():
+    """Few rows have no outliers, a value that X explains is none, and a parameter keeps all."""
+    few = np.array([1.0, 2, 3, 4, 50])
+    exact = NetworkRegressor(
+        members=2, dropout=0, max_iter=300, early_stopping=False, random_state=0, engine="numpy"
+    ).fit(few[:, None], 2 * few)
+    np.testing.assert_allclose(exact.predict([[50.0]]), [100], rtol=0.01)
+    rng = np.random.default_rng(0)
+    X = rng.uniform(0, 1, (60, 2))
+    y = X.sum(axis=1)
+    with pytest.warns(sb.SeedbedWarning, match=r"y holds 1 outlier.*clip_outliers=False"):
+        clipped = NetworkRegressor(**SMALL).fit(X, np.r_[y[:-1], 1e4])
+    assert clipped.encoding_.target.high[0] < 1e3
+    with pytest.warns(sb.SeedbedWarning, match="no better than"):  # it outweighs all other rows
+        kept = NetworkRegressor(**SMALL, clip_outliers=False).fit(X, np.r_[y[:-1], 1e4])
+    assert kept.encoding_.target.high == (np.inf,)
+    explained = NetworkRegressor(**SMALL).fit(np.r_[X[:-1], [[5e3, 0.5]]], np.r_[y[:-1], 1e4])
+    assert explained.encoding_.target.high == (np.inf,)
+    town = pd.DataFrame({"a": X[:, 0], "town": ["x"] * 59 + ["y"]})
+    by_category = NetworkRegressor(**SMALL).fit(town, np.r_[y[:-1], 1e4])
+    assert by_category.encoding_.target.high == (np.inf,)
+
+
+def test_masked_inputs_are_missing():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    mask = rng.random(X.shape) < 0.2
+    y = X[:, 0]
+    masked = NetworkRegressor(**SMALL).fit(np.ma.array(X, mask=mask), y)
+    gaps = NetworkRegressor(**SMALL).fit(np.where(mask, np.nan, X), y)
+    np.testing.assert_array_equal(
+        masked.predict(np.ma.array(X, mask=mask)), gaps.predict(np.where(mask, np.nan, X))
+    )
+
+
+def test_a_missing_row_of_a_number_column_is_missing():
+    """Whatever type a frame of one row gives an empty number, it is missing."""
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"a": rng.normal(size=60), "b": rng.normal(size=60)})
+    fitted = NetworkRegressor(**SMALL).fit(table, table["a"])
+    expected = fitted.predict(pd.DataFrame({"a": [np.nan], "b": [0.5]}))
+    for empty in (None, pd.NA, "", "NA"):
+        row = pd.DataFrame({"a": [empty], "b": [0.5]})
+        np.testing.assert_array_equal(fitted.predict(row), expected)
+    np.testing.assert_array_equal(fitted.predict(pl.DataFrame({"a": [None], "b": [0.5]})), expected)
+    one = table.iloc[0].to_frame().T.astype(object)
+    np.testing.assert_array_equal(fitted.predict(one), fitted.predict(table.iloc[:1]))
