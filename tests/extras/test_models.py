@@ -15,6 +15,7 @@ import seedbed as sb
 from seedbed.cli import main
 from seedbed.estimators import NetworkClassifier, NetworkRegressor
 from seedbed.plots.plane import plane_of_table
+from seedbed.tables import reading
 from seedbed.tables.columns import read_column, read_numbers
 from seedbed.tables.csv_text import CsvReader, TextRows
 from seedbed.tables.notation import PLAIN, Notation
@@ -418,3 +419,29 @@ def test_wrong_columns_of_a_plot_are_refused(wide, columns, message):
     frame, _, classes, _ = wide
     with pytest.raises(sb.SeedbedError, match=message):
         sb.plots.regions(classes, frame, columns=columns)
+
+
+CELLS = st.sampled_from(
+    ["", "1", "a", "a b", "é", " x ", '"q"', '"q,r"', '"a\nb"', '"a""b"', '5" pipe', "'", "-", '""']
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.lists(CELLS, min_size=1, max_size=3), min_size=1, max_size=4),
+    st.sampled_from([",", ";", "\t"]), st.sampled_from(["\n", "\r\n"]), st.booleans(),
+)  # fmt: skip
+def test_large_files_are_read_as_small_ones(rows, separator, end, ends):
+    """Polars parses large files; small ones, and what polars refuses, are parsed here."""
+    lines = [separator.join(["a", "b", "c"][: len(rows[0])]), *map(separator.join, rows)]
+    content = (end.join(lines) + end * ends).encode()
+    found = []
+    for limit in (2**22, 0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(reading, "LARGE_FILE", limit)
+            try:
+                table = parse("t.csv", content)
+                found.append([table.columns, *(table.texts(n).tolist() for n in table.columns)])
+            except sb.TableError as error:
+                found.append(str(error))
+    assert found[0] == found[1]

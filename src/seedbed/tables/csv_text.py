@@ -53,6 +53,7 @@ class CsvReader:
         self.separator = (
             said[1] if said else find_separator([first, *self._lines.waiting[::-1]], known)
         )
+        self._starts_with_header = not said and self._lines.encoding == "utf-8-sig"
         self.other_decimal = "," if self.separator == ";" else ""
         self._record: list[str] = []  # the lines of the record being read
         self._records = csv.reader(self._recorded(first), delimiter=self.separator)
@@ -69,6 +70,11 @@ class CsvReader:
     def notes(self) -> list[str]:
         """What was taken for granted."""
         return self._lines.notes
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the file begins with its header, in UTF-8, and no column is unnamed."""
+        return self._starts_with_header and not self._trailing and not self.notes
 
     def __iter__(self) -> Iterator[list[list[str]]]:
         """Yield lists of records, each as soon as no complete line is left to read.
@@ -180,7 +186,7 @@ class _Lines:
     def __init__(self, read: Callable[[int], bytes], name: str) -> None:
         self.waiting: list[str] = []
         self.notes: list[str] = []
-        self._read, self._name = read, name
+        self._read, self._name, self.encoding = read, name, ""
         self._iterator = self._split()
 
     @property
@@ -193,7 +199,7 @@ class _Lines:
 
     def _split(self) -> Iterator[str]:
         block = self._read(BLOCK_BYTES)
-        encoding = _encoding_of(block, self._name)
+        encoding = self.encoding = _encoding_of(block, self._name)
         decoder = codecs.getincrementaldecoder(encoding)()
         rest = ""
         while True:

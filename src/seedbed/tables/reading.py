@@ -33,11 +33,14 @@ from seedbed.tables.sources import (
     suggestion,
 )
 
-_PLAIN = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
-_CODE = r"^[+-]?(?:0[0-9]|[0-9]{16,}$)"
+_UNUSUAL = r"^[+-]?0[0-9]|^[+-]?[0-9]{16}|[^-+0-9.eE]|^[+-]?[eE.]*$|[eE]$"
+"""Codes such as 007, and what polars may take for a number and others don't."""
 _CERTAIN_POINT = (
     r"^[+-]?(?:[0-9]*\.[0-9]{0,2}|[0-9]*\.[0-9]{4,}|[0-9]{4,}\.[0-9]*|0?\.[0-9]*)$|[eE]"
 )
+LARGE_FILE = 2**22
+"""Bytes from which polars parses a CSV file."""
+
 SAMPLE = 2000
 """Distinct values of a column that are looked at for the table's decimal mark."""
 
@@ -115,18 +118,19 @@ class Table(Source):
         if series.dtype != _polars().String:
             return None
         texts = self._stripped(series)
-        texts = texts.set(texts.str.to_lowercase().is_in(list(MISSING_WORDS)), None)
+        numbers = texts.cast(_polars().Float64, strict=False)
+        odd = texts.filter(numbers.is_null() & texts.is_not_null() | numbers.is_nan()).unique()
+        words = odd.str.to_lowercase().is_in(list(MISSING_WORDS))
         if (
-            texts.null_count() == len(texts)
-            or not texts.str.contains(_PLAIN).all()
-            or texts.str.contains(_CODE).any()
+            numbers.null_count() == len(texts)
+            or not words.all()
+            or texts.str.contains(_UNUSUAL).any()
+            or numbers.is_infinite().any()  # 1e400; the error is to show the text
         ):
             return None
         has_point = texts.str.contains(".", literal=True).any()
-        if has_point and not texts.str.contains(_CERTAIN_POINT).any():
-            return None
-        numbers = texts.cast(_polars().Float64)
-        if numbers.is_infinite().any():  # 1e400; the error is to show the text
+        first = texts.head(SAMPLE)  # which mostly shows it
+        if has_point and not any(t.str.contains(_CERTAIN_POINT).any() for t in (first, texts)):
             return None
         decimal = "." if has_point else self.marks.decimal or "."
         return numbers.fill_null(np.nan).to_numpy(), Notation(decimal)
@@ -294,6 +298,15 @@ def _parse_csv(name: str, content: bytes, marks: Marks) -> Table:
     Raises: TableError.
     """
     polars, reader = _polars(), CsvReader(io.BytesIO(content).read, name)
+    mark, width = reader.separator, len(reader.header)
+    if len(content) > LARGE_FILE and reader.is_plain and _is_regular(content, mark, width):
+        with contextlib.suppress(polars.exceptions.PolarsError):  # which the slow path explains
+            frame = polars.read_csv(
+                content, separator=reader.separator, infer_schema=False,
+            )  # fmt: skip
+            if frame.width == width:
+                frame.columns = reader.header
+                return Table(name, frame, marks, reader.separator)
     rows = [fields for records in reader for fields in records]
     columns = zip(*rows, strict=True) if rows else [()] * len(reader.header)
     frame = polars.DataFrame(
@@ -304,6 +317,44 @@ def _parse_csv(name: str, content: bytes, marks: Marks) -> Table:
         schema=dict.fromkeys(reader.header, polars.String),
     )
     return Table(name, frame, marks, reader.separator, reader.notes)
+
+
+def _is_regular(content: bytes, separator: str, width: int) -> bool:
+    """Return whether every reader makes the same of a CSV file.
+
+    That is if it has no empty lines, as many fields in each line as in the header, and quotes only
+    round whole fields.
+    """
+    if b"\n\n" in content or b"\n\r" in content or content.startswith((b"\n", b"\r")):
+        return False
+    quote, mark, end = (np.uint8(ord(each)) for each in ('"', separator, "\n"))
+    edges = np.isin(np.arange(256), [quote, mark, end, ord("\r")])
+    quoted = b'"' in content
+    last: Any = end
+    inside: Any = np.uint8(0)
+    fields = 0
+    for start in range(0, len(content), 2**22):
+        block = np.frombuffer(content, np.uint8, min(2**22, len(content) - start), start)
+        marks, ends = block == mark, block == end
+        if quoted:
+            quotes = block == quote
+            odd = np.bitwise_xor.accumulate(quotes.view(np.uint8)) ^ inside
+            before, odd_before = np.r_[last, block[:-1]], np.r_[inside, odd[:-1]]
+            opened = quotes & (odd == 1) & ~edges[before]
+            closed = (before == quote) & (odd_before == 0) & ~edges[block]
+            if opened.any() or closed.any():
+                return False
+            last, inside = block[-1], odd[-1]
+            marks, ends = marks & (odd == 0), ends & (odd == 0)
+        at = np.searchsorted(np.flatnonzero(marks), np.flatnonzero(ends))
+        counts = np.diff(at, prepend=0)
+        if len(counts):
+            counts[0] += fields
+            fields = 0
+        if (counts != width - 1).any():
+            return False
+        fields += int(marks.sum()) - (int(at[-1]) if len(at) else 0)
+    return content.endswith(b"\n") or fields == width - 1
 
 
 def parquet_bytes(table: Table, columns: Mapping[str, Array]) -> bytes:
