@@ -8,12 +8,6 @@ import importlib as _importlib
 import typing as _typing
 
 from seedbed import metrics, xor
-from seedbed.comparing.compare import compare
-from seedbed.comparing.comparison import Comparison
-from seedbed.comparing.judge import judge
-from seedbed.comparing.search import Search, search
-from seedbed.comparing.space import Space, log_uniform, uniform
-from seedbed.comparing.verdict import Verdict
 from seedbed.engines.objective import value_and_grad
 from seedbed.errors import (
     DataError,
@@ -21,6 +15,7 @@ from seedbed.errors import (
     FileError,
     FormulaError,
     InterruptWarning,
+    MethodError,
     MissingDependencyError,
     SeedbedError,
     SeedbedWarning,
@@ -87,6 +82,13 @@ if _typing.TYPE_CHECKING:
     from seedbed import plots as plots
     from seedbed.checking.check import check_gradient
     from seedbed.checking.report import GradientReport
+    from seedbed.comparing.compare import compare
+    from seedbed.comparing.comparison import Comparison
+    from seedbed.comparing.judge import judge
+    from seedbed.comparing.search import Search, search
+    from seedbed.comparing.space import Space, log_uniform, uniform
+    from seedbed.comparing.splitting import train_test_splits
+    from seedbed.comparing.verdict import Verdict
     from seedbed.diagnosis.diagnose import diagnose
     from seedbed.diagnosis.finding import Finding
     from seedbed.explaining import Explanation, explain
@@ -112,6 +114,7 @@ __all__ = [
     "Initializer",
     "InterruptWarning",
     "Loss",
+    "MethodError",
     "Metric",
     "MissingDependencyError",
     "Network",
@@ -172,6 +175,7 @@ __all__ = [
     "step_decay",
     "tanh",
     "train",
+    "train_test_splits",
     "uniform",
     "value_and_grad",
     "xor",
@@ -180,12 +184,22 @@ __all__ = [
 
 
 _LAZY = {
+    "Comparison": "seedbed.comparing.comparison",
     "Explanation": "seedbed.explaining",
     "Finding": "seedbed.diagnosis.finding",
     "GradientReport": "seedbed.checking.report",
+    "Search": "seedbed.comparing.search",
+    "Space": "seedbed.comparing.space",
+    "Verdict": "seedbed.comparing.verdict",
     "check_gradient": "seedbed.checking.check",
+    "compare": "seedbed.comparing.compare",
     "diagnose": "seedbed.diagnosis.diagnose",
     "explain": "seedbed.explaining",
+    "judge": "seedbed.comparing.judge",
+    "log_uniform": "seedbed.comparing.space",
+    "search": "seedbed.comparing.search",
+    "train_test_splits": "seedbed.comparing.splitting",
+    "uniform": "seedbed.comparing.space",
 }
 
 

@@ -8,6 +8,7 @@ SeedbedError
 ├── DataError (ValueError)           values that cannot be trained on: NaN, no rows, one class
 │   └── TableError                   a table that cannot be read or does not fit its model
 │       └── ValueTypeError (TypeError)   a table value that is neither a number nor a text
+├── MethodError                      a method of a comparison that raised, or cannot be scored
 ├── FileError                        a broken model file, or one of a newer version
 └── MissingDependencyError (ImportError)   an optional dependency that is not installed
 
@@ -45,6 +46,10 @@ class TableError(DataError):
 
 class ValueTypeError(TableError, TypeError):
     """A value in a table that is neither a number nor a text."""
+
+
+class MethodError(SeedbedError):
+    """A method of a comparison that raised, or whose predictions cannot be scored."""
 
 
 class FileError(SeedbedError):

@@ -51,7 +51,9 @@ def _numbers(series: Any, where: str) -> Array:
         missing = series.is_null().to_numpy() | np.isnan(column)
     else:
         values = series.drop_nulls()
-        raise _not_numbers(where, str(kind).partition("(")[0], values.to_list()[0] if len(values) else None)
+        raise _not_numbers(
+            where, str(kind).partition("(")[0], values.to_list()[0] if len(values) else None
+        )
     if missing.any():
         raise DataError(
             f"{where} has {int(missing.sum())} missing values, the first in row "

@@ -14,6 +14,7 @@ import seedbed as sb
 from seedbed import streams
 from seedbed.comparing import compare as module
 from seedbed.comparing import search as searching
+from seedbed.comparing.problem import problem_of
 from seedbed.comparing.runs import Runs
 
 RNG = np.random.default_rng(3)
@@ -36,6 +37,10 @@ def recipe(lr=0.05, hidden=6, outputs=1, **options):
 
 def classifier(lr=0.05, **options):
     return recipe(lr, outputs=3, loss=sb.cross_entropy, **options)
+
+
+def runs_of(methods, Y=NUMBERS, metric=sb.metrics.rmse, split="resampled"):
+    return Runs(methods, problem_of(methods, X, Y), metric, split, 0.25, False, None)
 
 
 BY_RATE = {"good": recipe(0.05), "poor": recipe(0.0001)}
@@ -70,7 +75,7 @@ def test_scores_equal_those_of_train_on_the_same_rows():
     """Each score is that of train() alone, however runs are grouped or split into looks."""
     methods = {**ALIKE, "wide": recipe(hidden=9)}
     found = sb.compare(methods, X, NUMBERS, seeds=range(20))
-    runs = Runs(methods, X, NUMBERS, sb.metrics.rmse, "resampled", 0.25, False, None)
+    runs = runs_of(methods)
     for name in methods:
         for seed in (0, 7, 8, 19):
             train, test = runs.rows(seed)
@@ -80,12 +85,12 @@ def test_scores_equal_those_of_train_on_the_same_rows():
 
 
 def test_each_seed_has_one_split_for_all_methods():
-    runs = Runs(BY_RATE, X, NUMBERS, sb.metrics.rmse, "resampled", 0.25, False, None)
+    runs = runs_of(BY_RATE)
     tests = [set(runs.rows(seed)[1]) for seed in range(20)]
     assert all(len(test) == 15 for test in tests)
     assert len({frozenset(test) for test in tests}) == 20
     assert all(set(runs.rows(s)[0]) == set(range(N)) - tests[s] for s in range(20))
-    fixed = Runs(BY_RATE, X, NUMBERS, sb.metrics.rmse, "fixed", 0.25, False, None)
+    fixed = runs_of(BY_RATE, split="fixed")
     assert fixed.rows(3) is fixed.rows(4)
     # over many seeds every row is held out about equally often
     counts = np.zeros(N)
@@ -95,10 +100,7 @@ def test_each_seed_has_one_split_for_all_methods():
 
 
 def test_splits_are_stratified_by_class():
-    runs = Runs(
-        {"a": classifier(), "b": classifier(0.1)}, X, CLASSES, sb.metrics.accuracy,
-        "resampled", 0.25, False, None,
-    )  # fmt: skip
+    runs = runs_of({"a": classifier(), "b": classifier(0.1)}, CLASSES, sb.metrics.accuracy)
     for seed in range(5):
         _, test = runs.rows(seed)
         for number in range(3):
@@ -142,10 +144,7 @@ def test_log_loss_does_not_depend_on_the_dtype():
 def test_splits_do_not_depend_on_validation():
     """A validation share changes no split, and the test rows are not the validation rows."""
     held = {name: dataclasses.replace(r, validation=0.2) for name, r in BY_RATE.items()}
-    one, other = (
-        Runs(m, X, NUMBERS, sb.metrics.rmse, "resampled", 0.25, False, None)
-        for m in (BY_RATE, held)
-    )
+    one, other = (runs_of(m) for m in (BY_RATE, held))
     np.testing.assert_array_equal(one.rows(5)[1], other.rows(5)[1])
     own = streams.order(streams.keys(np.array([5]), "split"), N)[0, :15]
     assert set(own) != set(one.rows(5)[1])
@@ -238,7 +237,7 @@ def test_only_numeric_settings_share_a_population():
     """Other optimizer fields are structure and are trained separately."""
     methods = {mode: recipe(optimizer=ModeSGD(0.01, mode=mode)) for mode in "ab"}
     found = sb.compare(methods, X, NUMBERS, seeds=range(6))
-    train, test = Runs(methods, X, NUMBERS, sb.metrics.rmse, "resampled", 0.25, False, None).rows(2)
+    train, test = runs_of(methods).rows(2)
     for mode in "ab":
         alone = sb.train(methods[mode], X, NUMBERS, seeds=2, rows=[train]).predict(X[test])
         expected = np.sqrt(((alone[0, :, 0] - NUMBERS[test]) ** 2).mean())
@@ -326,10 +325,7 @@ def test_comparison_as_html_and_json():
 
 
 def test_auto_picks_one_engine_for_all_runs():
-    short = Runs(
-        {n: recipe(lr, engine="auto") for n, lr in RATES.items()}, X, NUMBERS, sb.metrics.rmse,
-        "resampled", 0.25, False, None,
-    )  # fmt: skip
+    short = runs_of({n: recipe(lr, engine="auto") for n, lr in RATES.items()})
     assert {r.engine for r in short.recipes.values()} == {"numpy"}
 
 
@@ -412,7 +408,10 @@ def test_custom_metric_receives_targets_and_predictions():
         ({}, "a comparison needs at least two methods, not 0"),
         ({"a": recipe()}, "at least two methods, not 1"),
         ([recipe(), recipe()], "methods must be a dict"),
-        ({"a": recipe(), "b": 3}, "methods must be a dict"),
+        ({"a": recipe(), "b": 3}, r"methods\['b'\] is 3: expected a sb.Recipe, an est.*sb.judge"),
+        ({"a": recipe(), "b": [0.9]}, r"methods\['b'\] is \[0.9\]: expected .*sb.judge"),
+        ({"a": recipe(), "b": sb.relu}, r"methods\['b'\] is Activation.*X_train, Y_train"),
+        ({"a": recipe(), "b": sb.Recipe}, r"methods\['b'\] is the class Recipe: call it first"),
         ({"a": recipe(), "b": recipe()}, "a and b are the same recipe"),
         ({"a": recipe([0.1, 0.2]), "b": recipe()}, "a sets lr per member"),
         ({"a": recipe(), "b": classifier()}, "a predicts 1 number and b 3 classes"),
@@ -427,7 +426,10 @@ def test_invalid_methods_are_refused(methods, message):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"metric": "rmse"}, "metric must be a Metric such as sb.metrics.accuracy, not 'rmse'"),
+        ({"metric": "rsme"}, "expected one of accuracy, .* not 'rsme'; did you mean 'rmse'"),
+        ({"metric": 3}, "metric must be a Metric such as sb.metrics.accuracy, or its name, not 3"),
+        ({"task": "classes"}, "task must be 'classification' or 'regression', not 'classes'"),
+        ({"task": "classification"}, "task is classification and good for regression"),
         ({"metric": max}, r"wrap a function in sb.Metric\(name, function, higher_is"),
         ({"metric": sb.metrics.accuracy}, "accuracy scores classes and labels.*use rmse, r2, mae"),
         ({"seeds": "often"}, "seeds must be 'adaptive', 'anytime' or a sequence"),
@@ -643,7 +645,7 @@ def test_interrupted_search_confirms_nothing(monkeypatch):
         (lambda: sb.Space(recipe(), lr=[]), "the list of choices for lr is empty"),
         (lambda: sb.Space(recipe(), lr=0.1), "the choices for lr must be a list"),
         (lambda: sb.Space(recipe(), rate=[0.1]), "rate is not a field of the recipe"),
-        (lambda: sb.Space(3, lr=[0.1]), "recipe must be a sb.Recipe"),
+        (lambda: sb.Space(3, lr=[0.1]), "the method is 3: expected a sb.Recipe"),
         (lambda: sb.Space(recipe(), lr=[-1.0]).settings(5), "learning rate: -1"),
         (lambda: sb.log_uniform(0.0, 1.0), "invalid low: 0"),
         (lambda: sb.uniform(1.0, 1.0), "invalid high: 1"),
@@ -654,7 +656,7 @@ def test_interrupted_search_confirms_nothing(monkeypatch):
         (lambda: search({}), "the space is empty"),
         (lambda: search(BY_RATE), "need baseline="),
         (lambda: search(BY_RATE, baseline=classifier()), "predicts 3 classes"),
-        (lambda: search(BY_RATE, baseline=3), "baseline must be a sb.Recipe"),
+        (lambda: search(BY_RATE, baseline=3), "baseline is 3: expected a sb.Recipe"),
         (lambda: search(BY_RATE, baseline=recipe(), budget=1), "budget of 1 runs is too small"),
         (lambda: search(BY_RATE, baseline=recipe(), budget=0), "budget must be a whole number"),
     ],

@@ -7,6 +7,7 @@ import pytest
 
 import seedbed as sb
 from seedbed import xor
+from seedbed.diagnosis import baseline
 
 X = np.random.default_rng(0).normal(size=(60, 3))
 Y = X[:, :1] - X[:, 1:2]
@@ -369,3 +370,90 @@ def test_category_numbers_are_no_unscaled_inputs():
     (finding,) = [e for e in sb.diagnose(population, X, X[:, 0]) if e.kind == "unscaled inputs"]
     assert "1 of 3 inputs" in finding.message
     assert "(input 2:" in finding.message
+
+
+# ---------------------------------------------------------------- no better than a constant
+
+
+def of_classes(signal, share, seed=0, n=500, **options):
+    """Return a population, and its rows and fresh ones; ``share`` of them are positive."""
+    random = np.random.default_rng(seed)
+    inputs = random.normal(size=(2 * n, 5))
+    score = signal * (inputs[:, 0] + inputs[:, 1] * inputs[:, 2]) + random.logistic(size=2 * n)
+    classes = (score > np.quantile(score, 1 - share)).astype(int)
+    network = sb.Network(5, [sb.Dense(16, sb.relu), sb.Dense(2)])
+    given = {"validation": 0.25, "patience": 8, "epochs": 40, "batch_size": 32, **options}
+    population = sb.train(
+        network, inputs[:n], classes[:n], loss=sb.cross_entropy, optimizer=sb.Adam(0.005),
+        engine="numpy", seeds=range(4), **given,
+    )  # fmt: skip
+    return population, (inputs[:n], classes[:n]), (inputs[n:], classes[n:])
+
+
+def test_members_that_learn_nothing_are_no_better_than_a_constant():
+    population, own, fresh = of_classes(0.0, 0.07, seed=3)
+    for rows, where in ((own, "rows, each held out"), (fresh, "500 rows,")):
+        nothing, commonest = sb.diagnose(population, *rows)
+        assert (nothing.kind, commonest.kind) == ("no better than constant", "commonest class only")
+        assert where in nothing.message
+        assert "no better than the class shares" in nothing.message
+        assert "4 members predict the commonest class 0 for each of 500 rows" in commonest.message
+        assert "of which it has 9" in commonest.message
+        assert nothing.members == (0, 1, 2, 3)
+        assert len(commonest.members) >= 3
+
+
+def test_members_that_learn_a_rare_class_have_no_finding():
+    population, own, fresh = of_classes(4.0, 0.2)
+    assert sb.diagnose(population, *own) == sb.diagnose(population, *fresh) == []
+
+
+def test_informative_members_may_predict_the_commonest_class_only():
+    population, _, fresh = of_classes(0.6, 0.05, n=1500, epochs=60)
+    (finding,) = sb.diagnose(population, *fresh)
+    assert finding.kind == "commonest class only"
+    area = sb.metrics.auc.f(fresh[1], population.predict_mean(fresh[0]))
+    assert area > 0.6
+    assert f"rank these rows with an AUC of {area:.2f}" in finding.message
+
+
+def test_one_output_and_numbers_are_compared_with_a_constant():
+    random = np.random.default_rng(4)
+    inputs = random.normal(size=(300, 3))
+    for loss, T, what in (
+        (sb.binary_cross_entropy, (random.uniform(size=300) < 0.1).astype(float), "shares"),
+        (sb.squared_error, random.normal(size=300), "the same number for all"),
+        (sb.absolute_error, random.exponential(size=300), "the same number for all"),
+        (sb.poisson, random.poisson(2, 300), "the same number for all"),
+    ):
+        network = sb.Network(3, [sb.Dense(8, sb.tanh), sb.Dense(1)])
+        population = sb.train(
+            network, inputs, T, loss=loss, optimizer=sb.Adam(0.03), epochs=40, seeds=range(3),
+            validation=0.25, patience=9, engine="numpy",
+        )  # fmt: skip
+        findings = {each.kind: each.message for each in sb.diagnose(population, inputs, T)}
+        assert what in findings["no better than constant"]
+
+
+def test_memorised_rows_show_nothing():
+    """Without held-out rows, members that memorise noise look good on their own rows alone."""
+    population, own, fresh = of_classes(0.0, 0.3, validation=None, patience=None, epochs=80, n=200)
+    assert "no better than constant" not in kinds(population, own[1], own[0])
+    assert "no better than constant" in kinds(population, fresh[1], fresh[0])
+
+
+def test_few_rows_of_the_rarer_class_are_not_judged():
+    population, own, _ = of_classes(0.0, 0.07)
+    chosen = np.r_[np.flatnonzero(own[1] == 0)[:100], np.flatnonzero(own[1])[:4]]
+    assert kinds(population, own[1][chosen], own[0][chosen]) == []
+
+
+def test_row_losses_are_those_of_the_training():
+    population, (inputs, classes), _ = of_classes(1.0, 0.3)
+    p = population.predict(inputs).astype(np.float64)
+    t = np.eye(2)[classes]
+    out = baseline._held_out(population, np.arange(4), p, t)
+    for member in range(4):
+        own = baseline.row_losses(sb.cross_entropy, p[member], t)
+        assert own[~out[member]].mean() == pytest.approx(population.loss[member], rel=1e-5)
+    assert baseline._held_out(population, np.arange(4), p[:, ::-1], t[::-1]) is None

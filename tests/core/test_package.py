@@ -89,8 +89,8 @@ def test_every_public_function_has_a_docstring():
 
 EXAMPLES = [
     "checking.check", "comparing.compare", "comparing.judge", "comparing.space",
-    "layers.embedding", "layers.periodic", "metrics", "network", "population", "progress",
-    "training",
+    "comparing.splitting", "layers.embedding", "layers.periodic", "metrics", "network",
+    "population", "progress", "training",
 ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import pytest
 import seedbed as sb
 from seedbed import plots
 from seedbed.cli import main
+from seedbed.comparing.problem import problem_of
 from seedbed.comparing.runs import Runs
 from seedbed.engines import compiled
 from seedbed.engines.state import Stop
@@ -108,9 +109,18 @@ def test_picture_shows_scores_and_gains():
         (["--vary", "lr=.1,.10"], "lr=.1 and lr=.10 are the same recipe"),
         (["--vary", "lr=1,2", "--vary", "lr=3,4"], "--vary lr is given twice"),
         (["--vary", "lr=1,2", "--metric", "auc"], "the methods predict numbers: use rmse, r2, mae"),
-        (["--vary", "lr=1,2", "--metric", "best"], "expected one of accuracy, log_loss"),
-        (["--vary", "lr=1,2", "--metric", "rmse:2"], "expected one of accuracy, log_loss"),
-        (["--vary", "lr=1,2", "--metric", "pinball:2"], "invalid value: 2.0"),
+        (
+            ["--vary", "lr=1,2", "--metric", "best"],
+            "expected one of accuracy, balanced_accuracy, log_loss",
+        ),
+        (
+            ["--vary", "lr=1,2", "--metric", "rmse:2"],
+            "expected one of accuracy, balanced_accuracy, log_loss",
+        ),
+        (
+            ["--vary", "lr=1,2", "--metric", "pinball:2"],
+            "expected a quantile, such as pinball:0.9: invalid q: 2.0",
+        ),
         (
             ["--vary", "lr=1,2", "--baseline", "x"],
             "baseline 'x' is not one of the methods: lr=1, lr",
@@ -148,7 +158,8 @@ def test_long_comparisons_are_compiled_if_possible(monkeypatch):
     sine = sb.Activation("sine", np.sin, lambda z, a: np.cos(z))
     for unit, engine in ((sb.tanh, "compiled"), (sine, "numpy")):
         methods = {str(lr): recipe(lr, unit) for lr in (0.1, 0.2)}
-        runs = Runs(methods, x, y, sb.metrics.rmse, "resampled", 0.25, False, None)
+        problem = problem_of(methods, x, y)
+        runs = Runs(methods, problem, sb.metrics.rmse, "resampled", 0.25, False, None)
         assert {r.engine for r in runs.recipes.values()} == {"compiled"}
         assert runs.extend(methods, [0, 1], Stop())
         assert {r.engine for r in runs.recipes.values()} == {engine}

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from matplotlib import pyplot as plt
 
 import seedbed as sb
 
@@ -131,3 +132,13 @@ def test_classes_are_saved(tmp_path):
     assert sb.load(tmp_path / "model").classes is None
     with pytest.raises(sb.FileError, match=r"cannot hold classes such as b'down'"):
         sb.save(tmp_path / "model", train(y=TEXTS.astype("S"), loss="bce"))
+
+
+def test_pictures_and_checks_name_and_take_the_classes():
+    network = sb.Network(3, [sb.Dense(4, "tanh"), sb.Dense(3)])
+    texts = np.where(X[:, 1] > 5, "many", TEXTS)
+    population = sb.train(network, X, texts, loss="ce", epochs=3, seeds=range(2))
+    legend = sb.plots.regions(population, X, texts, resolution=8).get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["down", "many", "up"]
+    assert sb.check_gradient(population, X=X, Y=texts).agrees
+    plt.close("all")

@@ -75,3 +75,53 @@ def test_metrics_equal_scikit_learn():
         (sb.metrics.pinball(0.3), lambda y, z: sklearn_metrics.mean_pinball_loss(y, z, alpha=0.3)),
     ):
         assert ours.f(y, z) == pytest.approx(other(y, z), abs=1e-12)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.2, 0.5])
+def test_metrics_of_two_classes_equal_scikit_learn(share):
+    t = (RNG.uniform(size=500) < share).astype(int)
+    t[:2] = 0, 1
+    p1 = np.round(np.clip(0.6 * t + 0.5 * RNG.uniform(size=500), 0, 1), 2)  # with ties
+    p, predicted = np.stack([1 - p1, p1], axis=1), (p1 > 0.5).astype(int)
+    for name, expected in {
+        "accuracy": sklearn_metrics.accuracy_score(t, predicted),
+        "balanced_accuracy": sklearn_metrics.balanced_accuracy_score(t, predicted),
+        "f1": sklearn_metrics.f1_score(t, predicted),
+        "auc": sklearn_metrics.roc_auc_score(t, p1),
+        "average_precision": sklearn_metrics.average_precision_score(t, p1),
+        "brier": sklearn_metrics.brier_score_loss(t, p1),
+    }.items():
+        assert sb.metrics.by_name(name).f(t, p) == pytest.approx(expected, rel=4e-15)
+    inside = np.clip(p, 0.01, 0.99)
+    inside /= inside.sum(axis=1, keepdims=True)
+    expected = sklearn_metrics.log_loss(t, inside)
+    assert sb.metrics.log_loss.f(t, inside) == pytest.approx(expected, rel=4e-15)
+
+
+def test_metrics_of_several_classes_and_labels_equal_scikit_learn():
+    t = RNG.choice(4, 300, p=[0.7, 0.2, 0.07, 0.03])
+    p = RNG.dirichlet([2, 1, 1, 1], 300) + 0.5 * np.eye(4)[t]
+    p = np.round(p / p.sum(axis=1, keepdims=True), 2)
+    p[:, 0] += 1 - p.sum(axis=1)
+    predicted = p.argmax(axis=1)
+    for name, expected in {
+        "accuracy": sklearn_metrics.accuracy_score(t, predicted),
+        "balanced_accuracy": sklearn_metrics.balanced_accuracy_score(t, predicted),
+        "f1": sklearn_metrics.f1_score(t, predicted, average="macro"),
+        "auc": sklearn_metrics.roc_auc_score(t, p, multi_class="ovr"),
+        "average_precision": sklearn_metrics.average_precision_score(t, p),
+        "brier": sklearn_metrics.brier_score_loss(t, p),
+    }.items():
+        assert sb.metrics.by_name(name).f(t, p) == pytest.approx(expected, rel=4e-15)
+    labels, q = RNG.integers(0, 2, (300, 3)), np.round(RNG.uniform(size=(300, 3)), 1)
+    expected = sklearn_metrics.f1_score(labels, q > 0.5, average="macro")
+    assert sb.metrics.f1.f(labels, q) == pytest.approx(expected, rel=4e-15)
+    expected = sklearn_metrics.average_precision_score(labels, q)
+    assert sb.metrics.average_precision.f(labels, q) == pytest.approx(expected, rel=4e-15)
+    each = [
+        sklearn_metrics.balanced_accuracy_score(a, b)
+        for a, b in zip(labels.T, (q > 0.5).T, strict=True)
+    ]
+    assert sb.metrics.balanced_accuracy.f(labels, q) == pytest.approx(np.mean(each), rel=4e-15)
+    each = [sklearn_metrics.brier_score_loss(a, b) for a, b in zip(labels.T, q.T, strict=True)]
+    assert sb.metrics.brier.f(labels, q) == pytest.approx(np.mean(each), rel=4e-15)

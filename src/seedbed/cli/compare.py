@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentTypeError, Namespace
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from seedbed import plots
-from seedbed.arrays import Array
 from seedbed.cli import INTERRUPTED
 from seedbed.cli.options import (
     RECIPE,
@@ -27,11 +23,11 @@ from seedbed.cli.options import (
 from seedbed.cli.show import check_picture, print_json, print_table, save_picture
 from seedbed.comparing.compare import compare
 from seedbed.comparing.comparison import Comparison
+from seedbed.comparing.encoded import encode_table
 from seedbed.errors import SettingError
-from seedbed.metrics import BY_NAME, Metric
-from seedbed.tables.encoding import Encoding, fit, note_lines
+from seedbed.metrics import BY_NAME
+from seedbed.tables.encoding import Encoding
 from seedbed.tables.reading import read
-from seedbed.tables.targets import find_target
 
 _MAX_SETTINGS = 1000
 
@@ -119,18 +115,8 @@ def run(options: Namespace) -> int:
     """Compare, print the verdicts and draw the picture; return the exit status."""
     if options.plot is not None:
         check_picture(options.plot)
-    table = read(options.file)
-    target, known = find_target(table, options.target, options.task)
-    encoding, notes = fit(table, known, target, options.drop)
-    X, counts = encoding.inputs(table, unseen="missing")
-    more = note_lines(counts)
-    Y = encoding.target.encode(table)
-    if len(known) < len(table):
-        more = [
-            *more,
-            f"{target.name}: {len(table) - len(known):,} rows without a value are left out",
-        ]
-    methods = _methods(options, encoding, len(known))
+    table = encode_table(read(options.file), options.target, options.task, options.drop)
+    methods = _methods(options, table.encoding, len(table.rows))
     chosen: Any = options.seeds
     if isinstance(chosen, int):
         chosen = range(options.seed, options.seed + chosen)
@@ -144,9 +130,9 @@ def run(options: Namespace) -> int:
 
     found = compare(
         methods,
-        X[known],
-        Y[known],
-        metric=_in_target_units(options.metric, encoding),
+        table,
+        None,
+        metric=options.metric,
         baseline=options.baseline,
         alpha=options.alpha,
         delta=options.delta,
@@ -156,9 +142,9 @@ def run(options: Namespace) -> int:
         callbacks=[print_final],
     )
     if options.json:
-        print_json(found.to_dict() | {"notes": [*notes, *more]})
+        print_json(found.to_dict())
     else:
-        for note in [*notes, *more]:
+        for note in found.notes:
             print("  " + " ".join(note.split()))
         print_table(*found.table())
         print("\n" + "\n".join(found.sentences) + "\n\n" + found.footer())
@@ -187,18 +173,3 @@ def _methods(options: Namespace, encoding: Encoding, rows: int) -> dict[str, Any
     if len(methods) > _MAX_SETTINGS:
         raise SettingError(f"{len(methods):,} settings are too many: give up to {_MAX_SETTINGS:,}")
     return methods
-
-
-def _in_target_units(metric: Metric | None, encoding: Encoding) -> Metric | None:
-    """Return the metric in the target's units; networks see standardised targets."""
-    target = encoding.target
-    if target.classes:
-        return metric
-    chosen = metric or BY_NAME["rmse"]
-    assert isinstance(chosen, Metric)
-    score = chosen.f
-
-    def f(t: Array, p: Array) -> float:
-        return score(*(target.in_target_units(each.astype(np.float64)) for each in (t, p)))
-
-    return replace(chosen, f=f)

@@ -24,8 +24,9 @@ def add_to(commands: Any) -> None:
         help="find out what is wrong with a model file's members",
         description="Check a model file's members on rows of a table for divergence, dead or "
         "saturated units, vanishing or exploding gradients, unscaled inputs or targets, a learning "
-        "rate that is too high or too low, and stuck members. Each finding names its remedy. The "
-        "exit status is 1 if there is a finding.",
+        "rate that is too high or too low, stuck members, and members that predict no better than "
+        "a constant or the commonest class only. Each finding names its remedy. The exit status "
+        "is 1 if there is a finding.",
     )
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="a model file of seedbed train or an estimator")

@@ -89,14 +89,10 @@ def optimizer(text: str) -> type[Optimizer]:
 
 def metric(text: str) -> Metric:
     """Read a metric's name; the pinball loss takes its quantile: pinball:0.9."""
-    name, sign, rest = text.lower().replace("-", "_").partition(":")
-    found = metrics.BY_NAME.get(name)
-    if found is None or (sign and isinstance(found, Metric)):
-        raise ArgumentTypeError(f"expected one of {', '.join(metrics.BY_NAME)}, not {text!r}")
-    if isinstance(found, Metric):
-        return found
-    q = share(rest) if sign else 0.5
-    return found(q)
+    try:
+        return metrics.by_name(text)
+    except SettingError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def add_columns(parser: ArgumentParser) -> None:

@@ -12,32 +12,36 @@ import numpy as np
 from seedbed.arrays import checked_count, one_line
 from seedbed.comparing.comparison import SCOPES, Comparison
 from seedbed.comparing.judge import checked_rules
-from seedbed.comparing.runs import Runs, SplitKind, checked_methods, checked_metric
+from seedbed.comparing.methods import AnyMethod, checked_methods
+from seedbed.comparing.problem import problem_of
+from seedbed.comparing.rows import SplitKind
+from seedbed.comparing.runs import Runs, checked_metric
 from seedbed.comparing.sequential import LOOKS
 from seedbed.comparing.verdict import Design, Pair, all_pairs, judge_all
 from seedbed.errors import InterruptWarning, SettingError
 from seedbed.interrupts import interruptible
 from seedbed.metrics import Metric
 from seedbed.progress import StatusLine
-from seedbed.recipe import Recipe
 from seedbed.streams import checked_seeds
+from seedbed.tables.targets import Task
 
 ANYTIME_STEP, ANYTIME_MAX = 8, 256
 """The seeds between the anytime design's looks, and its maximum."""
 
 
 def compare(
-    methods: Mapping[str, Recipe],
+    methods: Mapping[str, AnyMethod],
     X: Any,
     Y: Any,
     *,
-    metric: Metric | None = None,
+    metric: Metric | str | None = None,
     baseline: str | None = None,
     alpha: float = 0.05,
     delta: float | None = None,
     seeds: Literal["adaptive", "anytime"] | Sequence[int] | Any = "adaptive",
     split: SplitKind | tuple[Any, Any] = "resampled",
     test: float = 0.25,
+    task: Task | None = None,
     first_seed: int = 0,
     progress: bool | None = None,
     callbacks: Sequence[Callable[[Comparison], object]] = (),
@@ -45,9 +49,14 @@ def compare(
 ) -> Comparison:
     """Train every method from the same seeds, and judge which is better.
 
-    methods     recipes by name, with one value for each hyperparameter
-    X, Y        all rows, (N, I) and (N, O), (N,) or class numbers, as for ``train``
-    metric      the metric of the scores; None is accuracy for classes and labels, else RMSE
+    methods     by name, each a recipe with one value for each hyperparameter; an estimator with fit
+                and predict; or a function of X_train, Y_train, X_test and the seed that returns
+                predictions: numbers (n,) or (n, O), classes (n,), or probabilities (n, K) in the
+                order of the sorted classes
+    X           all rows: an array, or a data frame with numbers, texts and missing values
+    Y           the targets: (N,) numbers or classes, (N, O); or the name of a frame's column
+    metric      the metric of the scores, or its name, such as "auc"; None is accuracy for classes
+                and labels, else RMSE
     baseline    the method to compare the others with; None judges all pairs
     alpha       the maximum chance of any false "better" among all pairs
     delta       gains within ± delta, in the metric's units, do not matter; choose it before you
@@ -58,19 +67,31 @@ def compare(
     split       "resampled": each seed draws its own test rows, so the verdict holds for this data
                 set; "fixed": all seeds share the test rows; or (train rows, test rows)
     test        the share of the rows to draw for testing, stratified by class
+    task        "classification" or "regression"; None is what the methods are for, else inferred
+                from Y: texts and up to 20 distinct whole numbers are classes
     first_seed  the first seed of "adaptive" and "anytime"
     progress    whether to show a progress line; None shows it on long work in a terminal
     callbacks   called after every look with the comparison so far; a true result stops it
     threads     as for ``train``
 
-    Methods that differ only in numbers are trained as one population. The same seed gives the same
-    initial weights (if the shapes match), row order, hold-out and split, so runs are compared in
-    pairs. A diverged run scores worst, and is never dropped.
+    The same seed gives the same initial weights (if the shapes match), row order, hold-out and
+    split, so runs are compared in pairs. The rows are those of ``train_test_splits``. Recipes that
+    differ only in numbers are trained as one population. An estimator is cloned for each seed, and
+    each ``random_state`` in it is set to the seed.
+
+    Estimators and functions get the table's rows as they are. Recipes get a frame's columns
+    encoded, as ``seedbed compare`` does: numbers scaled and binned, categories one-hot. The
+    encoding and a quantity's scale come from all rows, test rows included, because the number of
+    inputs must not depend on the seed; of the target, it sees only the scale. Scores are in the
+    target's units.
+
+    A diverged run, or one that predicts NaN, scores worst, and is never dropped.
 
     Ctrl-C returns the verdicts on the runs so far. Fixed seeds are then judged by the anytime
     test, which is weaker, because the planned test needs all seeds.
 
-    Raises: SettingError, ShapeError or DataError.
+    Raises: SettingError, ShapeError or DataError; MethodError if a method raises, or its
+    predictions cannot be scored.
     >>> import dataclasses, seedbed as sb
     >>> X, Y = sb.xor.data()
     >>> recipe = sb.xor.recipe(400)
@@ -80,11 +101,12 @@ def compare(
     >>> found["fast", "slow"].n
     8
     """
-    recipes = checked_methods(methods)
+    methods = checked_methods(methods)
     design, looks = _design_and_looks(seeds, first_seed)
     baseline = None if baseline is None else str(baseline)
-    rules = checked_rules(list(recipes), baseline, alpha, delta, design)
-    metric = checked_metric(metric, next(iter(recipes.values())))
+    rules = checked_rules(list(methods), baseline, alpha, delta, design)
+    problem = problem_of(methods, X, Y, task)
+    metric = checked_metric(metric, problem.kind)
     if metric.percent and delta is not None and delta >= 0.5:
         raise SettingError(
             f"delta {delta:g} is half the range of {metric.name} or more: one percentage point is "
@@ -92,23 +114,25 @@ def compare(
         )
     max_seeds = looks[-1]
     planned = min(max_seeds, LOOKS[-1])
-    runs = Runs(recipes, X, Y, metric, split, test, progress, threads, planned)
+    runs = Runs(methods, problem, metric, split, test, progress, threads, planned)
     if isinstance(seeds, str):
         all_seeds = list(range(first_seed, first_seed + max_seeds))
     else:
         all_seeds = checked_seeds(seeds).tolist()
         if len(set(all_seeds)) < max_seeds:
             raise SettingError(f"seeds contains duplicates: {one_line(all_seeds)}")
-    scope = SCOPES["resampled" if runs.fixed_split is None else "fixed"]
-    pairs = all_pairs(list(recipes), baseline)
+    scope = SCOPES["resampled" if runs.splits.fixed is None else "fixed"]
+    pairs = all_pairs(list(methods), baseline)
     decided: dict[tuple[str, str], Pair] = {}
 
     def judged(interrupted: bool = False) -> Comparison:
-        methods = runs.results()
-        scores = {name: method.scores for name, method in methods.items()}
+        results = runs.results()
+        scores = {name: method.scores for name, method in results.items()}
         verdicts = judge_all(scores, pairs, metric, rules, decided)
-        rows = runs.row_counts
-        return Comparison(methods, verdicts, metric, rules, baseline, scope, rows, interrupted)
+        return Comparison(
+            results, verdicts, metric, rules, baseline, scope, runs.row_counts, interrupted,
+            problem.notes,
+        )  # fmt: skip
 
     done, so_far = 0, None
     with interruptible() as stop, StatusLine(progress) as line:

@@ -32,10 +32,11 @@ class Method:
 
     scores   (n,) NaN where the run failed
     seeds    (n,)
-    status   (n,) as ``Population.status``; None if only scores were given
-    epochs   (n,) epochs trained; None if only scores were given
-    seconds  mean training time per seed; None if only scores were given. Methods trained together
-             share the time by their epochs; the first ones include the engine's start-up
+    status   (n,) as ``Population.status``; None for other methods than recipes
+    epochs   (n,) epochs trained; None for other methods than recipes
+    seconds  mean training time per seed, of a function with its predictions; None if only scores
+             were given. Recipes trained together share the time by their epochs; the first ones
+             include the engine's start-up
     """
 
     name: str
@@ -63,6 +64,7 @@ class Comparison:
     scope        what the verdicts hold for
     rows         how many rows were trained on and scored on; None if only scores were given
     interrupted  whether the comparison was interrupted
+    notes        on how a table was encoded for recipes: columns left out, missing values
 
     ``print(comparison)`` shows a table and one sentence per pair; ``seedbed.plots.comparison``
     draws it.
@@ -76,6 +78,7 @@ class Comparison:
     scope: str
     rows: tuple[int, int] | None = None
     interrupted: bool = False
+    notes: Sequence[str] = ()
 
     def __getitem__(self, names: tuple[str, str]) -> Pair:
         wanted = {str(name) for name in names} if isinstance(names, tuple) else set()
@@ -121,6 +124,7 @@ class Comparison:
             "scope": self.scope,
             "rows": self.rows and {"train": self.rows[0], "test": self.rows[1]},
             "interrupted": self.interrupted,
+            "notes": list(self.notes),
             "methods": [
                 {
                     "name": method.name,

@@ -11,17 +11,20 @@ from typing import Any
 import numpy as np
 
 from seedbed import html
-from seedbed.arrays import Array, checked_count, one_line
+from seedbed.arrays import Array, checked_count
 from seedbed.comparing.compare import compare
 from seedbed.comparing.comparison import Comparison, to_frame
-from seedbed.comparing.runs import Runs, SplitKind, check_tasks, checked_methods, checked_metric
+from seedbed.comparing.methods import AnyMethod, check_recipe, checked_methods, identity, kind_of
+from seedbed.comparing.problem import problem_of
+from seedbed.comparing.rows import SplitKind
+from seedbed.comparing.runs import Runs, checked_metric
 from seedbed.comparing.space import Space
 from seedbed.comparing.statistics import midranks
 from seedbed.errors import InterruptWarning, SettingError
 from seedbed.interrupts import interruptible
 from seedbed.metrics import Metric
 from seedbed.progress import StatusLine
-from seedbed.recipe import Recipe
+from seedbed.tables.targets import Task
 
 FIRST_SEEDS = 2
 """The seeds per setting in the first round of a random search."""
@@ -37,7 +40,7 @@ class Trial:
     """
 
     name: str
-    recipe: Recipe
+    method: AnyMethod
     scores: Array
     rounds: int
     mean_rank: float
@@ -50,7 +53,7 @@ class Search:
 
     trials        every setting, the winner first
     winner        the winner's name
-    recipe        the winner's recipe
+    method        the winner: a recipe, an estimator or a function
     confirmation  the winner against the baseline on fresh seeds; None if the winner is the baseline
                   or the search was interrupted
     size          how many settings the space has; None if numbers are drawn
@@ -60,7 +63,7 @@ class Search:
 
     trials: Sequence[Trial]
     winner: str
-    recipe: Recipe
+    method: AnyMethod
     confirmation: Comparison | None
     size: int | None
     runs: tuple[int, int]
@@ -105,61 +108,62 @@ class Search:
 
 
 def search(
-    space: Space | Mapping[str, Recipe],
+    space: Space | Mapping[str, AnyMethod],
     X: Any,
     Y: Any,
     *,
     budget: int,
-    baseline: Recipe | None = None,
-    metric: Metric | None = None,
+    baseline: AnyMethod | None = None,
+    metric: Metric | str | None = None,
     alpha: float = 0.05,
     delta: float | None = None,
     split: SplitKind | tuple[Any, Any] = "resampled",
     test: float = 0.25,
+    task: Task | None = None,
     seed: int = 0,
     progress: bool | None = None,
     threads: int | None = None,
 ) -> Search:
     """Search for a better setting, and compare it with the baseline on fresh seeds.
 
-    space     a Space, or recipes by name
+    space     a Space, or methods by name
     budget    the maximum number of runs (one setting from one seed) of the search; the confirmation
               takes up to 128 more
-    baseline  the recipe to compare the winner with; None is the space's recipe
+    baseline  the method to compare the winner with; None is the space's
     seed      the first seed, which also draws the random settings
 
-    For the other arguments see ``compare``.
+    For methods and the other arguments see ``compare``.
 
     Successive halving: all settings are trained from the same few seeds, the better half from as
     many seeds again, and so on. Settings are ranked within each seed, failed runs last, and
     selected by their mean rank, so no single lucky or collapsed run decides. The confirmation uses
     none of the search's seeds, so its verdict is as valid as that of any two methods.
 
-    Raises: SettingError, ShapeError or DataError.
+    Raises: SettingError, ShapeError, DataError or MethodError.
     Source: Jamieson, Talwalkar 2016, with seeds in place of epochs.
     """
     budget = checked_count("budget", budget)
     seed = checked_count("seed", seed, minimum=0)
     if isinstance(space, Space):
-        baseline = space.recipe if baseline is None else baseline
+        baseline = space.method if baseline is None else baseline
         count = space.size if space.size is not None else budget
         settings = dict(space.settings(min(count, _max_settings(budget)), seed))
     else:
         settings = dict(space) if isinstance(space, Mapping) else space
         if isinstance(settings, dict) and not settings:
-            raise SettingError("the space is empty: give recipes by name, or a sb.Space")
+            raise SettingError("the space is empty: give methods by name, or a sb.Space")
         if baseline is None:
-            raise SettingError("recipes by name need baseline=sb.Recipe(…)")
-    recipes = checked_methods(settings)
-    if not isinstance(baseline, Recipe):
-        raise SettingError(f"baseline must be a sb.Recipe, not {one_line(baseline)}")
-    check_tasks({"the baseline": baseline, **recipes})
-    metric = checked_metric(metric, baseline)
-    first = _first_round_seeds(len(recipes), budget)
-    planned = max(1, budget // len(recipes))
-    runs = Runs(recipes, X, Y, metric, split, test, progress, threads, planned)
-    names, rounds, used = list(recipes), dict.fromkeys(recipes, 0), 0
-    ranks = dict.fromkeys(recipes, math.nan)
+            raise SettingError("methods by name need baseline=, the method to improve on")
+    methods = checked_methods(settings)
+    if kind_of(baseline, "baseline") == "recipe":
+        check_recipe("the baseline", baseline)
+    problem = problem_of({"the baseline": baseline, **methods}, X, Y, task)
+    metric = checked_metric(metric, problem.kind)
+    first = _first_round_seeds(len(methods), budget)
+    planned = max(1, budget // len(methods))
+    runs = Runs(methods, problem, metric, split, test, progress, threads, planned)
+    names, rounds, used = list(methods), dict.fromkeys(methods, 0), 0
+    ranks = dict.fromkeys(methods, math.nan)
     interrupted = False
     with interruptible() as stop, StatusLine(progress) as line:
         while len(names) > 1:
@@ -174,15 +178,15 @@ def search(
                 ranks[name], rounds[name] = rank, rounds[name] + 1
             names = [name for name, _ in order[: math.ceil(len(order) / 2)]]
             if line.is_due:
-                line.write(f"{len(names)} of {len(recipes)} settings left after {used} seeds")
+                line.write(f"{len(names)} of {len(methods)} settings left after {used} seeds")
             if stop.is_set():
                 interrupted = True
                 break
     if interrupted and used == 0:
         raise KeyboardInterrupt
     trials = [
-        Trial(name, recipes[name], np.array(runs.scores[name]), rounds[name], ranks[name])
-        for name in sorted(recipes, key=lambda name: (-rounds[name], ranks[name]))
+        Trial(name, methods[name], np.array(runs.scores[name]), rounds[name], ranks[name])
+        for name in sorted(methods, key=lambda name: (-rounds[name], ranks[name]))
     ]
     winner = trials[0]
     taken = sum(len(scores) for scores in runs.scores.values())
@@ -191,22 +195,22 @@ def search(
         warnings.warn(
             "the search was interrupted: nothing is confirmed", InterruptWarning, stacklevel=2
         )
-    elif winner.recipe.identity != baseline.identity:
+    elif identity(winner.method) != identity(baseline):
         name = winner.name if winner.name != "baseline" else "the winner"
         try:
             confirmation = compare(
-                {name: winner.recipe, "baseline": baseline}, X, Y, metric=metric,
+                {name: winner.method, "baseline": baseline}, X, Y, metric=metric,
                 baseline="baseline", alpha=alpha, delta=delta, split=split, test=test,
-                first_seed=seed + used, progress=progress, threads=threads,
+                task=task, first_seed=seed + used, progress=progress, threads=threads,
             )  # fmt: skip
         except KeyboardInterrupt:  # return the search itself
             interrupted = True
     confirmed = 0
     if confirmation is not None:
         confirmed = sum(len(method.seeds) for method in confirmation.methods.values())
-    size = space.size if isinstance(space, Space) else len(recipes)
+    size = space.size if isinstance(space, Space) else len(methods)
     return Search(
-        trials, winner.name, winner.recipe, confirmation, size, (taken, confirmed), interrupted
+        trials, winner.name, winner.method, confirmation, size, (taken, confirmed), interrupted
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -12,8 +14,10 @@ import numpy as np
 
 from seedbed import reproducible, streams
 from seedbed.arrays import checked_number, one_line
+from seedbed.comparing.methods import AnyMethod, cloned, identity, is_random_state, kind_of
 from seedbed.errors import SettingError
 from seedbed.recipe import Recipe
+from seedbed.tables.sources import suggestion
 
 
 @dataclass(frozen=True)
@@ -49,37 +53,33 @@ def _checked(choice: Uniform, min_low: float) -> Uniform:
 
 
 class Space:
-    """A search space: a recipe, and choices for some of its fields.
+    """A search space: a method, and choices for some of its settings.
 
-    recipe   supplies all other fields, and is the default baseline
-    choices  for each field of the recipe or of its optimizer: a list of values, ``uniform`` or
-             ``log_uniform``
+    method   a recipe, an estimator or a function, as for ``compare``; supplies all other settings,
+             and is the default baseline
+    choices  a list of values, ``uniform`` or ``log_uniform``, for each field of the recipe or of
+             its optimizer, parameter of the estimator (``step__name`` in a pipeline) or keyword
+             argument of the function
 
     >>> import seedbed as sb
     >>> space = sb.Space(sb.xor.recipe(100), lr=sb.log_uniform(0.1, 10.0), epochs=[50, 100])
     >>> [name for name, _ in space.settings(2, seed=0)]
     ['lr=3.5506 epochs=50', 'lr=2.0282 epochs=100']
 
-    Raises: SettingError for an unknown field or an empty list.
+    Raises: SettingError for an unknown setting or an empty list.
     """
 
-    def __init__(self, recipe: Recipe, **choices: Any) -> None:
-        if not isinstance(recipe, Recipe):
-            raise SettingError(f"recipe must be a sb.Recipe, not {one_line(recipe)}")
+    def __init__(self, method: AnyMethod, /, **choices: Any) -> None:
+        if hasattr(method, "fit") or not callable(method) or isinstance(method, type):
+            kind_of(method, "the method")
         if not choices:
             raise SettingError(
                 "the space is empty: give choices, such as lr=[0.001, 0.01] or "
                 "lr=sb.log_uniform(1e-4, 1e-1)"
             )
-        names = [field.name for field in fields(recipe)]
-        optimizer_names = [field.name for field in fields(recipe.optimizer)]
         self.choices: dict[str, Uniform | list[Any]] = {}
         for name, choice in choices.items():
-            if name not in names and name not in optimizer_names:
-                raise SettingError(
-                    f"{name} is not a field of the recipe ({', '.join(names)}) or of its "
-                    f"{type(recipe.optimizer).__name__} ({', '.join(optimizer_names)})"
-                )
+            _check_setting(method, name)
             if isinstance(choice, Uniform):
                 self.choices[name] = choice
                 continue
@@ -91,7 +91,7 @@ class Space:
             self.choices[name] = list(choice)
             if not self.choices[name]:
                 raise SettingError(f"the list of choices for {name} is empty")
-        self.recipe = recipe
+        self.method = method
 
     @property
     def size(self) -> int | None:
@@ -103,12 +103,12 @@ class Space:
         lists = [choice for choice in self.choices.values() if isinstance(choice, list)]
         return lists if len(lists) == len(self.choices) else None
 
-    def settings(self, limit: int, seed: int = 0) -> list[tuple[str, Recipe]]:
+    def settings(self, limit: int, seed: int = 0) -> list[tuple[str, AnyMethod]]:
         """Return all settings with their names, or ``limit`` random ones if there are more."""
         lists = self._lists()
         if lists is not None and math.prod(map(len, lists)) <= limit:
             return _deduplicate([self._setting(values) for values in product(*lists)])
-        found: dict[Hashable, tuple[str, Recipe]] = {}
+        found: dict[Hashable, tuple[str, AnyMethod]] = {}
         count = len(self.choices)
         key = streams.keys(np.array([seed], np.int64), "search")
         for number in range(4 * limit):
@@ -119,17 +119,57 @@ class Space:
                 else choice[int(q * len(choice))]
                 for q, choice in zip(u, self.choices.values(), strict=True)
             ]
-            name, recipe = self._setting(values)
-            found.setdefault(recipe.identity, (name, recipe))
+            name, method = self._setting(values)
+            found.setdefault(identity(method), (name, method))
             if len(found) == limit:
                 break
         return _deduplicate(list(found.values()))
 
-    def _setting(self, values: Sequence[Any]) -> tuple[str, Recipe]:
+    def _setting(self, values: Sequence[Any]) -> tuple[str, AnyMethod]:
         given = dict(zip(self.choices, values, strict=True))
         name = " ".join(f"{key}={_format(value)}" for key, value in given.items())
-        own = {field.name for field in fields(self.recipe)}
-        recipe = replace(self.recipe, **{key: given[key] for key in given if key in own})
+        return name, _with_settings(self.method, given)
+
+
+def _check_setting(method: AnyMethod, name: str) -> None:
+    """Refuse a name that is no setting of the method.
+
+    Raises: SettingError.
+    """
+    if isinstance(method, Recipe):
+        names = [field.name for field in fields(method)]
+        optimizer_names = [field.name for field in fields(method.optimizer)]
+        if name not in names and name not in optimizer_names:
+            raise SettingError(
+                f"{name} is not a field of the recipe ({', '.join(names)}) or of its "
+                f"{type(method.optimizer).__name__} ({', '.join(optimizer_names)})"
+            )
+    elif hasattr(method, "get_params"):
+        names = list(method.get_params())
+        if name not in names:
+            raise SettingError(
+                f"{name} is not a parameter of {type(method).__name__}{suggestion(name, names)}"
+            )
+        if is_random_state(name):
+            raise SettingError(f"{name} is set to each run's seed: leave it out of the space")
+    elif not hasattr(method, "fit"):
+        try:
+            inspect.signature(method).bind_partial(*[None] * 4, **{name: None})
+        except TypeError:
+            raise SettingError(
+                f"{name} is not a keyword argument of {one_line(method)}, after X_train, Y_train, "
+                "X_test and seed"
+            ) from None
+
+
+def _with_settings(method: AnyMethod, given: Mapping[str, Any]) -> AnyMethod:
+    """Return the method with these settings; the method itself does not change.
+
+    Raises: SettingError.
+    """
+    if isinstance(method, Recipe):
+        own = {field.name for field in fields(method)}
+        recipe = replace(method, **{key: given[key] for key in given if key in own})
         others = {key: given[key] for key in given if key not in own}
         unknown = [key for key in others if key not in vars(recipe.optimizer)]
         if unknown:
@@ -137,7 +177,15 @@ class Space:
                 f"{unknown[0]} is not a field of {type(recipe.optimizer).__name__}: search "
                 "optimizers and their fields separately, or list optimizers as optimizer=[…]"
             )
-        return name, replace(recipe, optimizer=replace(recipe.optimizer, **others))
+        return replace(recipe, optimizer=replace(recipe.optimizer, **others))
+    if hasattr(method, "get_params"):
+        return cloned(method).set_params(**given)
+    if not hasattr(method, "fit"):
+        return partial(method, **given)
+    fresh = cloned(method)
+    for name, value in given.items():
+        setattr(fresh, name, value)
+    return fresh
 
 
 def _format(value: Any) -> str:
@@ -147,14 +195,15 @@ def _format(value: Any) -> str:
     return str(getattr(value, "name", value)) + (f"({options})" if options else "")
 
 
-def _deduplicate(settings: list[tuple[str, Recipe]]) -> list[tuple[str, Recipe]]:
+def _deduplicate(settings: list[tuple[str, AnyMethod]]) -> list[tuple[str, AnyMethod]]:
     """Return the settings without duplicates, each with a unique name."""
     seen: set[Hashable] = set()
-    named: dict[str, Recipe] = {}
-    for name, recipe in settings:
-        if recipe.identity in seen:
+    named: dict[str, AnyMethod] = {}
+    for name, method in settings:
+        key = identity(method)
+        if key in seen:
             continue
-        seen.add(recipe.identity)
+        seen.add(key)
         count = sum(other.split(" #")[0] == name for other in named)
-        named[f"{name} #{count + 1}" if count else name] = recipe
+        named[f"{name} #{count + 1}" if count else name] = method
     return list(named.items())

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from seedbed.checks import checked_inputs, checked_targets, checked_weights
-from seedbed.diagnosis import curves, gradient_flow, scaling, stuck_members
+from seedbed.diagnosis import baseline, curves, gradient_flow, scaling, stuck_members
 from seedbed.diagnosis.finding import Finding
 from seedbed.population import Population
 from seedbed.tables.model import resolved
@@ -21,14 +21,18 @@ def diagnose(
     It looks for diverged members; dead and saturated units; gradients that vanish or explode from
     layer to layer; unscaled inputs and targets; a learning rate too high (the loss zigzags or
     rises) or too low for the number of epochs (the loss is still falling); members stuck above the
-    others' loss, and why. An empty list means only that none of these was found.
+    others' loss, and why; members that together predict no better than a constant, or that predict
+    the commonest class for every row. An empty list means only that none of these was found.
 
     model          a Population, a fitted estimator, or a model file's path
     X, Y           for a population, inputs (N, I) and targets (N, O), (N,) or class numbers (N,);
                    else the raw table and its target, as in ``fit``; Y None takes X's target column
     sample_weight  (N,), as in training
 
-    Units and gradients are judged on up to 256 rows.
+    Units and gradients are judged on up to 256 rows, predictions on up to 10,000. Predictions for
+    training rows flatter the members: where they held rows out, those are used, so give all
+    training rows in their order, or rows that were not trained on.
+
     Raises: ShapeError, DataError for data that do not fit.
     """
     given = resolved(model, X, Y)
@@ -48,4 +52,5 @@ def diagnose(
         findings += scaling.targets(t)
     findings += curves.learning_rates(population, measured.constant_loss, measured.initial_loss)
     explained = {member for finding in findings for member in finding.members}
-    return [*findings, *stuck_members.find(population, measured, explained)]
+    findings += stuck_members.find(population, measured, explained)
+    return [*findings, *baseline.find(population, x, t, w, given.output_names, explained)]

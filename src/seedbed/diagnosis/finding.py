@@ -21,6 +21,8 @@ Kind = Literal[
     "rate too low",
     "still falling",
     "stuck members",
+    "no better than constant",
+    "commonest class only",
 ]
 
 
@@ -30,7 +32,7 @@ class Finding:
 
     kind     "diverged", "dead units", "saturated units", "vanishing gradients", "exploding
              gradients", "unscaled inputs", "unscaled target", "rate too high", "rate too low",
-             "still falling" or "stuck members"
+             "still falling", "stuck members", "no better than constant" or "commonest class only"
     message  one line that names the fault and its remedy
     members  the affected members' places in the population, from 0; empty if the fault is the
              data's

@@ -28,7 +28,7 @@ from seedbed.formulas.named import as_formula
 from seedbed.population import Population
 from seedbed.progress import Callback
 from seedbed.recipe import Recipe
-from seedbed.tables.model import TableModel
+from seedbed.tables.model import Resolved, TableModel
 from seedbed.tables.recipe import TableSettings
 from seedbed.tables.sources import Source
 from seedbed.tables.targets import Target
@@ -287,7 +287,9 @@ class NetworkEstimator(FitSummary, TableEstimator):
                 f"({self.learning_rate_init:g})"
             )
         self._store(population)
-        findings = diagnose(population, x, t, sample_weight=w)
+        model = self.table_model_
+        named = Resolved(population, x, t, model.input_names, model.output_names)
+        findings = diagnose(named, None, sample_weight=w)
         return [finding for finding in findings if finding.kind != "diverged"]
 
     def _store(self, population: Population) -> None:

@@ -134,7 +134,7 @@ class TableModel:
         else:
             frame = as_frame(Y)
             values = np.asarray(Y if frame is None else frame.to_numpy())
-            if values.dtype.kind in "US":
+            if values.dtype.kind in "USb":  # a boolean is a class, not the number 1
                 values = values.astype(object)
             values = values.reshape(len(values), -1) if values.ndim else values
             if values.ndim != 2 or values.shape != (len(source), len(target.names)):
