@@ -987,7 +987,6 @@ def test_fit_calls_callbacks():
     regressor = NetworkRegressor(
         (4,), "tanh", members=2, max_iter=12, early_stopping=False, random_state=0
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # twelve epochs learn little
+    with pytest.warns((ConvergenceWarning, sb.SeedbedWarning)):
         regressor.fit(X, X[:, 0], callbacks=[sb.every(5, lambda p: seen.append(p.theta.shape))])
     assert seen == [(2, regressor.population_.network.size)] * 3

@@ -53,9 +53,11 @@ def plane_of_inputs(
     """
     network, loss = population.network, population.recipe.loss
     x = checked_inputs(X, network, np.float64)
-    t, labels = None, population.classes
+    labels, t = population.classes, None
     if Y is not None:
         t = checked_targets(Y, loss, network.outputs, len(x), np.float64, classes=labels)
+    if labels is not None and outputs is None:  # one output is the probability of the second
+        outputs = [str(label) for label in labels[-network.outputs :]]
     columns = (0, 1) if columns is None else columns
     if network.inputs < 2 or np.size(columns) != 2:
         raise SettingError(
@@ -71,8 +73,6 @@ def plane_of_inputs(
             f"column {each} holds category numbers, which have no values between: give two columns "
             "of numbers"
         )
-    if outputs is None and population.classes is not None:
-        outputs = [str(each) for each in population.classes[-network.outputs :]]
     names = inputs or [f"x{number + 1}" for number in range(network.inputs)]
     prefix = "class " if loss.targets == "classes" else "output "
     shown = outputs or [f"{prefix}{number}" for number in range(network.outputs)]

@@ -238,6 +238,8 @@ def resolved(
         return given
     model = as_model(given)
     if isinstance(model, Population):
-        return Resolved(model, X, Y)
+        labels = model.classes
+        names = None if labels is None else [str(label) for label in labels]
+        return Resolved(model, X, Y, None, names)
     x, t, rows = model.rows(X, Y, max_rows, spread=spread)
     return Resolved(model.population, x, t, model.input_names, model.output_names, rows)
