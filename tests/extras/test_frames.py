@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from matplotlib import pyplot as plt
 
 import seedbed as sb
 
@@ -141,4 +140,3 @@ def test_pictures_and_checks_name_and_take_the_classes():
     legend = sb.plots.regions(population, X, texts, resolution=8).get_legend()
     assert [text.get_text() for text in legend.get_texts()] == ["down", "many", "up"]
     assert sb.check_gradient(population, X=X, Y=texts).agrees
-    plt.close("all")
