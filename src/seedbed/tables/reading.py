@@ -327,7 +327,7 @@ def _is_regular(content: bytes, separator: str, width: int) -> bool:
     """
     if b"\n\n" in content or b"\n\r" in content or content.startswith((b"\n", b"\r")):
         return False
-    quote, mark, end = (np.uint8(ord(each)) for each in ('"', separator, "\n"))
+    quote, mark, end = ord('"'), ord(separator), ord("\n")
     edges = np.isin(np.arange(256), [quote, mark, end, ord("\r")])
     quoted = b'"' in content
     last: Any = end
