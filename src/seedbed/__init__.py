@@ -73,11 +73,13 @@ from seedbed.metrics import Metric
 from seedbed.models import load, save
 from seedbed.network import Network
 from seedbed.population import History, Population
-from seedbed.progress import Progress
+from seedbed.progress import Progress, every
 from seedbed.recipe import Recipe
 from seedbed.training import train
 
 if _typing.TYPE_CHECKING:
+    from seedbed import estimators as estimators  # the alias makes it public to type checkers
+    from seedbed import plots as plots
     from seedbed.checking.check import check_gradient
     from seedbed.checking.report import GradientReport
     from seedbed.comparing.compare import compare
@@ -142,6 +144,7 @@ __all__ = [
     "cross_entropy",
     "diagnose",
     "elu",
+    "every",
     "explain",
     "gelu",
     "glorot",
@@ -200,9 +203,19 @@ _LAZY = {
 }
 
 
+_LAZY_MODULES = ("estimators", "plots")
+"""Not in ``__all__``: they need further packages, and ``import *`` loads all that is listed."""
+
+
 def __getattr__(name: str) -> _typing.Any:
     """Import rarely used names on first access."""
+    if name in _LAZY_MODULES:
+        return _importlib.import_module(f"{__name__}.{name}")
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = getattr(_importlib.import_module(_LAZY[name]), name)
     return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_LAZY_MODULES, *(name for name in globals() if name[:2] == "__")})

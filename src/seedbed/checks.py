@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seedbed import reproducible
+from seedbed import frames, reproducible
 from seedbed.arrays import Array, as_array
 from seedbed.errors import DataError, SettingError, ShapeError
 from seedbed.formulas.activations import sigmoid
@@ -40,14 +40,22 @@ def checked_inputs(X: Any, network: Network, dtype: npt.DTypeLike, name: str = "
 
 
 def checked_targets(
-    Y: Any, loss: Loss, outputs: int, rows: int, dtype: npt.DTypeLike, name: str = "Y"
+    Y: Any,
+    loss: Loss,
+    outputs: int,
+    rows: int,
+    dtype: npt.DTypeLike,
+    name: str = "Y",
+    classes: Array | None = None,
 ) -> Array:
-    """Return Y as (N, O) of ``dtype``: class numbers become one-hot rows.
+    """Return Y as (N, O) of ``dtype``: class numbers and labels become one-hot rows.
+
+    ``classes`` are the labels that Y may hold, as ``frames.label_classes`` returns them.
 
     Raises: ShapeError if Y does not fit the rows or the outputs; DataError for values that the loss
     does not accept.
     """
-    t = _as_numeric(Y, name)
+    t = _as_numeric(frames.class_numbers(Y, classes, loss, name), name)
     if t.ndim not in (1, 2) or len(t) != rows:
         raise ShapeError(
             f"{name} has shape {t.shape}; X has {rows} rows and the network {outputs} outputs, so "
@@ -149,12 +157,9 @@ def _one_hot(classes: Array, outputs: int, name: str) -> Array:
 def _as_numeric(values: Any, name: str) -> Array:
     if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
         raise DataError(f"{name} has masked values: fill them in, or leave those rows out")
-    array = as_array(values, name, DataError)
+    array = as_array(frames.as_numbers(values, name), name, DataError)
     if array.dtype.kind not in "fiub":
-        hint = ": np.unique(Y, return_inverse=True)[1] turns names into class numbers"
-        raise DataError(
-            f"{name} holds {array.dtype} values; it needs numbers{hint if name == 'Y' else ''}"
-        )
+        raise DataError(f"{name} holds {array.dtype} values; it needs numbers")
     if array.size == 0:
         raise DataError(f"{name} is empty, shape {array.shape}; it needs at least one row")
     return array

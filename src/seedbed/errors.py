@@ -2,7 +2,8 @@
 
 SeedbedError
 ├── SettingError (ValueError)        an invalid hyperparameter, seed or option
-│   └── FormulaError                 a formula that the compiled engine cannot compile
+│   └── FormulaError                 a formula of a user's own that is wrong, or that the compiled
+│                                    engine cannot compile
 ├── ShapeError (ValueError)          arrays whose shapes do not match
 ├── DataError (ValueError)           values that cannot be trained on: NaN, no rows, one class
 │   └── TableError                   a table that cannot be read or does not fit its model
@@ -28,7 +29,7 @@ class SettingError(SeedbedError, ValueError):
 
 
 class FormulaError(SettingError):
-    """A user-defined formula that the compiled engine cannot compile."""
+    """A user-defined formula that is wrong, or that the compiled engine cannot compile."""
 
 
 class ShapeError(SeedbedError, ValueError):

@@ -19,7 +19,7 @@ import os
 import secrets
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -90,8 +90,14 @@ def to_bytes(population: Population, table: Mapping[str, Any] | None = None) -> 
     if population.history.ensemble_val_loss is not None:
         tensors["history.ensemble_val_loss"] = population.history.ensemble_val_loss
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    classes = [] if population.classes is None else population.classes.tolist()
+    if not all(isinstance(each, str | int | float) for each in classes):
+        raise FileError(
+            f"a model file cannot hold classes such as {classes[0]!r}: train on texts or numbers"
+        )
     description = {
         "recipe": recipe_to_dict(population.recipe),
+        "classes": classes or None,
         "table": table,
         "written": _versions(population),
     }
@@ -159,6 +165,7 @@ def read(path: str | PathLike[str]) -> Saved:
     try:
         model = json.loads(metadata["model"])
         population = _population(recipe_from_dict(model["recipe"]), tensors)
+        population = replace(population, classes=_classes(model.get("classes"), population))
         table, written = model.get("table"), model.get("written", {})
         if not isinstance(table, dict | None) or not isinstance(written, dict):
             raise TypeError("the table is not an object")
@@ -220,6 +227,20 @@ def _population(recipe: Recipe, tensors: Mapping[str, Array]) -> Population:
             *(tensors.get(name) for name in OPTIONAL_TENSORS),
         ),
     )
+
+
+def _classes(saved: Any, population: Population) -> Array | None:
+    """Return the classes that a file holds.
+
+    Raises: TypeError or ValueError for classes that do not fit the population.
+    """
+    if saved is None:
+        return None
+    loss, classes = population.recipe.loss, np.array(saved)
+    count = 2 if loss.targets == "probability" else population.network.outputs
+    if classes.shape != (count,) or (classes[1:] <= classes[:-1]).any():
+        raise ValueError("the classes do not fit the outputs")
+    return classes
 
 
 def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:

@@ -180,5 +180,11 @@ class Network:
             for number, views in enumerate(self.views(theta[part])):
                 for index, view in enumerate(views):
                     draws = streams.LayerDraws(streams.keys(seeds[part], "init", number, index))
-                    view[...] = self.layers[number].draw(index, draws, view.shape[1:])
+                    drawn = self.layers[number].draw(index, draws, view.shape[1:])
+                    if drawn.shape not in (view.shape, (1, *view.shape[1:])):
+                        raise ShapeError(
+                            f"an initializer of layer {number + 1} drew shape {drawn.shape}; "
+                            f"{len(view)} members need {view.shape}, or (1, …) for all alike"
+                        )
+                    view[...] = drawn
         return theta

@@ -30,12 +30,16 @@ def make_plan(
     record_every: int,
     held_out_rows: Any = None,
     check_classes: bool = True,
+    classes: Array | None = None,
 ) -> Plan:
-    """Return the plan of checked arguments of ``train``; ``validation`` is data."""
+    """Return the plan of checked arguments of ``train``; ``validation`` is data.
+
+    ``classes`` are the labels that Y may hold.
+    """
     network, loss = recipe.network, recipe.loss
     seeds = checked_seeds(seeds)
     checks.check_outputs(loss, network)
-    train = _checked_data(recipe, X, Y, sample_weight, ("X", "Y", "sample_weight"))
+    train = _checked_data(recipe, X, Y, sample_weight, ("X", "Y", "sample_weight"), classes)
     if check_classes:
         checks.check_classes(loss, train.t)
     own_rows = splits.checked_rows(rows, len(seeds), len(train.x))
@@ -50,7 +54,7 @@ def make_plan(
             raise SettingError("validation must be a share, (X, Y) or (X, Y, weights)")
         names = ("validation X", "validation Y", "validation weights")
         Xv, Yv, wv = validation if len(validation) == 3 else (*validation, None)
-        held_out = _checked_data(recipe, Xv, Yv, wv, names)
+        held_out = _checked_data(recipe, Xv, Yv, wv, names, classes)
         held_out = replace(held_out, t=loss.smooth(held_out.t))
     elif held_out_rows is not None:
         if recipe.validation is not None:
@@ -85,10 +89,12 @@ def make_plan(
     )
 
 
-def _checked_data(recipe: Recipe, X: Any, Y: Any, weights: Any, names: Sequence[str]) -> Data:
+def _checked_data(
+    recipe: Recipe, X: Any, Y: Any, weights: Any, names: Sequence[str], classes: Array | None
+) -> Data:
     network, dtype = recipe.network, recipe.dtype
     x = checks.checked_inputs(X, network, dtype, names[0])
-    t = checks.checked_targets(Y, recipe.loss, network.outputs, len(x), dtype, names[1])
+    t = checks.checked_targets(Y, recipe.loss, network.outputs, len(x), dtype, names[1], classes)
     return Data(x, t, checks.checked_weights(weights, len(x), dtype, names[2]))
 
 

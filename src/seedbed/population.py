@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from seedbed import html
-from seedbed.arrays import Array, one_line
+from seedbed.arrays import Array, checked_index, one_line
 from seedbed.checks import checked_inputs
 from seedbed.engines.base import SMALL_BATCH, Engine, Stage
 from seedbed.engines.select import prediction_engine
 from seedbed.engines.state import STATUS_NAMES, Status
-from seedbed.errors import DataError
+from seedbed.errors import DataError, SettingError
 from seedbed.network import Network
 from seedbed.recipe import Recipe
 from seedbed.reproducible import mean
@@ -103,6 +103,7 @@ class Population:
     best_epoch  (P,) completed epochs at theta: fewer than ``epochs`` if the best epoch was restored
     loss        (P,) mean training loss at theta, without dropout and penalties; NaN if diverged
     history     the losses during training
+    classes     (K,) the class of each class number, if Y held labels; else None
 
     The theta of a diverged member is its last one with a finite loss, or that of its best epoch if
     the training loss is not finite there. Its loss and predictions are NaN.
@@ -118,6 +119,7 @@ class Population:
     best_epoch: npt.NDArray[np.int64]
     loss: Array
     history: History
+    classes: Array | None = None
 
     @property
     def network(self) -> Network:
@@ -164,7 +166,30 @@ class Population:
                 None if history.val_loss is None else history.val_loss[index],
                 history.ensemble_val_loss,
             ),
+            classes=self.classes,
         )
+
+    def weights(self, member: int) -> list[dict[str, Array]]:
+        """Return a member's parameters, one dict by name for each layer, as read-only views.
+
+        Shapes: those of one network: a dense layer has W (I, O) and b (O,). For all members at
+        once, with a first axis of members, see ``Network.views``.
+        Raises: SettingError if there is no such member.
+        >>> import seedbed as sb
+        >>> X, Y = sb.xor.data()
+        >>> population = sb.train(sb.xor.recipe(epochs=10), X, Y, seeds=range(3))
+        >>> [(name, array.shape) for name, array in population.weights(2)[0].items()]
+        [('W', (3, 4)), ('b', (4,))]
+        """
+        theta = self.theta[checked_index("member", member, len(self))]
+        layers: list[dict[str, Array]] = [{} for _ in self.network.layers]
+        for block in self.network.blocks:
+            # what broadcasts over rows or columns, such as a bias, has a first axis of 1
+            shape = block.shape if block.decays else block.shape[block.shape[0] == 1 :]
+            view = theta[block.where].reshape(shape)
+            view.flags.writeable = False
+            layers[block.layer][block.name] = view
+        return layers
 
     def outputs(self, X: Any) -> Array:
         """Return the networks' raw outputs, (P, N, O): logits if the loss takes logits.
@@ -206,6 +231,27 @@ class Population:
             result[start : start + step] = _canonical_nan(mean(y, axis=0))
         return result
 
+    def predict_labels(self, X: Any) -> Array:
+        """Return the ensemble's class of each row, (N,): the one of the largest mean probability.
+
+        It is one of ``classes`` if Y held labels, and otherwise a class number. ``population[3]``
+        gives one member's.
+
+        Shapes: X (N, I).
+        Raises: as ``predict_mean``; SettingError unless the loss is for classes.
+        """
+        loss = self.recipe.loss
+        if loss.targets == "classes":
+            numbers = self.predict_mean(X).argmax(axis=1)
+        elif loss.targets == "probability" and self.network.outputs == 1:
+            numbers = (self.predict_mean(X)[:, 0] > 0.5).astype(np.intp)
+        else:
+            raise SettingError(
+                f"a network with {loss.name} and outputs {self.network.outputs} has no classes to "
+                "predict: use predict or predict_mean"
+            )
+        return numbers if self.classes is None else self.classes[numbers]
+
     def _outputs(self, X: Any, stage: Stage) -> Array:
         """Return ``stage`` of the outputs, (P, N, O); NaN for diverged members."""
         x = checked_inputs(X, self.network, self.theta.dtype)
@@ -228,7 +274,8 @@ class Population:
     def __repr__(self) -> str:
         status, spread = self._summary()
         spread = f"; loss {spread}" if spread else ""
-        return f"<Population of {len(self)}: {self.network}; {status}{spread}>"
+        seed = f" (seed {self.seeds[0]})" if len(self) == 1 else ""
+        return f"<Population of {len(self)}{seed}: {self.network}; {status}{spread}>"
 
     def _repr_html_(self) -> str:
         return html.block(*self._html())
@@ -261,6 +308,8 @@ class Population:
         fitted = self.loss[~self.diverged]
         if not len(fitted):
             return status, ""
+        if len(fitted) == 1:
+            return status, f"{fitted[0]:.4g}"
         low, median, high = np.quantile(fitted, [0.25, 0.5, 0.75])
         return status, f"{median:.4g} (quartiles {low:.4g} to {high:.4g})"
 

@@ -8,14 +8,16 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
 from seedbed import html
-from seedbed.arrays import Array
+from seedbed.arrays import Array, checked_count, one_line
+from seedbed.errors import SettingError
 
 _DELAY_SECONDS = 1.0
 _BAR_WIDTH = 16
@@ -25,7 +27,7 @@ _BAR_WIDTH = 16
 class Progress:
     """A training's progress, as callbacks receive it.
 
-    epoch       completed epochs
+    epoch       completed epochs; at the end, those of the member that trained longest
     epochs      requested epochs
     running     members still in training
     train_loss  (P,) the last recorded training losses; NaN for members that stopped before
@@ -37,9 +39,64 @@ class Progress:
     running: int
     train_loss: Array
     val_loss: Array | None
+    _live: list[Array] = field(default_factory=list, repr=False)
+
+    @cached_property
+    def theta(self) -> Array:
+        """(P, D) the parameters after this epoch; a copy, made when a callback first reads it.
+
+        Raises: SettingError if it is read for the first time after the callback.
+        """
+        if not self._live:
+            raise SettingError(
+                f"theta of epoch {self.epoch} is gone, as training went on: read progress.theta "
+                "inside the callback"
+            )
+        return self._live[0].copy()
+
+    def release(self) -> None:
+        """Let go of the parameters that training goes on to change."""
+        self._live.clear()
 
 
 Callback = Callable[[Progress], object]
+
+
+@dataclass(frozen=True, eq=False)
+class Every:
+    """A callback that is called after certain epochs; see ``every``."""
+
+    epochs: int
+    function: Callback
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "epochs", checked_count("every's epochs", self.epochs))
+        if not callable(self.function):
+            raise SettingError(f"every needs a function, not {one_line(self.function)}")
+
+    def __call__(self, progress: Progress) -> object:
+        """Call the function."""
+        return self.function(progress)
+
+    def next(self, epoch: int) -> int:
+        """Return the first epoch after ``epoch`` that it is called after."""
+        return (epoch // self.epochs + 1) * self.epochs
+
+
+def every(epochs: int, function: Callback) -> Callback:
+    """Return a callback that is called after every so many epochs, and after the last one.
+
+    Training calls other callbacks by the clock. Neither changes a bit of the result.
+
+    >>> import seedbed as sb
+    >>> X, Y = sb.xor.data()
+    >>> frames = []
+    >>> keep = sb.every(40, lambda progress: frames.append((progress.epoch, progress.theta)))
+    >>> population = sb.train(sb.xor.recipe(epochs=100), X, Y, seeds=range(3), callbacks=[keep])
+    >>> [(epoch, theta.shape) for epoch, theta in frames]
+    [(40, (3, 21)), (80, (3, 21)), (100, (3, 21))]
+    """
+    return Every(epochs, function)
 
 
 class StatusLine:
@@ -120,7 +177,7 @@ class TrainingProgress(StatusLine):
         if not self.is_due:
             return
         elapsed = time.perf_counter() - self.began
-        left = elapsed * (progress.epochs - progress.epoch) / progress.epoch
+        left = elapsed * (progress.epochs - progress.epoch) / max(progress.epoch, 1)
         losses = progress.train_loss if progress.val_loss is None else progress.val_loss
         finite = losses[np.isfinite(losses)]
         kind = "loss" if progress.val_loss is None else "validation loss"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -21,9 +21,10 @@ from seedbed.engines.plan import Hyperparameters
 from seedbed.engines.select import ENGINES
 from seedbed.errors import SettingError
 from seedbed.formulas.losses import Loss
-from seedbed.formulas.named import to_spec
+from seedbed.formulas.named import OrName, as_formula, refusal, to_spec
 from seedbed.formulas.optimizers import Adam, Bounds, Optimizer
 from seedbed.formulas.schedules import Schedule, constant
+from seedbed.formulas.user_defined import is_user_defined
 from seedbed.layers.base import formulas_of
 from seedbed.network import Network
 
@@ -43,7 +44,7 @@ class Recipe:
 
     network     the members' network
     loss        the loss to minimise, as a mean over rows
-    optimizer   the optimizer
+    optimizer   the optimizer; a name such as "adam" takes its default learning rate
     epochs      passes over all rows
     batch_size  rows per step; None takes all rows
     schedule    the factor on the learning rate during training
@@ -61,6 +62,9 @@ class Recipe:
                 with the shorter estimated time
     dtype       of parameters and arithmetic: "float32" or "float64"
 
+    Loss, optimizer and schedule may be given by name, such as "mse", "adam" and "cosine"; they are
+    then stored as those formulas, with their default options.
+
     The optimizer's hyperparameters, l1, l2, dropout and clip_norm are one number for all members,
     or one for each, (P,).
 
@@ -68,11 +72,11 @@ class Recipe:
     """
 
     network: Network
-    loss: Loss
-    optimizer: Optimizer = Adam()  # noqa: RUF009  # frozen
+    loss: OrName[Loss] = MISSING  # type: ignore[assignment]  # required; OrName is a descriptor
+    optimizer: OrName[Optimizer] = Adam()  # type: ignore[assignment]  # noqa: RUF009  # frozen
     epochs: int = 100
     batch_size: int | None = None
-    schedule: Schedule = constant
+    schedule: OrName[Schedule] = constant  # type: ignore[assignment]
     l1: Numbers = 0.0
     l2: Numbers = 0.0
     dropout: Numbers = 0.0
@@ -84,18 +88,17 @@ class Recipe:
     dtype: Literal["float32", "float64"] = "float32"
 
     def __post_init__(self) -> None:
-        for name, kind, example in (
-            ("network", Network, "sb.Network(3, [sb.Dense(1)])"),
-            ("loss", Loss, "sb.squared_error"),
-            ("optimizer", Optimizer, "sb.Adam(lr=0.001)"),
-            ("schedule", Schedule, "sb.cosine()"),
-        ):
-            given = getattr(self, name)
-            if not isinstance(given, kind) or type(given) is Optimizer:
-                hint = f"; call it first: {given.__name__}(…)" if callable(given) else ""
-                raise SettingError(
-                    f"{name} must be an object like {example}, not {one_line(given)}{hint}"
-                )
+        if not isinstance(self.network, Network):
+            raise SettingError(
+                "network must be an object like sb.Network(3, [sb.Dense(1)]), not "
+                + one_line(self.network)
+            )
+        for name, kind in (("loss", Loss), ("optimizer", Optimizer), ("schedule", Schedule)):
+            object.__setattr__(self, name, as_formula(name, getattr(self, name), kind))
+        if type(self.optimizer) is Optimizer:
+            raise refusal("optimizer", self.optimizer, Optimizer)
+        if is_user_defined(type(self.optimizer)):
+            self.optimizer.check_rule()
         checked: dict[str, Any] = {
             name: bounds.checked(getattr(self, name))
             for name, bounds in _BOUNDS.items()
@@ -314,6 +317,7 @@ def _value_text(value: Any) -> str:
 def _check_length(name: str, value: tuple[float, ...], members: int) -> None:
     if len(value) != members:
         raise SettingError(
-            f"{name} has {len(value)} values and there are {members} seeds: give one value, or "
-            "one for each seed"
+            f"{name} has {len(value)} values and there {'is' if members == 1 else 'are'} {members} "
+            f"seed{'' if members == 1 else 's'}: give one value, or a seed for each, such as "
+            f"seeds=range({len(value)})"
         )

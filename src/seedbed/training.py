@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
 
+from seedbed import frames
 from seedbed.arrays import Array, Numbers, checked_count, one_line
 from seedbed.engines.base import Training
 from seedbed.engines.blas import one_blas_thread
@@ -25,7 +26,7 @@ from seedbed.interrupts import interruptible
 from seedbed.network import Network
 from seedbed.planning import check_distinct, checked_start, make_plan
 from seedbed.population import History, Population
-from seedbed.progress import Callback, Progress, TrainingProgress
+from seedbed.progress import Callback, Every, Progress, TrainingProgress
 from seedbed.recipe import Recipe
 
 CALLBACK_SECONDS = 0.15
@@ -35,11 +36,11 @@ CALLBACK_SECONDS = 0.15
 class Settings(TypedDict, total=False):
     """The fields of a Recipe without the network, as keywords of ``train``."""
 
-    loss: Loss
-    optimizer: Optimizer
+    loss: Loss | str
+    optimizer: Optimizer | str
     epochs: int
     batch_size: int | None
-    schedule: Schedule
+    schedule: Schedule | str
     l1: Numbers
     l2: Numbers
     dropout: Numbers
@@ -88,9 +89,12 @@ def train(
 
     method         a Recipe, or a Network with the other fields of a Recipe as keywords: loss,
                    optimizer, epochs, batch_size, …; keywords override a recipe's fields
-    X              (N, I) inputs
-    Y              (N, O) targets, (N,) if O is 1, or class numbers (N,) for cross_entropy
-    seeds          a whole number >= 0 for one member, or a sequence with one for each member
+    X              (N, I) inputs: an array, or a data frame of numbers without missing values
+    Y              (N, O) targets, (N,) if O is 1, or class numbers (N,) for cross_entropy; labels
+                   such as texts (N,) for cross_entropy, and for binary_cross_entropy if O is 1:
+                   the classes, sorted, are then numbered 0, 1, … (see ``Population.classes``)
+    seeds          a sequence with a whole number >= 0 for each member, such as range(12), or one
+                   number for one member: 12 is seed 12
     validation     the share of rows that each member holds out, or (X, Y) or (X, Y, weights)
     sample_weight  (N,) row weights >= 0
     rows           each member's own rows: P sequences of row numbers, or booleans (P, N)
@@ -98,8 +102,8 @@ def train(
                    ``rows``: the folds of a cross-validation
     start          initial theta, (P, D) or (D,), instead of the seeds' draws
     progress       whether to show a progress line; None shows it for long work on a terminal
-    callbacks      functions called a few times a second with a Progress; a true result ends the
-                   training
+    callbacks      functions called with a Progress a few times a second, or after every so many
+                   epochs (see ``every``); a true result ends the training
     record_every   record the losses of every n-th epoch only: the history has
                    P · epochs / record_every numbers
     threads        threads of the compiled engine; None takes one per core. No result depends on it
@@ -129,9 +133,10 @@ def train(
         recipe = replace(recipe, validation=validation)
     if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
         raise SettingError(f"callbacks must be a list of functions, not {one_line(callbacks)}")
+    classes = frames.label_classes(Y, recipe.loss, recipe.network.outputs)
     plan = make_plan(
         recipe, X, Y, seeds, validation_data, sample_weight, rows, record_every, held_out,
-        check_classes=continuation is None,
+        check_classes=continuation is None, classes=classes,
     )  # fmt: skip
     members = len(plan.seeds)
     if threads is not None:
@@ -176,6 +181,7 @@ def train(
             state.val_loss,
             None if ensemble is None else ensemble.val_loss[:: plan.record_every],
         ),
+        classes=classes,
     )
     _warn(population)
     return population
@@ -192,7 +198,7 @@ def _recipe(method: Network | Recipe, settings: Any) -> Recipe:
     if isinstance(method, Recipe):
         return replace(method, **settings) if settings else method
     if "loss" not in settings:
-        raise SettingError("train needs a network and a loss: give loss=sb.squared_error")
+        raise SettingError("train needs a network and a loss: give such as loss='squared_error'")
     return Recipe(network=method, **settings)
 
 
@@ -205,39 +211,62 @@ def _run_epochs(
     ensemble: EnsembleStopping | None,
     epoch: int,
 ) -> None:
-    """Train from ``epoch`` to the end, with callbacks about every ``CALLBACK_SECONDS``."""
+    """Train from ``epoch`` to the end, with callbacks when they are due."""
+    periodic = [callback for callback in callbacks if isinstance(callback, Every)]
     count = 1  # epochs per call of the engine
     last_callback = time.perf_counter()
     while epoch < plan.epochs and state.running.size and not stop.is_set():
-        start = time.perf_counter()
-        end = min(epoch + count, plan.epochs)
-        training.run(state, range(epoch, end), stop)
+        start, first = time.perf_counter(), epoch
+        whole = min(first + count, plan.epochs)
+        epoch = min(whole, *(each.next(first) for each in periodic)) if periodic else whole
+        training.run(state, range(first, epoch), stop)
         if stop.is_set():
             return
-        epoch = end
+        ended = False
         if ensemble is not None:  # updated after every epoch
-            if ensemble.update(state, epoch):
-                return
-            if epoch < plan.epochs and time.perf_counter() - last_callback < CALLBACK_SECONDS:
-                continue
-            last_callback = time.perf_counter()
+            ended = ensemble.update(state, epoch)
         else:
-            seconds = time.perf_counter() - start
-            count = max(1, min(round(count * CALLBACK_SECONDS / max(seconds, 1e-9)), 8 * count))
-        progress = _progress(plan, state, epoch)
-        results = [callback(progress) for callback in callbacks]
-        if any(results):
+            seconds = max(time.perf_counter() - start, 1e-9)
+            count = max(1, min(round((epoch - first) * CALLBACK_SECONDS / seconds), 8 * count))
+        last = ended or epoch == plan.epochs or not state.running.size
+        now = time.perf_counter()
+        timed = (ensemble is None and epoch == whole) or now - last_callback >= CALLBACK_SECONDS
+        last_callback = now if timed else last_callback
+        due = [
+            each
+            for each in callbacks
+            if last or (epoch % each.epochs == 0 if isinstance(each, Every) else timed)
+        ]
+        if due and _call(due, periodic, _progress(plan, state)) | last:
             return
 
 
-def _progress(plan: Plan, state: State, epoch: int) -> Progress:
-    column = (epoch - 1) // plan.record_every
+def _call(due: Sequence[Callback], periodic: Sequence[Callback], progress: Progress) -> bool:
+    """Call callbacks, and if one ends the training also those that want its last epoch.
+
+    Returns whether one ends the training.
+    """
+    try:
+        results = [callback(progress) for callback in due]
+        ends = any(results)
+        for callback in periodic:
+            if ends and callback not in due:
+                callback(progress)
+        return ends
+    finally:
+        progress.release()
+
+
+def _progress(plan: Plan, state: State) -> Progress:
+    epoch = int(state.epochs_run.max())
+    column = max(epoch - 1, 0) // plan.record_every
     return Progress(
         epoch=epoch,
         epochs=plan.epochs,
         running=state.running.size,
         train_loss=state.train_loss[:, column].copy(),
         val_loss=None if state.val_loss is None else state.val_loss[:, column].copy(),
+        _live=[state.theta],
     )
 
 

@@ -132,8 +132,8 @@ def test_recipes_are_identical_only_if_they_train_identically():
 def test_a_gradient_report():
     right = sb.check_gradient(RECIPE, None, X, Y)
     wrong = sb.check_gradient(sb.xor.published_gradient, sb.xor.published_start(), *sb.xor.data())
-    assert repr(right) == "<GradientReport: the gradient is the loss's derivative; 4 blocks>"
-    assert repr(wrong) == "<GradientReport: 3 mistakes named; 4 blocks>"
+    assert repr(right) == "<GradientReport of 4 blocks: the gradient is the loss's derivative>"
+    assert repr(wrong) == "<GradientReport of 4 blocks: 3 mistakes named>"
     page = wrong._repr_html_()
     assert texts(page)["li"] == [str(mistake) for mistake in wrong.mistakes]
     assert [row[0] for row in rows(page)] == ["block", *(block.name for block in wrong.blocks)]

@@ -212,7 +212,10 @@ def test_initial_draws():
         (lambda: sb.Embedding([], [], 1), "at least one column"),
         (lambda: sb.Embedding([1, 1], [2, 2], 1), "repeat a column"),
         (lambda: sb.Embedding([0], [0], 1), "categories must be a whole number of at least 1"),
-        (lambda: sb.Embedding([0], [2], 1, "he"), "such as sb.he, not 'he'"),
+        (
+            lambda: sb.Embedding([0], [2], 1, "hee"),
+            "init must be one of .* 'hee'; did you mean 'he'",
+        ),
         (lambda: sb.Network(2, [sb.Embedding([2], [2], 1), sb.Dense(1)]), "more than 2 inputs"),
         (
             lambda: sb.Network(2, [sb.Dense(2), sb.Embedding([0], [2], 1), sb.Dense(1)]),

@@ -54,9 +54,12 @@ def test_initial_weights_do_not_depend_on_the_number_of_members():
         (lambda: sb.Network(2, sb.relu), "list of layers such as sb.Dense"),
         (lambda: sb.Dense(-1), "a layer's units must be a whole number"),
         (lambda: sb.Dense(True), "a layer's units must be a whole number"),
-        (lambda: sb.Dense(3, "relu"), "such as sb.relu, not 'relu'"),
-        (lambda: sb.Dense(3, sb.leaky_relu), "such as sb.relu"),
-        (lambda: sb.Dense(3, sb.relu, "he"), "such as sb.he, not 'he'"),
+        (lambda: sb.Dense(3, "rleu"), "activation must be one of elu, .*did you mean 'relu'"),
+        (lambda: sb.Dense(3, "softmax"), "cross_entropy applies the softmax"),
+        (lambda: sb.Dense(3, 5), r"or an object like sb.elu\(\), not 5"),
+        (lambda: sb.Dense(3, sb.leaky_relu), "call it first: leaky_relu"),
+        (lambda: sb.Dense(3, "relu", "glorot_normal"), "init must be one of glorot, he"),
+        (lambda: sb.Dense(3, "relu", "he", None), "bias_init must be one of"),
     ],
 )
 def test_invalid_networks_are_refused(make, message):

@@ -58,6 +58,28 @@ def test_all_is_sorted_and_complete():
     assert visible == set(sb.__all__)
 
 
+def test_everything_public_is_found_at_the_top():
+    listed = dir(sb)
+    assert {*sb.__all__, "estimators", "plots", "__version__"} <= set(listed)
+    assert not [name for name in listed if name.startswith("_") and name[:2] != "__"]
+    for name in listed:
+        if name != "estimators":  # needs scikit-learn
+            getattr(sb, name)
+    with pytest.raises(AttributeError, match="module 'seedbed' has no attribute 'plot'"):
+        sb.plot  # noqa: B018
+
+
+def test_names_at_the_top_are_imported_on_first_use():
+    code = (
+        "import sys; import seedbed as sb; "
+        "lazy = ['seedbed.plots', 'seedbed.checking.check', 'seedbed.explaining']; "
+        "print(*[name in sys.modules for name in lazy]); "
+        "sb.plots.losses, sb.check_gradient, sb.explain, sb.diagnose, sb.metrics.accuracy; "
+        "print(*[name in sys.modules for name in lazy])"
+    )
+    assert python(code).splitlines() == ["False False False", "True True True"]
+
+
 def test_every_public_function_has_a_docstring():
     for name in sb.__all__:
         value = getattr(sb, name)
@@ -67,7 +89,8 @@ def test_every_public_function_has_a_docstring():
 
 EXAMPLES = [
     "checking.check", "comparing.compare", "comparing.judge", "comparing.space",
-    "comparing.splitting", "layers.embedding", "layers.periodic", "metrics", "network", "training",
+    "comparing.splitting", "layers.embedding", "layers.periodic", "metrics", "network",
+    "population", "progress", "training",
 ]  # fmt: skip
 
 

@@ -114,3 +114,49 @@ def test_numpy_predicts_for_a_recipe_that_leaves_the_engine_open():
     p = population(engine="numpy")
     made = replace(p, recipe=replace(p.recipe, engine="auto"))
     np.testing.assert_array_equal(made.predict(X), p.predict(X))
+
+
+def test_weights_are_those_of_one_network():
+    p = population()
+    hidden, last = p.weights(3)
+    assert [each.shape for each in hidden.values()] == [(4, 6), (6,)]
+    assert list(last) == ["W", "b"]
+    y = np.maximum(X @ hidden["W"] + hidden["b"], 0) @ last["W"] + last["b"]
+    np.testing.assert_allclose(p.outputs(X)[3], y, rtol=1e-4, atol=1e-5)
+    assert np.shares_memory(hidden["W"], p.theta)
+    with pytest.raises(ValueError, match="read-only"):
+        hidden["W"][0, 0] = 1.0
+    p.theta[3] = 0  # theta itself stays writeable
+    assert not last["b"].any()
+    for wrong in (5, -1, 1.5, "1"):
+        with pytest.raises(sb.SettingError, match="member must be"):
+            p.weights(wrong)
+
+
+def test_weights_of_other_layers_have_their_own_names():
+    layers = [
+        sb.Embedding([1], [1], 2), sb.Periodic(3, frequencies=5, phases=True, columns=[0]),
+        sb.Dense(1),
+    ]  # fmt: skip
+    X = np.column_stack([np.linspace(0, 1, 8), np.zeros(8)])
+    p = sb.train(sb.Network(2, layers), X, X[:, 0], loss="mse", epochs=1, seeds=range(2))
+    embedding, periodic, dense = p.weights(1)
+    assert {name: array.shape for name, array in embedding.items()} == {"E1_": (1, 2)}
+    assert {name: array.shape for name, array in periodic.items()} == {
+        "c": (1, 5), "p": (1, 5), "W": (1, 5, 3), "b": (1, 3),
+    }  # fmt: skip
+    assert dense["W"].shape == (6, 1)
+    whole = np.concatenate([a.ravel() for layer in p.weights(1) for a in layer.values()])
+    np.testing.assert_array_equal(whole, p.theta[1])
+
+
+def test_one_members_repr_names_its_seed():
+    p = population(seeds=[7, 8, 9, 10, 12])
+    assert repr(p[4]).startswith("<Population of 1 (seed 12): 4-6-3 (relu, identity); ")
+    assert repr(p[4]).endswith(f"; loss {p.loss[4]:.4g}>")
+    assert repr(p[:2]).startswith("<Population of 2: ")
+
+
+def test_a_single_seed_where_many_are_meant_is_explained():
+    with pytest.raises(sb.SettingError, match=r"lr has 5 values and there is 1 seed: .*range\(5\)"):
+        population(seeds=5)

@@ -376,7 +376,7 @@ def test_unseen_category_is_refused_or_missing(run, csv, tmp_path):
         (["--target", "label", "--hidden", "0"], "such as 64,64, not '0'"),
         (["--target", "label", "--test", "1"], "less than 1"),
         (["--target", "label", "--test", "0.001"], "cannot be split"),
-        (["--target", "label", "--activation", "rleu"], "expected one of elu, gelu"),
+        (["--target", "label", "--activation", "rleu"], "did you mean 'relu'?"),
         (["--target", "label", "--dropout", "1"], "less than 1"),
         (["--target", "label", "--task", "regression"], "where a number is expected"),
         (["--target", "size", "--task", "classification"], "too many for classes"),

@@ -131,7 +131,7 @@ def test_picture_shows_scores_and_gains():
         (["--vary", "lr=1,2", "--seeds", "0"], "expected a whole number of at least 1"),
         (["--vary", "lr=1,2", "--seeds", "adaptve"], "a whole number, adaptive or anytime, not"),
         (["--vary", "hidden=0,4"], "expected whole numbers of units"),
-        (["--vary", "optimizer=Adam,Best"], "expected one of Adam, AdamW"),
+        (["--vary", "optimizer=Adam,Best"], "must be one of Adam, AdamW"),
     ],
 )
 def test_errors_are_one_line(houses, capsys, given, message):

@@ -646,7 +646,7 @@ def _endless(z):
 
 
 def test_a_formula_that_calls_itself_is_refused():
-    unit = sb.Activation("endless", _endless, lambda z, a: z)
+    unit = sb.Activation("endless", _endless, lambda z, a: z, surrogate=True)
     with pytest.raises(sb.FormulaError, match="_endless calls itself"):
         sb.train(network(unit), X, TARGETS["number"], loss=sb.squared_error, engine="compiled")
 
@@ -726,7 +726,8 @@ def test_a_formula_s_module_may_change(monkeypatch):
 
 def values(f, *engines):
     """Return f of a few numbers by each engine."""
-    net = sb.Network(1, [sb.Dense(1, sb.Activation("mine", f, lambda z, a: np.ones_like(z)))])
+    unit = sb.Activation("mine", f, lambda z, a: np.ones_like(z), surrogate=True)
+    net = sb.Network(1, [sb.Dense(1, unit)])
     x = np.array([[-2.0], [-0.5], [1 / 3], [0.9], [3.0]])
     theta = np.array([[1.0, 0.0]])
     return [
@@ -816,7 +817,7 @@ def test_a_formula_with_another_meaning_once_compiled_is_refused(why):
 
 def test_a_value_that_a_digest_does_not_cover_is_refused():
     table = np.arange(3.0)
-    unit = sb.Activation("table", lambda z: z * table[0], lambda z, a: z)
+    unit = sb.Activation("table", lambda z: z * table[0], lambda z, a: z, surrogate=True)
     with pytest.raises(sb.FormulaError, match="uses table, which is no number"):
         sb.train(network(unit), X, TARGETS["number"], loss=sb.squared_error, engine="compiled")
 
@@ -921,3 +922,16 @@ def test_ctrl_c_interrupts_within_an_epoch():
     assert (population.status == "interrupted").all()
     assert (population.epochs == 0).all()
     np.testing.assert_array_equal(population.theta, net.init(range(2), "float32"))
+
+
+def test_callbacks_by_epoch_see_each_epoch_and_change_no_bit():
+    X, Y = sb.xor.data()
+    frames = []
+    recipe = sb.xor.recipe(epochs=20)
+    keep = sb.every(8, lambda progress: frames.append((progress.epoch, progress.theta)))
+    given = {"seeds": range(5), "engine": "compiled"}
+    population = sb.train(recipe, X, Y, callbacks=[keep], record_every=6, **given)
+    assert [epoch for epoch, _ in frames] == [8, 16, 20]
+    for epoch, theta in frames:
+        np.testing.assert_array_equal(theta, sb.train(recipe, X, Y, epochs=epoch, **given).theta)
+    np.testing.assert_array_equal(population.theta, frames[-1][1])

@@ -979,3 +979,14 @@ def test_partial_fit_continues_from_the_latest_fit():
         going.partial_fit(X, y).population_.theta, again.population_.theta
     )
     assert np.abs(going.population_.theta - fitted).max() < 0.2
+
+
+def test_fit_calls_callbacks():
+    seen = []
+    X = np.linspace(0, 1, 40)[:, None]
+    regressor = NetworkRegressor(
+        (4,), "tanh", members=2, max_iter=12, early_stopping=False, random_state=0
+    )
+    with pytest.warns((ConvergenceWarning, sb.SeedbedWarning)):
+        regressor.fit(X, X[:, 0], callbacks=[sb.every(5, lambda p: seen.append(p.theta.shape))])
+    assert seen == [(2, regressor.population_.network.size)] * 3

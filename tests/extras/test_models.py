@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import seedbed as sb
 from seedbed.cli import main
 from seedbed.estimators import NetworkClassifier, NetworkRegressor
+from seedbed.plots.plane import plane_of_table
 from seedbed.tables.csv_text import CsvReader, TextRows
 from seedbed.tables.reading import parse
 
@@ -192,6 +193,18 @@ def test_several_targets_and_arrays(table):
     assert sb.explain(labels, values, (values > 0).astype(int))["t"].shape == (N, 2)
 
 
+@pytest.mark.parametrize("classes", [[False, True], [0, 1], [1.0, 2.0], ["no", "yes"], ["1", "2"]])
+def test_classes_of_every_kind_are_found_again(table, classes, tmp_path):
+    X = table[["size"]]
+    y = np.array(classes)[(table["size"] > 0.5).astype(int)]
+    fitted = NetworkClassifier([4], members=2, **QUICK).fit(X, y)
+    fitted.save(tmp_path / "m.safetensors")
+    expected = sb.explain(fitted.population_, fitted.table_model_.inputs(X), (y == classes[1]) * 1)
+    for labels in (y, y.tolist(), pd.Series(y), pl.Series(y)):
+        for model in (fitted, tmp_path / "m.safetensors"):
+            np.testing.assert_array_equal(sb.explain(model, X, labels)["t"], expected["t"])
+
+
 # ---------------------------------------------------------------- the command
 
 
@@ -299,12 +312,89 @@ def test_check_gradient_takes_models(table, classifier, files_of):
     X, y = table[["x", "colour"]], table["label"]
     blocks = {block.name: block.shape for block in sb.check_gradient(classifier, X, y).blocks}
     assert len(blocks) == 4
-    for given in (
+    for arguments in (
         (classifier, table), (model, csv), (classifier.population_,
          classifier.table_model_.inputs(X), (y == "yes").astype(int)),
     ):  # fmt: skip
-        report = sb.check_gradient(*given)
+        report = sb.check_gradient(*arguments)
         assert report.agrees
         assert {block.name: block.shape for block in report.blocks} == blocks
     with pytest.raises(sb.DataError, match="Y is missing"):
         sb.check_gradient(classifier, X)
+
+
+# ---------------------------------------------------------------- pictures
+
+
+@pytest.fixture(scope="module")
+def wide():
+    """Return a table whose first column is a text, and estimators of its class and quantity."""
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({
+        "town": rng.choice(["Ulm", "Bonn"], N), "age": rng.uniform(20, 80, N),
+        "income": rng.uniform(1e3, 9e3, N), "height": rng.normal(170, 9, N),
+    })  # fmt: skip
+    kinds = np.array(["high", "low", "middle"])[(frame["income"] // 3001).astype(int)]
+    classes = NetworkClassifier([5], members=2, **QUICK).fit(frame, pd.Series(kinds, name="level"))
+    numbers = NetworkRegressor([5], members=2, **QUICK).fit(
+        frame, pd.Series(frame["income"] * 2 + frame["age"], name="cost")
+    )
+    return frame, kinds, classes, numbers
+
+
+def test_regions_are_drawn_over_a_tables_columns(wide, tmp_path):
+    """The axes have the columns' names and units; the classes have theirs; others are typical."""
+    frame, kinds, classes, numbers = wide
+    axes = sb.plots.regions(classes, frame, kinds, columns=("income", "age"))
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("income", "age")
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert names == ["high", "low", "middle"]
+    low, high = axes.child_axes[0].get_xlim()
+    assert low < frame["income"].min() < frame["income"].max() < high
+    default = sb.plots.regions(numbers, frame)
+    assert (default.get_xlabel(), default.get_ylabel()) == ("age", "income")
+    assert "Cost of 2 seeds" in default.get_title()
+    by_place = sb.plots.regions(numbers, frame.to_numpy(), columns=(1, 2))
+    assert by_place.get_xlabel() == "age"
+
+
+def test_the_plane_is_what_the_estimator_predicts(wide):
+    frame, _, _, numbers = wide
+    model = numbers.table_model_
+    plane = plane_of_table(model, model.population, frame, None, ("income", "age"), 5)
+    rows = pd.DataFrame({
+        "town": frame["town"].mode()[0], "age": np.repeat(plane.sides[1], 5),
+        "income": np.tile(plane.sides[0], 5),
+        "height": np.sort(frame["height"])[(N + 1) // 2 - 1],
+    })  # fmt: skip
+    expected = numbers.predict(rows)
+    np.testing.assert_allclose(plane.predictions.mean(axis=0).reshape(-1), expected, rtol=1e-5)
+    assert plane.points.tolist() == frame[["income", "age"]].to_numpy().tolist()
+
+
+def test_other_plots_take_models(wide, files_of):
+    frame, kinds, classes, numbers = wide
+    _, model = files_of
+    labels = {text.get_text() for text in sb.plots.network(classes).texts}
+    assert {"high", "low", "middle"} <= labels
+    assert "town = Bonn" in labels or "age" in labels
+    assert sb.plots.line(classes, frame, kinds).get_xlabel()
+    assert sb.plots.line(numbers, frame.assign(cost=1.5)).get_xlabel()
+    for what in (classes, model, classes.population_):
+        assert sb.plots.losses(what).get_ylabel()
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (("age", "town"), "column 'town' does not hold numbers that the model uses"),
+        (("age", "agge"), "has no column 'agge'; did you mean 'age'"),
+        (("age", "age"), "columns are both 'age'"),
+        ("age", "regions are drawn over two columns of numbers"),
+        ((1, 9), "columns must be from 0 to 3, not 9"),
+    ],
+)
+def test_wrong_columns_of_a_plot_are_refused(wide, columns, message):
+    frame, _, classes, _ = wide
+    with pytest.raises(sb.SeedbedError, match=message):
+        sb.plots.regions(classes, frame, columns=columns)

@@ -122,26 +122,28 @@ class GradientReport:
         count = len(self.mistakes)
         return f"{count} mistake{'' if count == 1 else 's'} named"
 
+    @property
+    def _header(self) -> str:
+        columns = "; examples are columns" if self.examples == "columns" else ""
+        return f"loss {self.loss:.6g}; the derivative by {self.method}{columns}"
+
     def __repr__(self) -> str:
-        return f"<GradientReport: {self.summary}; {len(self.blocks)} blocks>"
+        return f"<GradientReport of {len(self.blocks)} blocks: {self.summary}>"
 
     def _repr_html_(self) -> str:
         rows = [[block.name, "×".join(map(str, block.shape)) or "1", str(block)]
                 for block in self.blocks]  # fmt: skip
-        derivative = f"loss {self.loss:.6g}; the derivative by {self.method}"
+        good = {"agrees": True, "wrong": False, "inconclusive": None}[self.verdict]
         return html.block(
-            html.heading(f"Gradient: {self.summary}", good=self.agrees),
-            html.paragraph(derivative, note=True),
+            html.heading(self.summary[0].upper() + self.summary[1:], good=good),
+            html.paragraph(self._header, note=True),
             html.items(map(str, self.mistakes), ordered=True),
             html.table(["block", "shape", ""], rows, texts=(0, 1, 2)),
-            *(html.paragraph(note, note=True) for note in self.notes),
+            *(html.paragraph(each, note=True) for each in self.notes),
         )
 
     def __str__(self) -> str:
-        header = f"loss {self.loss:.6g}; the derivative by {self.method}"
-        if self.examples == "columns":
-            header += "; examples are columns"
-        lines = [header]
+        lines = [self._header]
         width = max(len(block.name) for block in self.blocks)
         for block in self.blocks:
             size = "×".join(map(str, block.shape)) or "1"

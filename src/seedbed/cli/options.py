@@ -11,6 +11,7 @@ from seedbed.arrays import checked_number
 from seedbed.errors import SettingError
 from seedbed.formulas import activations, optimizers
 from seedbed.formulas.activations import Activation
+from seedbed.formulas.named import as_formula, by_name
 from seedbed.formulas.optimizers import Optimizer
 from seedbed.metrics import Metric
 from seedbed.recipe import Recipe
@@ -71,18 +72,18 @@ def widths(text: str) -> list[int]:
 
 def activation(text: str) -> Activation:
     """Read an activation's name; parametrised ones keep their defaults."""
-    if text not in activations.BY_NAME:
-        names = ", ".join(activations.BY_NAME)
-        raise ArgumentTypeError(f"expected one of {names}, not {text!r}")
-    return activations.by_name(text)
+    try:
+        return as_formula("the name", text, Activation)
+    except SettingError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def optimizer(text: str) -> type[Optimizer]:
     """Read an optimizer's name."""
-    kind = optimizers.BY_NAME.get(text)
-    if kind is None:
-        names = ", ".join(optimizers.BY_NAME)
-        raise ArgumentTypeError(f"expected one of {names}, not {text!r}")
+    try:
+        kind: type[Optimizer] = by_name("the name", text, Optimizer)
+    except SettingError as error:
+        raise ArgumentTypeError(str(error)) from None
     return kind
 
 

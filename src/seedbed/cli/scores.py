@@ -46,7 +46,7 @@ def metrics_of(target: Target, chosen: Metric | None) -> list[Metric]:
             f"--metric {chosen.name} does not score {kind}: give such as "
             f"{', '.join(CLASSES if target.classes else NUMBERS)}"
         )
-    usual = [BY_NAME[n] for n in (CLASSES if target.classes else NUMBERS) if n in BY_NAME]
+    usual = [BY_NAME[name] for name in (CLASSES if target.classes else NUMBERS)]
     found = [each for each in usual if isinstance(each, Metric)]
     return found if chosen is None else [chosen, *(m for m in found if m.name != chosen.name)]
 

@@ -187,7 +187,8 @@ def _design_and_looks(seeds: Any, first_seed: int) -> tuple[Design, list[int]]:
         )
     if np.ndim(seeds) == 0 and not isinstance(seeds, range | set | frozenset):
         raise SettingError(
-            f"seeds={one_line(seeds)} is a single seed: give several, such as range(30)"
+            f"seeds={one_line(seeds)} is a single seed: give several, such as "
+            f"seeds=range({seeds if type(seeds) is int and seeds > 1 else 30})"
         )
     count = len(checked_seeds(seeds))
     pauses = [ANYTIME_STEP * 2**k for k in range(40) if ANYTIME_STEP * 2**k < count]

@@ -41,7 +41,7 @@ def diagnose(
         sample_weight = np.asarray(sample_weight)[given.rows]
     network, loss = population.network, population.recipe.loss
     x = checked_inputs(X, network, np.float64)
-    t = checked_targets(Y, loss, network.outputs, len(x), np.float64)
+    t = checked_targets(Y, loss, network.outputs, len(x), np.float64, classes=population.classes)
     w = checked_weights(sample_weight, len(x), np.float64, "sample_weight")
     measured = gradient_flow.measure(population, x, t, w)
     findings = [*curves.diverged(population), *gradient_flow.idle_units(population, measured)]

@@ -21,6 +21,7 @@ from seedbed.engines.plan import Hyperparameters
 from seedbed.errors import DataError, ShapeError
 from seedbed.formulas.losses import Loss
 from seedbed.formulas.penalties import penalty, penalty_d, penalty_residual, penalty_residual_d
+from seedbed.frames import label_classes
 from seedbed.layers.base import Pass
 from seedbed.network import Network
 
@@ -258,7 +259,8 @@ def value_and_grad(
     hyperparameters = recipe.hyperparameters(len(theta), real)
     objective = Objective(network, loss, hyperparameters, theta)
     x = checked_inputs(X, network, real)
-    t = checked_targets(Y, loss, network.outputs, len(x), real)
+    classes = label_classes(Y, loss, network.outputs)
+    t = checked_targets(Y, loss, network.outputs, len(x), real, classes=classes)
     w = checked_weights(sample_weight, len(x), real, "sample_weight")
     batch = whole_batch(x, t, w, loss)
     masks: Masks = ()

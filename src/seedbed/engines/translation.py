@@ -94,7 +94,8 @@ def _check_code(function: python.FunctionType, numpy: Any) -> None:
         raise FormulaError("it has keyword-only arguments")
     if numpy is np or not any(value is np for value in module_values(function).values()):
         return
-    others = vars(math) if math in module.values() else module
+    is_math = any(value is math for value in module.values())  # == compares arrays elementwise
+    others = vars(math) if is_math else module
     for name in code.co_names:
         if hasattr(np, name) and not hasattr(numpy, name) and name not in others:
             raise FormulaError(f"it uses np.{name}")

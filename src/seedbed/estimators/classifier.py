@@ -16,9 +16,9 @@ from seedbed.arrays import Array, one_line
 from seedbed.errors import DataError, SettingError
 from seedbed.estimators.data import Role
 from seedbed.estimators.network import NetworkEstimator
-from seedbed.estimators.serialise import as_formula
 from seedbed.formulas import losses
 from seedbed.formulas.losses import Loss
+from seedbed.formulas.named import as_formula
 from seedbed.tables import sources
 from seedbed.tables.model import TableModel
 from seedbed.tables.targets import ClassType, Target
@@ -152,7 +152,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         labels = self.encoding_.target.labels
         default = losses.binary_cross_entropy if labels else losses.cross_entropy
         given = default if self.loss == "auto" else self.loss
-        loss: Loss = as_formula("loss", given, losses.BY_NAME)
+        loss = as_formula("loss", given, Loss)
         if loss.targets != default.targets:
             raise SettingError(
                 f"loss {loss.name!r} is for {loss.targets}s: a classifier needs "

@@ -20,12 +20,15 @@ from seedbed.engines.base import cores
 from seedbed.errors import SeedbedWarning, SettingError
 from seedbed.estimators.data import Role, TableEstimator
 from seedbed.estimators.notebook import FitSummary
-from seedbed.estimators.serialise import as_formula, as_optimizer, to_json
-from seedbed.formulas import activations, schedules
+from seedbed.estimators.serialise import as_optimizer, to_json
+from seedbed.formulas import schedules
+from seedbed.formulas.activations import Activation
 from seedbed.formulas.losses import Loss
+from seedbed.formulas.named import as_formula
 from seedbed.population import Population
+from seedbed.progress import Callback
 from seedbed.recipe import Recipe
-from seedbed.tables.model import TableModel
+from seedbed.tables.model import Resolved, TableModel
 from seedbed.tables.recipe import TableSettings
 from seedbed.tables.sources import Source
 from seedbed.tables.targets import Target
@@ -91,12 +94,20 @@ class NetworkEstimator(FitSummary, TableEstimator):
 
     # ------------------------------------------------------------------ fitting
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        validation_data: Any = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> Self:
         """Train on X (N, I), y (N,) or (N, O), and return self.
 
         sample_weight    (N,) row weights >= 0: a row of weight 2 counts as the row given twice
         validation_data  (X, y) or (X, y, weights): monitored in place of rows held out of X; its
                          loss is in validation_curve_, even without early_stopping
+        callbacks        functions called during training with a Progress, as by ``train``
 
         With ``warm_start``, training continues from the current members and the encoding of the
         first fit.
@@ -115,7 +126,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
             Xv, yv, wv = (*validation_data, None)[:3]
             x_val, t_val, w_val = self._prepare(Xv, yv, wv, "validation")
             validation = (x_val, self.encoding_.target.clip_outliers(t_val), w_val)
-        _warn_of(self._fit(x, t, w, validation, continues), stacklevel=3)
+        _warn_of(self._fit(x, t, w, validation, continues, callbacks), stacklevel=3)
         return self
 
     def fit_table(
@@ -145,7 +156,13 @@ class NetworkEstimator(FitSummary, TableEstimator):
         return self
 
     def _fit(
-        self, x: Array, t: Array, w: Array | None, validation: Any, continues: bool
+        self,
+        x: Array,
+        t: Array,
+        w: Array | None,
+        validation: Any,
+        continues: bool,
+        callbacks: Sequence[Callback] = (),
     ) -> list[Finding]:
         """Train on encoded rows of positive weight, and return what is wrong with the members.
 
@@ -181,6 +198,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
             sample_weight=w,
             start=self.population_.theta if continues else None,
             progress=None if self.verbose is None else bool(self.verbose),
+            callbacks=callbacks,
             threads=self._threads(),
         )
         return self._finish(population, x, t, w)
@@ -237,7 +255,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
             hidden = list(hidden) if isinstance(hidden, Sequence | np.ndarray) else [hidden]
         units = self.activation
         units = list(units) if isinstance(units, tuple | list) else [units]
-        units = [as_formula("activation", unit, activations.BY_NAME) for unit in units]
+        units = [as_formula("activation", unit, Activation) for unit in units]
         settings = TableSettings(
             hidden=hidden,
             activation=units if isinstance(self.activation, tuple | list) else units[0],
@@ -269,7 +287,9 @@ class NetworkEstimator(FitSummary, TableEstimator):
                 f"({self.learning_rate_init:g})"
             )
         self._store(population)
-        findings = diagnose(population, x, t, sample_weight=w)
+        model = self.table_model_
+        named = Resolved(population, x, t, model.input_names, model.output_names)
+        findings = diagnose(named, None, sample_weight=w)
         return [finding for finding in findings if finding.kind != "diverged"]
 
     def _store(self, population: Population) -> None:

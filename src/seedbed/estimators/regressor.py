@@ -15,9 +15,8 @@ from seedbed.arrays import Array
 from seedbed.errors import DataError, SettingError
 from seedbed.estimators.data import Role
 from seedbed.estimators.network import NetworkEstimator
-from seedbed.estimators.serialise import as_formula
-from seedbed.formulas import losses
 from seedbed.formulas.losses import Loss
+from seedbed.formulas.named import as_formula
 from seedbed.tables.model import TableModel
 from seedbed.tables.targets import Target, fit_quantities
 
@@ -60,7 +59,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
 
     def _loss(self) -> Loss:
         name = "squared_error" if self.loss == "auto" else self.loss
-        loss: Loss = as_formula("loss", name, losses.BY_NAME)
+        loss = as_formula("loss", name, Loss)
         if loss.targets not in ("number", "count"):
             raise SettingError(
                 f"loss {loss.name!r} is for classes: a regressor needs one for numbers, such as "

@@ -11,29 +11,8 @@ from seedbed import files
 from seedbed.arrays import one_line
 from seedbed.errors import SettingError
 from seedbed.formulas import activations, losses, optimizers
-from seedbed.formulas.named import Named, from_spec
+from seedbed.formulas.named import Named, by_name, from_spec
 from seedbed.formulas.optimizers import Optimizer
-
-
-def as_formula(what: str, given: Any, by_name: Mapping[str, Any]) -> Any:
-    """Return ``given`` if it is a formula, else the formula of that name with its default numbers.
-
-    Raises: SettingError for anything else, or a formula that has no default.
-    """
-    if isinstance(given, Named):
-        return given
-    if not isinstance(given, str) or given not in by_name:
-        raise SettingError(
-            f"{what} must be one of {', '.join(by_name)}, or such as sb.{next(iter(by_name))}, "
-            f"not {one_line(given)}"
-        )
-    found = by_name[given]
-    try:
-        return found if isinstance(found, Named) else found()
-    except TypeError:
-        raise SettingError(
-            f"{what} {given!r} needs a number: give such as sb.{given}(0.5)"
-        ) from None
 
 
 def as_optimizer(given: Any) -> type[Optimizer]:
@@ -43,13 +22,13 @@ def as_optimizer(given: Any) -> type[Optimizer]:
     """
     if isinstance(given, type) and issubclass(given, Optimizer):
         return given
-    by_name = {name.lower(): kind for name, kind in optimizers.BY_NAME.items()}
-    if not isinstance(given, str) or given.lower() not in by_name:
+    if not isinstance(given, str):
         raise SettingError(
-            f"optimizer must be one of {', '.join(by_name)}, or a class such as sb.AdamW, not "
-            f"{one_line(given)}"
+            "optimizer must be a name such as 'adamw', or a class such as sb.AdamW, not "
+            + one_line(given)
         )
-    return by_name[given.lower()]
+    kind: type[Optimizer] = by_name("optimizer", given, Optimizer)
+    return kind
 
 
 def to_json(value: Any) -> Any:

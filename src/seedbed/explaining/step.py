@@ -58,7 +58,7 @@ def explain(
     member = checked_index("member", member, len(population))
     one = population[member]
     x = checked_inputs(X, network, np.float64)
-    t = checked_targets(Y, loss, network.outputs, len(x), np.float64)
+    t = checked_targets(Y, loss, network.outputs, len(x), np.float64, classes=population.classes)
     if row is not None:
         row = checked_index("row", row, len(x))
         x, t = x[row : row + 1], t[row : row + 1]

@@ -11,12 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
 
 import numpy as np
 
 from seedbed.arrays import Array, checked_number
 from seedbed.formulas.initializers import Initializer, glorot, he, lecun
 from seedbed.formulas.named import Named
+from seedbed.formulas.user_defined import POINTS, called, check_slope, is_user_defined
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,10 @@ class Activation(Named):
     initializer  keeps the signal's variance through f: he if f cuts off the negative half, lecun
                  for selu, whose derivation assumes it, glorot for others
     saturates    whether f is bounded and flat on both sides
+    surrogate    whether df is meant to differ from f's derivative, as in a straight-through
+                 estimator; otherwise an activation of your own is checked when it is made
+
+    Raises: FormulaError if df is not the derivative of f, or either does not work elementwise.
     """
 
     name: str
@@ -36,6 +42,15 @@ class Activation(Named):
     _: KW_ONLY
     initializer: Initializer = field(default=glorot, compare=False, repr=False)
     saturates: bool = field(default=False, compare=False, repr=False)
+    surrogate: bool = field(default=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.surrogate or not is_user_defined(self.f, self.df):
+            return
+        what, z = f"activation {self.name!r}", POINTS
+        f = partial(called, what, "f(z)", self.f)
+        df = called(what, "df(z, a)", self.df, z, f(z))
+        check_slope(what, "df(z, a)", f, df, z, lambda at: f"z = {z[at]:g}")
 
     def __call__(self, z: Array) -> Array:
         """Return f(z), of z's shape."""
@@ -223,6 +238,19 @@ BY_NAME: dict[str, Activation | Callable[..., Activation]] = {
     "softsign": softsign,
     "tanh": tanh,
 }
+
+ALIASES = {
+    "linear": "identity",
+    "logistic": "sigmoid",
+    "swish": "silu",
+}
+"""Names in Keras and scikit-learn; PyTorch's are those of ``BY_NAME``."""
+
+NOTES = {
+    "softmax": "cross_entropy applies the softmax to the outputs, so leave the last layer's "
+    "activation out"
+}
+"""What to do instead, by names that are often tried."""
 
 
 def by_name(name: str) -> Activation:

@@ -106,3 +106,14 @@ BY_NAME: dict[str, Initializer] = {
     "standard_normal": standard_normal,
     "zeros": zeros,
 }
+
+ALIASES = {
+    "glorot_uniform": "glorot",
+    "he_normal": "he",
+    "kaiming": "he",
+    "kaiming_normal": "he",
+    "lecun_normal": "lecun",
+    "xavier": "glorot",
+    "xavier_uniform": "glorot",
+}
+"""Names in PyTorch and Keras of the same distributions, apart from Keras's truncation."""

@@ -12,14 +12,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from functools import partial
+from typing import Literal, get_args
 
 import numpy as np
 
-from seedbed.arrays import Array, checked_number
+from seedbed.arrays import Array, checked_number, one_line
 from seedbed.errors import SettingError
 from seedbed.formulas.activations import _identity, _sigmoid, _softplus
 from seedbed.formulas.named import Named
+from seedbed.formulas.user_defined import (
+    POINTS,
+    called,
+    check_equal,
+    check_slope,
+    is_user_defined,
+)
 
 Targets = Literal["number", "count", "probability", "classes"]
 """What the targets are: any number; a number >= 0; a number in [0, 1] for each output; or one
@@ -39,8 +47,13 @@ class Loss(Named):
     inverse_predict  maps predictions back to what f takes; None if there is no inverse
     residual         r with l = r² and dr/dy = 1, for steps that need its Jacobian; None
                      if the loss is not a square
+    surrogate        whether df is meant to differ from f's derivative; otherwise a loss of your own
+                     is checked when it is made
 
     Losses with equal name, options and smoothing are equal.
+
+    Raises: FormulaError if df is not the derivative of f by y, if inverse_predict does not undo
+    predict, if the residual's square is not f, or if a function does not work elementwise.
     """
 
     name: str
@@ -56,6 +69,54 @@ class Loss(Named):
     residual: Callable[[Array, Array], Array] | None = field(
         default=None, compare=False, repr=False
     )
+
+    surrogate: bool = field(default=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.targets not in get_args(Targets):
+            raise SettingError(
+                f"targets of loss {self.name!r} must be one of {get_args(Targets)}, not "
+                + one_line(self.targets)
+            )
+        if not self.surrogate and is_user_defined(self.f, self.df, self.predict):
+            self._check()
+
+    def _check(self) -> None:
+        """Check user-defined functions on a few outputs and targets."""
+        what, (y, t) = f"loss {self.name!r}", _POINTS[self.targets]
+        normalised = self.normalised(y)
+        df = called(what, "df(y, t)", self.df, normalised, t)
+        if self.targets == "classes":
+            self._check_classes(what, y, t, df)
+        else:
+            f = partial(_of_output, partial(called, what, "f(y, t)", self.f), t)
+            check_slope(what, "df(y, t)", f, df, y, partial(_place, y, t))
+        prediction = called(what, "predict(y)", self.predict, normalised)
+        if self.inverse_predict is not None:
+            undone = called(what, "inverse_predict(p)", self.inverse_predict, prediction)
+            names = "inverse_predict(predict(y))", "y"
+            check_equal(what, names, undone, normalised, partial(_place, y, t))
+        if self.residual is not None:
+            r = called(what, "residual(y, t)", self.residual, y, t)
+            loss = called(what, "f(y, t)", self.f, y, t)
+            check_equal(what, ("residual(y, t)²", "f(y, t)"), r * r, loss, partial(_place, y, t))
+
+    def _check_classes(self, what: str, y: Array, t: Array, df: Array) -> None:
+        """Check the derivatives of each row's summed loss, by one of its outputs at a time."""
+        rows, classes = y.shape
+        row, k = np.repeat(np.arange(rows), classes), np.tile(np.arange(classes), rows)
+        changes = np.arange(classes) == k[:, None]
+
+        def f(x: Array) -> Array:
+            outputs = self.normalised(np.where(changes, x, y[row]))
+            each = called(what, "f(y, t)", self.f, outputs, t[row])
+            return np.asarray(each.sum(axis=1, keepdims=True))
+
+        def place(at: tuple[int, ...]) -> str:
+            logits, shares = y[row[at[0]]].tolist(), t[row[at[0]]].tolist()
+            return f"output {k[at[0]]} of the logits {logits}, t = {shares}"
+
+        check_slope(what, "df(y, t)", f, df[row, k, None], y[row, k, None], place)
 
     def terms(self, outputs: int) -> int:
         """Return how many of a row's outputs the mean loss averages over: classes are summed."""
@@ -95,6 +156,33 @@ class Loss(Named):
         return (1 - self.smoothing) * t + self.smoothing / (
             t.shape[-1] if self.targets == "classes" else 2
         )
+
+
+def _of_output(f: Callable[[Array, Array], Array], t: Array, y: Array) -> Array:
+    return f(y, t)
+
+
+def _place(y: Array, t: Array, at: tuple[int, ...]) -> str:
+    return f"y = {y[at]:g}, t = {t[at]:g}"
+
+
+def _points() -> dict[str, tuple[Array, Array]]:
+    """Return outputs and targets (n, O) to check a loss at, by kind of target."""
+    y = POINTS[np.abs(POINTS) < 4].reshape(-1, 1)
+    pairs = {
+        kind: (np.tile(y, (len(targets), 1)), np.repeat(targets, len(y))[:, None])
+        for kind, targets in {
+            "number": np.array([-1.7, 0.3, 2.1]),
+            "count": np.array([0.0, 1.0, 4.0]),
+            "probability": np.array([0.0, 0.3, 1.0]),
+        }.items()
+    }
+    logits = np.array([[0.3, -1.2, 2.1], [1.4, 0.6, -0.7], [-2.3, 0.1, 0.2]])
+    shares = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.2, 0.3, 0.5]])
+    return pairs | {"classes": (logits, shares)}
+
+
+_POINTS = _points()
 
 
 def log_softmax(y: Array) -> Array:
@@ -249,3 +337,26 @@ BY_NAME: dict[str, Loss | Callable[..., Loss]] = {
     "quantile": quantile,
     "squared_error": squared_error,
 }
+
+ALIASES = {
+    "BCE": "binary_cross_entropy",
+    "BCELoss": "binary_cross_entropy",
+    "BCEWithLogitsLoss": "binary_cross_entropy",
+    "CE": "cross_entropy",
+    "CrossEntropyLoss": "cross_entropy",
+    "HuberLoss": "huber",
+    "L1Loss": "absolute_error",
+    "MAE": "absolute_error",
+    "MSE": "squared_error",
+    "MSELoss": "squared_error",
+    "PoissonNLLLoss": "poisson",
+    "SmoothL1Loss": "huber",
+    "categorical_crossentropy": "cross_entropy",
+    "log_loss": "cross_entropy",
+    "mean_absolute_error": "absolute_error",
+    "mean_squared_error": "squared_error",
+    "pinball": "quantile",
+    "softmax_cross_entropy": "cross_entropy",
+    "sparse_categorical_crossentropy": "cross_entropy",
+}
+"""Names in PyTorch, Keras, scikit-learn and optax."""

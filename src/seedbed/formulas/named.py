@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from seedbed.arrays import one_line
+from seedbed.errors import SettingError
+
+T = TypeVar("T")
+
+
+class OrName(Generic[T]):
+    """The type of a field that is a T, and may be given by its name."""
+
+    if TYPE_CHECKING:
+
+        def __get__(self, owner: Any, kind: Any) -> T: ...
+        def __set__(self, owner: Any, given: T | str) -> None: ...
 
 
 class Named:
@@ -26,6 +42,66 @@ def by_name_of(formula: Named) -> Mapping[str, Any]:
     """Return Seedbed's formulas of the same kind, by name; none for a class of a user's own."""
     table: Mapping[str, Any] = vars(sys.modules[type(formula).__module__]).get("BY_NAME", {})
     return table
+
+
+def as_formula(what: str, given: Any, kind: type[T]) -> T:
+    """Return a formula of ``kind``, given as one or by its name; options keep their defaults.
+
+    ``what`` is its name in messages.
+
+    Raises: SettingError for an unknown name, one whose options have no defaults, or anything else.
+    """
+    if isinstance(given, kind):
+        return given
+    if not isinstance(given, str):
+        raise refusal(what, given, kind)
+    found = by_name(what, given, kind)
+    try:
+        formula: T = found if isinstance(found, kind) else found()
+    except TypeError:
+        raise SettingError(
+            f"{what} {given!r} needs a number: give such as sb.{found.__name__}(0.5)"
+        ) from None
+    return formula
+
+
+def by_name(what: str, name: str, kind: type[Any]) -> Any:
+    """Return a formula of ``kind``, or its factory or class, by its name or an alias.
+
+    Case, spaces and punctuation do not matter.
+
+    Raises: SettingError for an unknown name.
+    """
+    module = sys.modules[kind.__module__]
+    known = module.BY_NAME
+    aliases, notes = getattr(module, "ALIASES", {}), getattr(module, "NOTES", {})
+    spelled = {_folded(alias): target for alias, target in aliases.items()}
+    spelled |= {_folded(own): own for own in known}
+    folded = _folded(name)
+    if folded in spelled:
+        return known[spelled[folded]]
+    close = difflib.get_close_matches(folded, spelled, n=1)
+    note = f"; did you mean {spelled[close[0]]!r}?" if close else ""
+    raise SettingError(
+        f"{what} must be one of {', '.join(known)}, not {one_line(name)}"
+        + (f": {notes[folded]}" if folded in notes else note)
+    )
+
+
+def refusal(what: str, given: Any, kind: type[Any]) -> SettingError:
+    """Return the error for what is neither a name nor a formula of ``kind``."""
+    known = sys.modules[kind.__module__].BY_NAME
+    first, formula = next(iter(known.items()))
+    uncalled = any(given is each for each in known.values())
+    hint = f"; call it first: {given.__name__}(…)" if uncalled else ""
+    return SettingError(
+        f"{what} must be one of {', '.join(known)}, or an object like sb.{first}"
+        f"{'' if isinstance(formula, kind) else '()'}, not {one_line(given)}{hint}"
+    )
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[\W_]", "", name.lower())
 
 
 def to_spec(formula: Any) -> dict[str, Any]:

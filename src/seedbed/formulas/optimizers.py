@@ -22,6 +22,7 @@ import numpy as np
 
 from seedbed.arrays import Array, Numbers, checked_numbers
 from seedbed.errors import SettingError
+from seedbed.formulas.user_defined import check_rule
 
 Rule = Callable[..., tuple[Array, ...]]
 
@@ -163,6 +164,21 @@ class Optimizer:
     def __post_init__(self) -> None:
         for name, bounds in self.bounds.items():
             object.__setattr__(self, name, bounds.checked(getattr(self, name)))
+
+    def check_rule(self) -> None:
+        """Refuse a user-defined rule that does not take a step as rules do.
+
+        Raises: FormulaError.
+        """
+        w = np.linspace(-1.3, 1.7, 6).reshape(2, 3)
+        lr, *hyperparameters = (
+            np.full((1, 1), np.ravel(getattr(self, name))[0])
+            for name in ("lr", *self.hyperparameters)
+        )
+        state = self.init(w, lr)
+        residuals = () if self.needs == "gradient" else (w[:, :2] - 0.3, np.stack([w, 2 - w], 1))
+        arguments = (w, w[::-1] + 0.1, 1, lr, *residuals, *state, *hyperparameters)
+        check_rule(type(self).__name__, self.rule, arguments, state)
 
 
 @dataclass(frozen=True)

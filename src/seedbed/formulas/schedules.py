@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from seedbed.arrays import checked_number, checked_numbers
 from seedbed.formulas.named import Named
+from seedbed.formulas.user_defined import check_factor, is_user_defined
 from seedbed.reproducible import cos_turns, log2
 
 Options = tuple[tuple[str, float | tuple[float, ...]], ...]
@@ -21,11 +22,17 @@ class Schedule(Named):
     """The learning rate at step k of n is lr · factor(k / n).
 
     ``options`` are the arguments of the factory; schedules with equal name and options are equal.
+
+    Raises: FormulaError if a factor of your own does not return finite numbers of at least 0.
     """
 
     name: str
     factor: Callable[[float], float] = field(compare=False, repr=False)
     options: Options = ()
+
+    def __post_init__(self) -> None:
+        if is_user_defined(self.factor):
+            check_factor(f"schedule {self.name!r}", self.factor)
 
     def __call__(self, t: float) -> float:
         """Return the factor at t, 0 <= t <= 1."""
@@ -112,3 +119,14 @@ BY_NAME: dict[str, Schedule | Callable[..., Schedule]] = {
     "one_cycle": one_cycle,
     "step_decay": step_decay,
 }
+
+ALIASES = {
+    "ConstantLR": "constant",
+    "CosineAnnealingLR": "cosine",
+    "CosineDecay": "cosine",
+    "MultiStepLR": "step_decay",
+    "OneCycleLR": "one_cycle",
+    "PiecewiseConstantDecay": "step_decay",
+    "cosine_annealing": "cosine",
+}
+"""Names in PyTorch and Keras."""

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from seedbed.arrays import Array, checked_count
-from seedbed.errors import SettingError
 from seedbed.formulas import initializers
 from seedbed.formulas.activations import Activation, identity
 from seedbed.formulas.initializers import Draws, Initializer
+from seedbed.formulas.named import OrName, as_formula
 from seedbed.layers.base import Call, Layer, Line, Parameter, Pass, ones
 
 
@@ -20,28 +20,26 @@ from seedbed.layers.base import Call, Layer, Line, Parameter, Pass, ones
 class Dense(Layer):
     """A fully connected layer: a = activation(x W + b), W (I, units), b (1, units).
 
-    init       the initializer of W; None takes the activation's ``initializer``
-    bias_init  the initializer of b
+    activation  the activation, or its name, such as "relu"
+    init        the initializer of W, or its name; None takes the activation's ``initializer``
+    bias_init   the initializer of b, or its name
 
     Raises: SettingError for an invalid value; the message names it.
     """
 
     units: int
-    activation: Activation = identity
-    init: Initializer | None = None
-    bias_init: Initializer = initializers.zeros
+    activation: OrName[Activation] = identity  # type: ignore[assignment]
+    init: OrName[Initializer | None] = None  # type: ignore[assignment]
+    bias_init: OrName[Initializer] = initializers.zeros  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "units", checked_count("a layer's units", self.units))
-        if not isinstance(self.activation, Activation):
-            raise SettingError(
-                f"activation must be one of Seedbed's, such as sb.relu, not {self.activation!r}"
-            )
-        if self.init is None:
-            object.__setattr__(self, "init", self.activation.initializer)
-        for given in (self.init, self.bias_init):
-            if not isinstance(given, Initializer):
-                raise SettingError(f"init must be one of Seedbed's, such as sb.he, not {given!r}")
+        activation = as_formula("activation", self.activation, Activation)
+        init = activation.initializer if self.init is None else self.init
+        object.__setattr__(self, "activation", activation)
+        object.__setattr__(self, "init", as_formula("init", init, Initializer))
+        bias_init = as_formula("bias_init", self.bias_init, Initializer)
+        object.__setattr__(self, "bias_init", bias_init)
 
     def __str__(self) -> str:
         return self.activation.name

@@ -12,6 +12,7 @@ import numpy as np
 from seedbed.arrays import Array, checked_counts
 from seedbed.errors import DataError, SettingError
 from seedbed.formulas.initializers import Draws, Initializer, standard_normal
+from seedbed.formulas.named import OrName, as_formula
 from seedbed.layers.base import Layer, Line, Parameter, Pass
 
 
@@ -22,7 +23,7 @@ class Embedding(Layer):
     columns     positions of the columns with category numbers, counted from 0
     categories  each column's number of categories: its values are 0 … categories - 1
     units       the length of each column's vectors: one number for all columns, or one for each
-    init        the initializer of each column's vectors E (categories, units)
+    init        the initializer of each column's vectors E (categories, units), or its name
 
     It reads the network's inputs, so it must be the first layer; the other columns come first in
     its outputs. Penalties and weight decay act on the vectors, dropout does not.
@@ -36,7 +37,7 @@ class Embedding(Layer):
     columns: Sequence[int]
     categories: Sequence[int]
     units: int | Sequence[int]
-    init: Initializer = standard_normal
+    init: OrName[Initializer] = standard_normal  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         columns = checked_counts("an embedding's columns", self.columns, 0)
@@ -52,8 +53,7 @@ class Embedding(Layer):
         object.__setattr__(self, "columns", columns)
         if len(set(columns)) < len(columns):
             raise SettingError(f"an embedding's columns {columns} repeat a column: name each once")
-        if not isinstance(self.init, Initializer):
-            raise SettingError(f"init must be one of Seedbed's, such as sb.he, not {self.init!r}")
+        object.__setattr__(self, "init", as_formula("init", self.init, Initializer))
 
     takes_dropout = False
 

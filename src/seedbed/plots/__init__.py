@@ -5,9 +5,10 @@ by the first plot.
 """
 
 from seedbed.plots.comparing import comparison
-from seedbed.plots.landscape import line, regions
+from seedbed.plots.line import line
 from seedbed.plots.networks import network
 from seedbed.plots.page import figure
+from seedbed.plots.regions import regions
 from seedbed.plots.styling import style
 from seedbed.plots.training import losses, scores
 

@@ -12,11 +12,11 @@ from seedbed.errors import SettingError, ShapeError
 from seedbed.layers.dense import Dense
 from seedbed.plots.page import axes_or_new, entitle, escaped
 from seedbed.plots.styling import Palette, palette_of, styled
+from seedbed.population import Population
+from seedbed.tables.model import TableModel, as_model
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from seedbed.population import Population
 
 _MAX_UNITS = 16
 """A wider layer shows one unit fewer, and the number of the others."""
@@ -25,7 +25,7 @@ _MAX_WIDTH, _MIN_WIDTH = 5.0, 0.3
 
 @styled
 def network(
-    population: Population,
+    model: Population | Any,
     axes: Axes | None = None,
     *,
     member: int = 0,
@@ -39,12 +39,18 @@ def network(
     largest weight or bias of the network has the widest line. A layer with more than 16 units
     shows its first 15.
 
-    inputs, outputs  names of the input and output units
+    model            a Population, a fitted estimator, or a model file's path
+    inputs, outputs  names of the input and output units; None takes a table's columns and classes
 
     Returns the axes.
     Raises: SettingError for a member out of range or layers that are not dense; ShapeError for the
     wrong number of names.
     """
+    found = as_model(model)
+    population = found if isinstance(found, Population) else found.population
+    if isinstance(found, TableModel):
+        inputs = found.input_names if inputs is None else inputs
+        outputs = found.output_names if outputs is None else outputs
     shape = population.network
     member = checked_index("member", member, len(population))
     for what, names, count in (("inputs", inputs, shape.inputs),

@@ -11,25 +11,28 @@ from seedbed.arrays import Array, as_array, one_line
 from seedbed.errors import DataError
 from seedbed.plots.page import axes_or_new, entitle, escaped, member_places
 from seedbed.plots.styling import MARKERS, palette_of, styled
+from seedbed.population import Population
+from seedbed.tables.model import as_model
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from seedbed.population import Population
 
 _BINS = 60
 """Scores in the same bin are stacked."""
 
 
 @styled
-def losses(population: Population, axes: Axes | None = None, *, members: Any = ()) -> Axes:
+def losses(model: Population | Any, axes: Axes | None = None, *, members: Any = ()) -> Axes:
     """Draw bands of the members' losses by epoch: median, quartiles and range, on a log scale.
 
     Solid bands are the training loss, hatched ones the validation loss. A stopped member keeps its
     last loss in the bands. Diverged members are not in the bands: a cross at the upper edge marks
-    the epoch. Each of ``members`` gets a line for its training loss.
+    the epoch. Each of ``members`` gets a line for its training loss. ``model`` is a Population, a
+    fitted estimator, or a model file's path.
     Returns the axes. Raises: SettingError for members out of range.
     """
+    found = as_model(model)
+    population = found if isinstance(found, Population) else found.population
     lines = member_places(population, members) if np.size(members) else []
     axes = axes_or_new(axes)
     palette = palette_of(axes)
@@ -51,8 +54,9 @@ def losses(population: Population, axes: Axes | None = None, *, members: Any = (
         low, first, middle, third, high = np.nanquantile(carried, [0, 0.25, 0.5, 0.75, 1], axis=0)
         smallest.append(float(np.nanmin(carried)))
         if len(at) == 1:  # bands of one epoch would be invisible
-            axes.errorbar(at, middle, [middle - low, high - middle], color=colour, lw=1, capsize=6)
-            axes.errorbar(at, middle, [middle - first, third - middle], color=colour, lw=5)
+            for (bottom, top), lw, size in (((low, high), 1, 6), ((first, third), 5, 0)):
+                reach = np.array([middle - bottom, top - middle])
+                axes.errorbar(at, middle, reach, color=colour, lw=lw, capsize=size)
         axes.fill_between(at, low, high, color=colour, alpha=0.15, lw=0)
         axes.fill_between(
             at, first, third, facecolor=colour, alpha=0.35, hatch=hatch, edgecolor=colour, lw=0

@@ -134,7 +134,7 @@ class TableModel:
         else:
             frame = as_frame(Y)
             values = np.asarray(Y if frame is None else frame.to_numpy())
-            if values.dtype.kind in "US":
+            if values.dtype.kind in "USb":  # a boolean is a class, not the number 1
                 values = values.astype(object)
             values = values.reshape(len(values), -1) if values.ndim else values
             if values.ndim != 2 or values.shape != (len(source), len(target.names)):
@@ -238,6 +238,8 @@ def resolved(
         return given
     model = as_model(given)
     if isinstance(model, Population):
-        return Resolved(model, X, Y)
+        labels = model.classes
+        names = None if labels is None else [str(label) for label in labels]
+        return Resolved(model, X, Y, None, names)
     x, t, rows = model.rows(X, Y, max_rows, spread=spread)
     return Resolved(model.population, x, t, model.input_names, model.output_names, rows)
