@@ -56,8 +56,8 @@ def plane_of_inputs(
     labels, t = population.classes, None
     if Y is not None:
         t = checked_targets(Y, loss, network.outputs, len(x), np.float64, classes=labels)
-    if labels is not None and outputs is None and len(labels) == network.outputs:
-        outputs = [str(label) for label in labels]
+    if labels is not None and outputs is None:  # one output is the probability of the second
+        outputs = [str(label) for label in labels[-network.outputs :]]
     columns = (0, 1) if columns is None else columns
     if network.inputs < 2 or np.size(columns) != 2:
         raise SettingError(
