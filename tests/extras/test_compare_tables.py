@@ -144,11 +144,25 @@ def test_a_networks_inputs_must_fit_the_encoding(frame):
         sb.ShapeError, match=r"network of a has 2 inputs.*13: use sb.Network\(13, …\)$"
     ):
         sb.compare({"a": recipe, "b": by_town}, X, PRICE)
-    numbers = frame[["price"]]
+    numbers = frame[["size"]]
     with pytest.raises(sb.ShapeError, match=r"or X.to_numpy\(\) to use its numbers"):
         sb.compare({"a": recipe, "b": by_town}, numbers, PRICE)
     with pytest.raises(sb.TableError, match="has no target column 'prize'; did you mean 'price'"):
         sb.compare({"a": recipe, "b": by_town}, frame, "prize")
+
+
+def test_a_frame_of_numbers_is_used_as_it_is(frame):
+    """As ``train`` does, if the networks have an input for each column."""
+    X = frame[["price"]]
+    recipe = network(2, sb.cross_entropy, inputs=1)
+    problem = problem_of({"a": recipe}, X, frame["dear"])
+    np.testing.assert_array_equal(problem.inputs[:, 0], np.delete(PRICE, [7, 30]))
+    assert problem.notes == ()
+    encoded = problem_of({"a": network(2, sb.cross_entropy, inputs=9)}, X, frame["dear"])
+    assert encoded.inputs.shape == (N - 2, 9)
+    raw = problem_of({"a": network(1, sb.squared_error, inputs=1)}, X, PRICE)
+    np.testing.assert_array_equal(raw.targets, PRICE)
+    assert raw.target is None
 
 
 # ---------------------------------------------------------------- estimators
