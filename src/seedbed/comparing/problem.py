@@ -209,10 +209,8 @@ def _as_numbers(X: Any, recipes: Mapping[str, Recipe]) -> Array | None:
     """Return a table's columns as numbers, (N, I), if each is an input of every network."""
     source = _source(X)
     inputs = {recipe.network.inputs for recipe in recipes.values()}
-    if inputs != {len(source.columns)} or not all(map(source.is_numeric, source.columns)):
-        return None
-    values = source.matrix(source.columns)
-    return None if np.isnan(values).any() else values
+    values = source.numbers(source.columns) if inputs == {len(source.columns)} else None
+    return None if values is None or np.isnan(values).any() else values
 
 
 def _source(X: Any) -> Source:
