@@ -44,7 +44,11 @@ def add_to(commands: Any) -> None:
         "when all verdicts are final.",
     )
     add = parser.add_argument
-    add("file", metavar="FILE", help="a CSV file with a header, or a Parquet file; - is stdin")
+    add(
+        "file",
+        metavar="FILE",
+        help="a table: CSV, Parquet, .xlsx, .jsonl or file.db::table; - is stdin",
+    )
     add("--target", required=True, metavar="COLUMN", help="the column to predict")
     add(
         "--vary",

@@ -29,14 +29,16 @@ def add_to(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "predict",
-        help="apply a model file to a CSV or Parquet file",
+        help="apply a model file to a table",
         description="Print the table as CSV with the ensemble's predictions added, rows as they "
         "arrive. For classes: the most probable class, each class's probability and the share of "
         "members that agree. For numbers: the members' mean and standard deviation.",
     )
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="a model file of seedbed train or an estimator")
-    add("file", metavar="FILE", help="a CSV or Parquet file with the model's columns; - is stdin")
+    add(
+        "file", metavar="FILE", help="a table with the model's columns: CSV, Parquet, …; - is stdin"
+    )
     add("--out", type=Path, metavar="FILE", help="write here (.parquet or .pq: Parquet, else CSV)")
     add("--force", action="store_true", help="let --out replace a file")
     add(

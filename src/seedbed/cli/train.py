@@ -39,14 +39,18 @@ def add_to(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "train",
-        help="train on a CSV or Parquet file",
+        help="train on a table",
         description="Train several members on a table, and print each member's scores on held-out "
         "rows, their spread, the ensemble's scores and a baseline's. Numbers are scaled and binned "
         "robustly, categories one-hot encoded, missing values marked. The model is a "
         "NetworkClassifier or NetworkRegressor of seedbed.estimators; sb.load reads its file.",
     )
     add = parser.add_argument
-    add("file", metavar="FILE", help="a CSV file with a header, or a Parquet file; - is stdin")
+    add(
+        "file",
+        metavar="FILE",
+        help="a table: CSV, Parquet, .xlsx, .jsonl or file.db::table; - is stdin",
+    )
     add("--target", required=True, metavar="COLUMN", help="the column to predict")
     add_columns(parser)
     add("--members", type=integer(1, 10**6), default=8, metavar="N", help="number of networks (8)")
