@@ -110,12 +110,14 @@ def add_columns(parser: ArgumentParser) -> None:
     add(
         "--decimal",
         choices=(".", ","),
-        help="the decimal mark of a CSV file (inferred from all values of a column)",
+        metavar="MARK",
+        help="the decimal mark of texts, . or , (inferred from all values of a column)",
     )
     add(
         "--thousands",
         choices=(".", ",", "none"),
-        help="the thousands separator of a CSV file (inferred)",
+        metavar="MARK",
+        help="the thousands separator of texts, . or , or none (inferred)",
     )
 
 
