@@ -24,7 +24,8 @@ class EnsembleStopping:
         data = plan.validation
         assert data is not None  # checked by train
         assert plan.loss.inverse_predict is not None  # checked by Recipe
-        self.plan, self.engine, self.data = plan, engine, data
+        self.plan, self.data = plan, data
+        self.outputs = engine.predictor(plan.network, plan.loss, data.x.dtype)
         self.predict = engine.elementwise(plan.loss.predict)
         self.inverse_predict = engine.elementwise(plan.loss.inverse_predict)
         self.loss = engine.elementwise(plan.loss.f)
@@ -72,7 +73,11 @@ class EnsembleStopping:
         Records each member's validation loss and freezes members whose loss is not finite.
         """
         total, count = np.zeros(self.t.shape), np.zeros((len(self.t), 1))
-        shared = None if self.x is not None else self._outputs(state.theta[running], self.data.x)
+        shared = (
+            None
+            if self.x is not None
+            else self.outputs(state.theta[running], self.data.x, "normalised")
+        )
         for index, member in enumerate(running):
             if shared is not None:
                 rows, y = self.all_rows, shared[index]
@@ -80,7 +85,8 @@ class EnsembleStopping:
                 assert self.rows is not None
                 assert self.x is not None
                 rows = self.rows[member]
-                (y,) = self._outputs(state.theta[member : member + 1], self.x[member])
+                theta = state.theta[member : member + 1]
+                (y,) = self.outputs(theta, self.x[member], "normalised")
             prediction = self.predict(y)
             loss = self._mean(self.loss(y, self.data.t[rows]), self.w[rows])
             if not np.isfinite(loss):  # diverged: restore the start of the epoch, as engines do
@@ -94,10 +100,6 @@ class EnsembleStopping:
             count[rows] += 1
         predicted = (count[:, 0] > 0) & (self.w > 0)
         return total / np.maximum(count, 1), predicted
-
-    def _outputs(self, theta: Array, x: Array) -> Array:
-        plan = self.plan
-        return self.engine.outputs(plan.network, plan.loss, theta, x, "normalised")
 
     def _mean(self, losses: Array, w: Array) -> float:
         """Return the mean of losses (n, O) over rows with weights w (n,)."""

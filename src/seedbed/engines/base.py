@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Literal, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from seedbed.arrays import Array, Indices
 from seedbed.engines.plan import Plan
@@ -72,6 +73,11 @@ class Engine(Protocol):
         Needs a few megabytes of memory in addition to the result.
         Raises: FormulaError for an activation that the engine cannot compile.
         """
+
+    def predictor(
+        self, network: Network, loss: Loss, dtype: npt.DTypeLike
+    ) -> Callable[[Array, Array, Stage], Array]:
+        """Return ``outputs`` of theta, x and stage, prepared for many calls of one training."""
 
     def elementwise(self, formula: Callable[..., Array]) -> Callable[..., Array]:
         """Return the engine's implementation of an elementwise formula of one or two arrays."""

@@ -6,14 +6,16 @@ import ast
 import dis
 import inspect
 import textwrap
+from functools import lru_cache
 from types import CodeType, FunctionType
 from typing import Any
 
 
-def globals_of(code: CodeType) -> list[str]:
+@lru_cache(maxsize=1024)
+def globals_of(code: CodeType) -> tuple[str, ...]:
     """Return the names that the code looks up in its module or among the builtins, sorted."""
     names = {step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"}
-    return sorted(names)
+    return tuple(sorted(names))
 
 
 def module_values(function: FunctionType) -> dict[str, Any]:

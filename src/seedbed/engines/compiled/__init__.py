@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import numpy as np
+import numpy.typing as npt
 
 from seedbed.arrays import Array
 from seedbed.engines.base import Stage, Training, cores, is_identity, without_warnings
@@ -19,8 +20,8 @@ from seedbed.formulas.optimizers import Optimizer
 from seedbed.layers import Dense, Embedding, Periodic
 from seedbed.network import Network
 
-START_UP_SECONDS = 1.0
-"""What loading the engine takes at most; its steps take a small part of NumPy's time."""
+START_UP_SECONDS = 0.6
+"""What loading the engine takes; its steps take a small part of NumPy's time."""
 PORTABLE_SECONDS = 0.25
 """Time that may be spent on predictions before Numba is loaded to predict: half of what that takes,
 as a process that predicts this much may predict more."""
@@ -75,11 +76,22 @@ class CompiledEngine:
         """Return the outputs (P, N, O), on all cores."""
         if self._without_numba(len(x) * theta.size, theta):
             return self._portable_outputs(network, loss, theta, x, stage)
-        from seedbed.engines.compiled import prediction
+        return self.predictor(network, loss, theta.dtype)(theta, x, stage)
 
-        result = np.empty((len(theta), len(x), network.outputs), dtype=theta.dtype)
-        prediction.outputs(network, loss, theta, x, stage, result, cores())
-        return self.elementwise(loss.predict)(result) if stage == "predictions" else result
+    def predictor(
+        self, network: Network, loss: Loss, dtype: npt.DTypeLike
+    ) -> Callable[[Array, Array, Stage], Array]:
+        """Return ``outputs`` of theta, x and stage, its formulas looked up once."""
+        from seedbed.engines.compiled.prediction import Outputs
+
+        outputs, predict = Outputs(network, loss, np.dtype(dtype)), self.elementwise(loss.predict)
+
+        def compute(theta: Array, x: Array, stage: Stage) -> Array:
+            result = np.empty((len(theta), len(x), network.outputs), dtype=theta.dtype)
+            outputs(theta, x, stage, result, cores())
+            return predict(result) if stage == "predictions" else result
+
+        return compute
 
     def _portable_outputs(
         self, network: Network, loss: Loss, theta: Array, x: Array, stage: Stage

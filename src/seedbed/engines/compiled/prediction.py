@@ -25,36 +25,51 @@ from seedbed.errors import FormulaError
 from seedbed.formulas.losses import Loss
 from seedbed.network import Network
 
+MIN_THREAD_WORK = 2**22
+"""Multiply-adds, about a millisecond's, from which threads are started."""
 
-def outputs(
-    network: Network, loss: Loss, theta: Array, x: Array, stage: Stage, result: Array, threads: int
-) -> None:
-    """Write the networks' outputs to ``result`` (P, N, O), up to ``stage``, but no predictions.
 
-    Shapes: theta (P, D); x (N, I). Beside the result, memory stays within a few megabytes.
+class Outputs:
+    """The outputs of a network's members for many rows, its formulas looked up once.
 
     Raises: FormulaError for an activation that cannot be compiled.
     """
-    dtype: np.dtype[Any] = theta.dtype
-    W = lanes_per_vector(dtype)
-    program = program_for(network, loss, dtype)
-    program = program._replace(classes=program.classes and stage != "outputs")
-    write = kernel_for(evaluation.outputs, dtype)
-    arrays = (flat(theta), flat(x))
 
-    def do(groups: Groups) -> None:
-        s = groups.members.shape[1]
-        piece = piece_rows(network, dtype, len(x), s)
-        workspace = workspace_for(network, dtype, pieces={s: piece}, classes=True, backward=False)
-        write(program, *arrays, piece, groups, workspace, result.reshape(-1))
+    def __init__(self, network: Network, loss: Loss, dtype: np.dtype[Any]) -> None:
+        self.network, self.dtype = network, dtype
+        self.program = program_for(network, loss, dtype)
+        self.write = kernel_for(evaluation.outputs, dtype)
+        self.lanes = lanes_per_vector(dtype)
 
-    members, min_shared = np.arange(len(theta)), min_for_lanes(network, dtype)
-    tasks = [
-        part
-        for groups in make_groups(members, W, W, min_shared, threads)
-        for part in split_groups(groups, groups_per_task(len(groups.counts), threads))
-    ]
-    in_threads(threads, do, tasks)
+    def __call__(self, theta: Array, x: Array, stage: Stage, result: Array, threads: int) -> None:
+        """Write the outputs to ``result`` (P, N, O), up to ``stage``, but no predictions.
+
+        Shapes: theta (P, D); x (N, I). Beside the result, memory stays within a few megabytes.
+        """
+        network, dtype, W = self.network, self.dtype, self.lanes
+        program = self.program
+        program = program._replace(classes=program.classes and stage != "outputs")
+        arrays = (flat(theta), flat(x))
+
+        def do(groups: Groups) -> None:
+            s = groups.members.shape[1]
+            piece = piece_rows(network, dtype, len(x), s)
+            workspace = workspace_for(
+                network, dtype, pieces={s: piece}, classes=True, backward=False
+            )
+            self.write(program, *arrays, piece, groups, workspace, result.reshape(-1))
+
+        members, min_shared = np.arange(len(theta)), min_for_lanes(network, dtype)
+        tasks = [
+            part
+            for groups in make_groups(members, W, W, min_shared, threads)
+            for part in split_groups(groups, groups_per_task(len(groups.counts), threads))
+        ]
+        if len(x) * theta.size < MIN_THREAD_WORK:
+            for task in tasks:
+                do(task)
+        else:
+            in_threads(threads, do, tasks)
 
 
 class Formula:
