@@ -7,9 +7,10 @@ import io
 import sys
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -94,7 +95,7 @@ def _predict_whole(options: Namespace, content: bytes, added: Added, parquet: bo
     if parquet:
         files.write_atomically(options.out, parquet_bytes(table, columns))
     elif as_csv:
-        with _Output(options) as output:
+        with _output(options.out) as output:
             output.write([*table.columns, *columns], rows, columns)
     return len(table)
 
@@ -103,7 +104,7 @@ def _predict_rows(options: Namespace, stream: BinaryIO, added: Added) -> int:
     """Predict a CSV file's rows as they arrive; return their number."""
     reader = CsvReader(stream.read1, shown_name(options.file))  # type: ignore[attr-defined]
     count, pieces = 0, []
-    with _Output(options) as output:
+    with _output(options.out) as output:
         for rows in reader:
             columns = added(TextRows(reader, rows, count))
             count += len(rows)
@@ -121,10 +122,10 @@ def _predict_rows(options: Namespace, stream: BinaryIO, added: Added) -> int:
 
 
 class _Output:
-    """CSV text, UTF-8, written to standard output as it comes or to a file at the end."""
+    """CSV text, UTF-8, written as it comes to standard output, or to a file if one is given."""
 
-    def __init__(self, options: Namespace) -> None:
-        self.path, self.pieces, self.has_header = options.out, list[bytes](), False
+    def __init__(self, file: BinaryIO | None) -> None:
+        self.file, self.has_header = file, False
 
     def write(
         self, header: Sequence[str], rows: Sequence[Sequence[str]], columns: Mapping[str, Array]
@@ -138,19 +139,21 @@ class _Output:
         added = zip(*(values.tolist() for values in columns.values()), strict=True)
         writer.writerows([*row, *more] for row, more in zip(rows, added, strict=True))
         content = text.getvalue().encode()
-        if self.path is None:
+        if self.file is None:
             sys.stdout.flush()
             sys.stdout.buffer.write(content)
             sys.stdout.buffer.flush()
         else:
-            self.pieces.append(content)
+            self.file.write(content)
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(self, kind: Any, *_: object) -> None:
-        if kind is None and self.path is not None and self.has_header:
-            files.write_atomically(self.path, b"".join(self.pieces))
+@contextmanager
+def _output(path: Path | None) -> Iterator[_Output]:
+    if path is None:
+        yield _Output(None)
+    else:
+        with files.replacement(path) as file:
+            yield _Output(file)
 
 
 def _check_out(options: Namespace) -> None:
