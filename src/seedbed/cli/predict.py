@@ -170,24 +170,27 @@ def _check_out(options: Namespace) -> None:
 
 
 def predictions(population: Population, encoding: Encoding, X: Array) -> dict[str, Array]:
-    """Return the columns to add, each (N,), for inputs (N, I)."""
+    """Return the columns to add, each (N,), for inputs (N, I): the bits of the estimators."""
     target = encoding.target
     each = population.predict(X)[~population.diverged].astype(np.float64)
+    mean = population.predict_mean(X).astype(np.float64)
     if target.task == "regression":
-        values = target.in_target_units(each)
-        mean, spread = reproducible.mean(values, 0), reproducible.std(values, 0)
+        mean, spread = (
+            target.in_target_units(mean),
+            reproducible.std(target.in_target_units(each), 0),
+        )
         return {
             f"{kind}_{name}": result[:, column]
             for column, name in enumerate(target.names)
             for kind, result in (("predicted", mean), ("spread", spread))
         }
-    mean = population.predict_mean(X).astype(np.float64)
     if target.labels:
         return {
             f"{kind}_{name}": result[:, column]
             for column, name in enumerate(target.names)
             for kind, result in (("predicted", (mean > 0.5) * 1), ("probability", mean))
         }
+    mean /= reproducible.total(mean, keepdims=True)
     predicted = mean.argmax(axis=1)
     return {
         f"predicted_{target.name}": np.array(target.classes, dtype=object)[predicted],
