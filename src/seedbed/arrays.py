@@ -133,7 +133,7 @@ def checked_index(name: str, value: int, count: int) -> int:
     return int(value)
 
 
-def is_missing(value: Any) -> bool:
+def is_missing_value(value: Any) -> bool:
     """Return whether an object marks a missing value: None, NaN, pandas' NA and NaT."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
