@@ -131,3 +131,10 @@ def checked_index(name: str, value: int, count: int) -> int:
         expected = f"from 0 to {count - 1}" if count > 1 else "0"
         raise SettingError(f"{name} must be {expected}, not {value}")
     return int(value)
+
+
+def is_missing_value(value: Any) -> bool:
+    """Return whether an object marks a missing value: None, NaN, pandas' NA and NaT."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, float | np.floating) and bool(np.isnan(value))

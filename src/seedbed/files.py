@@ -18,11 +18,12 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -336,16 +337,27 @@ def write_atomically(path: str | PathLike[str], content: bytes) -> None:
 
     Raises: FileError if it cannot be written.
     """
+    with replacement(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacement(path: str | PathLike[str]) -> Iterator[BinaryIO]:
+    """Yield a file that replaces the one at ``path`` at the end, and is removed after an error.
+
+    Raises: FileError if it cannot be written.
+    """
     try:
         path = Path(path)
         if path.exists() and not path.is_file():  # a pipe or device cannot be replaced
-            path.write_bytes(content)
+            with path.open("wb") as file:
+                yield file
             return
         path = Path(os.path.realpath(path))  # follow a link instead of replacing it
         temporary = _temporary_path(path)
         try:
             with temporary.open("xb") as file:
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             if path.exists():
@@ -359,6 +371,8 @@ def write_atomically(path: str | PathLike[str], content: bytes) -> None:
                 os.fsync(folder)
             finally:
                 os.close(folder)
+    except SeedbedError:  # of what is written
+        raise
     except (OSError, ValueError) as error:
         raise FileError(f"cannot write {path}: {reason(error)}: give another path") from None
 

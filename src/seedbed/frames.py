@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from seedbed.arrays import Array, as_array, one_line
+from seedbed.arrays import Array, as_array, is_missing_value, one_line
 from seedbed.errors import DataError, SettingError, ShapeError
 from seedbed.formulas.losses import Loss
 
@@ -37,13 +37,13 @@ def _numbers(series: Any, where: str) -> Array:
     narwhals = sys.modules["narwhals"]
     kind = series.dtype
     if kind in (narwhals.Object, narwhals.Unknown):
-        present = [value for value in series.to_list() if not _is_missing(value)]
+        present = [value for value in series.to_list() if not is_missing_value(value)]
         strange = [
             v for v in present if not isinstance(v, bool | int | float | np.number | np.bool_)
         ]
         if strange:
             raise _not_numbers(where, type(strange[0]).__name__, strange[0])
-        missing = np.array([_is_missing(value) for value in series.to_list()])
+        missing = np.array([is_missing_value(value) for value in series.to_list()])
         column = np.zeros(len(missing))
         column[~missing] = present
     elif kind.is_numeric() or kind == narwhals.Boolean:
@@ -155,12 +155,14 @@ def as_labels(Y: Any, name: str) -> Array | None:
         values[:] = table.to_list()
     else:
         values = as_array(Y, name, DataError)
+        if values.dtype.kind == "U" and not isinstance(Y, np.ndarray):
+            values = np.asarray(Y, dtype=object)  # as texts, a NaN would be the class "nan"
     if values.dtype.kind in "fiubc" or not values.size:
         return None
     if values.ndim != 1 and list(values.shape[1:]) != [1]:
         raise ShapeError(f"{name} has shape {values.shape}; labels need one column, (rows,)")
     values = values.reshape(-1)
-    missing = np.array([_is_missing(value) for value in values.tolist()])
+    missing = np.array([is_missing_value(value) for value in values.tolist()])
     if missing.any():
         raise DataError(
             f"{name} has {int(missing.sum())} missing labels, the first in row "
@@ -190,10 +192,3 @@ def _narwhals_table(values: Any, name: str) -> Any:
     if isinstance(table, narwhals.LazyFrame):
         raise DataError(f"{name} is a lazy frame, which holds no rows yet: give {name}.collect()")
     return table if isinstance(table, narwhals.DataFrame | narwhals.Series) else None
-
-
-def _is_missing(value: Any) -> bool:
-    """Return whether an object marks a missing value: None, NaN, pandas' NA and NaT."""
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return True
-    return isinstance(value, float | np.floating) and bool(np.isnan(value))

@@ -211,6 +211,15 @@ def test_few_stuck_members_among_many_are_found():
     assert "weights scaled to the layer's size" in finding.message
 
 
+def test_members_that_hold_out_an_outlier_do_not_make_the_others_stuck():
+    T = Y.copy()
+    T[7] = 30.0
+    population = trained(sb.tanh, 100, T=T, seeds=range(8), validation=0.25)
+    order = np.sort(population.loss)
+    assert order[-1] > 5 * order[0]  # most train on the outlier
+    assert "stuck members" not in kinds(population, T)
+
+
 def test_members_stuck_by_a_setting_are_named_by_it():
     weights = [0.0] * 5 + [2.0, 2.0]
     population = trained(sb.tanh, 400, seeds=range(7), l2=weights)
@@ -440,6 +449,22 @@ def test_memorised_rows_show_nothing():
     population, own, fresh = of_classes(0.0, 0.3, validation=None, patience=None, epochs=80, n=200)
     assert "no better than constant" not in kinds(population, own[1], own[0])
     assert "no better than constant" in kinds(population, fresh[1], fresh[0])
+
+
+def test_predictions_of_weighted_classes_are_worse_than_the_shares_for_another_reason():
+    rng = np.random.default_rng(1)
+    x, labels = rng.normal(size=(400, 3)), (rng.random(400) < 0.06) * 1
+    w = np.where(labels, 1 / 0.06, 1.0)
+    network = sb.Network(3, [sb.Dense(2)])
+    population = sb.train(
+        network, x, labels, loss="ce", optimizer=sb.Adam(0.02), epochs=60, sample_weight=w
+    )
+    messages = [finding.message for finding in sb.diagnose(population, x, labels)]
+    (worse,) = [each for each in messages if "the member predicts worse than the class" in each]
+    assert "give sample_weight" in worse
+    assert "mistakes in the table" not in worse
+    findings = sb.diagnose(population, x, labels, sample_weight=w)
+    assert not any("worse than" in finding.message for finding in findings)
 
 
 def test_few_rows_of_the_rarer_class_are_not_judged():

@@ -104,7 +104,8 @@ MISSING[[4, 7]] = None
         (TEXTS, BINARY, "mse", sb.DataError, "Y holds '.*squared_error needs numbers"),
         (TEXTS[:30], NETWORK, "ce", sb.ShapeError, "Y has shape"),
         (np.c_[TEXTS, TEXTS], NETWORK, "ce", sb.ShapeError, "labels need one column"),
-        ([1, "a"] * 30, NETWORK, "ce", sb.SettingError, "2 classes"),
+        ([1, "a"] * 30, NETWORK, "ce", sb.DataError, r"kinds \(int, str\)"),
+        ([float("nan"), "a"] * 30, NETWORK, "ce", sb.DataError, "Y has 30 missing labels"),
         (np.array([1, "a"] * 30, object), NETWORK, "ce", sb.DataError, r"kinds \(int, str\)"),
     ],
 )

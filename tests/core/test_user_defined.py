@@ -9,6 +9,7 @@ import seedbed as sb
 from seedbed.formulas import activations, losses, optimizers, user_defined
 
 X, Y = sb.xor.data()
+RNG = np.random.default_rng(0)
 
 
 def users(function):
@@ -65,6 +66,9 @@ WRONG = {
     "f(z) returned float64 values of shape () for shape (8, 2)": (np.sum, lambda z, a: z),
     "f(z) raised RecursionError": (lambda z: WRONG["f(z) raised RecursionError"][0](z), np.add),
     "f(z) returned complex128 values": (lambda z: z + 1j, lambda z, a: z),
+    "f(z) changes its arguments in place": (lambda z: np.square(z, out=z), lambda z, a: 2 * z),
+    "df(z, a) changes its arguments": (np.tanh, lambda z, a: np.subtract(1, a * a, out=a)),
+    "f(z) returns other values for the same": (lambda z: z + RNG.random(z.shape), np.add),
 }  # fmt: skip
 
 
@@ -109,6 +113,13 @@ def test_a_residual_must_be_the_losss_root():
     right = sb.Loss("mine", square, lambda y, t: 2 * (y - t), same, residual=lambda y, t: t - y)
     with pytest.raises(sb.FormulaError, match=r"residual\(y, t\)² is .*and f\(y, t\) is"):
         replace(right, residual=lambda y, t: 2 * (y - t))
+
+
+def test_a_refused_formula_leaves_the_points_of_later_checks_alone():
+    before = user_defined.POINTS.copy()
+    with pytest.raises(sb.FormulaError, match="in place"):
+        sb.Activation("twice", lambda z: np.multiply(z, 2, out=z), lambda z, a: 2 + 0 * z)
+    np.testing.assert_array_equal(user_defined.POINTS, before)
 
 
 def test_a_surrogate_derivative_is_left_alone_and_trains():

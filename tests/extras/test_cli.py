@@ -229,7 +229,9 @@ def test_the_command_trains_the_estimator(run, csv, tmp_path, task, seed):
     assert run("predict", model, csv, "--out", out)[0] == 0
     predicted = pl.read_csv(out)
     if task == "classification":
-        np.testing.assert_allclose(predicted["probability_yes"], together[:, 1], rtol=1e-5)
+        p = loaded.predict_proba(X)
+        np.testing.assert_array_equal(predicted[["probability_no", "probability_yes"]], p)
+        np.testing.assert_array_equal(loaded.predict_proba(X, return_std=True)[0], p)
         assert predicted["predicted_label"].to_list() == loaded.predict(X).tolist()
         chosen = together.argmax(axis=1)
         agreement = np.mean([p.argmax(axis=1) == chosen for p in each], axis=0)
@@ -237,6 +239,7 @@ def test_the_command_trains_the_estimator(run, csv, tmp_path, task, seed):
     else:
         mean, spread = loaded.predict(X, return_std=True)
         np.testing.assert_array_equal(predicted["predicted_size"], mean)
+        np.testing.assert_array_equal(loaded.predict(X), mean)
         np.testing.assert_array_equal(predicted["spread_size"], spread)
 
 

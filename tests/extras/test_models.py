@@ -1,5 +1,6 @@
 """A table model is one thing, as estimator, file or command; functions take it with raw tables."""
 
+import io
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import seedbed as sb
+from seedbed import files
 from seedbed.cli import main
 from seedbed.estimators import NetworkClassifier, NetworkRegressor
 from seedbed.plots.plane import plane_of_table
@@ -160,6 +162,9 @@ def test_rows_without_a_target_are_left_out(table, regressor):
     assert sb.diagnose(regressor, gaps, sample_weight=weights) == sb.diagnose(
         regressor, table.drop([2, 5])
     )
+    for wrong in (weights[:3], weights[:, None], 1.0):
+        with pytest.raises(sb.ShapeError, match="sample_weight has shape"):
+            sb.diagnose(regressor, gaps, sample_weight=wrong)
 
 
 def test_wrong_models_and_tables_are_refused_in_one_line(table, classifier):
@@ -228,7 +233,37 @@ def test_info_shows_what_a_file_holds(files_of, capsys, tmp_path):
     assert len(described["sha256"]) == 64
     sb.save(tmp_path / "p.safetensors", sb.load(model).population_)
     assert main(["info", str(tmp_path / "p.safetensors")]) == 0
-    assert "a population" in capsys.readouterr().out
+    assert "p.safetensors: Population\n" in capsys.readouterr().out
+
+
+def test_info_shows_the_classes_of_a_population(capsys, tmp_path):
+    network = sb.Network(1, [sb.Dense(2)])
+    population = sb.train(network, [[0.0], [1.0]], ["a", "b"], loss="ce", optimizer="sgd", epochs=1)
+    sb.save(tmp_path / "p.safetensors", population)
+    assert main(["info", str(tmp_path / "p.safetensors"), "--json"]) == 0
+    described = json.loads(capsys.readouterr().out)
+    assert (described["kind"], described["classes"]) == ("Population", ["a", "b"])
+
+
+def test_out_is_written_as_rows_are_predicted(files_of, tmp_path, monkeypatch):
+    """So memory does not grow with the file."""
+    csv, model = files_of
+    head, *rows = csv.read_bytes().splitlines(keepends=True)
+    large, out, sizes = tmp_path / "large.csv", tmp_path / "out.csv", []
+    large.write_bytes(head + b"".join(rows) * 400)
+
+    class Recorder(io.BytesIO):
+        def write(self, content):
+            sizes.append(len(content))
+            return super().write(content)
+
+    monkeypatch.setattr(files, "replacement", lambda path: Recorder())
+    assert main(["predict", str(model), str(large), "--out", str(out)]) == 0
+    assert max(sizes) < sum(sizes) / 4
+    monkeypatch.undo()
+    large.write_bytes(large.read_bytes() + b"1,green,bad,yes,9,9\n")
+    assert main(["predict", str(model), str(large), "--out", str(out)]) == 2
+    assert [path.name for path in tmp_path.glob("*out*")] == []
 
 
 def test_rows_are_predicted_as_they_arrive(files_of):

@@ -56,9 +56,9 @@ def describe(saved: files.Saved, path: Path) -> dict[str, Any]:
     table: dict[str, Any] = saved.table or {}
     target = None if model is None else model.encoding.target
     return {
-        "kind": "a population" if model is None else table["estimator"]["name"],
+        "kind": "Population" if model is None else table["estimator"]["name"],
         "target": None if target is None else target.names,
-        "classes": None if target is None or not target.classes else target.classes,
+        "classes": target.classes or None if target else _classes(population),
         "columns": None if model is None else _columns(model),
         "members": _members(population),
         "network": str(population.network),
@@ -69,6 +69,10 @@ def describe(saved: files.Saved, path: Path) -> dict[str, Any]:
         "written by": saved.written or None,
         "sha256": saved.digest,
     }
+
+
+def _classes(population: Population) -> list[Any] | None:
+    return None if population.classes is None else population.classes.tolist()
 
 
 def _members(population: Population) -> dict[str, Any]:

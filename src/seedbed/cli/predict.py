@@ -6,9 +6,10 @@ import csv
 import io
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -96,7 +97,7 @@ def _predict_whole(options: Namespace, content: bytes, added: Added, parquet: bo
     if parquet:
         files.write_atomically(options.out, parquet_bytes(table, columns))
     elif as_csv:
-        with _Output(options) as output:
+        with _output(options.out) as output:
             output.write([*table.columns, *columns], rows, columns)
     return len(table)
 
@@ -105,7 +106,7 @@ def _predict_rows(options: Namespace, stream: BinaryIO, known: Sequence[str], ad
     """Predict a CSV file's rows as they arrive; return their number."""
     reader = CsvReader(stream.read1, shown_name(options.file), known)  # type: ignore[attr-defined]
     count, pieces = 0, []
-    with _Output(options) as output:
+    with _output(options.out) as output:
         for rows in reader:
             columns = added(TextRows(reader, rows, count))
             count += len(rows)
@@ -123,10 +124,10 @@ def _predict_rows(options: Namespace, stream: BinaryIO, known: Sequence[str], ad
 
 
 class _Output:
-    """CSV text, UTF-8, written to standard output as it comes or to a file at the end."""
+    """CSV text, UTF-8, written as it comes to standard output, or to a file if one is given."""
 
-    def __init__(self, options: Namespace) -> None:
-        self.path, self.pieces, self.has_header = options.out, list[bytes](), False
+    def __init__(self, file: BinaryIO | None) -> None:
+        self.file, self.has_header = file, False
 
     def write(
         self, header: Sequence[str], rows: Sequence[Sequence[str]], columns: Mapping[str, Array]
@@ -140,19 +141,21 @@ class _Output:
         added = zip(*(values.tolist() for values in columns.values()), strict=True)
         writer.writerows([*row, *more] for row, more in zip(rows, added, strict=True))
         content = text.getvalue().encode()
-        if self.path is None:
+        if self.file is None:
             sys.stdout.flush()
             sys.stdout.buffer.write(content)
             sys.stdout.buffer.flush()
         else:
-            self.pieces.append(content)
+            self.file.write(content)
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(self, kind: Any, *_: object) -> None:
-        if kind is None and self.path is not None and self.has_header:
-            files.write_atomically(self.path, b"".join(self.pieces))
+@contextmanager
+def _output(path: Path | None) -> Iterator[_Output]:
+    if path is None:
+        yield _Output(None)
+    else:
+        with files.replacement(path) as file:
+            yield _Output(file)
 
 
 def _check_out(options: Namespace) -> None:
@@ -169,24 +172,25 @@ def _check_out(options: Namespace) -> None:
 
 
 def predictions(population: Population, encoding: Encoding, X: Array) -> dict[str, Array]:
-    """Return the columns to add, each (N,), for inputs (N, I)."""
+    """Return the columns to add, each (N,), for inputs (N, I): the bits of the estimators."""
     target = encoding.target
     each = population.predict(X)[~population.diverged].astype(np.float64)
+    mean = population.predict_mean(X).astype(np.float64)
     if target.task == "regression":
-        values = target.in_target_units(each)
-        mean, spread = reproducible.mean(values, 0), reproducible.std(values, 0)
+        mean = target.in_target_units(mean)
+        spread = reproducible.std(target.in_target_units(each), 0)
         return {
             f"{kind}_{name}": result[:, column]
             for column, name in enumerate(target.names)
             for kind, result in (("predicted", mean), ("spread", spread))
         }
-    mean = population.predict_mean(X).astype(np.float64)
     if target.labels:
         return {
             f"{kind}_{name}": result[:, column]
             for column, name in enumerate(target.names)
             for kind, result in (("predicted", (mean > 0.5) * 1), ("probability", mean))
         }
+    mean /= reproducible.total(mean, keepdims=True)
     predicted = mean.argmax(axis=1)
     return {
         f"predicted_{target.name}": np.array(target.classes, dtype=object)[predicted],

@@ -43,7 +43,7 @@ def metrics_of(target: Target, chosen: Metric | None) -> list[Metric]:
     kind = "classes" if target.classes else "numbers"
     if chosen is not None and kind not in chosen.targets:
         raise SettingError(
-            f"--metric {chosen.name} does not score {kind}: give such as "
+            f"{chosen.name} does not score {kind}: give --metric such as "
             f"{', '.join(CLASSES if target.classes else NUMBERS)}"
         )
     usual = [BY_NAME[name] for name in (CLASSES if target.classes else NUMBERS)]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seedbed import checks
-from seedbed.arrays import Array, Indices, as_array, one_line
+from seedbed.arrays import Array, Indices, as_array, is_missing_value, one_line
 from seedbed.comparing.encoded import EncodedTable, encode_columns
 from seedbed.comparing.methods import AnyMethod, kind_and_count, task_of
 from seedbed.comparing.rows import Splits
@@ -229,18 +229,14 @@ def _target_values(Y: Any) -> tuple[Array, str]:
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.dtype == object and y.size:
-        present = [value for value in y.ravel().tolist() if not _is_missing(value)]
+        present = [value for value in y.ravel().tolist() if not is_missing_value(value)]
         if present and all(isinstance(value, bool | np.bool_) for value in present):
             y = y.astype(np.bool_) if len(present) == y.size else y
         elif present and all(isinstance(value, int | float | np.number) for value in present):
             shape = y.shape
-            y = np.array([np.nan if _is_missing(v) else v for v in y.ravel().tolist()])
+            y = np.array([np.nan if is_missing_value(v) else v for v in y.ravel().tolist()])
             y = y.reshape(shape)
     return y, name if isinstance(name, str) else "Y"
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or type(value).__name__ in ("NAType", "NaTType") or value != value
 
 
 def _known_rows(y: Array, *, drop: bool) -> Indices:
@@ -251,7 +247,9 @@ def _known_rows(y: Array, *, drop: bool) -> Indices:
     if y.dtype.kind == "f":
         missing = np.isnan(y)
     elif y.dtype == object:
-        missing = np.array([_is_missing(value) for value in y.ravel()], np.bool_).reshape(y.shape)
+        missing = np.array([is_missing_value(value) for value in y.ravel()], np.bool_).reshape(
+            y.shape
+        )
     else:
         missing = np.zeros(y.shape, np.bool_)
     unknown = np.asarray(missing.reshape(len(y), -1).any(axis=1))

@@ -243,13 +243,23 @@ def _no_better(loss: Loss, found: Gain, fitted: Array) -> Finding:
     what = {"classes": "the class shares", "probability": "the classes' shares"}.get(
         loss.targets, "the same number for all"
     )
+    if found.high < 0:
+        remedy = (
+            "the members may be overfit to inputs that say little, these rows may differ from the "
+            "training's, or the training weighted its rows or classes: then give sample_weight"
+        )
+    else:
+        remedy = (
+            "the inputs may say nothing about the target: look for better inputs, more rows, "
+            "mistakes in the table, or a learning rate near 0"
+        )
     return Finding(
         "no better than constant",
-        f"the {'member predicts' if len(fitted) == 1 else 'members together predict'} no better "
+        f"the {'member predicts' if len(fitted) == 1 else 'members together predict'} "
+        f"{'worse' if found.high < 0 else 'no better'} "
         f"than {what}: on {found.rows:,} {found.where}, the gain in {loss.name.replace('_', ' ')} "
         f"is {found.gain:.1%} of the possible one (95 % CI {found.low:.1%} to {found.high:.1%}); "
-        "the inputs may say nothing about the target: look for better inputs, more rows, mistakes "
-        "in the table, or a learning rate near 0",
+        f"{remedy}",
         tuple(fitted.tolist()),
     )
 

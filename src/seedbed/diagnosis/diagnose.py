@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from seedbed.arrays import as_array
 from seedbed.checks import checked_inputs, checked_targets, checked_weights
 from seedbed.diagnosis import baseline, curves, gradient_flow, scaling, stuck_members
 from seedbed.diagnosis.finding import Finding
+from seedbed.errors import ShapeError
 from seedbed.population import Population
 from seedbed.tables.model import resolved
 
@@ -38,7 +40,12 @@ def diagnose(
     given = resolved(model, X, Y)
     population, X, Y = given.population, given.X, given.Y
     if given.rows is not None and sample_weight is not None:
-        sample_weight = np.asarray(sample_weight)[given.rows]
+        sample_weight = as_array(sample_weight, "sample_weight", ShapeError)
+        if sample_weight.ndim != 1 or len(sample_weight) <= given.rows[-1]:
+            raise ShapeError(
+                f"sample_weight has shape {sample_weight.shape}: give one weight for each row of X"
+            )
+        sample_weight = sample_weight[given.rows]
     network, loss = population.network, population.recipe.loss
     x = checked_inputs(X, network, np.float64)
     t = checked_targets(Y, loss, network.outputs, len(x), np.float64, classes=population.classes)

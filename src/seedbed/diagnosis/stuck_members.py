@@ -11,6 +11,8 @@ from seedbed.arrays import Array
 from seedbed.diagnosis.curves import distinguishing_setting, late_share
 from seedbed.diagnosis.finding import Finding, count_of_members, places_of
 from seedbed.diagnosis.gradient_flow import Measured, last_hidden
+from seedbed.engines import objective
+from seedbed.engines.batches import whole_batch
 from seedbed.population import Population
 
 _MIN_MEMBERS = _MIN_EPOCHS = 4
@@ -33,6 +35,8 @@ def find(population: Population, measured: Measured, explained: set[int]) -> Ite
     """
     stuck = _stuck(population)
     stuck[list(explained)] = False
+    if stuck.any():
+        stuck &= _above_on_equal_rows(population, measured, stuck)
     count = int(stuck.sum())
     if not count:
         return
@@ -86,6 +90,25 @@ def _stuck(population: Population) -> Array:
         at_rest[complete] &= late_share(curves[complete]) < 0.1
     stuck = above & (at_rest | ~np.isfinite(late))
     return stuck if stuck.sum() < 0.9 * finite.sum() else none
+
+
+def _above_on_equal_rows(population: Population, measured: Measured, stuck: Array) -> Array:
+    """Return which members (P,) keep half of their gap to the others on the same rows.
+
+    Members that hold out other rows have other training losses, above all where a few rows are
+    outliers.
+    """
+    network, loss = population.network, population.recipe.loss
+    others = np.flatnonzero(~population.diverged & ~stuck)[:_MAX_COMPARED]
+    compared = np.r_[np.flatnonzero(stuck), others]
+    batch = [whole_batch(measured.x, measured.t, None, loss)]
+    own = np.full(len(population), np.nan)
+    for start in range(0, len(compared), _MAX_COMPARED):
+        members = compared[start : start + _MAX_COMPARED]
+        theta = network.views(population.theta[members].astype(np.float64))
+        own[members] = objective.evaluate(network, loss, theta, batch)
+    gap, own_gap = (each - np.median(each[others]) for each in (population.loss, own))
+    return (gap > 0) & (own_gap >= 0.5 * gap)
 
 
 def _reason(population: Population, measured: Measured, member: int, others: Array) -> str:

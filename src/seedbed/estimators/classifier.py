@@ -143,11 +143,10 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
         With ``return_std``, return a pair: the mean and the standard deviation across the members.
         """
-        if not return_std:
-            p = self._mean_prediction(X).astype(np.float64)
-            return p if self.encoding_.target.labels else p / reproducible.total(p, keepdims=True)
-        each = self._member_predictions(X)
-        return reproducible.mean(each, 0), reproducible.std(each, 0)
+        p = self._mean_prediction(X).astype(np.float64)
+        if not self.encoding_.target.labels:
+            p /= reproducible.total(p, keepdims=True)
+        return (p, reproducible.std(self._member_predictions(X), 0)) if return_std else p
 
     def _loss(self) -> Loss:
         labels = self.encoding_.target.labels

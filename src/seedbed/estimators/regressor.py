@@ -97,13 +97,14 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
 
         With ``return_std``, return a pair: the mean and the standard deviation across the members.
         """
+        mean = self._mean_prediction(X).astype(np.float64)
+        target = self.encoding_.target
+        mean = target.in_target_units(mean)
+        mean = mean[:, 0] if self._flat else mean
         if not return_std:
-            mean = self._mean_prediction(X).astype(np.float64)
-            mean = self.encoding_.target.in_target_units(mean)
-            return mean[:, 0] if self._flat else mean
-        each = self.encoding_.target.in_target_units(self._member_predictions(X))
-        each = each[:, :, 0] if self._flat else each
-        return reproducible.mean(each, 0), reproducible.std(each, 0)
+            return mean
+        each = target.in_target_units(self._member_predictions(X))
+        return mean, reproducible.std(each[:, :, 0] if self._flat else each, 0)
 
     def _loss(self) -> Loss:
         name = "squared_error" if self.loss == "auto" else self.loss

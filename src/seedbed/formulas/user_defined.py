@@ -36,12 +36,15 @@ def called(what: str, signature: str, f: Callable[..., Any], *arrays: Array) -> 
 
     ``what`` is the formula in messages, and ``signature`` the call.
 
-    Raises: FormulaError if f raises, or returns another shape.
+    Raises: FormulaError if f raises, returns another shape, changes its arguments, or returns other
+    values for the same arguments.
     """
-    shape = arrays[0].shape
+    shape, given = arrays[0].shape, [array.copy() for array in arrays]
     try:
         with np.errstate(all="ignore"):
-            value = np.asarray(f(*arrays))
+            value = np.array(f(*given))
+            changed = not all(map(_equal, given, arrays))
+            again = value if changed else np.asarray(f(*given))
     except Exception as error:
         reason = " ".join(str(error).split())
         raise FormulaError(
@@ -53,7 +56,20 @@ def called(what: str, signature: str, f: Callable[..., Any], *arrays: Array) -> 
             f"{what}: {signature} returned {value.dtype} values of shape {value.shape} for shape "
             f"{shape}; it must work element by element and keep the shape"
         )
+    if changed:
+        raise FormulaError(
+            f"{what}: {signature} changes its arguments in place; it must return a new array"
+        )
+    if not _equal(value, again):
+        raise FormulaError(
+            f"{what}: {signature} returns other values for the same arguments; it must not draw "
+            "random numbers or remember earlier calls"
+        )
     return value
+
+
+def _equal(a: Array, b: Array) -> bool:
+    return np.array_equal(a, b, equal_nan=True)
 
 
 def check_slope(
