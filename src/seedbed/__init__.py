@@ -87,7 +87,7 @@ if _typing.TYPE_CHECKING:
     from seedbed.comparing.judge import judge
     from seedbed.comparing.search import Search, search
     from seedbed.comparing.space import Space, log_uniform, uniform
-    from seedbed.comparing.splitting import train_test_splits
+    from seedbed.comparing.splitting import splits
     from seedbed.comparing.verdict import Verdict
     from seedbed.diagnosis.diagnose import diagnose
     from seedbed.diagnosis.finding import Finding
@@ -170,12 +170,12 @@ __all__ = [
     "silu",
     "softplus",
     "softsign",
+    "splits",
     "squared_error",
     "standard_normal",
     "step_decay",
     "tanh",
     "train",
-    "train_test_splits",
     "uniform",
     "value_and_grad",
     "xor",
@@ -198,7 +198,7 @@ _LAZY = {
     "judge": "seedbed.comparing.judge",
     "log_uniform": "seedbed.comparing.space",
     "search": "seedbed.comparing.search",
-    "train_test_splits": "seedbed.comparing.splitting",
+    "splits": "seedbed.comparing.splitting",
     "uniform": "seedbed.comparing.space",
 }
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from seedbed import checks, splits
+from seedbed import checks, member_rows
 from seedbed.arrays import Array, as_array, checked_count
 from seedbed.engines.batches import Data
 from seedbed.engines.plan import Plan
 from seedbed.errors import DataError, SettingError, ShapeError
+from seedbed.member_rows import GivenRows, SplitRows
 from seedbed.recipe import Recipe
-from seedbed.splits import GivenRows, SplitRows
 from seedbed.streams import checked_seeds
 
 
@@ -42,7 +42,7 @@ def make_plan(
     train = _checked_data(recipe, X, Y, sample_weight, ("X", "Y", "sample_weight"), classes)
     if check_classes:
         checks.check_classes(loss, train.t)
-    own_rows = splits.checked_rows(rows, len(seeds), len(train.x))
+    own_rows = member_rows.checked_rows(rows, len(seeds), len(train.x))
     train = replace(train, t=loss.smooth(train.t), rows=own_rows)
     held_out = None
     if validation is not None:
@@ -59,12 +59,12 @@ def make_plan(
     elif held_out_rows is not None:
         if recipe.validation is not None:
             raise SettingError("held_out and validation are both given: leave one out")
-        train, held_out = splits.hold_out(train, held_out_rows, len(seeds))
-        splits.check_row_weights(held_out, "held-out")
+        train, held_out = member_rows.hold_out(train, held_out_rows, len(seeds))
+        member_rows.check_row_weights(held_out, "held-out")
     elif recipe.validation is not None:
-        train, held_out = splits.split(train, recipe.validation, seeds)
-        splits.check_row_weights(held_out, "held-out")
-    splits.check_row_weights(train, "training")
+        train, held_out = member_rows.split(train, recipe.validation, seeds)
+        member_rows.check_row_weights(held_out, "held-out")
+    member_rows.check_row_weights(train, "training")
     if recipe.patience is not None and held_out is None:
         raise SettingError(
             "patience needs the validation loss: give validation, such as validation=0.2"

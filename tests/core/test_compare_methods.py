@@ -79,7 +79,7 @@ def test_functions_and_recipes_are_compared():
 
 
 def test_scores_are_those_of_ones_own_loop():
-    """train_test_splits gives the rows of every kind of method, for classes and numbers."""
+    """splits gives the rows of every kind of method, for classes and numbers."""
     for Y, method, metric in (
         (NUMBERS, least_squares, sb.metrics.rmse), (NAMES, nearest, sb.metrics.accuracy)
     ):  # fmt: skip
@@ -96,7 +96,7 @@ def test_scores_are_those_of_ones_own_loop():
                 {"a": noted, "b": other}, X, Y, seeds=[5, 2, 9, 1, 7, 3], split=split, test=0.3,
                 metric=metric,
             )  # fmt: skip
-            loop = sb.train_test_splits(X, Y, seeds=[5, 2, 9, 1, 7, 3], split=split, test=0.3)
+            loop = sb.splits(X, Y, seeds=[5, 2, 9, 1, 7, 3], split=split, test=0.3)
             for (seed, train, test), call, score in zip(
                 loop, calls, found.methods["a"].scores, strict=True
             ):
@@ -113,7 +113,7 @@ def test_scores_are_those_of_ones_own_loop():
 
 def test_recipes_train_on_the_same_rows():
     found = sb.compare({"a": network(), "b": mean}, X, NUMBERS, seeds=range(3))
-    for seed, train, test in sb.train_test_splits(X, NUMBERS, seeds=range(3)):
+    for seed, train, test in sb.splits(X, NUMBERS, seeds=range(3)):
         alone = sb.train(network(), X, NUMBERS, seeds=seed, rows=[train]).predict(X[test])
         expected = np.sqrt(((alone[0, :, 0] - NUMBERS[test]) ** 2).mean())
         assert found.methods["a"].scores[seed] == pytest.approx(expected, rel=1e-6)
@@ -121,15 +121,15 @@ def test_recipes_train_on_the_same_rows():
 
 def test_task_decides_whether_rows_are_stratified():
     counts = np.arange(N) % 4
-    by_class = list(sb.train_test_splits(X, counts, seeds=range(4)))
+    by_class = list(sb.splits(X, counts, seeds=range(4)))
     assert all((np.bincount(counts[test]) == 5).all() for _, _, test in by_class)
-    plain = list(sb.train_test_splits(X, counts, seeds=range(4), task="regression"))
+    plain = list(sb.splits(X, counts, seeds=range(4), task="regression"))
     assert any((np.bincount(counts[test]) != 5).any() for _, _, test in plain)
     found = sb.compare(
         {"a": mean, "b": least_squares}, X, counts, seeds=range(4), task="regression"
     )
     assert found.metric is sb.metrics.rmse
-    (one,) = sb.train_test_splits(X, counts, seeds=2, task="regression")
+    (one,) = sb.splits(X, counts, seeds=2, task="regression")
     np.testing.assert_array_equal(one.test, plain[2].test)
 
 
@@ -164,7 +164,7 @@ def test_estimators_are_copied_and_seeded():
     found = sb.compare({"a": estimator, "b": nearest}, X, NAMES, seeds=range(6))
     assert vars(estimator) == {"noise": 0.1, "random_state": None}
     expected = []
-    for seed, train, test in sb.train_test_splits(X, NAMES, seeds=range(6)):
+    for seed, train, test in sb.splits(X, NAMES, seeds=range(6)):
         one = Centers(noise=0.1)
         one.random_state = seed
         expected.append((one.fit(X[train], NAMES[train]).predict(X[test]) == NAMES[test]).mean())

@@ -75,7 +75,7 @@ def test_frames_are_given_to_all_kinds_of_methods(frame):
     assert found.metric is sb.metrics.rmse
     assert json.loads(found.to_json())["notes"] == list(found.notes)
     assert len(plots.comparison(found).axes) == 2
-    split = list(sb.train_test_splits(table, "price", seeds=range(8)))
+    split = list(sb.splits(table, "price", seeds=range(8)))
     values = np.array(frame["price"])
     for (_, train, test), score in zip(split, found.methods["by town"].scores, strict=True):
         rows = [table[part.tolist()] if isinstance(table, pl.DataFrame) else table.iloc[part]
@@ -97,7 +97,7 @@ def test_rows_without_a_target_are_in_no_part(frame):
     assert found["net", "no"].better == "net"
     assert found.rows == (88, 30)
     assert "dear: 2 rows without a value are left out" in found.notes
-    for _, train, test in sb.train_test_splits(X, frame["dear"], seeds=range(6)):
+    for _, train, test in sb.splits(X, frame["dear"], seeds=range(6)):
         assert sorted([*train, *test]) == [row for row in range(N) if row not in (7, 30)]
     given = sb.compare(
         methods, X, frame["dear"], seeds=range(6), split=(range(7, 60), range(60, N))
@@ -184,7 +184,7 @@ def test_estimators_score_as_in_ones_own_loop():
             ("linear", lambda seed: LogisticRegression()),
         ):  # fmt: skip
             scores = []
-            for seed, train, test in sb.train_test_splits(A, B, seeds=range(6)):
+            for seed, train, test in sb.splits(A, B, seeds=range(6)):
                 fitted = made(seed).fit(A[train], B[train])
                 p = fitted.predict_proba(A[test])
                 hits = (fitted.predict(A[test]) == B[test]).mean()

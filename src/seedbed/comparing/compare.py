@@ -75,7 +75,7 @@ def compare(
     threads     as for ``train``
 
     The same seed gives the same initial weights (if the shapes match), row order, hold-out and
-    split, so runs are compared in pairs. The rows are those of ``train_test_splits``. Recipes that
+    split, so runs are compared in pairs. The rows are those of ``splits``. Recipes that
     differ only in numbers are trained as one population. An estimator is cloned for each seed, and
     each ``random_state`` in it is set to the seed.
 

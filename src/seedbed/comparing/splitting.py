@@ -1,4 +1,4 @@
-"""train_test_splits(): the rows that compare() uses, for a loop of one's own."""
+"""splits(): the rows that compare() uses, for a loop of one's own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from seedbed.streams import checked_seeds
 from seedbed.tables.targets import Task
 
 
-def train_test_splits(
+def splits(
     X: Any,
     Y: Any,
     *,
@@ -34,7 +34,7 @@ def train_test_splits(
     Raises: SettingError, ShapeError or DataError.
     >>> import seedbed as sb
     >>> X, Y = sb.xor.data()
-    >>> for seed, train, test in sb.train_test_splits(X, Y, seeds=range(2)):
+    >>> for seed, train, test in sb.splits(X, Y, seeds=range(2)):
     ...     print(seed, train, test)
     0 [1 3] [0 2]
     1 [0 3] [1 2]

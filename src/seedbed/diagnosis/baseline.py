@@ -13,8 +13,8 @@ from seedbed.diagnosis.finding import Finding, count_of_members, places_of
 from seedbed.diagnosis.gradient_flow import MIN_CURVE_EPOCHS
 from seedbed.errors import DataError
 from seedbed.formulas.losses import Loss
+from seedbed.member_rows import HoldOut
 from seedbed.population import Population
-from seedbed.splits import HoldOut
 
 _MAX_ROWS, _MAX_PREDICTIONS = 10_000, 2**24
 """Rows, and predictions of all members together, that are judged at most."""
