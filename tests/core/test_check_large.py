@@ -74,3 +74,13 @@ def test_a_large_table_is_computed_whole_if_some_rows_are_right(wrong, kinds):
     theta = {"E": RANDOM.normal(size=(301, 6)), "w": RANDOM.normal(size=6)}
     report = sb.check_gradient(f, theta, words[:, None], scores)
     assert [mistake.kind for mistake in report.mistakes] == kinds
+
+
+@pytest.mark.parametrize("share", [1e-4, 1e-3, 1e-2])
+def test_a_complex_step_that_loses_a_small_part_of_the_loss_raises_no_alarm(share):
+    w = np.linspace(-1, 1, 8) + 0.05
+
+    def f(w):  # abs() of a complex number is real
+        return (w**2).sum() + share * np.abs(w).sum(), 2 * w + share * np.sign(w)
+
+    assert sb.check_gradient(f, w).agrees

@@ -11,10 +11,9 @@ from seedbed.arrays import Array
 from seedbed.checking.functions import Function
 from seedbed.errors import DataError
 
-_MIN_CONFIRMED = 30
-"""After differences confirm this many complex steps of a block in a row, those that agree with f's
-gradient are trusted, and after ``_MAX_CONFIRMED`` all."""
-_MAX_CONFIRMED = 100
+_AGREEING, _CONTRADICTING = 30, 100
+"""After differences confirm this many complex steps of a block in a row that agree with f's
+gradient, or that contradict it, more of these are trusted."""
 _COMPLEX_STEP = 1e-30
 """A complex step subtracts no near numbers, so a step this small has no truncation error."""
 _AGREES = 1e-6
@@ -109,7 +108,8 @@ class _Block:
         self.has_claims = claimed.size == self.size
         self.claims = claimed.ravel() if self.has_claims else np.full(self.size, np.nan)
         self.largest = float(np.abs(claimed).max())
-        self.unconfirmed, self.done, self.near = _MAX_CONFIRMED, 0, 1e-3 * self.largest
+        self.confirmed = {True: 0, False: 0}  # steps that agree with f's gradient, or contradict it
+        self.done, self.near = 0, 1e-3 * self.largest
 
     def compute(self, places: Array) -> None:
         """Compute the derivative at places of the block."""
@@ -118,17 +118,18 @@ class _Block:
             line = self._line([place])
             exact = line.complex_step() if self.analytic else None
             self.analytic = self.analytic and exact is not None
-            agrees = exact is not None and abs(self.claims[place] - exact) <= 1e-6 * abs(exact)
-            confirmed = _MAX_CONFIRMED - self.unconfirmed
-            if exact is not None and (
-                self.unconfirmed <= 0
-                or (agrees and (confirmed >= _MIN_CONFIRMED or self.done >= _MAX_CONFIRMED))
-            ):
+            claim = float(self.claims[place])
+            agrees = exact is not None and abs(claim - exact) <= 1e-6 * abs(exact)
+            enough = self.confirmed[agrees] >= (_AGREEING if agrees else _CONTRADICTING)
+            if exact is not None and (enough or (agrees and self.done >= _CONTRADICTING)):
                 value, error = exact, line.complex_error(exact)
             else:
-                value, error = line.confirmed(exact, self.near)
-                # one complex step that is not confirmed starts the count again
-                self.unconfirmed = self.unconfirmed - 1 if value == exact else _MAX_CONFIRMED
+                value, error = line.confirmed(exact, self.near, claim)
+                if value == exact:
+                    self.confirmed[agrees] += 1
+                    self.confirmed[True] += not agrees
+                else:  # one complex step that is not confirmed starts the count again
+                    self.confirmed = {True: 0, False: 0}
                 if exact is not None and abs(exact - value) > 0.1 * abs(value):
                     self.near = 0.0
             self.slopes.flat[place], self.errors.flat[place] = value, error
@@ -202,12 +203,13 @@ class _Line:
     centre: float
     scale: float
 
-    def confirmed(self, exact: float | None, near: float) -> tuple[float, float]:
+    def confirmed(self, exact: float | None, near: float, claim: float) -> tuple[float, float]:
         """Return the derivative and its estimated error.
 
         It is the complex step (``exact``) if differences agree with it, or come within ``near``:
-        their noise may exceed a loss near 0. Otherwise it is the difference with the smallest
-        error, of up to three step sizes; a step over which f does not change is ignored.
+        their noise may exceed a loss near 0, unless f's gradient (``claim``) has the difference's
+        value. Otherwise it is the difference with the smallest error, of up to three step sizes; a
+        step over which f does not change is ignored.
         """
         first = best = self.difference()
         noisy = False
@@ -221,8 +223,9 @@ class _Line:
                     best = shorter
             value, error, is_smooth = best
             distance = np.inf if exact is None else abs(exact - value)
+            claimed = abs(claim - value) <= 0.1 * distance
             if exact is not None and (
-                (distance <= near and (is_smooth or noisy))
+                (distance <= near and (is_smooth or noisy) and not claimed)
                 or (is_smooth and distance <= 10 * error)
             ):
                 return exact, self.complex_error(exact)
