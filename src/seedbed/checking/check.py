@@ -160,7 +160,8 @@ def _report(
     if restored is not None and restored.changed:
         changes.append(Fault("data changed", (), detail=" and ".join(restored.changed)))
     if changes:  # they may be why the rest is wrong
-        faults = [*changes, *(each for each in faults if each.kind not in _VAGUE)]
+        explained = (*_VAGUE, "small difference")
+        faults = [*changes, *(each for each in faults if each.kind not in explained)]
     examples = data[0].examples if data else None
     blocks = tuple(_block(evidence, number) for number in range(len(theta)))
     return GradientReport(
