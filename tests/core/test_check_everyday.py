@@ -242,3 +242,19 @@ def tanh_network(slope):
         return loss, {"W1": X.T @ dz, "b1": dz.sum(axis=0), "W2": a.T @ d, "b2": d.sum(axis=0)}
 
     return f, {name: random.normal(size=shape) for name, shape in shapes.items()}, X, Y
+
+
+@pytest.mark.parametrize(("row", "share"), [(-1, 1), (-1, 1 / 9), (0, 1)])
+def test_a_loop_that_keeps_one_row_is_named(row, share):
+    _, theta, X, Y = tanh_network(None)
+    theta = {"W1": theta["W1"][:, :2], "b1": theta["b1"][:2]}
+
+    def f(p):
+        error = X @ p["W1"] + p["b1"] - Y
+        loss = (error**2).sum(axis=1).mean() + 0.05 * (p["W1"] ** 2).sum()
+        d = 2 * share * error[row]
+        return loss, {"W1": np.outer(X[row], d) + 0.1 * p["W1"], "b1": d}
+
+    (mistake,) = sb.check_gradient(f, theta, X, Y).mistakes
+    assert (mistake.kind, mistake.blocks) == ("one row only", ("W1", "b1"))
+    assert ("the last row" if row else "the first row") in mistake.message

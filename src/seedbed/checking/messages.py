@@ -80,6 +80,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "the gradient changes from call to call at the same theta",
         "fix what it draws (its seed, its mask, its batch)",
     ),
+    "one row only": (
+        "the gradient is that of one {row} only",
+        "add up over the {rows}: dW += … in a loop, not dW = …",
+    ),
     "grown by broadcasting": (
         "the gradient has one {row} per {row} of the data: it was not summed over them",
         "sum δ over axis {axis}; otherwise the update broadcasts the bias to that shape",
