@@ -20,6 +20,7 @@ from seedbed.layers import BY_NAME as LAYERS
 ROOT = Path(__file__).parents[2]
 
 OPTIONAL = [
+    "fastexcel",
     "jax",
     "matplotlib",
     "narwhals",

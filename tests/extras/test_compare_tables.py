@@ -1,5 +1,6 @@
 """compare() and search() with data frames and scikit-learn estimators."""
 
+import importlib
 import json
 
 import numpy as np
@@ -143,11 +144,25 @@ def test_a_networks_inputs_must_fit_the_encoding(frame):
         sb.ShapeError, match=r"network of a has 2 inputs.*13: use sb.Network\(13, …\)$"
     ):
         sb.compare({"a": recipe, "b": by_town}, X, PRICE)
-    numbers = frame[["price"]]
+    numbers = frame[["size"]]
     with pytest.raises(sb.ShapeError, match=r"or X.to_numpy\(\) to use its numbers"):
         sb.compare({"a": recipe, "b": by_town}, numbers, PRICE)
     with pytest.raises(sb.TableError, match="has no target column 'prize'; did you mean 'price'"):
         sb.compare({"a": recipe, "b": by_town}, frame, "prize")
+
+
+def test_a_frame_of_numbers_is_used_as_it_is(frame):
+    """As ``train`` does, if the networks have an input for each column."""
+    X = frame[["price"]]
+    recipe = network(2, sb.cross_entropy, inputs=1)
+    problem = problem_of({"a": recipe}, X, frame["dear"])
+    np.testing.assert_array_equal(problem.inputs[:, 0], np.delete(PRICE, [7, 30]))
+    assert problem.notes == ()
+    encoded = problem_of({"a": network(2, sb.cross_entropy, inputs=9)}, X, frame["dear"])
+    assert encoded.inputs.shape == (N - 2, 9)
+    raw = problem_of({"a": network(1, sb.squared_error, inputs=1)}, X, PRICE)
+    np.testing.assert_array_equal(raw.targets, PRICE)
+    assert raw.target is None
 
 
 # ---------------------------------------------------------------- estimators
@@ -272,3 +287,13 @@ def test_columns_by_name_reach_a_pipeline(frame):
     table = frame[["price", "dear"]]
     found = sb.compare({"price": chosen, "none": DummyClassifier()}, table, "dear", seeds=range(6))
     assert np.median(found.methods["price"].scores) > 0.9
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_judge_takes_a_frame_of_scores(library):
+    frame = importlib.import_module(library).DataFrame(
+        {"a": [0.91, 0.90, 0.93, 0.92, 0.94, 0.95], "b": [0.90, 0.89, 0.90, 0.88, 0.89, 0.89]}
+    )
+    found = sb.judge(frame, higher_is_better=True)
+    assert found["a", "b"].verdict.value == "better"
+    assert found["a", "b"].n == 6

@@ -131,3 +131,12 @@ def test_classes_are_saved(tmp_path):
     assert sb.load(tmp_path / "model").classes is None
     with pytest.raises(sb.FileError, match=r"cannot hold classes such as b'down'"):
         sb.save(tmp_path / "model", train(y=TEXTS.astype("S"), loss="bce"))
+
+
+def test_pictures_and_checks_name_and_take_the_classes():
+    network = sb.Network(3, [sb.Dense(4, "tanh"), sb.Dense(3)])
+    texts = np.where(X[:, 1] > 5, "many", TEXTS)
+    population = sb.train(network, X, texts, loss="ce", epochs=3, seeds=range(2))
+    legend = sb.plots.regions(population, X, texts, resolution=8).get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["down", "many", "up"]
+    assert sb.check_gradient(population, X=X, Y=texts).agrees

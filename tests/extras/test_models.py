@@ -15,7 +15,10 @@ import seedbed as sb
 from seedbed.cli import main
 from seedbed.estimators import NetworkClassifier, NetworkRegressor
 from seedbed.plots.plane import plane_of_table
+from seedbed.tables import reading
+from seedbed.tables.columns import read_column, read_numbers
 from seedbed.tables.csv_text import CsvReader, TextRows
+from seedbed.tables.notation import PLAIN, Notation
 from seedbed.tables.reading import parse
 
 N = 60
@@ -295,16 +298,34 @@ def test_rows_and_whole_files_are_read_alike(values, separator):
     rows = TextRows(reader, records, 0)
     assert rows.columns == whole.columns
     assert rows.texts("a").tolist() == whole.texts("a").tolist()
-    if any(value is not None for value in whole.texts("a")):
-        assert _numbers(rows) == _numbers(whole)
+    for notation in (PLAIN, Notation(","), Notation(",", "."), Notation(unit="%")):
+        assert _numbers(rows, notation) == _numbers(whole, notation)
 
 
-def _numbers(source):
+def _numbers(source, notation):
     """Return a column's numbers, or the error's message."""
     try:
-        return [None if np.isnan(x) else x for x in source.numbers("a")]
+        numbers = read_numbers(source, "a", notation)
+        return [None if np.isnan(x) else x for x in numbers]
     except sb.TableError as error:
         return str(error)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(VALUES, min_size=1, max_size=6), st.sampled_from(",;\t"))
+def test_the_fast_path_reads_what_inference_reads(values, separator):
+    frame = pl.DataFrame({"a": values, "b": ["x"] * len(values)})
+    table = parse("t.csv", frame.write_csv(separator=separator).encode())
+    try:
+        plain = table.plain_numbers("a")
+    except sb.TableError:  # an infinite number
+        return
+    if plain is None:
+        return
+    table.plain_numbers = lambda _: None
+    slow = read_column(table, "a")
+    assert (slow.kind, slow.notation, slow.odd) == ("number", plain[1], ())
+    np.testing.assert_array_equal(slow.values, plain[0])
 
 
 def test_check_gradient_takes_models(table, classifier, files_of):
@@ -398,3 +419,29 @@ def test_wrong_columns_of_a_plot_are_refused(wide, columns, message):
     frame, _, classes, _ = wide
     with pytest.raises(sb.SeedbedError, match=message):
         sb.plots.regions(classes, frame, columns=columns)
+
+
+CELLS = st.sampled_from(
+    ["", "1", "a", "a b", "é", " x ", '"q"', '"q,r"', '"a\nb"', '"a""b"', '5" pipe', "'", "-", '""']
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.lists(CELLS, min_size=1, max_size=3), min_size=1, max_size=4),
+    st.sampled_from([",", ";", "\t"]), st.sampled_from(["\n", "\r\n"]), st.booleans(),
+)  # fmt: skip
+def test_large_files_are_read_as_small_ones(rows, separator, end, ends):
+    """Polars parses large files; small ones, and what polars refuses, are parsed here."""
+    lines = [separator.join(["a", "b", "c"][: len(rows[0])]), *map(separator.join, rows)]
+    content = (end.join(lines) + end * ends).encode()
+    found = []
+    for limit in (2**22, 0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(reading, "LARGE_FILE", limit)
+            try:
+                table = parse("t.csv", content)
+                found.append([table.columns, *(table.texts(n).tolist() for n in table.columns)])
+            except sb.TableError as error:
+                found.append(str(error))
+    assert found[0] == found[1]

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import seedbed as sb
-from seedbed.tables.encoding import MAX_BINS, Encoding, fit, note_lines
+from seedbed.tables.columns import read_column, read_numbers, read_texts
+from seedbed.tables.encoding import MAX_BINS, Encoding, fit
+from seedbed.tables.notation import PLAIN
 from seedbed.tables.numbers import NumberColumn
 from seedbed.tables.reading import parquet_bytes, read, rename_clashes
 from seedbed.tables.targets import Target, find_target, split_rows
@@ -27,20 +29,34 @@ def table(tmp_path):
     return write_and_read
 
 
+def is_number(t, name):
+    return read_column(t, name).kind == "number"
+
+
+def numbers(t, name):
+    """Return a column as numbers, in the notation of all its values."""
+    read = read_column(t, name)
+    return read_numbers(t, name, read.notation, read.odd)
+
+
+def texts(t, name):
+    return read_texts(t, name, ()).tolist()
+
+
 def test_columns_as_numbers_and_as_texts(table):
     t = table(
         'n,text,mixed,flag,gone\n1,red,1,true,\n-2.5e3,"a, ""b""",x,false,NA\n ,?,,true,nan\n'
     )
     assert len(t) == 3
-    np.testing.assert_array_equal(t.numbers("n"), [1, -2500, np.nan])
-    assert t.texts("n").tolist() == ["1", "-2.5e3", None]
-    assert t.texts("text").tolist() == ["red", 'a, "b"', None]
-    assert t.texts("mixed").tolist() == ["1", "x", None]
-    assert t.texts("flag").tolist() == ["true", "false", "true"]
-    assert t.texts("gone").tolist() == [None, None, None]
-    assert [t.is_numeric(name) for name in t.frame.columns] == [True, False, False, False, False]
+    np.testing.assert_array_equal(numbers(t, "n"), [1, -2500, np.nan])
+    assert texts(t, "n") == ["1", "-2.5e3", None]
+    assert texts(t, "text") == ["red", 'a, "b"', None]
+    assert texts(t, "mixed") == ["1", "x", None]
+    assert texts(t, "flag") == ["true", "false", "true"]
+    assert texts(t, "gone") == [None, None, None]
+    assert [is_number(t, name) for name in t.frame.columns] == [True, False, False, False, False]
     with pytest.raises(sb.TableError, match=r"'mixed' of .* holds 'x' in row 2, where a number is"):
-        t.numbers("mixed")
+        numbers(t, "mixed")
 
 
 @pytest.mark.parametrize(
@@ -50,19 +66,20 @@ def test_columns_as_numbers_and_as_texts(table):
         (["01", "02"], False),  # a leading zero marks a code
         (["0.5", "0"], True),
         (["9007199254740993123", "1"], False),  # more digits than a float64 holds
-        (["1,5", "2,0"], False),
+        (["1,5", "2,0"], True),
+        (["1.2.3", "2.0.1"], False),
     ],
 )
 def test_codes_stay_texts(table, values, numeric):
     t = table("a,b\n" + "".join(f'"{value}",x\n' for value in values))
-    assert t.is_numeric("a") == numeric
-    assert t.texts("a").tolist() == values
+    assert is_number(t, "a") == numeric
+    assert texts(t, "a") == values
 
 
 def test_decimal_commas_in_semicolon_separated_files(table):
     t = table("a;b\n1,5;x\n-20,25;y\n3;z\n")
-    assert t.is_numeric("a")
-    np.testing.assert_array_equal(t.numbers("a"), [1.5, -20.25, 3])
+    assert is_number(t, "a")
+    np.testing.assert_array_equal(numbers(t, "a"), [1.5, -20.25, 3])
 
 
 @pytest.mark.parametrize(
@@ -76,23 +93,56 @@ def test_decimal_commas_in_semicolon_separated_files(table):
         "a,b\n\n1,x\n\n2,y\n\n",
         '"a","b"\n"1","x"\n"2","y"\n',
         '"a";"b"\n"1";"x"\n"2";"y"\n',
+        "sep=;\na;b\n1;x\n2;y\n",
+        "a|b\n1|x\n2|y\n",
+        "a,b,\n1,x,\n2,y,\n",
+        "a,b\n1,x,,\n2,y\n",
+        " a , b \n1, x\n 2,y\n",
+        "a,b\n1,x\n2,y\n".encode("utf-16"),
+        "a,b\r\n1,x\r\n2,y\r\n".encode("utf-16-be").join([b"\xfe\xff", b""]),
     ],
 )
 def test_csv_dialects_give_the_same_table(table, text):
     t = table(text)
-    np.testing.assert_array_equal(t.numbers("a"), [1, 2])
-    assert t.texts("b").tolist() == ["x", "y"]
-    assert t.frame.columns == ["a", "b"]
+    np.testing.assert_array_equal(numbers(t, "a"), [1, 2])
+    assert texts(t, "b") == ["x", "y"]
+    assert t.columns == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("height, m;weight, kg\n1,82;75,5\n1,9;80\n", ["height, m", "weight, kg"]),
+        ("price, EUR;y\n1.5;2\n", ["price, EUR", "y"]),
+        ("a\tb, c\n1,5\tx\n2,5\ty\n", ["a", "b, c"]),
+        ('name;"x;y"\n"a;b";2\n', ["name", "x;y"]),
+        ("a\n1,5\n", ["a"]),
+        ("weight (kg),size [m]\n1,2\n", ["weight (kg)", "size [m]"]),
+        ('"a,b",c\n"1\n2",3\n', ["a,b", "c"]),
+    ],
+)
+def test_the_separator_is_the_one_under_which_rows_agree_with_the_header(table, text, columns):
+    if columns == ["a"]:
+        with pytest.raises(sb.TableError, match="has 2 fields and the header 1"):
+            table(text)
+    else:
+        assert table(text).columns == columns
+
+
+def test_latin_1_is_read_and_said(table):
+    t = table("name,x\ncafé,1\nthé,2\n".encode("cp1252"))
+    assert texts(t, "name") == ["café", "thé"]
+    assert t.notes == [f"{t.name} is not UTF-8, and is read as Windows-1252"]
 
 
 def test_empty_lines_are_missing_values_in_one_column_tables(table):
-    np.testing.assert_array_equal(table("a\n1\n\nNA\n5\n").numbers("a"), [1, np.nan, np.nan, 5])
+    np.testing.assert_array_equal(numbers(table("a\n1\n\nNA\n5\n"), "a"), [1, np.nan, np.nan, 5])
     blank = table("a,b\n1,x\n\n,\n2,y\n")  # empty lines are skipped, empty fields are not
-    assert blank.texts("b").tolist() == ["x", None, "y"]
+    assert texts(blank, "b") == ["x", None, "y"]
 
 
 def test_stray_quotes_are_kept(table):
-    assert table('a,b\n5" pipe,1\n"6"" pipe",2\n').texts("a").tolist() == ['5" pipe', '6" pipe']
+    assert texts(table('a,b\n5" pipe,1\n"6"" pipe",2\n'), "a") == ['5" pipe', '6" pipe']
 
 
 def test_brackets_in_a_file_name_are_literal(tmp_path):
@@ -113,13 +163,13 @@ def test_parquet_columns_as_numbers_and_as_texts(tmp_path):
     )
     frame.write_parquet(tmp_path / "t.parquet")
     t = read(tmp_path / "t.parquet")
-    np.testing.assert_array_equal(t.numbers("i"), [1, np.nan, 3])
-    assert t.texts("i").tolist() == ["1", None, "3"]
-    np.testing.assert_array_equal(t.numbers("f"), [0.5, np.nan, np.nan])
-    assert t.texts("s").tolist() == ["7", None, "b"]
-    assert t.texts("b").tolist() == ["true", "false", None]
-    assert t.texts("c").tolist() == ["x", "y", "x"]
-    assert [t.is_numeric(name) for name in "ifsbc"] == [True, True, False, False, False]
+    np.testing.assert_array_equal(numbers(t, "i"), [1, np.nan, 3])
+    assert texts(t, "i") == ["1", None, "3"]
+    np.testing.assert_array_equal(numbers(t, "f"), [0.5, np.nan, np.nan])
+    assert texts(t, "s") == ["7", None, "b"]
+    assert texts(t, "b") == ["true", "false", None]
+    assert texts(t, "c") == ["x", "y", "x"]
+    assert [is_number(t, name) for name in "ifsbc"] == [True, True, False, False, False]
 
 
 @pytest.mark.parametrize(
@@ -129,12 +179,12 @@ def test_parquet_columns_as_numbers_and_as_texts(tmp_path):
         ("a,b\n", "has no rows"),
         ("a,b\n1,2\n3\n", "line 3 of .* has 1 fields and the header 2: mend that line"),
         ("a,b\n1,2,3\n", "line 2 of .* has 3 fields and the header 2"),
-        ("a,a\n1,2\n", "holds 'a' 2 times"),
+        ("a,a\n1,2\n", "has 2 columns named 'a'"),
         ("a,\n1,2\n", "column 2 of .* has no name in the header.*index=False"),
-        ("a,b\n1,2\n".encode("utf-16"), "is UTF-16 text"),
         (b"\x00\x01\x02\xff", "is a binary file"),
-        (b"a,b\n\xff\xfe,2\n", "is not UTF-8 text"),
-        ('a,b\n"1,2\n', "fields|parse|cannot read"),
+        ('a,b\n"1,2\n3,4\n', "a quote opens in line 2 of .* and never closes"),
+        ('a,b\n1,"x\ny"\n2,"z\n3,w\n4,v\n', "a quote opens in line 4 of .* and never closes"),
+        ("a,b,\n1,2,3\n", "column 3 of .* has no name"),
         (b"PAR1 and nothing else", "cannot read .* as a table"),
     ],
 )
@@ -153,12 +203,12 @@ def test_absent_files_and_unsupported_values_are_refused(tmp_path):
     pl.DataFrame({"day": ["2020-01-01"]}).with_columns(pl.col("day").str.to_date()).write_parquet(
         path
     )
-    with pytest.raises(sb.TableError, match=r"column 'day' of .* holds Date values: turn them"):
-        read(path).numbers("day")
+    with pytest.raises(sb.TableError, match=r"column 'day' of .* holds dates, where numbers are"):
+        read_numbers(read(path), "day", PLAIN)
     infinite = tmp_path / "infinite.csv"
     infinite.write_text("a,b\n1,inf\n")
-    with pytest.raises(sb.TableError, match=r"column 'b' of .* holds inf in row 1"):
-        read(infinite).numbers("b")
+    with pytest.raises(sb.TableError, match=r"column 'b' of .* holds 'inf' in row 1"):
+        numbers(read(infinite), "b")
 
 
 TEXT = """x,colour,same,gone,id,y
@@ -198,8 +248,8 @@ def test_encoding_of_numbers_categories_and_missing_values(table):
     np.testing.assert_allclose(X[:5, 2], [0, 0, 0, 1, 0.25])  # between 2 and 6
     np.testing.assert_array_equal(X[:4, 3], [0, 0, 1, 0])  # missing, marked
     np.testing.assert_array_equal(X[:4, 4], [-1, 1, -1, 0])  # blue 1, red -1
-    assert "x: 1 missing value, taken as the median" in note_lines(more)
-    assert "colour: 1 missing value, taken as no category" in note_lines(more)
+    assert "x: 1 missing value, taken as the median" in more.lines()
+    assert "colour: 1 missing value, taken as no category" in more.lines()
     np.testing.assert_array_equal(encoding.target.encode(t)[:4], [1, 0, 1, 0])
     assert Encoding.from_dict(encoding.to_dict()) == encoding
     whole, notes = fit(t, rows, target)
@@ -287,13 +337,12 @@ def test_a_row_of_weight_2_counts_as_two(table):
 
 
 def test_unused_columns_may_hold_unsupported_values(tmp_path):
-    frame = pl.DataFrame({"day": ["2020-01-01"] * 4, "x": [1.0, 2, 3, 4], "y": [1.5, 2, 3, 4]})
-    frame = frame.with_columns(pl.col("day").str.to_date())
+    frame = pl.DataFrame({"day": [[1], [2], [3], []], "x": [1.0, 2, 3, 4], "y": [1.5, 2, 3, 4]})
     frame.write_parquet(tmp_path / "t.parquet")
     t = read(tmp_path / "t.parquet")
     target, _ = find_target(t, "y", "regression")
     encoding, notes = fit(t, np.arange(4), target)
-    assert notes == ["day is left out: it holds Date values, neither numbers nor texts"]
+    assert notes == ["day is left out: it holds List(Int64) values: no numbers, texts or dates"]
     assert fit(t, np.arange(4), target, drop=["day"])[1] == []
     frame.drop("day").write_parquet(tmp_path / "new.parquet")
     assert encoding.inputs(read(tmp_path / "new.parquet"))[0].shape == (4, 4)
@@ -323,9 +372,17 @@ def test_inputs_beyond_the_training_range_are_clipped_to_3(table):
 
 def test_the_error_names_a_text_among_numbers(table):
     rows = "".join(f"{i}.5,{i % 2}\n" for i in range(60))
-    t = table("x,y\n" + rows + "none,1\n1,0\n")
-    with pytest.raises(sb.TableError, match=r"all but 1 value are numbers, .* 'none' in row 61"):
-        fit(t, np.arange(62), find_target(t, "y", None)[0])
+    t = table("x,y\n" + rows + "none,1\n1,0\n" + "odd,1\n" * 3)
+    encoding, notes = fit(t, np.arange(65), find_target(t, "y", None)[0])
+    assert notes == [
+        "x: all but 3 of 64 values are numbers: 'odd' in row 63 and the others are taken as missing"
+    ]
+    assert np.flatnonzero(encoding.inputs(t)[0][:, -1]).tolist() == [60, 62, 63, 64]
+    t = table("x,y\n" + rows + "none,1\n1,0\n" + "odd,1\n" * 10)
+    with pytest.raises(
+        sb.TableError, match=r"all but 10 of 71 values are numbers, .* 'odd' in row 63"
+    ):
+        fit(t, np.arange(72), find_target(t, "y", None)[0])
 
 
 def test_unseen_categories_are_refused_or_taken_as_missing(table):
@@ -339,7 +396,7 @@ def test_unseen_categories_are_refused_or_taken_as_missing(table):
         encoding.inputs(new)
     X, notes = encoding.inputs(new, "missing")
     np.testing.assert_array_equal(X, [[-1], [0], [0]])
-    assert "c: 1 value not seen in training, taken as missing" in note_lines(notes)
+    assert notes.lines()[-1] == "c: 1 value not seen in training, taken as missing ('violet')"
 
 
 def test_absent_columns_and_columns_of_another_type_are_refused(table):

@@ -14,7 +14,15 @@ from seedbed import files, xor
 from seedbed.checking.check import check_gradient
 from seedbed.checking.report import GradientReport
 from seedbed.cli import student
-from seedbed.cli.options import RECIPE, add_columns, add_recipe, integer, number, recipe_of
+from seedbed.cli.options import (
+    RECIPE,
+    add_columns,
+    add_recipe,
+    integer,
+    marks_of,
+    number,
+    recipe_of,
+)
 from seedbed.cli.show import print_json
 from seedbed.errors import SettingError
 from seedbed.tables.encoding import fit
@@ -93,7 +101,7 @@ def _refuse(options: Namespace, given: str, *names: str) -> None:
 
 
 def _of_table(options: Namespace) -> tuple[str, GradientReport]:
-    table = read(options.file)
+    table = read(options.file, marks_of(options))
     if options.model is None:
         if options.target is None:
             raise SettingError("--target is missing: name the column to predict, or give --model")

@@ -15,6 +15,7 @@ from seedbed.cli.options import (
     add_columns,
     add_recipe,
     integer,
+    marks_of,
     metric,
     number,
     recipe_of,
@@ -43,7 +44,11 @@ def add_to(commands: Any) -> None:
         "when all verdicts are final.",
     )
     add = parser.add_argument
-    add("file", metavar="FILE", help="a CSV file with a header, or a Parquet file; - is stdin")
+    add(
+        "file",
+        metavar="FILE",
+        help="a table: CSV, Parquet, .xlsx, .jsonl or file.db::table; - is stdin",
+    )
     add("--target", required=True, metavar="COLUMN", help="the column to predict")
     add(
         "--vary",
@@ -115,7 +120,9 @@ def run(options: Namespace) -> int:
     """Compare, print the verdicts and draw the picture; return the exit status."""
     if options.plot is not None:
         check_picture(options.plot)
-    table = encode_table(read(options.file), options.target, options.task, options.drop)
+    table = encode_table(
+        read(options.file, marks_of(options)), options.target, options.task, options.drop
+    )
     methods = _methods(options, table.encoding, len(table.rows))
     chosen: Any = options.seeds
     if isinstance(chosen, int):

@@ -33,7 +33,7 @@ def add_to(commands: Any) -> None:
     add(
         "file",
         metavar="FILE",
-        help="a CSV or Parquet file with the model's columns and target; - is stdin",
+        help="a table with the model's columns and target; - is stdin",
     )
     add("--rows", type=integer(2, 10**6), default=1000, metavar="N", help="rows to check (1000)")
     add("--plot", type=Path, metavar="FILE", help="draw the losses and the members found")

@@ -31,7 +31,7 @@ def add_to(commands: Any) -> None:
     add(
         "model", nargs="?", type=Path, metavar="MODEL", help="a model file (the tutorial's network)"
     )
-    add("file", nargs="?", metavar="FILE", help="a CSV or Parquet file with its columns and target")
+    add("file", nargs="?", metavar="FILE", help="a table with its columns and target")
     add("--member", type=integer(0), default=0, metavar="N", help="the member, counted from 0 (0)")
     add("--row", type=integer(0), metavar="N", help="show only this row, counted from 0 (all)")
     add("--rows", type=integer(1, 1000), default=4, metavar="N", help="the first N rows (4)")

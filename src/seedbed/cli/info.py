@@ -11,7 +11,8 @@ import numpy as np
 from seedbed import files
 from seedbed.cli.show import print_json
 from seedbed.population import Population
-from seedbed.tables.encoding import CategoryColumn
+from seedbed.tables.columns import CategoryColumn
+from seedbed.tables.dates import DateColumn
 from seedbed.tables.model import TableModel, of_saved
 from seedbed.tables.sources import join_names
 
@@ -90,6 +91,8 @@ def _columns(model: TableModel) -> list[dict[str, Any]]:
             found.append({"name": name, "kind": "left out"})
         elif isinstance(column, CategoryColumn):
             found.append({"name": name, "kind": "category", "categories": column.categories})
+        elif isinstance(column, DateColumn):
+            found.append({"name": name, "kind": "date", "format": column.format or None})
         else:
             found.append({"name": name, "kind": "number", "median": column.center})
     return found

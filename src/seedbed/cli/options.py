@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, get_args
 
@@ -16,6 +16,7 @@ from seedbed.formulas.optimizers import Optimizer
 from seedbed.metrics import Metric
 from seedbed.recipe import Recipe
 from seedbed.tables.encoding import Encoding
+from seedbed.tables.notation import Marks
 from seedbed.tables.recipe import TableSettings
 from seedbed.tables.targets import Task
 
@@ -106,6 +107,29 @@ def add_columns(parser: ArgumentParser) -> None:
         metavar="COLUMN",
         help="leave a column out; may be repeated",
     )
+    add(
+        "--decimal",
+        choices=(".", ","),
+        metavar="MARK",
+        help="the decimal mark of texts, . or , (inferred from all values of a column)",
+    )
+    add(
+        "--thousands",
+        choices=(".", ",", "none"),
+        metavar="MARK",
+        help="the thousands separator of texts, . or , or none (inferred)",
+    )
+
+
+def marks_of(options: Namespace) -> Marks:
+    """Return what the options say of a file's marks.
+
+    Raises: SettingError if both are the same.
+    """
+    thousands = "" if options.thousands == "none" else options.thousands
+    if thousands and thousands == options.decimal:
+        raise SettingError(f"--decimal and --thousands are both {thousands!r}: give two marks")
+    return Marks(options.decimal or "", thousands)
 
 
 # ---------------------------------------------------------------- a recipe's options

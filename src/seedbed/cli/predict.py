@@ -6,7 +6,6 @@ import csv
 import io
 import sys
 from argparse import Namespace
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -18,8 +17,9 @@ from seedbed.arrays import Array
 from seedbed.cli.show import print_json
 from seedbed.errors import FileError, TableError
 from seedbed.population import Population
+from seedbed.tables.columns import Notes
 from seedbed.tables.csv_text import CsvReader, TextRows
-from seedbed.tables.encoding import Encoding, Notes, note_lines
+from seedbed.tables.encoding import Encoding
 from seedbed.tables.model import of_saved
 from seedbed.tables.reading import opened, parquet_bytes, parse, rename_clashes, shown_name
 from seedbed.tables.sources import Source
@@ -29,14 +29,16 @@ def add_to(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "predict",
-        help="apply a model file to a CSV or Parquet file",
+        help="apply a model file to a table",
         description="Print the table as CSV with the ensemble's predictions added, rows as they "
         "arrive. For classes: the most probable class, each class's probability and the share of "
         "members that agree. For numbers: the members' mean and standard deviation.",
     )
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="a model file of seedbed train or an estimator")
-    add("file", metavar="FILE", help="a CSV or Parquet file with the model's columns; - is stdin")
+    add(
+        "file", metavar="FILE", help="a table with the model's columns: CSV, Parquet, …; - is stdin"
+    )
     add("--out", type=Path, metavar="FILE", help="write here (.parquet or .pq: Parquet, else CSV)")
     add("--force", action="store_true", help="let --out replace a file")
     add(
@@ -55,11 +57,11 @@ def run(options: Namespace) -> int:
     if options.out is not None:
         _check_out(options)
     parquet = options.out is not None and options.out.suffix.lower() in (".parquet", ".pq")
-    counts: Notes = Counter()
+    counts = Notes()
 
     def added(rows: Source) -> dict[str, Array]:
         X, notes = model.encoding.inputs(rows, options.unseen)
-        counts.update(notes)
+        counts.add(notes)
         columns = predictions(model.population, model.encoding, X)
         return rename_clashes(rows.columns, columns)
 
@@ -69,9 +71,9 @@ def run(options: Namespace) -> int:
             if parquet or start == b"PAR1":
                 count = _predict_whole(options, stream.read(), added, parquet)
             else:
-                count = _predict_rows(options, stream, added)
+                count = _predict_rows(options, stream, model.columns, added)
     finally:
-        for note in note_lines(counts):
+        for note in counts.lines():
             print("note: " + " ".join(note.split()), file=sys.stderr)
     if options.out is not None:
         print(f"{count:,} predictions written to {options.out}", file=sys.stderr)
@@ -99,9 +101,9 @@ def _predict_whole(options: Namespace, content: bytes, added: Added, parquet: bo
     return len(table)
 
 
-def _predict_rows(options: Namespace, stream: BinaryIO, added: Added) -> int:
+def _predict_rows(options: Namespace, stream: BinaryIO, known: Sequence[str], added: Added) -> int:
     """Predict a CSV file's rows as they arrive; return their number."""
-    reader = CsvReader(stream.read1, shown_name(options.file))  # type: ignore[attr-defined]
+    reader = CsvReader(stream.read1, shown_name(options.file), known)  # type: ignore[attr-defined]
     count, pieces = 0, []
     with _Output(options) as output:
         for rows in reader:

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from seedbed import files, plots
-from seedbed.cli.options import add_columns, add_recipe, integer, metric, share
+from seedbed.cli.options import add_columns, add_recipe, integer, marks_of, metric, share
 from seedbed.cli.scores import Scores, metrics_of, score
 from seedbed.cli.show import check_picture, exit_status, print_json, print_table, save_picture
 from seedbed.errors import FileError, SettingError
 from seedbed.metrics import BY_NAME
 from seedbed.population import Population
-from seedbed.tables.encoding import Encoding, note_lines
+from seedbed.tables.encoding import Encoding
 from seedbed.tables.reading import read
 from seedbed.tables.sources import check_column
 from seedbed.tables.targets import find_target, split_rows
@@ -39,14 +39,18 @@ def add_to(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "train",
-        help="train on a CSV or Parquet file",
+        help="train on a table",
         description="Train several members on a table, and print each member's scores on held-out "
         "rows, their spread, the ensemble's scores and a baseline's. Numbers are scaled and binned "
         "robustly, categories one-hot encoded, missing values marked. The model is a "
         "NetworkClassifier or NetworkRegressor of seedbed.estimators; sb.load reads its file.",
     )
     add = parser.add_argument
-    add("file", metavar="FILE", help="a CSV file with a header, or a Parquet file; - is stdin")
+    add(
+        "file",
+        metavar="FILE",
+        help="a table: CSV, Parquet, .xlsx, .jsonl or file.db::table; - is stdin",
+    )
     add("--target", required=True, metavar="COLUMN", help="the column to predict")
     add_columns(parser)
     add("--members", type=integer(1, 10**6), default=8, metavar="N", help="number of networks (8)")
@@ -69,6 +73,7 @@ def add_to(commands: Any) -> None:
         choices=["balanced"],
         help="weigh each class's rows by the inverse of its frequency",
     )
+    add("--keep-outliers", action="store_true", help="train on outliers of the target as they are")
     add("--test", type=share, default=0.2, metavar="SHARE", help="share of test rows (0.2)")
     add("--out", type=Path, metavar="MODEL", help="write a model file, such as model.safetensors")
     add("--plot", type=Path, metavar="FILE", help="draw losses and scores (.png, .svg, .pdf)")
@@ -84,7 +89,7 @@ def run(options: Namespace) -> int:
         _check_out(options.out)
     if options.plot is not None:
         check_picture(options.plot)
-    table = read(options.file)
+    table = read(options.file, marks_of(options))
     target, known = find_target(table, options.target, options.task)
     metrics = metrics_of(target, options.metric)
     for name in options.drop:
@@ -101,11 +106,13 @@ def run(options: Namespace) -> int:
         given["class_weight"] = options.class_weight
     elif options.class_weight is not None:
         raise SettingError("--class-weight is for classes, and the target is numbers: leave it out")
+    if not target.classes:
+        given["clip_outliers"] = not options.keep_outliers
     estimator = (NetworkClassifier if target.classes else NetworkRegressor)(**given)
     estimator.fit_table(table, target, train, options.drop)
     population, encoding = estimator.population_, estimator.encoding_
     X, counts = encoding.inputs(table, unseen="missing")
-    notes = [*estimator.notes_, *note_lines(counts)]
+    notes = [*table.notes, *estimator.notes_, *counts.lines()]
     Y = encoding.target.encode(table)
     if len(known) < len(table):
         notes.append(

@@ -83,7 +83,7 @@ def compare(
     encoded, as ``seedbed compare`` does: numbers scaled and binned, categories one-hot. The
     encoding and a quantity's scale come from all rows, test rows included, because the number of
     inputs must not depend on the seed; of the target, it sees only the scale. Scores are in the
-    target's units.
+    target's units. A frame of numbers alone, one for each of the networks' inputs, is not encoded.
 
     A diverged run, or one that predicts NaN, scores worst, and is never dropped.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seedbed.arrays import Array, Indices
-from seedbed.tables.encoding import Encoding, fit, note_lines
+from seedbed.tables.encoding import Encoding, fit
 from seedbed.tables.sources import Source
 from seedbed.tables.targets import Target, Task, find_target, fit_quantities
 
@@ -42,7 +42,7 @@ def encode_table(
     target, known = find_target(source, name, task)
     encoding, notes = fit(source, known, target, drop)
     target = encoding.target
-    values = target.encode(source) if target.classes else source.numbers(name)[:, None]
+    values = target.encode(source) if target.classes else target.numbers(source)[:, None]
     return _encoded(source, encoding, notes, values[known], known)
 
 
@@ -64,7 +64,7 @@ def _encoded(
     source: Source, encoding: Encoding, notes: list[str], values: Array, known: Indices
 ) -> EncodedTable:
     inputs, counts = encoding.inputs(source, unseen="missing")
-    notes = [*notes, *note_lines(counts)]
+    notes = [*notes, *counts.lines()]
     target, missing = encoding.target, len(source) - len(known)
     if missing:
         notes.append(f"{target.name}: {missing:,} rows without a value are left out")

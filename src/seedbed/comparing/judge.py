@@ -15,7 +15,7 @@ from seedbed.metrics import Metric
 
 
 def judge(
-    scores: Mapping[str, Any],
+    scores: Mapping[str, Any] | Any,
     *,
     higher_is_better: bool,
     baseline: str | None = None,
@@ -28,7 +28,7 @@ def judge(
     """Judge scores that exist already, from this library or another.
 
     scores  each method's scores, (n,), all on the same seeds in the same order; NaN where a run
-            failed
+            failed. A data frame has a column for each method, and a row for each seed
     design  "fixed" if n was chosen before the first score was seen, "adaptive" if the scores were
             looked at after 8, 16, 32 and 64 seeds only, "anytime" otherwise
     seeds   the seeds, (n,), to show in tables; None counts from 0
@@ -42,6 +42,8 @@ def judge(
     ('better', 0.03125)
     """
     metric = Metric(name, _no_function, higher_is_better)
+    if not isinstance(scores, Mapping) and hasattr(scores, "columns"):
+        scores = {str(column): scores[column].to_numpy() for column in scores.columns}
     arrays = {
         name: _checked_scores(name, value) for name, value in with_string_names(scores).items()
     }

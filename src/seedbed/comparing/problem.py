@@ -92,7 +92,8 @@ def problem_of(
     task  "classification" or "regression"; None takes the methods', else infers it from Y
 
     A frame, or an array of texts, is encoded for recipes over all rows, and rows without a target
-    are left out.
+    are left out. A frame of numbers alone is used as it is, as ``train`` does, if the networks have
+    one input for each column.
 
     Raises: SettingError, ShapeError, DataError.
     """
@@ -111,6 +112,8 @@ def problem_of(
         )
     known = _known_rows(y, drop=is_table)
     y = y[known]
+    numbers = _as_numbers(X, recipes) if is_table else X
+    is_table = numbers is None
     kind = _kind(recipes, task, y, name)
     t, labels = _metric_targets(kind, y, recipes, is_table)
     problem = Problem(kind, t, labels, known, len(X), X)
@@ -118,7 +121,7 @@ def problem_of(
         return problem
     if not is_table:
         for recipe in recipes.values():
-            x = checks.checked_inputs(X, recipe.network, "float64")
+            x = checks.checked_inputs(numbers, recipe.network, "float64")[known]
         given = t if kind == "classes" and y.dtype.kind not in "fiub" else y
         return _with_networks(problem, recipes, None, x, given)
     names = (name,) if t.ndim == 1 or t.shape[1] == 1 else tuple(
@@ -200,6 +203,14 @@ def _without_target(X: Any, Y: Any) -> tuple[Any, Any]:
     if values.dtype.kind in "US" and not isinstance(X, np.ndarray):
         values = np.asarray(X, dtype=object)  # numbers among texts stay numbers
     return values, Y
+
+
+def _as_numbers(X: Any, recipes: Mapping[str, Recipe]) -> Array | None:
+    """Return a table's columns as numbers, (N, I), if each is an input of every network."""
+    source = _source(X)
+    inputs = {recipe.network.inputs for recipe in recipes.values()}
+    values = source.numbers(source.columns) if inputs == {len(source.columns)} else None
+    return None if values is None or np.isnan(values).any() else values
 
 
 def _source(X: Any) -> Source:

@@ -24,7 +24,7 @@ from seedbed.tables.model import TableModel
 from seedbed.tables.targets import ClassType, Target
 
 _CLASS_TYPES: dict[str, ClassType] = {
-    "i": "integer", "u": "integer", "f": "float", "b": "boolean"
+    "i": "integer", "u": "integer", "f": "float", "b": "boolean", "M": "date"
 }  # fmt: skip
 """The type of classes by their dtype's kind; other dtypes are texts."""
 
@@ -116,8 +116,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Train for one more epoch on X (N, I), y (N,) or (N, O); keeps the optimizer's state.
 
-        The first call needs all ``classes`` (not for labels), and fits the encoding on its rows. No
-        rows are held out.
+        The first call needs all ``classes`` (not for labels), and fits the encoding on its rows.
+        Later calls extend it by new categories and by columns that did not vary before, without
+        changing any earlier row's prediction. No rows are held out.
         """
         if classes is None and not hasattr(self, "population_") and np.ndim(y) == 1:
             raise DataError(
@@ -161,6 +162,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         return loss
 
     def _checked_targets(self, y: Any) -> Array:
+        if np.ma.is_masked(y):
+            raise DataError("y has masked values: leave those rows out")
+        y = _present_classes(y)
         y = check_array(y, ensure_2d=False, dtype=None, input_name="y", ensure_min_samples=0)
         try:
             check_classification_targets(y)
@@ -195,7 +199,11 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
                 "least two classes"
             )
         kind = _CLASS_TYPES.get(self.classes_.dtype.kind, "text")
-        texts = tuple(sources.as_text(value) for value in self.classes_.tolist())
+        if kind == "date":
+            dates: Any = self.classes_
+            texts = tuple(np.datetime_as_string(dates).tolist())
+        else:
+            texts = tuple(sources.as_text(value) for value in self.classes_.tolist())
         self._target = Target((names[0] if names else "y",), texts, kind)
 
     def _check_target(self, y: Array, role: Role, classes: Any) -> None:
@@ -275,3 +283,23 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _present_classes(y: Any) -> Any:
+    """Return y if it holds classes of a kind that a file can keep, and none is missing.
+
+    Raises: DataError.
+    """
+    values = y if isinstance(y, np.ndarray) else np.asarray(y)
+    if values.dtype == object and values.ndim == 1:
+        missing = [row for row, value in enumerate(values) if sources.is_missing_value(value)]
+        if missing:
+            raise DataError(
+                f"y has {len(missing)} missing value{'' if len(missing) == 1 else 's'}, the first "
+                f"in row {missing[0]}: leave out the rows whose class is missing"
+            )
+    if values.dtype.kind == "S" or any(isinstance(v, bytes) for v in values.ravel()[:1]):
+        raise DataError("y holds bytes: decode them to texts, such as with y.astype(str)")
+    if values.dtype.kind == "m":
+        raise DataError("y holds durations: turn them into numbers or texts")
+    return y

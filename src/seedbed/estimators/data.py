@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -21,6 +22,10 @@ from seedbed.tables.targets import Target
 
 Role = Literal["fit", "warm_start", "partial_fit", "validation"]
 """What rows are used for; "fit" alone fits the encoding and the target."""
+
+
+QUIET = ("the same value in every row", "no value in any row")
+"""Ends of notes that are no warnings."""
 
 
 class TableEstimator(BaseEstimator):
@@ -65,11 +70,16 @@ class TableEstimator(BaseEstimator):
         if role == "fit":
             self._fit_encoding(source, rows, t, w)
             for note in self.notes_:
-                if "different texts" in note or "outlier" in note:
-                    message = f"column {note}" if "different texts" in note else note
+                if not note.endswith(QUIET) and ": dates, as" not in note:
+                    message = note if " outlier" in note else f"column {note}"
                     warnings.warn(message, SeedbedWarning, stacklevel=3)
+        elif role == "partial_fit":
+            self._grow(source, rows, w)
         x, t = self._encode(source, t)
         return x[rows], t, w
+
+    def _grow(self, source: sources.Source, rows: Indices, w: Array | None) -> None:
+        """Extend the encoding and the members by what some rows bring."""
 
     def _fit_encoding(
         self,
@@ -88,14 +98,18 @@ class TableEstimator(BaseEstimator):
                 f"too few rows of positive weight (n_samples = {len(t)}, at least 2 samples "
                 "are needed): give more rows"
             )
-        target = self._scaled_target(t, w)
+        target = self._scaled_target(t, w, clip=True)
         encoding, self.notes_ = fit(source, rows, target, drop, weights=w, separate_target=True)
-        outliers = target.outlier_count(t) if target.task == "regression" else 0
-        if outliers:
+        outliers = target.outliers(t) if target.task == "regression" else np.zeros((1, 1), np.bool_)
+        if outliers.any() and encoding.explains(source, rows, np.asarray(outliers.any(axis=1))):
+            target, outliers = self._scaled_target(t, w, clip=False), outliers[:0]
+            encoding = replace(encoding, target=target)
+        count = int(outliers.sum())
+        if count:
             self.notes_.append(
-                f"{target.name} holds {outliers} outlier{'' if outliers == 1 else 's'}, clipped "
-                f"to between {min(target.low):.6g} and {max(target.high):.6g} for training: mend "
-                "what is wrong, or leave it out"
+                f"{target.name} holds {count} outlier{'' if count == 1 else 's'}, clipped to "
+                f"between {min(target.low):.6g} and {max(target.high):.6g} for training: mend "
+                "what is wrong, or keep true values with clip_outliers=False (--keep-outliers)"
             )
         self._set_encoding(encoding)
 
@@ -112,6 +126,8 @@ class TableEstimator(BaseEstimator):
         Raises: ValueError or TypeError, in scikit-learn's words, if X is no table.
         """
         frame = sources.as_frame(X)
+        if isinstance(X, np.ma.MaskedArray):
+            X = sources.unmasked(X)
         if frame is None:
             if isinstance(X, list) and np.asarray(X).dtype.kind == "U":  # numbers among texts
                 X = np.array(X, dtype=object)
@@ -128,19 +144,6 @@ class TableEstimator(BaseEstimator):
                 )
         if reset:
             self._columns = list(source.columns)
-        for name in source.columns if reset else ():  # later, the encoding checks those it uses
-            kind = source.unsupported_type(name)
-            if kind is not None:
-                dates = kind.lower().startswith(("date", "time", "duration", "period"))
-                raise DataError(
-                    f"column {name!r} holds {kind} values: turn it into numbers"
-                    + (
-                        ", such as the month, the weekday or the age in days,"
-                        if dates
-                        else " or texts,"
-                    )
-                    + " or drop it"
-                )
         return source
 
     def _inputs(self, X: Any) -> Array:
@@ -154,7 +157,12 @@ class TableEstimator(BaseEstimator):
                 x = np.empty((len(A), encoding.width), np.float32)
                 encoding.number_encoder.encode(A, x)
                 return x
-        return encoding.inputs(self._source(X, reset=False), unseen="missing")[0]
+        x, notes = encoding.inputs(self._source(X, reset=False), unseen="missing")
+        for name in notes.unseen:
+            if name not in self._warned:  # once for each column
+                self._warned.add(name)
+                warnings.warn(f"column {notes.unseen_line(name)}", SeedbedWarning, stacklevel=4)
+        return x
 
     @property
     def table_model_(self) -> TableModel:
@@ -166,6 +174,7 @@ class TableEstimator(BaseEstimator):
 
     def _set_encoding(self, encoding: Encoding) -> None:
         self.encoding_, self._array_columns = encoding, None
+        self._warned: set[str] = set()
         if encoding.is_numeric and not hasattr(self, "feature_names_in_"):
             indices = {name: index for index, name in enumerate(self._columns)}
             self._array_columns = np.array([indices[column.name] for column in encoding.columns])
@@ -200,6 +209,6 @@ class TableEstimator(BaseEstimator):
         """Return y as class numbers (N,), labels (N, O) or quantities (N, O)."""
         raise NotImplementedError
 
-    def _scaled_target(self, t: Array, w: Array | None) -> Target:
+    def _scaled_target(self, t: Array, w: Array | None, clip: bool) -> Target:
         """Return the target, its scale fitted on encoded targets t and weights w."""
         return self._target

@@ -19,6 +19,7 @@ from seedbed.diagnosis.finding import Finding
 from seedbed.engines.base import cores
 from seedbed.errors import SeedbedWarning, SettingError
 from seedbed.estimators.data import Role, TableEstimator
+from seedbed.estimators.growing import grow, grow_state, grown, transition
 from seedbed.estimators.notebook import FitSummary
 from seedbed.estimators.serialise import as_optimizer, to_json
 from seedbed.formulas import schedules
@@ -234,6 +235,23 @@ class NetworkEstimator(FitSummary, TableEstimator):
         self.loss_curve_ = [*earlier_losses, float(np.nanmean(population.loss))]
         _warn_of(findings, stacklevel=4)
         return self
+
+    def _grow(self, source: Source, rows: Indices, w: Array | None) -> None:
+        """Extend the encoding and the members by what some rows bring."""
+        before = self.encoding_
+        encoding, notes = grown(before, source, rows, w, self._columns)
+        for note in notes:
+            if note not in self.notes_:  # said once
+                self.notes_.append(note)
+                warnings.warn(note, SeedbedWarning, stacklevel=5)
+        if encoding == before:
+            return
+        M, warned = transition(before, encoding), self._warned
+        if self._continuation is not None:
+            self._continuation = grow_state(self._continuation, self.population_.network, M)
+        self.population_ = grow(self.population_, encoding.width, M)
+        self._set_encoding(encoding)
+        self._warned = warned
 
     def _check_continues(self, recipe: Recipe, members: int) -> None:
         """Refuse to continue from members that do not match the parameters."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
@@ -24,8 +23,10 @@ from seedbed.tables.targets import Target, fit_quantities
 class NetworkRegressor(RegressorMixin, NetworkEstimator):
     """An ensemble of networks that predicts one quantity, or several.
 
-    loss  "auto" is the squared error; a name such as "absolute_error" or "poisson", or a
-          ``sb.Loss`` such as ``sb.quantile(0.9)``
+    loss           "auto" is the squared error; a name such as "absolute_error" or "poisson", or a
+                   ``sb.Loss`` such as ``sb.quantile(0.9)``
+    clip_outliers  whether outliers in y are clipped for training: at most two values, or one in a
+                   thousand, far from the others in rows that are unremarkable otherwise
 
     The estimator scales the target itself, robust against outliers. The other parameters and
     fitted attributes are those of ``NetworkClassifier``, except for the classes.
@@ -37,10 +38,57 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
     ((442,), (442,))
     """
 
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = "auto",
+        activation: Any = "mish",
+        *,
+        members: int = 8,
+        loss: Any = "auto",
+        optimizer: Any = "adamw",
+        learning_rate_init: float = 0.003,
+        weight_decay: float = 0.01,
+        dropout: float = 0.15,
+        batch_size: int | Literal["auto"] = "auto",
+        max_iter: int | None = None,
+        early_stopping: bool = True,
+        validation_fraction: float = 0.25,
+        n_iter_no_change: int | None = None,
+        clip_outliers: bool = True,
+        warm_start: bool = False,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        engine: Literal["auto", "compiled", "numpy"] = "auto",
+        verbose: bool | None = False,
+    ) -> None:
+        super().__init__(
+            hidden_layer_sizes,
+            activation,
+            members=members,
+            loss=loss,
+            optimizer=optimizer,
+            learning_rate_init=learning_rate_init,
+            weight_decay=weight_decay,
+            dropout=dropout,
+            batch_size=batch_size,
+            max_iter=max_iter,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            random_state=random_state,
+            n_jobs=n_jobs,
+            engine=engine,
+            verbose=verbose,
+        )
+        self.clip_outliers = clip_outliers
+
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one more epoch on X (N, I), y (N,) or (N, O); keeps the optimizer's state.
 
-        The first call fits the encoding and the target's scale on its rows. No rows are held out.
+        The first call fits the encoding and the target's scale on its rows. Later calls extend the
+        encoding by new categories and by columns that did not vary before, without changing any
+        earlier row's prediction. No rows are held out.
         """
         return self._partial_fit(X, y, sample_weight, None)
 
@@ -68,6 +116,8 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         return loss
 
     def _checked_targets(self, y: Any) -> Array:
+        if np.ma.is_masked(y):
+            raise DataError("y has masked values: leave those rows out")
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", ensure_min_samples=0)
         if y.ndim > 2:
             raise DataError(f"y has shape {y.shape}: a regressor needs (rows,) or (rows, outputs)")
@@ -90,18 +140,16 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
                 "fit again"
             )
 
-    def _scaled_target(self, t: Array, w: Array | None) -> Target:
-        target = fit_quantities(self._target.names, t, w, "y")
-        if self._loss().targets == "number":
-            return target
+    def _scaled_target(self, t: Array, w: Array | None, clip: bool) -> Target:
+        loss, names = self._loss(), self._target.names
+        if loss.targets == "number":
+            return fit_quantities(names, t, w, "y", clip and bool(self.clip_outliers))
+        target = fit_quantities(names, t, w, "y", clip=False)
         if (t < 0).any():
-            raise DataError(
-                f"y holds {t.min():g}: the loss {self._loss().name!r} is for counts, from 0 up"
-            )
-        n = len(target.names)
-        unlimited = (math.inf,) * n
+            raise DataError(f"y holds {t.min():g}: the loss {loss.name!r} is for counts, from 0 up")
+        # counts in units of their mean, so that their unit does not matter
         return replace(
-            target, mean=(0.0,) * n, scale=(1.0,) * n, low=(-math.inf,) * n, high=unlimited
+            target, mean=(0.0,) * len(names), scale=tuple(mean or 1.0 for mean in target.mean)
         )
 
     def _restore(self, model: TableModel, saved: dict[str, Any]) -> None:

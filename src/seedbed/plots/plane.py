@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +14,13 @@ from seedbed.arrays import Array, Indices, checked_index, one_line
 from seedbed.checks import checked_inputs, checked_targets
 from seedbed.errors import SettingError, ShapeError
 from seedbed.population import Population
+from seedbed.tables.columns import read_numbers
+from seedbed.tables.dates import DateColumn
 from seedbed.tables.model import TableModel
 from seedbed.tables.numbers import NumberColumn
 from seedbed.tables.sources import ArraySource, check_column
+
+_EPOCH = datetime.datetime(1970, 1, 1)  # dates are as the clock shows them
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +61,8 @@ def plane_of_inputs(
     labels, t = population.classes, None
     if Y is not None:
         t = checked_targets(Y, loss, network.outputs, len(x), np.float64, classes=labels)
-    if labels is not None and outputs is None and len(labels) == network.outputs:
-        outputs = [str(label) for label in labels]
+    if labels is not None and outputs is None:  # one output is the probability of the second
+        outputs = [str(label) for label in labels[-network.outputs :]]
     columns = (0, 1) if columns is None else columns
     if network.inputs < 2 or np.size(columns) != 2:
         raise SettingError(
@@ -105,7 +110,10 @@ def plane_of_table(
     source, encoding = model.source(X), model.encoding
     numbers = {each.name: each for each in encoding.columns if isinstance(each, NumberColumn)}
     first, second = _two_columns(model, columns, list(numbers))
-    read = source.matrix([first, second])
+    read = np.stack(
+        [read_numbers(source, name, numbers[name].notation, numbers[name].odd)
+         for name in (first, second)], axis=1,
+    )  # fmt: skip
     rows: Indices = np.flatnonzero(~np.isnan(read).any(axis=1))
     t = None
     if Y is not None or all(name in source.columns for name in encoding.target.names):
@@ -126,6 +134,8 @@ def plane_of_table(
             table[:, place] = varied[column.name]
         elif isinstance(column, NumberColumn):
             table[:, place] = column.center
+        elif isinstance(column, DateColumn):
+            table[:, place] = _EPOCH + datetime.timedelta(column.days.center)
         else:
             table[:, place] = Counter(source.texts(column.name)).most_common(1)[0][0]
     x, _ = encoding.inputs(ArraySource(table, [column.name for column in encoding.columns]))

@@ -4,55 +4,77 @@ from __future__ import annotations
 
 import codecs
 import csv
-import io
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
-import numpy as np
-
-from seedbed.arrays import Array
 from seedbed.errors import TableError
-from seedbed.tables.sources import Source, check_column, checked_finite
-
-MISSING_VALUES = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "?")
-"""Texts that mark a missing value."""
+from seedbed.tables.sources import Column, Source, named_columns, texts_of
 
 BLOCK_BYTES = 2**16
 """Bytes read at a time."""
 
+SEPARATORS = "\t;|,"
+"""Of separators that fit equally well, the one that is rarer in texts comes first."""
+
+SAMPLE_RECORDS = 50
+"""Records that are compared with the header to find the separator."""
+
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r(?!\Z)|\n)")
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-_INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
-_DECIMAL_COMMA = re.compile(r"([+-]?\d+),(\d+)", re.ASCII)
 
 
 class CsvReader:
     """A CSV file's header and records.
 
     name           of the file, for messages
-    separator      comma, semicolon or tab: the one that gives the header most columns
-    header         the columns' names
-    decimal_comma  whether a comma may be the decimal point: where semicolons separate
+    separator      that a first line such as ``sep=;`` names; or the one under which most records
+                   have as many fields as the header, and the header most columns
+    header         the columns' names, without blanks around them
+    other_decimal  a second decimal mark: the comma, where semicolons separate
+    notes          on what was taken for granted: the encoding
+
+    A trailing separator, as spreadsheets write it, makes no column.
     """
 
-    def __init__(self, read: Callable[[int], bytes], name: str) -> None:
-        """Read the header; ``read(n)`` returns up to n bytes as they arrive, and b"" at the end.
+    def __init__(
+        self, read: Callable[[int], bytes], name: str, known: Collection[str] = ()
+    ) -> None:
+        """Read the header.
 
-        Raises: TableError if the file is not UTF-8 text, or a column has no name of its own.
+        read   returns up to n bytes as they arrive, and b"" at the end
+        known  names of columns that the header should hold
+
+        Raises: TableError if the file is not text, or a column has no name of its own.
         """
-        self.name, self._ready = name, 0
-        self._lines = self._split(read)
+        self.name, self._lines = name, _Lines(read, name)
         first = next((line for line in self._lines if line.strip("\r\n")), "")
-        self.separator = max(",;\t", key=lambda mark: len(_fields(first, mark)))
-        self.decimal_comma = self.separator == ";"
-        self._skipped = 0
-        self._records = csv.reader(self._with_first(first), delimiter=self.separator)
+        said = re.fullmatch(r"sep=(.)[\r\n]*", first, re.IGNORECASE)
+        if said:
+            first = next((line for line in self._lines if line.strip("\r\n")), "")
+        self.separator = (
+            said[1] if said else find_separator([first, *self._lines.waiting[::-1]], known)
+        )
+        self._starts_with_header = not said and self._lines.encoding == "utf-8-sig"
+        self.other_decimal = "," if self.separator == ";" else ""
+        self._record: list[str] = []  # the lines of the record being read
+        self._records = csv.reader(self._recorded(first), delimiter=self.separator)
         try:
-            self.header = next(self._records, [])
+            header = next(self._records, [])
         except csv.Error as error:
             raise TableError(f"cannot read {name} as CSV: {error}") from None
-        _check_header(name, self.header)
+        if not header:
+            raise TableError(f"{name} has no rows: it needs a header and rows of values")
+        self._trailing = len(header) > 1 and not header[-1].strip()
+        self.header = self._named(header[:-1] if self._trailing else header)
+
+    @property
+    def notes(self) -> list[str]:
+        """What was taken for granted."""
+        return self._lines.notes
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the file begins with its header, in UTF-8, and no column is unnamed."""
+        return self._starts_with_header and not self._trailing and not self.notes
 
     def __iter__(self) -> Iterator[list[list[str]]]:
         """Yield lists of records, each as soon as no complete line is left to read.
@@ -63,144 +85,179 @@ class CsvReader:
         """
         rows: list[list[str]] = []
         width, empty = len(self.header), 0
+        self._record = []
         try:
             for fields in self._records:
-                if len(fields) == width:
+                if len(fields) != width:
+                    fields = self._fitted(fields)
+                if fields:
                     rows += [[""]] * empty
                     empty = 0
                     rows.append(fields)
-                elif not fields:
-                    empty += width == 1
                 else:
-                    raise TableError(
-                        f"line {self._records.line_num} of {self.name} has {len(fields)} fields "
-                        f"and the header {width}: mend that line, or quote fields that hold a "
-                        f"{self.separator!r}"
-                    )
-                if not self._ready and rows:
-                    yield rows
-                    rows = []
+                    empty += width == 1
+                if not self._lines.ready:
+                    if len(self._record) > 1:
+                        self._check_closed()
+                    if rows:
+                        yield rows
+                        rows = []
+                self._record = []
         except csv.Error as error:
             raise TableError(f"cannot read {self.name} as CSV: {error}") from None
         if rows:
             yield rows
 
-    def _with_first(self, first: str) -> Iterator[str]:
-        yield first
-        yield from self._lines
+    def _fitted(self, fields: list[str]) -> list[str]:
+        """Return a record without empty fields beyond the header's.
 
-    def _split(self, read: Callable[[int], bytes]) -> Iterator[str]:
-        """Yield the lines with their ends, and keep in ``_ready`` how many more are complete."""
-        decoder = codecs.getincrementaldecoder("utf-8-sig")()
-        rest, first = "", True
+        Raises: TableError if it then has not as many fields.
+        """
+        width = len(self.header)
+        if not fields or (len(fields) > width and not any(fields[width:])):
+            return fields[:width]
+        self._check_closed()
+        if self._trailing and len(fields) == width + 1:
+            raise _no_name(width + 1, self.name)
+        raise TableError(
+            f"line {self._records.line_num} of {self.name} has {len(fields)} fields and the header "
+            f"{width}: mend that line, or quote fields that hold a {self.separator!r}"
+        )
+
+    def _check_closed(self) -> None:
+        """Refuse a record whose last quote is never closed.
+
+        Raises: TableError that names the line where it opens.
+        """
+        first, opened = self._records.line_num - len(self._record) + 1, 0
+        is_open = False
+        for number, line in enumerate(self._record, first):
+            if line.count('"') % 2:
+                is_open, opened = not is_open, number
+        if is_open and len(self._record) > 1:
+            raise TableError(
+                f"a quote opens in line {opened} of {self.name} and never closes: close it, or "
+                'write it twice ("") inside a quoted field'
+            )
+
+    def _recorded(self, first: str) -> Iterator[str]:
+        """Yield the lines, and keep those of the record being read."""
+        self._record.append(first)
+        yield first
+        for line in self._lines:
+            self._record.append(line)
+            yield line
+
+    def _named(self, header: list[str]) -> list[str]:
+        for place, column in enumerate(header, 1):
+            if not column.strip():
+                raise _no_name(place, self.name)
+        return named_columns(header, f"the header of {self.name}")
+
+
+def find_separator(lines: Sequence[str], known: Collection[str] = ()) -> str:
+    """Return the separator of a file's first lines; a comma if the header has one column."""
+
+    def fit(mark: str) -> tuple[int, float, int]:
+        reader = csv.reader(lines, delimiter=mark)
+        try:
+            records = [fields for _, fields in zip(range(SAMPLE_RECORDS), reader, strict=False)]
+        except csv.Error:
+            return 0, 0.0, 0
+        width = len(records[0]) if records else 0
+        if width < 2:
+            return 0, 0.0, 0
+        body = [fields for fields in records[1:] if fields]
+        agreeing = sum(len(fields) >= width and not any(fields[width:]) for fields in body)
+        names = sum(name.strip() in known for name in records[0])
+        return names, round(agreeing / len(body), 2) if body else 1.0, width
+
+    best = max(SEPARATORS, key=fit)
+    return best if fit(best)[2] else ","
+
+
+class _Lines:
+    """A file's lines with their ends, decoded as they arrive.
+
+    waiting  complete lines that were read and not yet given, the last one first
+    notes    on the encoding
+    """
+
+    def __init__(self, read: Callable[[int], bytes], name: str) -> None:
+        self.waiting: list[str] = []
+        self.notes: list[str] = []
+        self._read, self._name, self.encoding = read, name, ""
+        self._iterator = self._split()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the next line needs no reading."""
+        return bool(self.waiting)
+
+    def __iter__(self) -> Iterator[str]:
+        return self._iterator
+
+    def _split(self) -> Iterator[str]:
+        block = self._read(BLOCK_BYTES)
+        encoding = self.encoding = _encoding_of(block, self._name)
+        decoder = codecs.getincrementaldecoder(encoding)()
+        rest = ""
         while True:
-            block = read(BLOCK_BYTES)
-            if first:
-                _check_text(self.name, block)
-                first = False
+            state = decoder.getstate()
             try:
-                text = rest + decoder.decode(block, final=not block)
+                text = decoder.decode(block, final=not block)
             except UnicodeDecodeError:
-                raise TableError(
-                    f"{self.name} is not UTF-8 text: save it as CSV UTF-8, or give Parquet"
-                ) from None
+                if encoding != "utf-8-sig":
+                    raise TableError(
+                        f"{self._name} is not {encoding} text: save it as CSV UTF-8"
+                    ) from None
+                encoding = "cp1252"
+                self.notes.append(f"{self._name} is not UTF-8, and is read as Windows-1252")
+                decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+                text = decoder.decode(state[0] + block)
+            text = rest + text
             lines = _LINE.findall(text)
             rest = text[sum(map(len, lines)) :]
-            for number, line in enumerate(lines, 1):
-                self._ready = len(lines) - number
-                yield line
+            if not block and rest:
+                lines.append(rest)
+            self.waiting = lines[::-1]
+            while self.waiting:
+                yield self.waiting.pop()
             if not block:
-                if rest:
-                    yield rest
                 return
+            block = self._read(BLOCK_BYTES)
+
+
+def _encoding_of(block: bytes, name: str) -> str:
+    """Return a text's encoding by its first bytes.
+
+    Raises: TableError for a binary file.
+    """
+    if block.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    if b"\0" in block:
+        raise TableError(f"{name} is a binary file: give a CSV (UTF-8 text) or Parquet file")
+    return "utf-8-sig"
+
+
+def _no_name(place: int, name: str) -> TableError:
+    return TableError(
+        f"column {place} of {name} has no name in the header: name it, or write the file without "
+        "it (pandas: to_csv(index=False))"
+    )
 
 
 class TextRows(Source):
-    """Rows of a CSV file as texts; what ``reading.Table`` is for whole files.
-
-    first_row  the number of the first row in the file, from 0, for messages
-    """
+    """Rows of a CSV file as texts; what ``reading.Table`` is for whole files."""
 
     def __init__(self, reader: CsvReader, rows: Sequence[Sequence[str]], first_row: int) -> None:
         self.name, self.columns, self.first_row = reader.name, reader.header, first_row
-        self.decimal_comma, self.rows = reader.decimal_comma, rows
-        self._indices = {name: index for index, name in enumerate(self.columns)}
+        self.other_decimal, self.rows = reader.other_decimal, rows
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def unsupported_type(self, name: str) -> str | None:
-        """Return None: all columns are texts."""
-        check_column(self, name)
-        return None
-
-    def is_numeric(self, name: str) -> bool:
-        """Return whether all values of a column that are not missing are numbers."""
-        texts = [text for text in self.texts(name) if text is not None]
-        return bool(texts) and all(map(self._is_number, texts))
-
-    def texts(self, name: str) -> Array:
-        """Return a column as texts, (N,) object, None where missing."""
-        check_column(self, name)
-        index = self._indices[name]
-        stripped = [row[index].strip() for row in self.rows]
-        return np.array(
-            [None if text in MISSING_VALUES else text for text in stripped], dtype=object
-        )
-
-    def numbers(self, name: str) -> Array:
-        """Return a column as numbers, (N,) float64, NaN where missing.
-
-        Raises: TableError if a value is not a finite number.
-        """
-        values = np.full(len(self.rows), np.nan)
-        for row, text in enumerate(self.texts(name)):
-            if text is None:
-                continue
-            if not self._is_number(text):
-                raise TableError(
-                    f"column {name!r} of {self.name} holds {text!r} in row "
-                    f"{self.first_row + row + 1}, where a number is expected: mend it, or leave it "
-                    "empty if it is missing"
-                )
-            values[row] = float(self._with_point(text))
-        return checked_finite(values, name, self.name, self.first_row)
-
-    def _is_number(self, text: str) -> bool:
-        text = self._with_point(text)
-        return bool(_NUMBER.fullmatch(text) or _INFINITE.fullmatch(text))
-
-    def _with_point(self, text: str) -> str:
-        match = _DECIMAL_COMMA.fullmatch(text) if self.decimal_comma else None
-        return f"{match[1]}.{match[2]}" if match else text
-
-
-def _fields(line: str, separator: str) -> list[str]:
-    return next(csv.reader(io.StringIO(line, newline=""), delimiter=separator), [])
-
-
-def _check_text(name: str, content: bytes) -> None:
-    """Refuse what is not text, by its first bytes.
-
-    Raises: TableError.
-    """
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise TableError(f"{name} is UTF-16 text: save it as CSV UTF-8, or give Parquet")
-    if b"\0" in content:
-        raise TableError(f"{name} is a binary file: give a CSV (UTF-8 text) or Parquet file")
-
-
-def _check_header(name: str, header: Sequence[str]) -> None:
-    if not header:
-        raise TableError(f"{name} has no rows: it needs a header and rows of values")
-    for column, times in Counter(header).items():
-        if not column.strip():
-            raise TableError(
-                f"column {header.index(column) + 1} of {name} has no name in the header: name "
-                "it, or write the file without it (pandas: to_csv(index=False))"
-            )
-        if times > 1:
-            raise TableError(
-                f"the header of {name} holds {column!r} {times} times: each column needs a "
-                "name of its own"
-            )
+    def column(self, name: str) -> Column:
+        """Return a column, as texts."""
+        place = self.index[name]
+        return Column("text", texts_of(row[place] for row in self.rows))

@@ -1,4 +1,4 @@
-"""Table columns to network inputs: numbers scaled and binned, categories one-hot.
+"""Table columns to network inputs: numbers scaled and binned, dates, categories one-hot.
 
 An ``Encoding`` is fitted on the training rows and then encodes any table with the same columns.
 """
@@ -6,96 +6,47 @@ An ``Encoding`` is fitted on the training rows and then encodes any table with t
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+import warnings
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, get_args
 
 import numpy as np
 
 from seedbed.arrays import Array, Indices
 from seedbed.errors import FileError, TableError
 from seedbed.population import Population
-from seedbed.reproducible import total
-from seedbed.tables.numbers import NumberColumn, NumberEncoder, fit_number_column
-from seedbed.tables.sources import Source, category_codes, check_column, is_missing, join_names
+from seedbed.tables.columns import (
+    CategoryColumn,
+    Notes,
+    Unseen,
+    fit_column,
+    read_column,
+    read_days,
+    read_numbers,
+    read_texts,
+)
+from seedbed.tables.dates import CIRCLES, FORMATS, DateColumn, encode_circles
+from seedbed.tables.notation import Notation
+from seedbed.tables.numbers import NumberColumn, NumberEncoder
+from seedbed.tables.sources import Source, UnsupportedType, check_column
 from seedbed.tables.targets import ClassType, Target, fit_quantities
-
-MAX_CATEGORIES = 255
-"""Text columns with more distinct values are left out: they hold names or free text."""
 
 MAX_BINS, MAX_BIN_INPUTS = 8, 256
 """Limits on the bins of one number column, and on the bin inputs of all columns together."""
-
-_BOOLEANS = {
-    text: boolean
-    for boolean, number in (("false", "0"), ("true", "1"))
-    for text in (boolean, boolean.title(), boolean.upper(), number)
-}
-
-Unseen = Literal["error", "missing"]
-
-Notes: TypeAlias = "Counter[tuple[str, str, str]]"
-"""How many values of a column, missing or not seen in training, are taken as what."""
-
-
-@dataclass(frozen=True)
-class CategoryColumn:
-    """One-hot inputs, all 0 where missing; two categories share one input of 1, -1 or 0."""
-
-    name: str
-    categories: tuple[str, ...]
-
-    @property
-    def width(self) -> int:
-        """Number of inputs that the column makes."""
-        return 1 if len(self.categories) == 2 else len(self.categories)
-
-    @property
-    def input_names(self) -> list[str]:
-        """The inputs' names, (width,): such as "colour = red"; of two categories, the first."""
-        return [f"{self.name} = {category}" for category in self.categories[: self.width]]
-
-    def encode(self, source: Source, X: Array, unseen: Unseen) -> Notes:
-        """Write the column's inputs into X (N, width) and count its missing values."""
-        texts = source.texts(self.name)
-        missing = is_missing(texts)
-        categories: Sequence[str] = self.categories
-        booleans = [_BOOLEANS.get(category) for category in categories]
-        if None not in booleans and len({*booleans}) == len(booleans):  # in any spelling
-            categories = [str(boolean) for boolean in booleans]
-            texts = np.array([_BOOLEANS.get(text, text) for text in texts], dtype=object)
-        code = category_codes(texts, categories)
-        new = (code < 0) & ~missing
-        notes: Notes = Counter({(self.name, "missing value", "no category"): int(missing.sum())})
-        if new.any() and unseen == "error":
-            row = int(np.argmax(new))
-            raise TableError(
-                f"column {self.name!r} of {source.name} holds {texts[row]!r} in row "
-                f"{source.first_row + row + 1}, "
-                f"which is not in the training data ({join_names(self.categories)}): mend it, or "
-                "take such values as missing with --unseen missing"
-            )
-        notes[self.name, "value", "missing"] = int(new.sum())
-        known = np.flatnonzero(code >= 0)
-        if self.width == 1:
-            X[known, 0] = 1 - 2 * code[known] if len(self.categories) == 2 else 1
-        else:
-            X[known, code[known]] = 1
-        return notes
 
 
 @dataclass(frozen=True)
 class Encoding:
     """The map from a table to network inputs and targets, fitted on the training rows.
 
-    Order of the inputs: the clipped number columns, their bins, their missing-value flags, then
-    the categories.
+    Order of the inputs: the clipped numbers and days, their bins, their missing-value flags, then
+    the categories and the circles of dates.
     """
 
-    columns: tuple[NumberColumn | CategoryColumn, ...]
+    columns: tuple[NumberColumn | DateColumn | CategoryColumn, ...]
     target: Target
 
     @cached_property
@@ -110,53 +61,125 @@ class Encoding:
 
     @cached_property
     def number_encoder(self) -> NumberEncoder:
-        """The encoder of the number columns."""
-        return NumberEncoder(
-            [column for column in self.columns if isinstance(column, NumberColumn)]
-        )
+        """The encoder of the number columns and of the days of dates."""
+        return NumberEncoder([
+            column.days if isinstance(column, DateColumn) else column
+            for column in self.columns
+            if not isinstance(column, CategoryColumn)
+        ])  # fmt: skip
 
     @cached_property
     def input_names(self) -> list[str]:
-        """The inputs' names, (I,): the column, a bin's range, "is missing", or a category."""
+        """The inputs' names, (I,): the column, a bin's range, "is missing", a category, …."""
         names = self.number_encoder.input_names
         for column in self.columns:
             if isinstance(column, CategoryColumn):
                 names = names + column.input_names
-        return names
+        return names + [name for date in self._dates for name in date.input_names]
 
-    @property
+    @cached_property
+    def input_keys(self) -> list[tuple[Any, ...]]:
+        """What each input is, (I,): a kind, its column and what else tells it apart."""
+        categories = [column for column in self.columns if isinstance(column, CategoryColumn)]
+        return [
+            *self.number_encoder.input_keys,
+            *(key for column in categories for key in column.input_keys),
+            *(key for date in self._dates for key in date.input_keys),
+        ]
+
+    @staticmethod
+    def read(source: Source, column: NumberColumn | DateColumn) -> Array:
+        """Return a column's numbers, or days, (N,), NaN where missing."""
+        if isinstance(column, DateColumn):
+            return read_days(source, column)
+        return read_numbers(source, column.name, column.notation, column.odd)
+
+    @cached_property
     def is_numeric(self) -> bool:
         """Whether all columns are numbers."""
-        return len(self.number_encoder.names) == len(self.columns)
+        return all(isinstance(column, NumberColumn) for column in self.columns)
 
     def inputs(self, source: Source, unseen: Unseen = "error") -> tuple[Array, Notes]:
-        """Return the inputs, (N, I) float32, and the numbers of missing and unseen values.
+        """Return the inputs, (N, I) float32, and notes on missing and unseen values.
 
         A category that is not in the training data is an error, or missing, as ``unseen`` says.
 
-        Raises: TableError if a column is absent or of another type than in training.
+        Raises: TableError if a column is absent or of another kind than in training.
         """
         for column in self.columns:
-            check_column(source, column.name)
-            kind = source.unsupported_type(column.name)
-            if kind is not None:
-                raise TableError(
-                    f"column {column.name!r} of {source.name} holds {kind} values, unlike in "
-                    "training: turn them into numbers or texts"
-                )
+            if column.name not in source.index:
+                check_column(source, column.name)
         X = np.zeros((len(source), self.width), np.float32)
-        notes: Notes = Counter()
-        if self.number_encoder.names:
-            A = source.matrix(self.number_encoder.names)
-            for name, missing in zip(self.number_encoder.names, np.isnan(A).T, strict=True):
-                notes[name, "missing value", "the median"] = int(missing.sum())
-            self.number_encoder.encode(A, X[:, : self.number_encoder.width])
-        start = self.number_encoder.width
+        notes = Notes()
+        encoder = self.number_encoder
+        if encoder.names:
+            A = self._numbers(source)
+            missing = np.isnan(A).sum(axis=0)
+            for place in np.flatnonzero(missing):
+                notes.add_missing(encoder.names[place], int(missing[place]), "the median")
+            encoder.encode(A, X[:, : encoder.width])
+        start = encoder.width
         for column in self.columns:
             if isinstance(column, CategoryColumn):
-                notes.update(column.encode(source, X[:, start : start + column.width], unseen))
+                column.encode(source, X[:, start : start + column.width], unseen, notes)
                 start += column.width
+        if self._dates:
+            encode_circles(self._dates, A[:, ~self._is_number], X[:, start:])
         return X, notes
+
+    def explains(self, source: Source, rows: Indices, chosen: Array) -> bool:
+        """Return whether each chosen row has a value that sets it apart from the others, too.
+
+        That is a number beyond the others' range by more than the range, or a category of its own.
+
+        Shapes: rows (n,) numbers of the table's rows; chosen (n,) booleans.
+        """
+        apart = np.zeros(len(rows), dtype=np.bool_)
+        if self.number_encoder.names:
+            A = self._numbers(source)[rows]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # columns without a value
+                low, high = np.nanmin(A[~chosen], axis=0), np.nanmax(A[~chosen], axis=0)
+            width = high - low
+            apart |= ((high + width < A) | (low - width > A)).any(axis=1)
+        for column in self.columns:
+            if isinstance(column, CategoryColumn):
+                texts = read_texts(source, column.name, column.categories)[rows]
+                common = set(texts[~chosen])
+                apart |= np.array([text not in common for text in texts])
+        return bool(apart[chosen].all())
+
+    def _numbers(self, source: Source) -> Array:
+        """Return the number columns and the days of dates, (N, C) float64, NaN where missing."""
+        A = source.numbers(self._number_names)
+        if A is None:
+            A = np.empty((len(source), len(self._number_names)))
+            for place, column in enumerate(self._number_columns):
+                A[:, place] = self.read(source, column)
+        if len(self._number_names) == len(self.number_encoder.names):
+            return A
+        merged = np.empty((len(source), len(self.number_encoder.names)))
+        merged[:, self._is_number] = A
+        merged[:, ~self._is_number] = np.stack([read_days(source, d) for d in self._dates], axis=1)
+        return merged
+
+    @cached_property
+    def _number_columns(self) -> list[NumberColumn]:
+        return [column for column in self.columns if isinstance(column, NumberColumn)]
+
+    @cached_property
+    def _number_names(self) -> list[str]:
+        return [column.name for column in self._number_columns]
+
+    @cached_property
+    def _dates(self) -> list[DateColumn]:
+        return [column for column in self.columns if isinstance(column, DateColumn)]
+
+    @cached_property
+    def _is_number(self) -> Array:
+        """Which of the encoder's columns are numbers, not days."""
+        encoded = [column for column in self.columns if not isinstance(column, CategoryColumn)]
+        return np.array([isinstance(column, NumberColumn) for column in encoded])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the encoding as a dict that JSON can hold."""
@@ -171,18 +194,7 @@ class Encoding:
 
         Raises: KeyError, TypeError or ValueError for any other value.
         """
-        columns = tuple(
-            CategoryColumn(_checked_text(given["name"]), _distinct_texts(given["categories"]))
-            if "categories" in given
-            else NumberColumn(
-                _checked_text(given["name"]),
-                _finite_number(given["center"]),
-                _finite_number(given["scale"], positive=True),
-                _boolean(given["flagged"]),
-                _increasing(given["knots"]),
-            )
-            for given in saved["columns"]
-        )
+        columns = tuple(_column_from_dict(given) for given in saved["columns"])
         given = saved["target"]
         if given["kind"] not in get_args(ClassType):
             raise ValueError(f"{given['kind']!r:.40} is not a type of classes")
@@ -195,6 +207,7 @@ class Encoding:
             tuple(_finite_number(scale, positive=True) for scale in given["scale"]),
             tuple(-math.inf if low is None else _finite_number(low) for low in given["low"]),
             tuple(math.inf if high is None else _finite_number(high) for high in given["high"]),
+            _notation_from_dict(given["notation"]),
         )
         sizes = {len(target.mean), len(target.scale), len(target.low), len(target.high)}
         if not target.names or (target.task == "regression" and sizes != {len(target.names)}):
@@ -226,64 +239,64 @@ def fit(
     for name in drop:
         check_column(source, name)
     w = np.ones(len(train)) if weights is None else weights
-    columns: list[NumberColumn | CategoryColumn] = []
+    columns: list[NumberColumn | DateColumn | CategoryColumn] = []
     notes = []
     excluded = {*drop, *(() if separate_target else target.names)}
     names = [name for name in source.columns if name not in excluded]
     bins = min(MAX_BINS, MAX_BIN_INPUTS // max(1, len(names)))
     for name in names:
-        column, note = _fit_column(source, name, train, w, bins)
-        if column is not None:
-            columns.append(column)
-        if note:
+        try:
+            column, note = fit_column(read_column(source, name), name, train, w, bins)
+        except UnsupportedType as error:
+            column, note = None, f"it holds {error.kind} values: no numbers, texts or dates"
+        if column is None:
             notes.append(f"{name} is left out: {note}")
+        else:
+            columns.append(column)
+            if note:
+                notes.append(f"{name}: {note}")
     if not columns:
         reasons = "; ".join(notes) or "it holds the target alone"
         raise TableError(f"{source.name} has no column to learn from: {reasons}")
     if target.task == "regression" and not separate_target:
-        values = source.numbers(target.name)[train]
+        values = target.numbers(source)[train]
         if values.min() == values.max():
             raise TableError(
                 f"target {target.name!r} of {source.name} is {values[0]:g} in all rows to train "
                 "on: there is nothing to learn; give more rows"
             )
-        target = fit_quantities(target.names, values[:, None], w, source.name)
+        fitted = fit_quantities(target.names, values[:, None], w, source.name)
+        target = replace(fitted, notation=target.notation)
     return Encoding(tuple(columns), target), notes
 
 
-def _fit_column(
-    source: Source, name: str, train: Indices, weights: Array, bins: int
-) -> tuple[NumberColumn | CategoryColumn | None, str]:
-    """Return a column's encoding, or None and the reason to leave it out."""
-    kind = source.unsupported_type(name)
-    if kind is not None:
-        return None, f"it holds {kind} values, neither numbers nor texts"
-    numeric = source.is_numeric(name)
-    values = source.numbers(name)[train] if numeric else source.texts(name)[train]
-    missing = is_missing(values)
-    present, weights, flagged = values[~missing], weights[~missing], bool(missing.any())
-    extremes = (present.min(), present.max()) if numeric and len(present) else ()
-    distinct = sorted(set(extremes if numeric else present.tolist()))
-    if len(distinct) < 2 and not (distinct and flagged):
-        reason = "the same value in every row" if distinct else "no value in any row"
-        return None, f"it has {reason}"
-    if numeric:
-        return fit_number_column(name, present, weights, flagged, bins), ""
-    count = max(float(total(weights)), len(present))
-    if len(distinct) > MAX_CATEGORIES or len(distinct) > max(20, count / 2):
-        note = f"{len(distinct):,} different texts in {len(present):,} rows make no categories"
-        return None, note + source.non_numeric_note(name)
-    return CategoryColumn(name, tuple(distinct)), ""
+def _column_from_dict(given: Any) -> NumberColumn | DateColumn | CategoryColumn:
+    if "categories" in given:
+        return CategoryColumn(_checked_text(given["name"]), _distinct_texts(given["categories"]))
+    if "days" in given:
+        days = _column_from_dict(given["days"])
+        circles = _distinct_texts(given["circles"])
+        if not isinstance(days, NumberColumn) or not set(circles) <= set(CIRCLES):
+            raise ValueError("the encoding of a date is broken")
+        if given["format"] and given["format"] not in FORMATS:
+            raise ValueError(f"{given['format']!r:.40} is not a format of dates")
+        return DateColumn(days, given["format"], tuple(c for c in CIRCLES if c in circles))
+    return NumberColumn(
+        _checked_text(given["name"]),
+        _finite_number(given["center"]),
+        _finite_number(given["scale"], positive=True),
+        _boolean(given["flagged"]),
+        _increasing(given["knots"]),
+        _notation_from_dict(given["notation"]),
+        _distinct_texts(given["odd"]),
+    )
 
 
-def note_lines(notes: Notes) -> list[str]:
-    """Return the notes as lines, those of each column together."""
-    return [
-        f"{name}: {count:,} {what}{'' if count == 1 else 's'}"
-        f"{' not seen in training' if what == 'value' else ''}, taken as {replacement}"
-        for (name, what, replacement), count in notes.items()
-        if count
-    ]
+def _notation_from_dict(given: Any) -> Notation:
+    found = Notation(*(_checked_text(given[name]) for name in ("decimal", "thousands", "unit")))
+    if found.decimal not in (".", ",") or found.thousands not in ("", ".", ",", " ", "'"):
+        raise ValueError("the notation of a column is broken")
+    return found
 
 
 def _checked_text(value: Any) -> str:

@@ -15,7 +15,8 @@ from seedbed.arrays import Array, Indices, one_line
 from seedbed.errors import DataError, FileError, SettingError, ShapeError
 from seedbed.population import Population
 from seedbed.tables import reading
-from seedbed.tables.encoding import Encoding, Unseen, checked_encoding
+from seedbed.tables.columns import Unseen, read_numbers
+from seedbed.tables.encoding import Encoding, checked_encoding
 from seedbed.tables.sources import ArraySource, FrameSource, Source, as_frame
 
 
@@ -145,7 +146,10 @@ class TableModel:
             source = ArraySource(values, target.names, "Y")
         if target.classes:
             return target.encode(source)
-        t = source.matrix(target.names)
+        columns = [
+            read_numbers(source, name, target.notation, what="target") for name in target.names
+        ]
+        t = np.stack(columns, axis=1)
         return t if target.labels else target.standardised(t)
 
 

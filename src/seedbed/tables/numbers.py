@@ -20,6 +20,7 @@ import numpy as np
 
 from seedbed.arrays import Array
 from seedbed.reproducible import total
+from seedbed.tables.notation import PLAIN, Notation
 
 MAX_SQUARABLE, MAX_MAGNITUDE = 1e150, 4e307
 """Values are clipped to these, so that squares and differences stay finite."""
@@ -33,6 +34,9 @@ class NumberColumn:
     """A smooth clip of (x - center) / scale, bins between ``knots``, a flag for missing values.
 
     A missing number is replaced by the center; if ``flagged``, an input of 1 marks it.
+
+    notation  how texts write the column's numbers
+    odd       words in place of numbers, which are taken as missing
     """
 
     name: str
@@ -40,6 +44,8 @@ class NumberColumn:
     scale: float
     flagged: bool
     knots: tuple[float, ...] = ()
+    notation: Notation = PLAIN
+    odd: tuple[str, ...] = ()
 
     @property
     def width(self) -> int:
@@ -56,6 +62,12 @@ class NumberEncoder:
             f"{column.name} {low:.4g} to {high:.4g}"
             for column in columns
             for low, high in pairwise(column.knots)
+        ]
+        bins = [(c, k) for c in columns for k in range(max(0, len(c.knots) - 1))]
+        self.input_keys: list[tuple[Any, ...]] = [
+            *(("number", column.name) for column in columns),
+            *(("bin", column.name, number) for column, number in bins),
+            *(("missing", column.name) for column in columns if column.flagged),
         ]
         flags = [f"{column.name} is missing" for column in columns if column.flagged]
         self.input_names = [*self.names, *binned_names, *flags]

@@ -1,13 +1,16 @@
 """Read table files, and write them with columns added.
 
-A table keeps its columns as the file has them; the caller asks for a column as numbers or as texts.
+A table keeps its columns as the file has them, until the caller asks for one.
 """
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import io
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,93 +18,145 @@ import numpy as np
 
 from seedbed.arrays import Array
 from seedbed.errors import MissingDependencyError, TableError, reason
-from seedbed.tables.csv_text import MISSING_VALUES, CsvReader
-from seedbed.tables.sources import Source, check_column, checked_finite, numbers_as_texts
+from seedbed.tables.csv_text import CsvReader
+from seedbed.tables.notation import MISSING_WORDS, NO_MARKS, Marks, Notation, certain_decimal
+from seedbed.tables.sources import (
+    SECONDS_PER_DAY,
+    Column,
+    Source,
+    UnsupportedType,
+    as_text,
+    check_column,
+    checked_finite,
+    days_of_dates,
+    named_columns,
+    suggestion,
+)
 
-CODE_PATTERN = r"^[+-]?0\d|^[+-]?\d{16,}$"
-"""Digits that are a code, not a number: a leading zero, or more digits than a float64 holds."""
+_UNUSUAL = r"^[+-]?0[0-9]|^[+-]?[0-9]{16}|[^-+0-9.eE]|^[+-]?[eE.]*$|[eE]$"
+"""Codes such as 007, and what polars may take for a number and others don't."""
+_CERTAIN_POINT = (
+    r"^[+-]?(?:[0-9]*\.[0-9]{0,2}|[0-9]*\.[0-9]{4,}|[0-9]{4,}\.[0-9]*|0?\.[0-9]*)$|[eE]"
+)
+LARGE_FILE = 2**22
+"""Bytes from which polars parses a CSV file."""
+
+SAMPLE = 2000
+"""Distinct values of a column that are looked at for the table's decimal mark."""
 
 
 class Table(Source):
     """The content of a table file.
 
-    name           of the file, for messages
-    frame          the polars frame; a CSV file's values are texts
-    typed          whether the file declares its column types (Parquet)
-    decimal_comma  whether a comma may be the decimal point
+    frame  the polars frame; a CSV file's values are texts
+    notes  on how the file was read
     """
 
     def __init__(
-        self, name: str, frame: Any, typed: bool = False, decimal_comma: bool = False
+        self,
+        name: str,
+        frame: Any,
+        marks: Marks = NO_MARKS,
+        separator: str = "",
+        notes: Sequence[str] = (),
     ) -> None:
-        self.name, self.frame, self.typed, self.decimal_comma = name, frame, typed, decimal_comma
-        self.columns = list(frame.columns)
+        self.name, self.frame, self.notes = name, frame, list(notes)
+        self.columns = named_columns(frame.columns, name)
+        self.given = marks
+        self.separator, self.other_decimal = separator, "," if separator == ";" else ""
 
     def __len__(self) -> int:
         return len(self.frame)
 
-    def unsupported_type(self, name: str) -> str | None:
-        """Return the type of a column that is neither numbers nor texts, else None."""
-        check_column(self, name)
-        polars, kind = _polars(), self.frame[name].dtype
-        texts = (polars.String, polars.Boolean, polars.Categorical, polars.Enum, polars.Null)
-        return None if isinstance(kind, texts) or kind.is_numeric() else str(kind)
+    @cached_property
+    def marks(self) -> Marks:  # type: ignore[override]
+        """What is known of the table's marks: what the caller said, or its columns show.
 
-    def is_numeric(self, name: str) -> bool:
-        """Return whether all values of a column are numbers, and none is a code such as 007.
+        In a file that commas separate, a point is the decimal mark unless columns show otherwise.
+        """
+        if self.given != NO_MARKS:
+            return self.given
+        decimals = {self._certain_decimal(name) for name in self.columns} - {""}
+        if len(decimals) == 1:
+            return Marks(decimals.pop())
+        return Marks("." if self.separator == "," and not decimals else "")
 
-        Texts of a Parquet file are always texts.
+    def _certain_decimal(self, name: str) -> str:
+        """Return the decimal mark that a column of texts uses without doubt, or ""."""
+        polars, series = _polars(), self.frame.to_series(self.index[name])
+        if series.dtype != polars.String:
+            return ""
+        marked = series.filter(series.str.contains(r"[0-9.,][.,]|[.,][0-9]"))
+        texts = marked.str.strip_chars().unique(maintain_order=True).head(SAMPLE)
+        return certain_decimal(texts.to_list())
+
+    def column(self, name: str) -> Column:
+        """Return a column.
+
+        Raises: TableError for a value that is no number, text or date, or infinite.
         """
         check_column(self, name)
-        series = self.frame[name]
-        if series.dtype.is_numeric():
-            return True
-        if self.typed or series.dtype != _polars().String:
-            return False
+        polars, series = _polars(), self.frame.to_series(self.index[name])
+        kind = series.dtype
+        if kind.is_numeric():
+            return Column("number", self._floats(series, name))
+        if kind in (polars.Date, polars.Datetime, polars.Time):
+            if kind == polars.Time:
+                days = series.cast(polars.Int64).to_numpy() / (SECONDS_PER_DAY * 1e9)
+                return Column("date", np.where(series.is_null().to_numpy(), np.nan, days))
+            micros = series.cast(polars.Datetime("us")).dt.replace_time_zone(None)
+            return Column("date", days_of_dates(micros.to_numpy()))
+        if not isinstance(
+            kind, polars.String | polars.Boolean | polars.Categorical | polars.Enum | polars.Null
+        ):
+            raise UnsupportedType(name, self.name, str(kind))
+        return Column("text", np.array(self._stripped(series).to_list(), dtype=object))
+
+    def plain_numbers(self, name: str) -> tuple[Array, Notation] | None:
+        """Return a column of texts that ``notation.infer`` would read as numbers without a unit."""
+        series = self.frame.to_series(self.index[name])
+        if series.dtype != _polars().String:
+            return None
         texts = self._stripped(series)
-        numbers = self._parsed(texts)
-        return bool(
-            texts.null_count() < len(texts)
-            and numbers.null_count() == texts.null_count()
-            and not texts.str.contains(CODE_PATTERN).any()
-        )
+        numbers = texts.cast(_polars().Float64, strict=False)
+        odd = texts.filter(numbers.is_null() & texts.is_not_null() | numbers.is_nan()).unique()
+        words = odd.str.to_lowercase().is_in(list(MISSING_WORDS))
+        if (
+            numbers.null_count() == len(texts)
+            or not words.all()
+            or texts.str.contains(_UNUSUAL).any()
+            or numbers.is_infinite().any()  # 1e400; the error is to show the text
+        ):
+            return None
+        has_point = texts.str.contains(".", literal=True).any()
+        first = texts.head(SAMPLE)  # which mostly shows it
+        if has_point and not any(t.str.contains(_CERTAIN_POINT).any() for t in (first, texts)):
+            return None
+        decimal = "." if has_point else self.marks.decimal or "."
+        return numbers.fill_null(np.nan).to_numpy(), Notation(decimal)
 
     def texts(self, name: str) -> Array:
-        """Return a column as texts, (N,) object, None where missing; the number 1.0 is "1".
+        """Return a column as texts without blanks around them, as the file has them."""
+        series = self.frame.to_series(self.index[name])
+        if series.dtype != _polars().String:
+            return super().texts(name)
+        return np.array(self._stripped(series).to_list(), dtype=object)
 
-        Raises: TableError if there is no such column, or it is neither numbers nor texts.
-        """
-        self._check_supported(name)
-        polars, series = _polars(), self.frame[name]
-        if series.dtype.is_numeric():
-            return numbers_as_texts(self.numbers(name))
-        return np.array(self._stripped(series.cast(polars.String)).to_list(), dtype=object)
+    @staticmethod
+    def _stripped(series: Any) -> Any:
+        texts = series.cast(_polars().String).str.strip_chars()
+        return texts.set(texts == "", None)
 
-    def numbers(self, name: str) -> Array:
-        """Return a column as numbers, (N,) float64, NaN where missing.
-
-        Raises: TableError if there is no such column, or a value is not a finite number.
-        """
-        self._check_supported(name)
-        polars, series = _polars(), self.frame[name]
-        if not series.dtype.is_numeric():
-            texts = self._stripped(series.cast(polars.String))
-            series = self._parsed(texts)
-            row = self._first_row(series.is_null() & texts.is_not_null())
-            if row is not None:
-                raise TableError(
-                    f"column {name!r} of {self.name} holds {texts[row]!r} in row {row + 1}, where "
-                    "a number is expected: mend it, or leave it empty if it is missing"
-                )
-        column = np.array(series.cast(polars.Float64).fill_null(np.nan).to_numpy(), np.float64)
-        return checked_finite(column, name, self.name)
+    def _floats(self, series: Any, name: str) -> Array:
+        values = series.cast(_polars().Float64).fill_null(np.nan).to_numpy()
+        return checked_finite(np.array(values, np.float64), name, self.name)
 
     def exact_texts(self, name: str) -> list[str | None]:
         """Return a column's values as a CSV file would have them, None where missing.
 
         Raises: TableError for lists and other values that CSV cannot hold.
         """
-        series = self.frame[name]
+        series = self.frame.to_series(self.index[name])
         if series.dtype.is_nested() or series.dtype in (_polars().Object, _polars().Binary):
             raise TableError(
                 f"the column {name!r} of {self.name} holds {series.dtype} values, which cannot be "
@@ -109,55 +164,73 @@ class Table(Source):
             )
         return list(series.cast(_polars().String).to_list())
 
-    def non_numeric_note(self, name: str) -> str:
-        """Return a note on the few texts in a column that is otherwise numbers, or ""."""
-        series = self.frame[name]
-        if self.typed:
-            return ""
-        texts = self._stripped(series)
-        unparsed = self._parsed(texts).is_null() & texts.is_not_null()
-        row, count = self._first_row(unparsed), int(unparsed.sum())
-        if row is None or count >= len(self) / 2:
-            return ""
-        return (
-            f"; all but {count:,} value{'' if count == 1 else 's'} are numbers, the first of them "
-            f"{texts[row]!r} in row {row + 1}: mend or empty those to have numbers"
-        )
 
-    def _check_supported(self, name: str) -> None:
-        kind = self.unsupported_type(name)
-        if kind is not None:
-            raise TableError(
-                f"column {name!r} of {self.name} holds {kind} values: turn them into numbers or "
-                "texts, or leave the column out with --drop"
-            )
+def read(path: str | Path, marks: Marks = NO_MARKS) -> Table:
+    """Read a table file; "-" is stdin.
 
-    def _stripped(self, series: Any) -> Any:
-        series = series.str.strip_chars()
-        return series.set(series.is_in(list(MISSING_VALUES)), None)
-
-    def _parsed(self, texts: Any) -> Any:
-        if self.decimal_comma:
-            texts = texts.str.replace(r"^([+-]?\d+),(\d+)$", "$1.$2")
-        return texts.cast(_polars().Float64, strict=False)
-
-    @staticmethod
-    def _first_row(mask: Any) -> int | None:
-        return mask.arg_max() if mask.any() else None
-
-
-def read(path: str | Path) -> Table:
-    """Read a CSV file (with a header; commas, semicolons or tabs) or a Parquet file; "-" is stdin.
+    CSV with a header (see ``csv_text.CsvReader``; .gz is unpacked), Parquet, Excel's .xlsx, lines
+    of JSON (.jsonl, .ndjson), or a table of an SQLite database: ``file.db::table``.
 
     Raises: TableError if the file is absent, of another format, ragged or empty;
-    MissingDependencyError without polars.
+    MissingDependencyError without polars, or without what it reads Excel files with.
     """
+    name = shown_name(path)
+    file, mark, inner = str(path).partition("::")
+    if mark and not Path(path).exists():
+        return _filled(_read_sqlite(file, inner, name, marks))
     with opened(path) as stream:
         try:
             content = stream.read()
-        except OSError as error:
+        except (OSError, EOFError) as error:
             raise _cannot_read(path, error) from None
-    return parse(shown_name(path), content)
+    return parse(name, content, marks)
+
+
+def _read_sqlite(file: str, table: str, name: str, marks: Marks) -> Table:
+    """Return a table of an SQLite database.
+
+    Raises: TableError.
+    """
+    import sqlite3
+
+    if not Path(file).is_file():
+        raise TableError(f"cannot read {file}: No such file: give a database's path before ::")
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+            found = connection.execute(
+                "SELECT name FROM sqlite_master WHERE type IN ('table', 'view')"
+            ).fetchall()
+            names = [each for (each,) in found]
+            if table not in names:
+                raise TableError(f"{file} has no table {table!r}{suggestion(table, names)}")
+            quoted = table.replace('"', '""')
+            cursor = connection.execute(f'SELECT * FROM "{quoted}"')  # quoted
+            columns = [description[0] for description in cursor.description]
+            rows = cursor.fetchall()
+    except sqlite3.Error as error:
+        raise TableError(f"cannot read {file} as an SQLite database: {error}") from None
+    polars = _polars()
+    values = zip(*rows, strict=True) if rows else [()] * len(columns)
+    frame = {
+        column: _typed_series(polars, column, list(each))
+        for column, each in zip(columns, values, strict=True)
+    }
+    return Table(name, polars.DataFrame(frame), marks)
+
+
+def _typed_series(polars: Any, name: str, values: list[Any]) -> Any:
+    """Return values as a series of numbers, or of texts if they are of several types."""
+    if all(value is None or isinstance(value, int | float) for value in values):
+        return polars.Series(name, values, strict=False)
+    return polars.Series(name, [None if value is None else as_text(value) for value in values])
+
+
+def _filled(table: Table) -> Table:
+    if not len(table) or not table.columns:
+        raise TableError(
+            f"{table.name} has no rows: it needs a header and at least one row of values"
+        )
+    return table
 
 
 def shown_name(path: str | Path) -> str:
@@ -166,7 +239,7 @@ def shown_name(path: str | Path) -> str:
 
 
 def opened(path: str | Path) -> io.BufferedReader:
-    """Return a file as a stream of bytes; "-" is stdin.
+    """Return a file as a stream of bytes; "-" is stdin. A gzipped file is unpacked.
 
     Raises: TableError if it cannot be read.
     """
@@ -174,47 +247,114 @@ def opened(path: str | Path) -> io.BufferedReader:
         stdin: Any = io.BytesIO() if sys.stdin is None else sys.stdin.buffer
         return stdin if isinstance(stdin, io.BufferedReader) else io.BufferedReader(stdin)
     try:
-        return Path(path).open("rb")
+        stream = Path(path).open("rb")  # noqa: SIM115  # the caller closes it
+        if stream.peek(2)[:2] == b"\x1f\x8b":
+            stream.close()
+            return io.BufferedReader(gzip.open(path, "rb"))
     except (OSError, ValueError) as error:
         raise _cannot_read(path, error) from None
+    return stream
 
 
 def _cannot_read(path: str | Path, error: Exception) -> TableError:
     return TableError(f"cannot read {path}: {reason(error)}: give a table's path")
 
 
-def parse(name: str, content: bytes) -> Table:
+def parse(name: str, content: bytes, marks: Marks = NO_MARKS) -> Table:
     """Return the table of a file's content; ``name`` is for messages.
 
     Raises: as ``read``.
     """
     polars = _polars()
-    separator, typed = ",", content.startswith(b"PAR1")
     try:
-        if typed:
-            frame = polars.read_parquet(io.BytesIO(content))
+        if content.startswith(b"PAR1"):
+            table = Table(name, polars.read_parquet(io.BytesIO(content)), marks)
+        elif content.startswith(b"PK\x03\x04"):
+            table = Table(name, _read_excel(polars, content), marks)
+        elif name.lower().endswith((".jsonl", ".ndjson")):
+            table = Table(name, polars.read_ndjson(io.BytesIO(content)), marks)
         else:
-            separator, columns = _parse_csv(name, content)
-            frame = polars.DataFrame(columns, schema=dict.fromkeys(columns, polars.String))
+            table = _parse_csv(name, content, marks)
     except polars.exceptions.PolarsError as error:
         raise TableError(f"cannot read {name} as a table: {str(error).splitlines()[0]}") from None
-    if not len(frame) or not frame.width:
-        raise TableError(f"{name} has no rows: it needs a header and at least one row of values")
-    return Table(name, frame, typed, separator == ";")
+    return _filled(table)
 
 
-def _parse_csv(name: str, content: bytes) -> tuple[str, dict[str, list[str | None]]]:
-    """Return a CSV file's separator and columns; an empty field is None.
+def _read_excel(polars: Any, content: bytes) -> Any:
+    """Return the first sheet of an Excel file as a frame.
+
+    Raises: MissingDependencyError without fastexcel.
+    """
+    try:
+        import fastexcel  # noqa: F401
+    except ModuleNotFoundError:
+        raise MissingDependencyError("fastexcel", "excel") from None
+    return polars.read_excel(io.BytesIO(content), engine="calamine")
+
+
+def _parse_csv(name: str, content: bytes, marks: Marks) -> Table:
+    """Return the table of a CSV file's content.
 
     Raises: TableError.
     """
-    reader = CsvReader(io.BytesIO(content).read, name)
+    polars, reader = _polars(), CsvReader(io.BytesIO(content).read, name)
+    mark, width = reader.separator, len(reader.header)
+    if len(content) > LARGE_FILE and reader.is_plain and _is_regular(content, mark, width):
+        with contextlib.suppress(polars.exceptions.PolarsError):  # which the slow path explains
+            frame = polars.read_csv(
+                content, separator=reader.separator, infer_schema=False,
+            )  # fmt: skip
+            if frame.width == width:
+                frame.columns = reader.header
+                return Table(name, frame, marks, reader.separator)
     rows = [fields for records in reader for fields in records]
     columns = zip(*rows, strict=True) if rows else [()] * len(reader.header)
-    return reader.separator, {
-        column: [value or None for value in values]
-        for column, values in zip(reader.header, columns, strict=True)
-    }
+    frame = polars.DataFrame(
+        {
+            column: [value or None for value in values]
+            for column, values in zip(reader.header, columns, strict=True)
+        },
+        schema=dict.fromkeys(reader.header, polars.String),
+    )
+    return Table(name, frame, marks, reader.separator, reader.notes)
+
+
+def _is_regular(content: bytes, separator: str, width: int) -> bool:
+    """Return whether every reader makes the same of a CSV file.
+
+    That is if it has no empty lines, as many fields in each line as in the header, and quotes only
+    round whole fields.
+    """
+    if b"\n\n" in content or b"\n\r" in content or content.startswith((b"\n", b"\r")):
+        return False
+    quote, mark, end = ord('"'), ord(separator), ord("\n")
+    edges = np.isin(np.arange(256), [quote, mark, end, ord("\r")])
+    quoted = b'"' in content
+    last: Any = end
+    inside: Any = np.uint8(0)
+    fields = 0
+    for start in range(0, len(content), 2**22):
+        block = np.frombuffer(content, np.uint8, min(2**22, len(content) - start), start)
+        marks, ends = block == mark, block == end
+        if quoted:
+            quotes = block == quote
+            odd = np.bitwise_xor.accumulate(quotes.view(np.uint8)) ^ inside
+            before, odd_before = np.r_[last, block[:-1]], np.r_[inside, odd[:-1]]
+            opened = quotes & (odd == 1) & ~edges[before]
+            closed = (before == quote) & (odd_before == 0) & ~edges[block]
+            if opened.any() or closed.any():
+                return False
+            last, inside = block[-1], odd[-1]
+            marks, ends = marks & (odd == 0), ends & (odd == 0)
+        at = np.searchsorted(np.flatnonzero(marks), np.flatnonzero(ends))
+        counts = np.diff(at, prepend=0)
+        if len(counts):
+            counts[0] += fields
+            fields = 0
+        if (counts != width - 1).any():
+            return False
+        fields += int(marks.sum()) - (int(at[-1]) if len(at) else 0)
+    return content.endswith(b"\n") or fields == width - 1
 
 
 def parquet_bytes(table: Table, columns: Mapping[str, Array]) -> bytes:

@@ -1,209 +1,297 @@
 """The tables that an encoding reads, column by column: data frames and arrays.
 
-``reading.Table`` is a third ``Source``, so that one encoding serves files, frames and arrays.
+``reading.Table`` and ``csv_text.TextRows`` are sources, too, so that one encoding serves files,
+frames and arrays: each gives a column as numbers, texts or dates, and ``columns`` decides what the
+texts are.
 """
 
 from __future__ import annotations
 
+import datetime
 import decimal
 import difflib
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from seedbed.arrays import Array, Indices, one_line
 from seedbed.errors import MissingDependencyError, TableError, ValueTypeError
+from seedbed.tables.notation import Marks, Notation
+
+Kind = Literal["number", "text", "date"]
 
 _NUMBER_TYPES = (bool, int, float, np.bool_, np.integer, np.floating, decimal.Decimal)
+_DATE_TYPES = (datetime.date, datetime.time, np.datetime64)
+SECONDS_PER_DAY = 86_400
+SMALL_TABLE = 200_000
+"""Values of a data frame up to which it is converted at once."""
+
+
+class UnsupportedType(TableError):  # noqa: N818  # a TableError that fit() turns into a note
+    """A column's values are neither numbers, nor texts, nor dates."""
+
+    def __init__(self, name: str, table: str, kind: str) -> None:
+        self.kind = kind
+        super().__init__(
+            f"column {name!r} of {table} holds {kind} values: turn them into numbers or texts, or "
+            "leave the column out"
+        )
+
+
+class Column(NamedTuple):
+    """A column's values.
+
+    kind    "number", "text" or "date"
+    values  (N,) float64, numbers or days since 1970-01-01 as the clock shows them, NaN where
+            missing; or texts without blanks around them, object, None where missing
+    """
+
+    kind: Kind
+    values: Array
 
 
 class Source(ABC):
-    """A table of N rows, whose columns are numbers or texts.
+    """A table of N rows.
 
     name       for messages
+    columns    the columns' names, without blanks around them
+    marks      what is known of how texts write numbers
+    other_decimal  a decimal mark that texts may use in a column that training had as typed numbers
     first_row  the first row's number in the file, from 0, for messages
     """
 
     name: str
     columns: list[str]
+    marks: Marks = Marks()
+    other_decimal: str = ""
     first_row: int = 0
 
     @abstractmethod
     def __len__(self) -> int: ...
 
     @abstractmethod
-    def unsupported_type(self, name: str) -> str | None:
-        """Return the type of a column that is neither numbers nor texts, else None."""
+    def column(self, name: str) -> Column:
+        """Return a column.
 
-    @abstractmethod
-    def is_numeric(self, name: str) -> bool:
-        """Return whether a column is numbers."""
-
-    @abstractmethod
-    def numbers(self, name: str) -> Array:
-        """Return a column as numbers, (N,) float64, NaN where missing.
-
-        Raises: TableError if a value is not a finite number.
+        Raises: TableError for a value that is no number, text or date, or infinite.
         """
 
-    @abstractmethod
+    def plain_numbers(self, name: str) -> tuple[Array, Notation] | None:
+        """Return a column of texts that ``notation.infer`` would read as numbers without a unit.
+
+        This is a fast path for large files; None says nothing. Returns numbers (N,) float64, NaN
+        where missing, and their notation, whose decimal mark is a point if any value has one.
+        """
+        return None
+
     def texts(self, name: str) -> Array:
-        """Return a column as texts, (N,) object, None where missing; the number 1.0 is "1"."""
+        """Return a column as texts without blanks around them, (N,) object, None where missing.
 
-    def matrix(self, names: Sequence[str]) -> Array:
-        """Return columns as numbers, (N, C) float64, NaN where missing."""
-        return np.stack([self.numbers(name) for name in names], axis=1)
+        The number 1.0 is "1".
 
-    def non_numeric_note(self, name: str) -> str:
-        """Return a note on the few texts in a column that is otherwise numbers, or ""."""
-        return ""
+        Raises: TableError for dates, and as ``column``.
+        """
+        kind, values = self.column(name)
+        if kind == "date":
+            raise TableError(
+                f"column {name!r} of {self.name} holds dates, where texts are expected, as in "
+                "training"
+            )
+        return numbers_as_texts(values) if kind == "number" else values
+
+    def numbers(self, names: Sequence[str]) -> Array | None:
+        """Return columns that are all typed as numbers, (N, C) float64; None if one is not."""
+        return None
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """The columns' places."""
+        return {name: place for place, name in enumerate(self.columns)}
 
 
 class FrameSource(Source):
-    """A data frame of any library that narwhals supports: pandas, polars, …"""
+    """A data frame of any library that narwhals supports: pandas, polars, …
+
+    The native frames of pandas are converted in a few steps, whatever the number of columns.
+    """
 
     def __init__(self, frame: Any, columns: Sequence[str] = (), name: str = "X") -> None:
         self.frame, self.name = frame, name
-        self.columns = list(columns) or [str(column) for column in frame.columns]
-        self._indices = {column: index for index, column in enumerate(self.columns)}
+        self.columns = list(columns) or named_columns(map(str, frame.columns), name)
+        self.native = frame.to_native()
+        self.is_pandas = type(self.native).__module__.split(".")[0] == "pandas"
 
     def __len__(self) -> int:
         return len(self.frame)
 
-    def unsupported_type(self, name: str) -> str | None:
-        """Return the type of a column that is neither numbers nor texts, else None."""
-        narwhals, kind = _narwhals(), self._series(name).dtype
+    @cached_property
+    def _kinds(self) -> list[str]:
+        """The pandas dtypes' kinds."""
+        return [getattr(dtype, "kind", "O") for dtype in self.native.dtypes.to_numpy()]
+
+    @cached_property
+    def _objects(self) -> Array | None:
+        """All values of a small pandas frame, (N, C) object."""
+        small = self.is_pandas and len(self) * len(self.columns) <= SMALL_TABLE
+        return self.native.to_numpy(dtype=object) if small else None
+
+    @cached_property
+    def _numeric(self) -> tuple[dict[str, int], Array]:
+        """The columns of a pandas frame that are typed as numbers: places, and (N, C) float64."""
+        places = [place for place, kind in enumerate(self._kinds) if kind in "iuf"]
+        names = {self.columns[place]: number for number, place in enumerate(places)}
+        if not places:
+            return names, np.empty((len(self), 0))
+        if len(places) == len(self.columns):
+            values = self.native.to_numpy(dtype=np.float64, na_value=np.nan)
+        elif self._objects is not None:
+            values = _as_floats(self._objects[:, places])
+        else:
+            values = self.native.iloc[:, places].to_numpy(dtype=np.float64, na_value=np.nan)
+        return names, values
+
+    def numbers(self, names: Sequence[str]) -> Array | None:
+        """Return columns that are all typed as numbers, (N, C) float64; None if one is not."""
+        if self.is_pandas:
+            places, values = self._numeric
+            if not all(name in places for name in names):
+                return None
+            chosen = [places[name] for name in names]
+            A = values if chosen == list(range(values.shape[1])) else values[:, chosen]
+        else:
+            indices = [self.index[name] for name in names]
+            schema = list(self.frame.schema.values())
+            if not all(schema[place].is_numeric() for place in indices):
+                return None
+            A = self.frame[:, indices].to_numpy()
+            A = np.asarray(A, np.float64) if A.dtype != object else _as_floats(A)
+        return _finite_matrix(A, names, self.name)
+
+    def column(self, name: str) -> Column:
+        """Return a column.
+
+        Raises: TableError for a value that is no number, text or date, or infinite.
+        """
+        if self.is_pandas:
+            return self._pandas_column(name)
+        narwhals, series = _narwhals(), self.frame[:, self.index[name]]
+        kind = series.dtype
+        if kind.is_numeric():
+            values = series.cast(narwhals.Float64).fill_null(float("nan")).to_numpy()
+            return Column("number", checked_finite(np.array(values, np.float64), name, self.name))
+        if isinstance(kind, narwhals.Datetime | narwhals.Date):
+            if isinstance(kind, narwhals.Datetime):
+                series = series.dt.replace_time_zone(None)
+            dates = np.array(series.to_list(), dtype="datetime64[us]")
+            return Column("date", days_of_dates(dates))
         texts = (narwhals.String, narwhals.Boolean, narwhals.Categorical, narwhals.Enum)
-        if isinstance(kind, texts) or kind.is_numeric():
-            return None
-        if kind in _object_types():
-            return self._object_column(name).unsupported_type(name)
-        return str(kind)
+        if not isinstance(kind, (*texts, narwhals.Object, narwhals.Unknown)):
+            raise UnsupportedType(name, self.name, str(kind))
+        return object_column(series.to_list(), name, self.name)
 
-    def is_numeric(self, name: str) -> bool:
-        """Return whether a column is numbers."""
-        series = self._series(name)
-        if series.dtype.is_numeric():
-            return True
-        return series.dtype in _object_types() and self._object_column(name).is_numeric(name)
-
-    def numbers(self, name: str) -> Array:
-        """Return a column as numbers, (N,) float64, NaN where missing."""
-        series = self._series(name)
-        if series.dtype in _object_types():
-            return self._object_column(name).numbers(name)
-        if not (series.dtype.is_numeric() or series.dtype == _narwhals().Boolean):
-            raise TableError(
-                f"column {name!r} of {self.name} holds {series.dtype} values where numbers are "
-                "expected, as in training: turn them into numbers"
-            )
-        values = series.cast(_narwhals().Float64).fill_null(float("nan")).to_numpy()
-        return checked_finite(np.array(values, np.float64), name, self.name)
-
-    def texts(self, name: str) -> Array:
-        """Return a column as texts, (N,) object, None where missing."""
-        series = self._series(name)
-        if series.dtype in _object_types():
-            return self._object_column(name).texts(name)
-        if series.dtype.is_numeric():
-            return numbers_as_texts(self.numbers(name))
-        return _objects_as_texts(series.to_list())
-
-    def _series(self, name: str) -> Any:
-        return self.frame[:, self._indices[name]]
-
-    def _object_column(self, name: str) -> ArraySource:
-        values = np.empty((len(self), 1), dtype=object)
-        for row, value in enumerate(self._series(name).to_list()):
-            values[row, 0] = value  # one by one: NumPy would turn lists of one length into an axis
-        return ArraySource(values, [name], self.name)
+    def _pandas_column(self, name: str) -> Column:
+        place = self.index[name]
+        kind = self._kinds[place]
+        if kind in "iuf":
+            places, values = self._numeric
+            return Column("number", checked_finite(values[:, places[name]], name, self.name))
+        if kind == "M" and self._objects is None:
+            series = self.native.iloc[:, place]
+            series = series.dt.tz_localize(None) if series.dt.tz is not None else series
+            return Column("date", days_of_dates(series.to_numpy("datetime64[us]")))
+        if kind == "m":
+            raise UnsupportedType(name, self.name, "duration")
+        if self._objects is not None:
+            return object_column(self._objects[:, place].tolist(), name, self.name)
+        return object_column(self.native.iloc[:, place].tolist(), name, self.name)
 
 
 class ArraySource(Source):
-    """A 2-D array of numbers, of texts, or of objects that are either."""
+    """A 2-D array of numbers, texts or dates, or of objects that are any of them."""
 
     def __init__(self, values: Array, columns: Sequence[str] = (), name: str = "X") -> None:
+        if isinstance(values, np.ma.MaskedArray):
+            values = unmasked(values)
         self.values, self.name = values, name
         self.columns = list(columns) or [f"x{number}" for number in range(values.shape[1])]
-        self._indices = {column: index for index, column in enumerate(self.columns)}
 
     def __len__(self) -> int:
         return len(self.values)
 
-    def unsupported_type(self, name: str) -> str | None:
-        """Return the type of a column that is neither numbers nor texts, else None.
-
-        Raises: ValueTypeError for a value that is neither.
-        """
-        if self.values.dtype.kind in "mMc":
-            return str(self.values.dtype)
-        if self.values.dtype == object:
-            for row, value in enumerate(self._column(name)):
-                if not isinstance(value, (*_NUMBER_TYPES, str)) and not _is_missing(value):
-                    if hasattr(value, "isoformat") or hasattr(value, "strftime"):
-                        return "date"
-                    raise ValueTypeError(
-                        f"column {name!r} of {self.name} holds {one_line(value)} in row {row + 1}:"
-                        " an argument must be a string or a real number, or missing (None, NaN)"
-                    )
-        return None
-
-    def is_numeric(self, name: str) -> bool:
-        """Return whether a column is numbers."""
-        if self.values.dtype == object:
-            present = [value for value in self._column(name) if not _is_missing(value)]
-            booleans = all(isinstance(value, bool | np.bool_) for value in present)
-            return all(isinstance(value, _NUMBER_TYPES) for value in present) and not (
-                booleans and present  # booleans are categories, as in a frame
-            )
-        return self.values.dtype.kind in "fiub"
-
-    def numbers(self, name: str) -> Array:
-        """Return a column as numbers, (N,) float64, NaN where missing."""
-        column = self._column(name)
-        if column.dtype.kind not in "fiub":
-            for row, value in enumerate(column.tolist()):
-                if not isinstance(value, _NUMBER_TYPES) and not _is_missing(value):
-                    raise TableError(
-                        f"column {name!r} of {self.name} holds {one_line(value)} in row {row + 1}, "
-                        "where numbers are expected, as in training: mend it, or use None if it is "
-                        "missing"
-                    )
-        if column.dtype == object:
-            values = [np.nan if _is_missing(value) else value for value in column]
-            try:
-                column = np.array([float(value) for value in values])
-            except OverflowError:
-                raise TableError(
-                    f"column {name!r} of {self.name} holds a whole number too large for a float64: "
-                    "give it in a larger unit"
-                ) from None
-        return checked_finite(column.astype(np.float64), name, self.name)
-
-    def texts(self, name: str) -> Array:
-        """Return a column as texts, (N,) object, None where missing."""
-        if self.values.dtype.kind in "fiub":
-            return numbers_as_texts(self.numbers(name))
-        return _objects_as_texts(self._column(name).tolist())
-
-    def matrix(self, names: Sequence[str]) -> Array:
-        """Return columns as numbers, (N, C) float64, NaN where missing."""
+    def numbers(self, names: Sequence[str]) -> Array | None:
+        """Return columns that are all typed as numbers, (N, C) float64; None if one is not."""
         if self.values.dtype.kind not in "fiub":
-            return super().matrix(names)
-        A = self.values[:, [self._indices[name] for name in names]].astype(np.float64)
-        infinite = np.isinf(A).any(axis=0)
-        if infinite.any():
-            first = int(np.argmax(infinite))
-            checked_finite(A[:, first], names[first], self.name)
-        return A
+            return None
+        A = self.values[:, [self.index[name] for name in names]].astype(np.float64)
+        return _finite_matrix(A, names, self.name)
 
-    def _column(self, name: str) -> Array:
-        return np.asarray(self.values[:, self._indices[name]])
+    def column(self, name: str) -> Column:
+        """Return a column.
+
+        Raises: TableError for a value that is no number, text or date, or infinite.
+        """
+        values = np.asarray(self.values[:, self.index[name]])
+        kind = values.dtype.kind
+        if kind in "fiub":
+            return Column("number", checked_finite(values.astype(np.float64), name, self.name))
+        if kind == "M":
+            return Column("date", days_of_dates(values))
+        if kind in "mc":
+            raise UnsupportedType(name, self.name, str(values.dtype))
+        return object_column(values.tolist(), name, self.name)
+
+
+def object_column(values: Sequence[Any], name: str, table: str) -> Column:
+    """Return a column of Python objects: numbers, or dates, or else texts.
+
+    Booleans are texts, as they are categories; a number among texts is written as ``as_text`` does.
+
+    Raises: TableError for a value that is none of these, or infinite.
+    """
+    present = [value for value in values if not is_missing_value(value)]
+    types = {type(value) for value in present}
+    if types and all(issubclass(kind, _NUMBER_TYPES) for kind in types):
+        if all(issubclass(kind, bool | np.bool_) for kind in types):
+            return Column("text", texts_of(values))
+        try:
+            numbers = [np.nan if is_missing_value(value) else float(value) for value in values]
+        except OverflowError:
+            raise TableError(
+                f"column {name!r} of {table} holds a whole number too large for a float64: give it "
+                "in a larger unit"
+            ) from None
+        return Column("number", checked_finite(np.array(numbers), name, table))
+    if types and all(issubclass(kind, _DATE_TYPES) or hasattr(kind, "isoformat") for kind in types):
+        return Column("date", _dates_of_objects(values, name, table))
+    for row, value in enumerate(values):
+        if not isinstance(value, (*_NUMBER_TYPES, str)) and not is_missing_value(value):
+            raise ValueTypeError(
+                f"column {name!r} of {table} holds {one_line(value)} in row {row + 1}: an argument "
+                "must be a string or a real number, a date, or missing (None, NaN)"
+            )
+    return Column("text", texts_of(values))
+
+
+def texts_of(values: Iterable[Any]) -> Array:
+    """Return values as texts without blanks around them, (N,) object, None where missing."""
+    texts = [
+        None
+        if is_missing_value(value)
+        else value.strip()
+        if isinstance(value, str)
+        else as_text(value)
+        for value in values
+    ]
+    result = np.empty(len(texts), dtype=object)
+    result[:] = texts
+    result[result == ""] = None
+    return result
 
 
 def as_frame(table: Any) -> Any:
@@ -211,6 +299,8 @@ def as_frame(table: Any) -> Any:
 
     Raises: TableError if two columns have the same name, or the frame is lazy.
     """
+    if isinstance(table, np.ndarray | list | tuple):
+        return None
     narwhals = _narwhals()
     try:
         frame = narwhals.from_native(table, pass_through=True)
@@ -224,9 +314,23 @@ def as_frame(table: Any) -> Any:
     return frame if isinstance(frame, narwhals.DataFrame) else None
 
 
+def named_columns(names: Iterable[str], table: str) -> list[str]:
+    """Return column names without blanks around them.
+
+    Raises: TableError if two are then the same.
+    """
+    stripped = [name.strip() for name in names]
+    name, times = Counter(stripped).most_common(1)[0] if stripped else ("", 0)
+    if times > 1:
+        raise TableError(
+            f"{table} has {times} columns named {name!r}: each needs a name of its own"
+        )
+    return stripped
+
+
 def check_column(source: Source, name: str, what: str = "column") -> None:
     """Raise TableError, suggesting the closest name, if there is no such column."""
-    if name not in source.columns:
+    if name not in source.index:
         raise TableError(f"{source.name} has no {what} {name!r}{suggestion(name, source.columns)}")
 
 
@@ -235,13 +339,22 @@ def checked_finite(column: Array, name: str, table: str, first_row: int = 0) -> 
 
     Raises: TableError.
     """
-    if np.isinf(column).any():
-        row = int(np.argmax(np.isinf(column)))
+    infinite = np.isinf(column)
+    if infinite.any():
+        row = int(np.argmax(infinite))
         raise TableError(
-            f"column {name!r} of {table} holds {column[row]} in row {first_row + row + 1}: "
-            "it needs finite numbers; leave the value empty if it is missing"
+            f"column {name!r} of {table} holds {column[row]} in row {first_row + row + 1}: it needs"
+            " finite numbers; leave the value empty if it is missing"
         )
     return column
+
+
+def _finite_matrix(A: Array, names: Sequence[str], table: str) -> Array:
+    infinite = np.isinf(A)
+    if infinite.any():
+        first = int(np.argmax(infinite.any(axis=0)))
+        checked_finite(A[:, first], names[first], table)
+    return A
 
 
 def is_missing(values: Array) -> npt.NDArray[np.bool_]:
@@ -264,15 +377,6 @@ def numbers_as_texts(numbers: Array) -> Array:
     )
 
 
-def _objects_as_texts(values: Sequence[Any]) -> Array:
-    """Return values of mixed types as texts, None where missing."""
-    texts = np.empty(len(values), dtype=object)
-    for row, value in enumerate(values):
-        if not _is_missing(value):
-            texts[row] = value if isinstance(value, str) else as_text(value)
-    return texts
-
-
 def as_text(value: Any) -> str:
     """Return a value as a CSV file would have it: true, false, 1, 1.5."""
     if isinstance(value, bool | np.bool_):
@@ -282,11 +386,20 @@ def as_text(value: Any) -> str:
     return str(value)
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing_value(value: Any) -> bool:
     """Return whether an object marks a missing value: None, NaN, pandas' NA and NaT."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
-    return isinstance(value, float | np.floating) and bool(np.isnan(value))
+    if isinstance(value, float | np.floating):
+        return bool(value != value)
+    return isinstance(value, np.datetime64) and bool(np.isnat(value))
+
+
+def unmasked(values: Any) -> Array:
+    """Return a masked array as an array in which masked values are missing."""
+    if values.dtype.kind in "fiub":
+        return np.asarray(values.astype(np.float64).filled(np.nan))
+    return np.asarray(values.astype(object).filled(None))
 
 
 def suggestion(name: str, names: Iterable[str]) -> str:
@@ -304,9 +417,46 @@ def join_names(names: Sequence[str], limit: int = 8) -> str:
     return shown + (f", … ({len(names)} in all)" if len(names) > limit else "")
 
 
-def _object_types() -> tuple[Any, ...]:
-    narwhals = _narwhals()
-    return (narwhals.Object, narwhals.Unknown)
+def _as_floats(A: Array) -> Array:
+    """Return objects that are numbers or missing as float64."""
+    try:
+        return A.astype(np.float64)
+    except (TypeError, ValueError):  # pandas' NA
+        flat = [np.nan if is_missing_value(value) else float(value) for value in A.ravel()]
+        return np.array(flat).reshape(A.shape)
+
+
+def days_of_dates(dates: Array) -> Array:
+    """Return datetime64 as days since 1970-01-01, float64, NaN where missing."""
+    micros = dates.astype("datetime64[us]")
+    days = micros.astype(np.int64) / (SECONDS_PER_DAY * 1e6)
+    return np.where(np.isnat(micros), np.nan, days)
+
+
+def _dates_of_objects(values: Sequence[Any], name: str, table: str) -> Array:
+    """Return dates, times of day and pandas' Timestamps and Periods as days, (N,).
+
+    Raises: TableError.
+    """
+    found = []
+    for row, value in enumerate(values):
+        if is_missing_value(value):
+            found.append(np.datetime64("NaT", "us"))
+            continue
+        if hasattr(value, "to_timestamp"):  # a pandas Period
+            value = value.to_timestamp()
+        if isinstance(value, datetime.time):
+            value = datetime.datetime.combine(datetime.date(1970, 1, 1), value)
+        if getattr(value, "tzinfo", None) is not None:
+            value = value.replace(tzinfo=None)  # as the clock shows it
+        try:
+            found.append(np.datetime64(value).astype("datetime64[us]"))
+        except (ValueError, TypeError):
+            raise TableError(
+                f"column {name!r} of {table} holds {one_line(value)} in row {row + 1}: it is no "
+                "date that can be read; give it as a text such as 2026-01-31"
+            ) from None
+    return days_of_dates(np.array(found, dtype="datetime64[us]"))
 
 
 def _narwhals() -> Any:

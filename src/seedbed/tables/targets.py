@@ -13,21 +13,27 @@ from seedbed import streams
 from seedbed.arrays import Array, Indices
 from seedbed.errors import SettingError, TableError
 from seedbed.reproducible import total, weighted_mean
+from seedbed.tables.columns import read_column, read_numbers, read_texts
+from seedbed.tables.notation import PLAIN, Notation
 from seedbed.tables.numbers import MAX_SQUARABLE, outlier_distance, quantiles
 from seedbed.tables.sources import (
     Source,
     category_codes,
     check_column,
+    days_of_dates,
     is_missing,
     join_names,
     numbers_as_texts,
 )
 
+MIN_OUTLIER_ROWS = 30
+"""Rows from which a quantity can be called an outlier."""
+
 MAX_CLASSES = 20
 """A target of whole numbers with more distinct values counts as a quantity."""
 
 Task = Literal["classification", "regression"]
-ClassType = Literal["text", "integer", "float", "boolean"]
+ClassType = Literal["text", "integer", "float", "boolean", "date"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,7 @@ class Target:
     names      the columns; several are several quantities or, if ``labels``, independent labels
     kind       the type of the classes, which are stored as texts
     low, high  of quantities, in target units: training values are clipped to them
+    notation   how texts write quantities and whole-number classes
     """
 
     names: tuple[str, ...]
@@ -47,6 +54,7 @@ class Target:
     scale: tuple[float, ...] = (1.0,)
     low: tuple[float, ...] = (-math.inf,)
     high: tuple[float, ...] = (math.inf,)
+    notation: Notation = PLAIN
 
     @property
     def name(self) -> str:
@@ -69,19 +77,43 @@ class Target:
         Raises: TableError for a class that is not in the training data, or a text among numbers.
         """
         if not self.classes:
-            return self.standardised(source.numbers(self.name)[:, None])[:, 0]
-        numeric = self.kind == "integer"
-        texts = numbers_as_texts(source.numbers(self.name)) if numeric else source.texts(self.name)
+            return self.standardised(self.numbers(source)[:, None])[:, 0]
+        if self.kind == "date":
+            texts = self._dates_as_classes(source)
+        elif self.kind == "integer":
+            texts = numbers_as_texts(self.numbers(source))
+        else:
+            texts = read_texts(source, self.name, self.classes)
         code = category_codes(texts, self.classes)
         missing = is_missing(texts)
         unseen = (code < 0) & ~missing
         if unseen.any():
             row = int(np.argmax(unseen))
             raise TableError(
-                f"target {self.name!r} of {source.name} holds {texts[row]!r} in row {row + 1}, "
+                f"target {self.name!r} of {source.name} holds {texts[row]!r} in row "
+                f"{source.first_row + row + 1}, "
                 f"which is not in the training data ({join_names(self.classes)})"
             )
         return np.where(missing, np.nan, code)
+
+    def _dates_as_classes(self, source: Source) -> Array:
+        """Return the target's column, typed as dates, as classes; a date of no class as it is."""
+        kind, days = source.column(self.name)
+        if kind != "date":
+            return source.texts(self.name)
+        names = dict(zip(days_of_dates(self.labels_of(np.arange(len(self.classes)))),
+                         self.classes, strict=True))  # fmt: skip
+        return np.array(
+            [None if np.isnan(day) else names.get(day, f"day {day:g}") for day in days], object
+        )
+
+    def numbers(self, source: Source) -> Array:
+        """Return the target's column as numbers, (N,) float64, NaN where missing.
+
+        Raises: TableError for a text that is no number.
+        """
+        check_column(source, self.name, "target column")
+        return read_numbers(source, self.name, self.notation, what="target")
 
     def labels_of(self, encoded: Array) -> Array:
         """Return class numbers (N,) as classes, or standardised quantities in target units, (N,).
@@ -91,7 +123,8 @@ class Target:
         if not self.classes:
             return self.in_target_units(encoded[:, None])[:, 0]
         parsers: dict[str, Callable[[str], Any]] = {
-            "integer": int, "float": float, "boolean": "true".__eq__, "text": str
+            "integer": int, "float": float, "boolean": "true".__eq__, "text": str,
+            "date": np.datetime64,
         }  # fmt: skip
         classes = np.array([parsers[self.kind](text) for text in self.classes])
         return np.asarray(classes[encoded.astype(np.intp)])
@@ -104,9 +137,9 @@ class Target:
         """Return network outputs (…, O) in target units, float64."""
         return np.asarray(np.array(self.mean) + np.array(self.scale) * outputs)
 
-    def outlier_count(self, values: Array) -> int:
-        """Return how many quantities, (N, O) in target units, are clipped for training."""
-        return int(((values < np.array(self.low)) | (values > np.array(self.high))).sum())
+    def outliers(self, values: Array) -> Array:
+        """Return which quantities, (N, O) in target units, are clipped for training."""
+        return np.asarray((values < np.array(self.low)) | (values > np.array(self.high)))
 
     def clip_outliers(self, encoded: Array) -> Array:
         """Return encoded targets, (N,) or (N, O), with outliers among quantities clipped.
@@ -120,13 +153,13 @@ class Target:
 
 
 def fit_quantities(
-    names: Sequence[str], values: Array, weights: Array | None, table: str
+    names: Sequence[str], values: Array, weights: Array | None, table: str, clip: bool = True
 ) -> Target:
     """Return the target of quantities, fitted on values (N, O) with row weights (N,) or None.
 
-    Up to two outliers, or one row in a thousand, are clipped to ``outlier_distance`` from the
-    median. If more values lie further, they are no outliers, and none is clipped. Mean and scale
-    are those of the clipped values.
+    From ``MIN_OUTLIER_ROWS`` rows, up to two outliers, or one row in a thousand, are clipped to
+    ``outlier_distance`` from the median, unless ``clip`` is False. If more values lie further, they
+    are no outliers, and none is clipped. Mean and scale are those of the clipped values.
 
     Raises: TableError if a value is too large.
     """
@@ -143,7 +176,8 @@ def fit_quantities(
         distances = np.abs(y - median)
         limit = outlier_distance(distances, w) or 1.0
         count = max(float(total(w)), len(w))
-        if total(w[distances > limit]) / total(w) > max(2.5 / count, 0.001):
+        share = total(w[distances > limit]) / total(w)
+        if not clip or len(y) < MIN_OUTLIER_ROWS or share > max(2.5 / count, 0.001):
             limit = math.inf
         low, high = median - limit, median + limit
         clipped = np.clip(y, low, high)
@@ -168,8 +202,22 @@ def find_target(source: Source, name: str, task: Task | None) -> tuple[Target, I
     if task is not None and task not in get_args(Task):
         raise SettingError(f"task must be one of {get_args(Task)}, not {task!r}")
     check_column(source, name, "target column")
-    numeric = source.is_numeric(name) or task == "regression"
-    values = source.numbers(name) if numeric else source.texts(name)
+    read = read_column(source, name)
+    if read.kind == "date":
+        raise TableError(
+            f"target {name!r} of {source.name} holds dates: predict a number, such as the days "
+            "until then"
+        )
+    if read.odd:
+        raise TableError(
+            f"target {name!r} of {source.name}: {read.note.partition(' is taken')[0]}: mend it, or "
+            "empty it to leave its row out"
+        )
+    numeric, values = read.kind == "number", read.values
+    if task == "regression" and not numeric:
+        read_numbers(source, name, PLAIN, what="target")  # names the first text
+    if not numeric:
+        values = read_texts(source, name, ())
     known = np.flatnonzero(~is_missing(values))
     if not len(known):
         raise TableError(f"target {name!r} of {source.name} has no value in any row")
@@ -186,14 +234,16 @@ def find_target(source: Source, name: str, task: Task | None) -> tuple[Target, I
         )
         task = "regression" if is_quantity else "classification"
     if task == "regression":
-        return Target((name,)), known
+        return Target((name,), notation=read.notation), known
     if len(distinct) > max(2, len(known) / 2):
         raise TableError(
             f"target {name!r} of {source.name} has {len(distinct):,} different values in "
             f"{len(known):,} rows, too many for classes: name another target"
             + (", or --task regression" if numeric else "")
+            + (f" ({read.note})" if read.note and not numeric else "")
         )
-    return Target((name,), _class_names(distinct), "integer" if numeric else "text"), known
+    kind: ClassType = "integer" if numeric else "text"
+    return Target((name,), _class_names(distinct), kind, notation=read.notation), known
 
 
 def split_rows(

@@ -1,0 +1,347 @@
+"""What a table's columns are, numbers, dates or categories, and how each is encoded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from seedbed.arrays import Array, Indices
+from seedbed.errors import TableError
+from seedbed.reproducible import total
+from seedbed.tables.dates import DateColumn, circles_of, days_of, find_format
+from seedbed.tables.notation import MISSING_WORDS, PLAIN, Notation, infer, parse_all
+from seedbed.tables.numbers import NumberColumn, fit_number_column
+from seedbed.tables.sources import (
+    Source,
+    is_missing,
+    join_names,
+)
+
+MAX_CATEGORIES = 255
+"""Text columns with more distinct values are left out: they hold names or free text."""
+
+Unseen = Literal["error", "missing"]
+
+MAX_EXAMPLES = 3
+"""Unseen categories of a column that a note shows."""
+
+
+@dataclass
+class Notes:
+    """What was taken as missing in a table's columns.
+
+    missing   by column: how many values, and what they are taken as
+    unseen    by column: how many values that training has not seen
+    examples  of the unseen values, by column
+    """
+
+    missing: dict[str, tuple[int, str]] = field(default_factory=dict)
+    unseen: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    def add_missing(self, name: str, count: int, replacement: str) -> None:
+        """Count missing values of a column."""
+        if count:
+            self.missing[name] = (self.missing.get(name, (0, ""))[0] + count, replacement)
+
+    def add_unseen(self, name: str, texts: Sequence[str]) -> None:
+        """Count values of a column that training has not seen."""
+        if texts:
+            self.unseen[name] = self.unseen.get(name, 0) + len(texts)
+            shown = dict.fromkeys([*self.examples.get(name, []), *texts])
+            self.examples[name] = list(shown)[:MAX_EXAMPLES]
+
+    def add(self, other: Notes) -> None:
+        """Add the notes on more rows."""
+        for name, (count, replacement) in other.missing.items():
+            self.add_missing(name, count, replacement)
+        for name, count in other.unseen.items():
+            self.add_unseen(name, other.examples[name])
+            self.unseen[name] += count - len(other.examples[name])
+
+    def unseen_line(self, name: str) -> str:
+        """Return the note on a column's unseen values."""
+        count, shown = self.unseen[name], ", ".join(map(repr, self.examples[name]))
+        return (
+            f"{name}: {count:,} value{'' if count == 1 else 's'} not seen in training, taken as "
+            f"missing ({shown})"
+        )
+
+    def lines(self) -> list[str]:
+        """Return the notes as lines."""
+        return [
+            f"{name}: {count:,} missing value{'' if count == 1 else 's'}, taken as {replacement}"
+            for name, (count, replacement) in self.missing.items()
+        ] + [self.unseen_line(name) for name in self.unseen]
+
+
+_BOOLEANS = {
+    text: boolean
+    for boolean, number in (("false", "0"), ("true", "1"))
+    for text in (boolean, boolean.title(), boolean.upper(), number)
+}
+
+
+@dataclass(frozen=True)
+class CategoryColumn:
+    """One-hot inputs, all 0 where missing; two categories share one input of 1, -1 or 0."""
+
+    name: str
+    categories: tuple[str, ...]
+
+    @property
+    def width(self) -> int:
+        """Number of inputs that the column makes."""
+        return 1 if len(self.categories) == 2 else len(self.categories)
+
+    @property
+    def input_keys(self) -> list[tuple[Any, ...]]:
+        """What each input is, (width,): one of the categories, or all of one or two."""
+        if self.width == 1:
+            return [("categories", self.name, self.categories)]
+        return [("category", self.name, category) for category in self.categories]
+
+    @property
+    def input_names(self) -> list[str]:
+        """The inputs' names, (width,): such as "colour = red"; of two categories, the first."""
+        return [f"{self.name} = {category}" for category in self.categories[: self.width]]
+
+    @property
+    def spellings(self) -> Collection[str]:
+        """The texts that are one of the categories."""
+        return self._codes.keys()
+
+    @cached_property
+    def _codes(self) -> dict[str, int]:
+        """The categories' numbers by text; booleans in any spelling."""
+        codes = {category: code for code, category in enumerate(self.categories)}
+        booleans = [_BOOLEANS.get(category) for category in self.categories]
+        if None not in booleans and len({*booleans}) == len(booleans):
+            by_value = {boolean: code for code, boolean in enumerate(booleans)}
+            codes |= {text: by_value[b] for text, b in _BOOLEANS.items() if b in by_value}
+        return codes
+
+    def encode(self, source: Source, X: Array, unseen: Unseen, notes: Notes) -> None:
+        """Write the column's inputs into X (N, width), and note missing and unseen values."""
+        codes, texts = self._codes, source.texts(self.name).tolist()
+        found = [codes.get(text, -1) for text in texts]
+        code, rows = np.array(found, dtype=np.intp), np.arange(len(found))
+        if min(found, default=0) < 0:
+            unknown = [row for row, number in enumerate(found) if number < 0]
+            new = [
+                row
+                for row in unknown
+                if texts[row] is not None and texts[row].casefold() not in MISSING_WORDS
+            ]
+            if new and unseen == "error":
+                raise TableError(
+                    f"column {self.name!r} of {source.name} holds {texts[new[0]]!r} in row "
+                    f"{source.first_row + new[0] + 1}, which is not in the training data "
+                    f"({join_names(self.categories)}): mend it, or take such values as missing "
+                    "with --unseen missing"
+                )
+            notes.add_missing(self.name, len(unknown) - len(new), "no category")
+            notes.add_unseen(self.name, [texts[row] for row in new])
+            rows = np.flatnonzero(code >= 0)
+            code = code[rows]
+        if self.width == 1:
+            X[rows, 0] = 1 - 2 * code if len(self.categories) == 2 else 1
+        else:
+            X[rows, code] = 1
+
+
+class Read(NamedTuple):
+    """What a column's values are.
+
+    kind      "number", "date" or "text"
+    values    (N,) numbers, or days, or texts; NaN or None where missing
+    notation  of numbers
+    odd       words in place of numbers
+    format    of dates as texts
+    note      on what was decided, "" if nothing needs to be said
+    """
+
+    kind: Literal["number", "date", "text"]
+    values: Array
+    notation: Notation = PLAIN
+    odd: tuple[str, ...] = ()
+    format: str = ""
+    note: str = ""
+
+
+def read_column(source: Source, name: str) -> Read:
+    """Return what a column of a table to train on is: its texts may be numbers or dates.
+
+    Raises: TableError if that cannot be decided.
+    """
+    plain = source.plain_numbers(name)
+    if plain is not None:
+        return Read("number", *plain)
+    kind, values = source.column(name)
+    if kind != "text":
+        return Read(kind, values)
+    counts = Counter(
+        text for text in values if text is not None and text.casefold() not in MISSING_WORDS
+    )
+    if not counts:
+        present = [text for text in values if text is not None]
+        return Read("text", values) if present else Read("number", np.full(len(values), np.nan))
+    reading = infer(counts, source.marks, name)
+    if reading is not None:
+        texts = _without(values, reading.odd)
+        numbers, _ = parse_all(texts, reading.notation)
+        notes = [reading.reason] if reading.reason else []
+        if reading.odd:
+            count = sum(counts[text] for text in reading.odd)
+            rows = [row for row, text in enumerate(values) if text in reading.odd]
+            notes.append(
+                f"all but {count:,} of {sum(counts.values()):,} values are numbers: "
+                f"{values[rows[0]]!r} in row {rows[0] + 1}"
+                f"{' and the others' if count > 1 else ''} "
+                f"{'are' if count > 1 else 'is'} taken as missing"
+            )
+        return Read("number", numbers, reading.notation, reading.odd, "", "; ".join(notes))
+    date_format = find_format(counts, name)
+    if date_format:
+        days = [None if text not in counts else days_of(text, date_format) for text in values]
+        return Read("date", np.array(days, dtype=np.float64), format=date_format)
+    return Read("text", values, note=_nearly(values, counts))
+
+
+def _nearly(values: Array, counts: Counter[str]) -> str:
+    """Return a note on the few texts in a column that is otherwise numbers, or ""."""
+    odd = {text for text in counts if PLAIN.parse(text) is None}
+    count = sum(counts[text] for text in odd)
+    if not odd or count >= sum(counts.values()) / 2:
+        return ""
+    row = next(row for row, text in enumerate(values) if text in odd)
+    return (
+        f"all but {count:,} of {sum(counts.values()):,} values are numbers, the first of them "
+        f"{values[row]!r} in row {row + 1}: mend or empty those to have numbers"
+    )
+
+
+def _without(texts: Array, odd: Sequence[str]) -> list[str | None]:
+    """Return texts with None for words that mark missing values."""
+    return [
+        None if text is None or text in odd or text.casefold() in MISSING_WORDS else text
+        for text in texts
+    ]
+
+
+def read_numbers(
+    source: Source, name: str, notation: Notation, odd: Sequence[str] = (), what: str = "column"
+) -> Array:
+    """Return a column as numbers in a known notation, (N,) float64, NaN where missing.
+
+    Raises: TableError if a value is no number.
+    """
+    plain = source.plain_numbers(name) if notation == PLAIN else None
+    if plain is not None:
+        return plain[0]
+    kind, values = source.column(name)
+    if kind == "number":
+        return values
+    if kind == "date":
+        raise TableError(
+            f"{what} {name!r} of {source.name} holds dates, where numbers are expected, as in "
+            "training"
+        )
+    numbers, wrong = parse_all(_without(values, odd), notation)
+    if wrong and source.other_decimal and notation == PLAIN:  # training may have had typed numbers
+        numbers, wrong = parse_all(_without(values, odd), Notation(source.other_decimal))
+    if wrong:
+        raise TableError(
+            f"{what} {name!r} of {source.name} holds {values[wrong[0]]!r} in row "
+            f"{source.first_row + wrong[0] + 1}, where a number is expected: mend it, or leave it "
+            "empty if it is missing"
+        )
+    infinite = np.isinf(numbers)
+    if infinite.any():
+        row = int(np.argmax(infinite))
+        raise TableError(
+            f"{what} {name!r} of {source.name} holds {values[row]!r} in row "
+            f"{source.first_row + row + 1}: it needs finite numbers; leave the value empty if it "
+            "is missing"
+        )
+    return numbers
+
+
+def read_days(source: Source, column: DateColumn) -> Array:
+    """Return a column of dates as days since 1970-01-01, (N,), NaN where missing.
+
+    Raises: TableError if a value is no date in the column's format.
+    """
+    kind, values = source.column(column.name)
+    if kind == "date":
+        return values
+    formats = [column.format] if column.format else ["year-month-day"]
+    days = np.full(len(values), np.nan)
+    for row, text in enumerate(values):
+        if text is None or (kind == "number" and np.isnan(text)):
+            continue
+        found = None
+        if kind == "text":
+            if text.casefold() in MISSING_WORDS:
+                continue
+            found = days_of(text, formats[0])
+        if found is None:
+            raise TableError(
+                f"column {column.name!r} of {source.name} holds {text!r} in row "
+                f"{source.first_row + row + 1}, where a date is expected ({formats[0]}): mend it, "
+                "or leave it empty if it is missing"
+            )
+        days[row] = found
+    return days
+
+
+def read_texts(source: Source, name: str, categories: Sequence[str]) -> Array:
+    """Return a column as texts, (N,) object, None where missing.
+
+    A word for missing values counts as missing unless it is a category.
+    """
+    return np.array(
+        [
+            None
+            if text is None or (text.casefold() in MISSING_WORDS and text not in categories)
+            else text
+            for text in source.texts(name)
+        ],
+        dtype=object,
+    )
+
+
+def fit_column(
+    read: Read, name: str, train: Indices, weights: Array, bins: int
+) -> tuple[NumberColumn | DateColumn | CategoryColumn | None, str]:
+    """Return a column's encoding, or None and the reason to leave it out; and a note.
+
+    Shapes: train (n,) the rows to fit on; weights (n,) theirs.
+    """
+    values = read.values[train]
+    missing = is_missing(values)
+    present, weights, flagged = values[~missing], weights[~missing], bool(missing.any())
+    if read.kind == "text":
+        distinct = sorted(set(present.tolist()))
+    else:
+        distinct = sorted({*(present.min(), present.max())}) if len(present) else []
+    if len(distinct) < 2 and not (distinct and flagged):
+        reason = "the same value in every row" if distinct else "no value in any row"
+        return None, f"it has {reason}"
+    if read.kind == "text":
+        count = max(float(total(weights)), len(present))
+        if len(distinct) > MAX_CATEGORIES or len(distinct) > max(20, count / 2):
+            note = f"{len(distinct):,} different texts in {len(present):,} rows make no categories"
+            return None, note + (f"; {read.note}" if read.note else "")
+        return CategoryColumn(name, tuple(distinct)), read.note
+    column = fit_number_column(name, present, weights, flagged, bins)
+    if read.kind == "date":
+        circles = circles_of(present)
+        note = f"dates, as days{''.join(f', {circle}' for circle in circles)}"
+        return DateColumn(column, read.format, circles), note
+    return replace(column, notation=read.notation, odd=read.odd), read.note
