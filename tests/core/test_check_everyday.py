@@ -204,3 +204,57 @@ def test_a_slope_at_the_output_is_named(unit, wrong, kind):
     (mistake,) = sb.check_gradient(f, W, X, Y).mistakes
     assert mistake.kind == kind
     assert mistake.message.endswith("at the output")
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "blocks", "words"),
+    [
+        (lambda g: {**g, "b2": 0 * g["b2"]}, "zero", ("b2",), "0 everywhere"),
+        (lambda g: {**g, "W1": 0 * g["W1"], "b1": 0 * g["b1"]}, "zero", ("W1", "b1"), "0 every"),
+        (lambda g: {**g, "W1": g["W1"][::-1]}, "unknown", ("W1",), "layer 1's b agrees"),
+    ],
+)
+def test_a_wrong_block_is_not_blamed_on_the_layers_above(change, kind, blocks, words):
+    f, theta, X, Y = tanh_network(lambda z, a: 1 - a**2)
+    (mistake,) = sb.check_gradient(lambda p: (f(p)[0], change(f(p)[1])), theta, X, Y).mistakes
+    assert (mistake.kind, mistake.blocks) == (kind, blocks)
+    assert words in mistake.message
+
+
+def test_a_slope_in_terms_of_a_that_takes_z_is_named():
+    f, theta, X, Y = tanh_network(lambda z, a: 1 - z**2)
+    (mistake,) = sb.check_gradient(f, theta, X, Y).mistakes
+    assert (mistake.kind, mistake.blocks) == ("slope with z for a", ("W1", "b1"))
+
+
+def tanh_network(slope):
+    """Return the gradient of a 3-4-2 network, its parameters and its data."""
+    random = np.random.default_rng(0)
+    X, Y = random.normal(size=(9, 3)), random.normal(size=(9, 2))
+    shapes = {"W1": (3, 4), "b1": (4,), "W2": (4, 2), "b2": (2,)}
+
+    def f(p):
+        z = X @ p["W1"] + p["b1"]
+        a = np.tanh(z)
+        d = 2 * (a @ p["W2"] + p["b2"] - Y) / Y.size
+        dz = d @ p["W2"].T * slope(z, a)
+        loss = ((a @ p["W2"] + p["b2"] - Y) ** 2).mean()
+        return loss, {"W1": X.T @ dz, "b1": dz.sum(axis=0), "W2": a.T @ d, "b2": d.sum(axis=0)}
+
+    return f, {name: random.normal(size=shape) for name, shape in shapes.items()}, X, Y
+
+
+@pytest.mark.parametrize(("row", "share"), [(-1, 1), (-1, 1 / 9), (0, 1)])
+def test_a_loop_that_keeps_one_row_is_named(row, share):
+    _, theta, X, Y = tanh_network(None)
+    theta = {"W1": theta["W1"][:, :2], "b1": theta["b1"][:2]}
+
+    def f(p):
+        error = X @ p["W1"] + p["b1"] - Y
+        loss = (error**2).sum(axis=1).mean() + 0.05 * (p["W1"] ** 2).sum()
+        d = 2 * share * error[row]
+        return loss, {"W1": np.outer(X[row], d) + 0.1 * p["W1"], "b1": d}
+
+    (mistake,) = sb.check_gradient(f, theta, X, Y).mistakes
+    assert (mistake.kind, mistake.blocks) == ("one row only", ("W1", "b1"))
+    assert ("the last row" if row else "the first row") in mistake.message

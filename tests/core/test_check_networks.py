@@ -246,9 +246,30 @@ def test_an_update_within_backward_is_named_where_it_matters():
         def backward(self, X, y):
             super().backward(X, y, self.lr)
 
-    (mistake,) = sb.check_gradient(OwnRate(), X, Y).mistakes
+    assert sb.check_gradient(OwnRate(), X, Y).agrees
+
+    class UpdatedFirst(OwnRate):
+        def backward(self, X, y):
+            before = self.W2
+            step = self.lr * self.gradient_from(slope(self.out, y))["W2"]
+            self.W2 = before - step
+            super().backward(X, y)
+            self.W2 = before - step
+
+    (mistake,) = sb.check_gradient(UpdatedFirst(), X, Y).mistakes
     assert mistake.kind == "update in the call"
     assert mistake.blocks == ("W1", "b1", "W2", "b2")
+
+
+def test_an_output_named_by_its_layer_is_understood():
+    class A2(Attributes):
+        def compute_cost(self, A2, Y):
+            return squares(A2, Y)
+
+        def backward(self, A2, Y):
+            return self.gradient_from(slope(A2, Y))
+
+    assert sb.check_gradient(A2(), X, Y).agrees
 
 
 class NoBackward(Attributes):

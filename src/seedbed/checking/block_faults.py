@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from seedbed.arrays import Array
 from seedbed.checking.data import Data
 from seedbed.checking.evidence import (
     Evidence,
@@ -37,7 +38,8 @@ def by_block(evidence: Evidence, wrong: Sequence[int], data: Data | None) -> lis
         [1.0 if block not in wrong else multiples[block] for block in matrices or everything]
     )
     for block in wrong:
-        fault = _shape_fault(evidence, block, shared, rows)
+        fault = "zero" if not evidence.given[block].any() else None
+        fault = fault or _shape_fault(evidence, block, shared, rows)
         if fault is not None:
             kinds.setdefault((fault, ""), []).append(block)
             continue
@@ -115,11 +117,13 @@ def _row_fault(evidence: Evidence, block: int, data: Data | None) -> str | None:
         return None
     allowed = 10 * evidence.errors[block].sum(axis=0) + evidence.tolerance * np.abs(slope).sum()
     total = slope.sum(axis=0)
+    if data is not None and not _are_indices(data.X):
+        return None
     if (np.abs(total) > 10 * allowed).any() and (
         np.abs(given.sum(axis=0) - total) <= allowed
     ).all():
         return "embedding: wrong row"
-    if data is not None and (data.X >= 0).all() and (np.round(data.X) == data.X).all():
+    if data is not None:
         counts = np.bincount(data.X.astype(int).ravel(), minlength=len(slope))
         if len(counts) == len(slope):
             room = 10 * evidence.errors[block] + evidence.tolerance * np.abs(slope).max()
@@ -127,6 +131,10 @@ def _row_fault(evidence: Evidence, block: int, data: Data | None) -> str | None:
             if differs.any() and (counts[differs] > 1).all():
                 return "embedding: repeated rows"
     return None
+
+
+def _are_indices(X: Array) -> bool:
+    return bool((X >= 0).all() and (np.round(X) == X).all())
 
 
 def _shared(factors: Sequence[float | None]) -> float:

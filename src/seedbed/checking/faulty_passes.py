@@ -192,6 +192,8 @@ def _output_deltas(
         (("slope of the activation", "the output"), dy * act.df(a, act.f(a))),
         (("slope missing", "the output"), dy),
     ]
+    if act in (sigmoid, tanh):
+        candidates.append((("slope with z for a", "the output"), dy * act.df(z, z)))
     if act == relu:
         candidates.append((("mask of dA", "the output"), dy * (dy > 0)))
     for wrong in (sigmoid, tanh, relu) if act != identity else ():
@@ -280,6 +282,8 @@ def _propagated(
     yield None, da, da * slope
     yield fault("slope of the activation"), da, da * act.df(a, act.f(a))
     yield fault("slope missing"), da, da
+    if act in (sigmoid, tanh):
+        yield fault("slope with z for a"), da, da * act.df(z, z)
     if number < len(model.masks):
         unmasked = delta @ W
         yield fault("mask missing"), unmasked, unmasked * slope

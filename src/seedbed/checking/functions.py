@@ -1,21 +1,15 @@
-"""Calls a user's loss and gradient with NumPy arrays, and computes the loss's derivative."""
+"""Calls a user's loss and gradient with NumPy arrays."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from seedbed.arrays import Array, one_line
 from seedbed.errors import DataError, SettingError
-
-_MIN_CONFIRMED = 100
-"""After differences confirm this many complex steps of a block in a row, the others are trusted."""
-_COMPLEX_STEP = 1e-30
-"""A complex step subtracts no near numbers, so a step this small has no truncation error."""
 
 
 class Function:
@@ -215,147 +209,3 @@ def _convert(array: Array, block: Any) -> Any:
     real = dtype if dtype.kind == "f" else np.dtype(np.float64)
     made = array.astype(np.result_type(real, np.complex64) if array.dtype.kind == "c" else real)
     return float(made) if isinstance(block, float | int) else made
-
-
-def derivative(
-    function: Function,
-    other_theta: Sequence[Array],
-    given: Sequence[Array],
-    max_parameters: int,
-    random: np.random.Generator,
-) -> tuple[list[Array], list[Array], str]:
-    """Return the loss's derivative by each block, its error, and the name of the method.
-
-    The method is complex steps where f accepts them (NumPy's analytic functions), else central
-    differences. A complex step is silently wrong where f takes a real part or an absolute value, so
-    differences confirm some of each block's, and those that contradict f's gradient, ``given``. At
-    a kink, such as relu's, any value between the slopes of its two sides is right. A block with
-    more than ``max_parameters`` gets a random sample of that size; the rest are NaN.
-
-    The scale of f's arithmetic is estimated from its loss at ``other_theta``, too: at a minimum the
-    loss may be almost 0. If both losses are float32 numbers, f is taken to compute in float32
-    (``function.eps``).
-
-    Sources: Squire, Trapp 1998 (complex steps); central differences with h = ε^(1/3) and h/2, whose
-    difference estimates their error.
-    Raises: DataError if the loss is not finite at theta.
-    """
-    theta = [block.copy() for block in function.theta]
-    centre = float(np.real(function.loss(theta)))
-    if not np.isfinite(centre):
-        raise DataError(f"f's loss is {centre} at theta: check at a point where it is finite")
-    try:
-        other = float(np.real(function.loss(other_theta)))
-    except Exception:  # f may raise anything where it is undefined
-        other = np.nan
-    scale = max(abs(centre), abs(other) if np.isfinite(other) else 0.0)
-    if np.isfinite(other) and all(float(np.float32(loss)) == loss for loss in (centre, other)):
-        function.eps = max(function.eps, float(np.finfo(np.float32).eps))
-    slopes = [np.full(block.shape, np.nan) for block in theta]
-    errors = [np.full(block.shape, np.nan) for block in theta]
-    analytic = function.is_numpy and function.eps < 1e-10
-    for number, (block, claimed) in enumerate(zip(theta, given, strict=True)):
-        places = random.permutation(block.size)[:max_parameters]
-        if claimed.size == block.size:  # the largest first: there a wrong complex step shows
-            places = places[np.argsort(-np.abs(claimed.ravel()[places]), kind="stable")]
-        unconfirmed, near = _MIN_CONFIRMED, 1e-3 * float(np.abs(claimed).max())
-        for done, place in enumerate(places):
-            index = np.unravel_index(place, block.shape)
-            parameter = _Parameter(function, theta, number, index, centre, scale)
-            exact = parameter.complex_step() if analytic else None
-            analytic = analytic and exact is not None
-            claim = claimed.flat[place] if claimed.size == block.size else np.nan
-            agrees = exact is not None and abs(claim - exact) <= 1e-6 * abs(exact)
-            if exact is not None and (unconfirmed <= 0 or (agrees and done >= _MIN_CONFIRMED)):
-                value, error = exact, parameter.complex_error(exact)
-            else:
-                value, error = parameter.confirmed(exact, near)
-                # one complex step that is not confirmed starts the count again
-                unconfirmed = unconfirmed - 1 if value == exact else _MIN_CONFIRMED
-                if exact is not None and abs(exact - value) > 0.1 * abs(value):
-                    near = 0.0
-            slopes[number][index], errors[number][index] = value, error
-    return slopes, errors, "complex steps" if analytic else "central differences"
-
-
-@dataclass(frozen=True)
-class _Parameter:
-    """One parameter, by which the loss is differentiated.
-
-    theta          of all blocks; changed and restored
-    number, index  the parameter's block, and its place there
-    centre, scale  the loss at theta, and the scale of f's arithmetic
-    """
-
-    function: Function
-    theta: list[Array]
-    number: int
-    index: Any
-    centre: float
-    scale: float
-
-    def confirmed(self, exact: float | None, near: float) -> tuple[float, float]:
-        """Return the derivative and its estimated error.
-
-        It is the complex step (``exact``) if differences agree with it, or come within ``near``:
-        their noise may exceed a loss near 0. Otherwise it is the difference with the smallest
-        error, of up to three step sizes; a step over which f does not change is ignored.
-        """
-        first = best = self.difference()
-        noisy = False
-        for shrink in (1.0, 1e-2, 1e-4):
-            if shrink < 1:
-                shorter = self.difference(shrink)
-                # what looks like a kink, and more so with a shorter step, is noise
-                noisy = noisy or (not first[2] and not shorter[2] and shorter[1] > 10 * first[1])
-                # a loss that does not change over so short a step says nothing
-                if shorter[0] and shorter[2] and (not best[2] or shorter[1] < best[1]):
-                    best = shorter
-            value, error, is_smooth = best
-            distance = np.inf if exact is None else abs(exact - value)
-            if exact is not None and (
-                (distance <= near and (is_smooth or noisy))
-                or (is_smooth and distance <= 10 * error)
-            ):
-                return exact, self.complex_error(exact)
-            if exact is None and is_smooth and error <= 1e-3 * abs(value):
-                break
-        value, error, is_smooth = best
-        return (value, error) if is_smooth else first[:2]
-
-    def complex_error(self, exact: float) -> float:
-        """Return the estimated error of a complex step."""
-        return 1e-10 * abs(exact) + 1e-14 * self.scale
-
-    def difference(self, shrink: float = 1.0) -> tuple[float, float, bool]:
-        """Return the central difference, its estimated error, and whether f is smooth there."""
-        block = self.theta[self.number]
-        here, eps = block[self.index], self.function.eps
-        width = shrink * eps ** (1 / 3) * max(1.0, abs(here))
-        slopes, gaps = [], []
-        for h in (width, width / 2):
-            ends = []
-            for value in (here + h, here - h):
-                block[self.index] = value
-                ends.append(float(np.real(self.function.loss(self.theta))))
-            slopes.append((ends[0] - ends[1]) / (2 * h))
-            gaps.append(abs(ends[0] - 2 * self.centre + ends[1]) / h)  # between one-sided slopes
-        block[self.index] = here
-        wide, narrow = slopes
-        rounding = eps * max(self.scale, 1e-300) / width
-        if gaps[1] > 0.75 * gaps[0] and gaps[1] > 100 * rounding:  # a smooth f's gap halves with h
-            error = 0.055 * gaps[1]  # ten times the error is allowed: either side's slope is right
-            return narrow, error, False
-        return (4 * narrow - wide) / 3, abs(narrow - wide) + 4 * rounding, True
-
-    def complex_step(self) -> float | None:
-        """Return the derivative by a complex step; None if f takes no complex numbers."""
-        moved = list(self.theta)
-        moved[self.number] = moved[self.number].astype(np.complex128)
-        moved[self.number][self.index] += 1j * _COMPLEX_STEP
-        try:
-            with np.errstate(all="ignore"):
-                loss = self.function.loss(moved)
-        except Exception:  # f may raise anything on complex numbers
-            return None
-        return loss.imag / _COMPLEX_STEP if isinstance(loss, complex) else None

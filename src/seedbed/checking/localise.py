@@ -32,6 +32,9 @@ def localised(
         place, kind = "the break is already in the last layer", "unknown"
     elif first and not below:
         place, kind = f"layer {first + 1} alone: what it passes back is right", "unknown"
+    elif layers[first][1] is not None and layers[first][1] not in wrong:
+        # the bias's gradient is δ's sum, so that δ is right
+        place, kind = f"layer {first + 1}'s b agrees: what it is passed back is right", "unknown"
     else:
         place, kind = f"from layer {first + 2} to layer {first + 1}", "broken chain"
     found = [fault for fault in faults if fault.kind != "unknown"]

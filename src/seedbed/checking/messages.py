@@ -72,9 +72,17 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "the gradient holds numbers that are not finite",
         "look for 0/0, log 0 and overflow, and rewrite the formula to avoid them",
     ),
+    "zero": (
+        "the gradient is 0 everywhere, and the derivative is not",
+        "look for zeros that are returned unfilled, or a mask that is always 0",
+    ),
     "not deterministic": (
         "the gradient changes from call to call at the same theta",
         "fix what it draws (its seed, its mask, its batch)",
+    ),
+    "one row only": (
+        "the gradient is that of one {row} only",
+        "add up over the {rows}: dW += … in a loop, not dW = …",
     ),
     "grown by broadcasting": (
         "the gradient has one {row} per {row} of the data: it was not summed over them",
@@ -83,6 +91,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "slope of the activation": (
         "σ′ is applied to the activation, σ′(σ(z)), instead of the pre-activation",
         "use σ′(z), or write it in terms of a: a (1 - a) for sigmoid, 1 - a² for tanh",
+    ),
+    "slope with z for a": (
+        "σ′ is written in terms of the activation a, but takes z",
+        "use a (1 - a) for sigmoid, 1 - a² for tanh, with a = σ(z)",
     ),
     "slope missing": (
         "σ′ is missing",

@@ -18,7 +18,7 @@ from seedbed.checking.evidence import (
     named_factor,
     reshaped,
 )
-from seedbed.checking.faulty_passes import BackwardPass, Layer, Model, backward_passes
+from seedbed.checking.faulty_passes import BackwardPass, Layer, Model, backward_passes, right_deltas
 
 Inputs = tuple[str, str, Array]
 """The kind of mistake and its detail, both empty if right, and a layer's inputs (N, I)."""
@@ -47,7 +47,31 @@ def by_network(evidence: Evidence, model: Model, wrong: Sequence[int]) -> list[F
             together = [*_pass_faults(model, backward, wrong), *faults, *penalty]
             if best is None or len(together) < len(best):
                 best = together
-    return best
+    return best or _one_row(_without_penalty(evidence, model, model.decay), model)
+
+
+def _one_row(evidence: Evidence, model: Model) -> list[Fault] | None:
+    """Return the fault if f's gradient is a multiple of the last or the first row's."""
+    if len(model.X) == 1:
+        return None
+    inputs, deltas = model.forward()[0], right_deltas(model)
+    for row, name in ((len(model.X) - 1, "the last"), (0, "the first")):
+        pairs = []
+        for layer, x, delta in zip(model.layers, inputs, deltas, strict=True):
+            only = slice(row, row + 1)
+            pairs.append((layer.W_block, layer.dW(x[only], delta[only])))
+            if layer.b_block is not None:
+                pairs.append((layer.b_block, delta[row]))
+        last = max(pairs, key=lambda pair: float(np.abs(pair[1]).max()))
+        given = reshaped(evidence.given[last[0]], last[1])
+        if given is None or not last[1].any():
+            continue
+        factor = float(np.vdot(given, last[1]) / np.vdot(last[1], last[1]))
+        if factor and all(evidence.equals(block, factor * each) for block, each in pairs):
+            return [
+                Fault("one row only", tuple(block for block, _ in pairs), detail=f"{name} {{row}}")
+            ]
+    return None
 
 
 def _inputs(model: Model) -> list[list[Inputs]]:

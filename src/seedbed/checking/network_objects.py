@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -32,15 +33,16 @@ LOSS = ("loss", "compute_loss", "calculate_loss", "calc_loss", "get_loss", "cost
 LOSS_SLOPE = ("loss_grad", "loss_gradient", "loss_derivative", "loss_prime", "dloss", "d_loss",
               "cost_derivative", "cost_prime")  # fmt: skip
 GRADIENTS = ("grads", "gradients", "grad", "gradient", "dparams", "d_params")
+_RATES = ("lr", "learning_rate", "eta", "alpha")
 _RATE = 2.0**-10
 """The learning rate of a backward(…, lr) that only updates: the change over it is the gradient."""
 _ROLES = {
     "X": "x inputs input data features a0 x_batch xs batch input_data x_train images",
     "Y": "y t target targets label labels y_true ytrue y_batch ys truth expected y_train",
     "output": "y_hat yhat y_pred ypred pred preds prediction predictions out output outputs o a al "
-    "probs p scores logits yh",
+    "probs p scores logits yh a2 a3 a4",
     "slope": "dout d_out grad grad_output output_gradient output_grad dy d da dal dl dloss d_loss "
-    "loss_grad gradient upstream delta dscores dvalues error",
+    "loss_grad gradient upstream delta g dscores dvalues error",
     "rate": "lr learning_rate eta alpha rate step_size",
     "cache": "cache caches memory",
 }
@@ -144,7 +146,8 @@ class NetworkObject:
         if returned is None and self.backward is not None:
             if "slope" not in known and "slope" in _roles(self.backward).values():
                 known["slope"] = self._loss_slope(known)
-            returned = _call(self.backward, known, self.kind)
+            with self._small_rate():
+                returned = _call(self.backward, known, self.kind)
             if isinstance(returned, tuple) and len(returned) == 2 and _is_number(returned[0]):
                 loss = returned[0] if loss is None else loss
                 returned = returned[1]
@@ -159,10 +162,8 @@ class NetworkObject:
         after = {slot.name: slot.read() for slot in self._slots()}
         changed = [name for name in before if not np.array_equal(after[name], before[name])]
         gradient = None if self.rate else self._gradient(returned)
-        if gradient is None and changed:
-            rate = self.rate or self._own_rate()
-            if rate:
-                gradient = {name: (before[name] - after[name]) / rate for name in before}
+        if gradient is None and changed and self.rate:
+            gradient = {name: (before[name] - after[name]) / self.rate for name in before}
         if self.updates or not self.rate:
             for name in changed:
                 theta[name] = after[name]
@@ -229,12 +230,19 @@ class NetworkObject:
             )
         return _call(slope, known, self.kind)
 
-    def _own_rate(self) -> float:
-        for name in ("lr", "learning_rate", "eta", "alpha"):
-            value = getattr(self.net, name, None)
-            if isinstance(value, float | int) and value:
-                return float(value)
-        return 0.0
+    @contextmanager
+    def _small_rate(self) -> Iterator[None]:
+        """Set the network's own learning rate, if a backward that only updates is tried."""
+        own = next((n for n in _RATES if isinstance(getattr(self.net, n, None), float)), None)
+        if own is None or not self.rate:
+            yield
+            return
+        before = getattr(self.net, own)
+        setattr(self.net, own, self.rate)
+        try:
+            yield
+        finally:
+            setattr(self.net, own, before)
 
     def _gradient(self, returned: Any) -> dict[str, Any] | None:
         """Return the gradient by name: what backward returned, or what it stored."""
