@@ -30,6 +30,11 @@ class Scores:
     ensemble: float
     baseline: float
 
+    @property
+    def key(self) -> str:
+        """The metric's name in JSON, as --metric takes it."""
+        return self.metric.name.lower().replace(" ", "_").replace("²", "2")
+
     def shown(self, value: float) -> str:
         """Return a score as text; "-" if it is undefined."""
         return "-" if np.isnan(value) else self.metric.format(value)

@@ -120,7 +120,7 @@ def run(options: Namespace) -> int:
         )
     scores = score(population, encoding.target, metrics, X[test], Y[test], Y[train])
     estimator.test_scores_ = {"rows": len(test), **{
-        each.metric.name: None if np.isnan(each.ensemble) else each.ensemble for each in scores
+        each.key: None if np.isnan(each.ensemble) else each.ensemble for each in scores
     }}  # fmt: skip
     summary = {
         "task": encoding.target.task,
@@ -129,14 +129,14 @@ def run(options: Namespace) -> int:
         "network": str(population.network),
         "engine": population.recipe.engine,
         "notes": notes,
-        "score": scores[0].metric.name,
+        "score": scores[0].key,
         "members": [
             {
                 "seed": seed,
                 "status": status,
                 "epochs": epochs,
                 "score": scores[0].members[member],
-                "scores": {each.metric.name: each.members[member] for each in scores},
+                "scores": {each.key: each.members[member] for each in scores},
             }
             for member, (seed, status, epochs) in enumerate(
                 zip(population.seeds, population.status, population.best_epoch, strict=True)
@@ -145,7 +145,7 @@ def run(options: Namespace) -> int:
         "ensemble": scores[0].ensemble,
         "baseline": scores[0].baseline,
         "scores": {
-            each.metric.name: {"ensemble": each.ensemble, "baseline": each.baseline}
+            each.key: {"ensemble": each.ensemble, "baseline": each.baseline}
             for each in scores
         },
         "out": None if options.out is None else str(options.out),

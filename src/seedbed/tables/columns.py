@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from seedbed.arrays import Array, Indices
+from seedbed.arrays import Array, Indices, one_line
 from seedbed.errors import TableError
 from seedbed.reproducible import total
 from seedbed.tables.dates import DateColumn, circles_of, days_of, find_format
@@ -66,7 +66,7 @@ class Notes:
 
     def unseen_line(self, name: str) -> str:
         """Return the note on a column's unseen values."""
-        count, shown = self.unseen[name], ", ".join(map(repr, self.examples[name]))
+        count, shown = self.unseen[name], ", ".join(map(one_line, self.examples[name]))
         return (
             f"{name}: {count:,} value{'' if count == 1 else 's'} not seen in training, taken as "
             f"missing ({shown})"
@@ -80,7 +80,7 @@ class Notes:
         ] + [self.unseen_line(name) for name in self.unseen]
 
 
-_BOOLEANS = {
+BOOLEANS = {
     text: boolean
     for boolean, number in (("false", "0"), ("true", "1"))
     for text in (boolean, boolean.title(), boolean.upper(), number)
@@ -120,10 +120,10 @@ class CategoryColumn:
     def _codes(self) -> dict[str, int]:
         """The categories' numbers by text; booleans in any spelling."""
         codes = {category: code for code, category in enumerate(self.categories)}
-        booleans = [_BOOLEANS.get(category) for category in self.categories]
+        booleans = [BOOLEANS.get(category) for category in self.categories]
         if None not in booleans and len({*booleans}) == len(booleans):
             by_value = {boolean: code for code, boolean in enumerate(booleans)}
-            codes |= {text: by_value[b] for text, b in _BOOLEANS.items() if b in by_value}
+            codes |= {text: by_value[b] for text, b in BOOLEANS.items() if b in by_value}
         return codes
 
     def encode(self, source: Source, X: Array, unseen: Unseen, notes: Notes) -> None:
@@ -140,7 +140,7 @@ class CategoryColumn:
             ]
             if new and unseen == "error":
                 raise TableError(
-                    f"column {self.name!r} of {source.name} holds {texts[new[0]]!r} in row "
+                    f"column {self.name!r} of {source.name} holds {one_line(texts[new[0]])} in row "
                     f"{source.first_row + new[0] + 1}, which is not in the training data "
                     f"({join_names(self.categories)}): mend it, or take such values as missing "
                     "with --unseen missing"
@@ -257,7 +257,7 @@ def read_numbers(
         numbers, wrong = parse_all(_without(values, odd), Notation(source.other_decimal))
     if wrong:
         raise TableError(
-            f"{what} {name!r} of {source.name} holds {values[wrong[0]]!r} in row "
+            f"{what} {name!r} of {source.name} holds {one_line(values[wrong[0]])} in row "
             f"{source.first_row + wrong[0] + 1}, where a number is expected: mend it, or leave it "
             "empty if it is missing"
         )

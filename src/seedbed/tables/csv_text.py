@@ -97,8 +97,7 @@ class CsvReader:
                 else:
                     empty += width == 1
                 if not self._lines.ready:
-                    if len(self._record) > 1:
-                        self._check_closed()
+                    self._check_closed()
                     if rows:
                         yield rows
                         rows = []
@@ -134,7 +133,12 @@ class CsvReader:
         for number, line in enumerate(self._record, first):
             if line.count('"') % 2:
                 is_open, opened = not is_open, number
-        if is_open and len(self._record) > 1:
+        line = self._record[-1] if self._record else ""
+        edge = re.escape(self.separator)
+        at_end = not line.endswith(("\n", "\r")) and re.search(
+            rf'(?:^|{edge})\s*"(?:[^"]|"")*$', line
+        )
+        if is_open and (len(self._record) > 1 or at_end):
             raise TableError(
                 f"a quote opens in line {opened} of {self.name} and never closes: close it, or "
                 'write it twice ("") inside a quoted field'
@@ -201,7 +205,7 @@ class _Lines:
         block = self._read(BLOCK_BYTES)
         encoding = self.encoding = _encoding_of(block, self._name)
         decoder = codecs.getincrementaldecoder(encoding)()
-        rest = ""
+        pending: list[str] = []  # the pieces of a line whose end has not been read
         while True:
             state = decoder.getstate()
             try:
@@ -215,9 +219,15 @@ class _Lines:
                 self.notes.append(f"{self._name} is not UTF-8, and is read as Windows-1252")
                 decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
                 text = decoder.decode(state[0] + block)
-            text = rest + text
-            lines = _LINE.findall(text)
+            pending.append(text)
+            if block and "\n" not in text and "\r" not in text:  # in the middle of a long line
+                block = self._read(BLOCK_BYTES)
+                continue
+            text = "".join(pending)
+            end = max(text.rfind("\n"), text.rfind("\r")) + 1
+            lines = _LINE.findall(text, 0, min(end + 1, len(text))) if end else []
             rest = text[sum(map(len, lines)) :]
+            pending = [rest]
             if not block and rest:
                 lines.append(rest)
             self.waiting = lines[::-1]

@@ -78,6 +78,11 @@ class TableModel:
             return reading.read(Path(X))
         frame = as_frame(X)
         if frame is not None:
+            if not self.named and len(frame.columns) != len(self.columns):
+                raise ShapeError(
+                    f"X has {len(frame.columns)} columns, and the model's table had "
+                    f"{len(self.columns)} without names: give the same columns in the same order"
+                )
             return FrameSource(frame, () if self.named else self.columns)
         values = np.asarray(X)
         if values.dtype.kind in "USO" and not isinstance(X, np.ndarray):

@@ -13,7 +13,7 @@ from seedbed import streams
 from seedbed.arrays import Array, Indices
 from seedbed.errors import SettingError, TableError
 from seedbed.reproducible import total, weighted_mean
-from seedbed.tables.columns import read_column, read_numbers, read_texts
+from seedbed.tables.columns import BOOLEANS, read_column, read_numbers, read_texts
 from seedbed.tables.notation import PLAIN, Notation
 from seedbed.tables.numbers import MAX_SQUARABLE, outlier_distance, quantiles
 from seedbed.tables.sources import (
@@ -80,10 +80,12 @@ class Target:
             return self.standardised(self.numbers(source)[:, None])[:, 0]
         if self.kind == "date":
             texts = self._dates_as_classes(source)
-        elif self.kind == "integer":
+        elif self.kind in ("integer", "float"):
             texts = numbers_as_texts(self.numbers(source))
         else:
             texts = read_texts(source, self.name, self.classes)
+        if self.kind == "boolean":  # in any spelling
+            texts = np.array([BOOLEANS.get(text, text) for text in texts], dtype=object)
         code = category_codes(texts, self.classes)
         missing = is_missing(texts)
         unseen = (code < 0) & ~missing
@@ -243,6 +245,8 @@ def find_target(source: Source, name: str, task: Task | None) -> tuple[Target, I
             + (f" ({read.note})" if read.note and not numeric else "")
         )
     kind: ClassType = "integer" if numeric else "text"
+    if {str(text).casefold() for text in distinct} == {"false", "true"}:
+        kind, distinct = "boolean", ["false", "true"]
     return Target((name,), _class_names(distinct), kind, notation=read.notation), known
 
 
