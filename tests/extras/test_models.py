@@ -480,3 +480,13 @@ def test_large_files_are_read_as_small_ones(rows, separator, end, ends):
             except sb.TableError as error:
                 found.append(str(error))
     assert found[0] == found[1]
+
+
+def test_long_values_are_read_in_time_and_cut_in_messages(files_of, capsys, tmp_path):
+    csv, model = files_of
+    long = tmp_path / "long.csv"
+    long.write_text("x,colour\n1.0," + "q" * 120_000 + "\n")
+    assert main(["predict", str(model), str(long), "--unseen", "missing", "--json"]) == 0
+    assert len(capsys.readouterr().err) < 400
+    assert main(["predict", str(model), str(long)]) == 2
+    assert len(capsys.readouterr().err) < 500

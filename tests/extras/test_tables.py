@@ -184,6 +184,8 @@ def test_parquet_columns_as_numbers_and_as_texts(tmp_path):
         (b"\x00\x01\x02\xff", "is a binary file"),
         ('a,b\n"1,2\n3,4\n', "a quote opens in line 2 of .* and never closes"),
         ('a,b\n1,"x\ny"\n2,"z\n3,w\n4,v\n', "a quote opens in line 4 of .* and never closes"),
+        ('a,b\n1,"2', "a quote opens in line 2 of .* and never closes"),
+        ('a,b\n1,"2\n', "a quote opens in line 2 of .* and never closes"),
         ("a,b,\n1,2,3\n", "column 3 of .* has no name"),
         (b"PAR1 and nothing else", "cannot read .* as a table"),
     ],

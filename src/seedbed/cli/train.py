@@ -145,8 +145,7 @@ def run(options: Namespace) -> int:
         "ensemble": scores[0].ensemble,
         "baseline": scores[0].baseline,
         "scores": {
-            each.key: {"ensemble": each.ensemble, "baseline": each.baseline}
-            for each in scores
+            each.key: {"ensemble": each.ensemble, "baseline": each.baseline} for each in scores
         },
         "out": None if options.out is None else str(options.out),
     }

@@ -135,9 +135,7 @@ class CsvReader:
                 is_open, opened = not is_open, number
         line = self._record[-1] if self._record else ""
         edge = re.escape(self.separator)
-        at_end = not line.endswith(("\n", "\r")) and re.search(
-            rf'(?:^|{edge})\s*"(?:[^"]|"")*$', line
-        )
+        at_end = re.search(rf'(?:^|{edge})\s*"(?:[^"]|"")*$', line)
         if is_open and (len(self._record) > 1 or at_end):
             raise TableError(
                 f"a quote opens in line {opened} of {self.name} and never closes: close it, or "
