@@ -483,7 +483,7 @@ def test_large_files_are_read_as_small_ones(rows, separator, end, ends):
 
 
 def test_long_values_are_read_in_time_and_cut_in_messages(files_of, capsys, tmp_path):
-    csv, model = files_of
+    _, model = files_of
     long = tmp_path / "long.csv"
     long.write_text("x,colour\n1.0," + "q" * 120_000 + "\n")
     assert main(["predict", str(model), str(long), "--unseen", "missing", "--json"]) == 0
