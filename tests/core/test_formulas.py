@@ -337,7 +337,7 @@ def test_a_formulas_source_can_be_read(table):
             assert isinstance(source.statements(function)[1], ast.expr)
     leaky = source.closure_values(sb.leaky_relu(0.25).f)
     assert leaky == {"slope": 0.25}
-    assert source.globals_of(sb.leaky_relu().f.__code__) == ["np"]
+    assert source.globals_of(sb.leaky_relu().f.__code__) == ("np",)
     body, returned = source.statements(sb.huber().f)
     assert [ast.unparse(line) for line in body][1] == "m = np.minimum(d, delta)"
     assert ast.unparse(returned) == "m * (d - 0.5 * m)"
