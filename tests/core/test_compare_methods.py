@@ -74,8 +74,6 @@ def test_functions_and_recipes_are_compared():
     assert (found.methods["network"].epochs == 15).all()
     assert "least squares is better than mean" in str(found)
     assert found.to_dict()["methods"][0]["status"] is None
-    frame = found.to_frame()
-    assert len(frame) == 24
 
 
 def test_scores_are_those_of_ones_own_loop():

@@ -297,3 +297,13 @@ def test_judge_takes_a_frame_of_scores(library):
     found = sb.judge(frame, higher_is_better=True)
     assert found["a", "b"].verdict.value == "better"
     assert found["a", "b"].n == 6
+
+
+def test_functions_are_in_the_frame_of_scores():
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    methods = {
+        "mean": lambda X, Y, X_test, seed: np.full(len(X_test), Y.mean()),
+        "zero": lambda X, Y, X_test, seed: np.zeros(len(X_test)),
+    }
+    found = sb.compare(methods, X, X[:, 0] + 3, seeds=range(4))
+    assert len(found.to_frame()) == 8
