@@ -137,4 +137,6 @@ def is_missing_value(value: Any) -> bool:
     """Return whether an object marks a missing value: None, NaN, pandas' NA and NaT."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
-    return isinstance(value, float | np.floating) and bool(np.isnan(value))
+    if isinstance(value, float | np.floating):
+        return bool(value != value)
+    return isinstance(value, np.datetime64) and bool(np.isnat(value))

@@ -1,9 +1,12 @@
 """A table model is one thing, as estimator, file or command; functions take it with raw tables."""
 
+import gzip
 import io
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import numpy as np
 import pandas as pd
@@ -92,6 +95,7 @@ def test_a_table_model_needs_scikit_learn_only_in_python(files_of):
     csv, model = files_of
     code = f"""
 import sys
+from contextlib import closing
 for name in ("sklearn", "narwhals", "polars"):
     sys.modules[name] = None
 import seedbed as sb
@@ -490,3 +494,21 @@ def test_long_values_are_read_in_time_and_cut_in_messages(files_of, capsys, tmp_
     assert len(capsys.readouterr().err) < 400
     assert main(["predict", str(model), str(long)]) == 2
     assert len(capsys.readouterr().err) < 500
+
+
+def test_predict_reads_what_train_reads(files_of, table, capsys, tmp_path):
+    """CSV, gzip, Parquet, Excel, lines of JSON and SQLite give the same predictions."""
+    csv, model = files_of
+    rows = pl.read_csv(csv)
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(csv.read_bytes()))
+    rows.write_parquet(tmp_path / "t.parquet")
+    rows.write_ndjson(tmp_path / "t.jsonl")
+    with closing(sqlite3.connect(tmp_path / "t.db")) as database:
+        table.to_sql("rows", database, index=False)
+    answers = {}
+    for name in ("data.csv", "t.csv.gz", "t.parquet", "t.jsonl", "t.db::rows"):
+        assert main(["predict", str(model), str(tmp_path / name), "--json"]) == 0, name
+        answers[name] = capsys.readouterr().out
+        assert main(["predict", str(model), str(tmp_path / name)]) == 0, name
+        assert capsys.readouterr().out.count("\n") == N + 1
+    assert len(set(answers.values())) == 1

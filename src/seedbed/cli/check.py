@@ -34,6 +34,10 @@ WRONG_GRADIENT = 1
 """The exit status if a gradient is not the loss's derivative, or that cannot be told."""
 
 
+COLUMNS = ("task", "drop", "decimal", "thousands")
+"""The options that say how a table to train on is read."""
+
+
 def add_to(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
@@ -66,9 +70,7 @@ def run(options: Namespace) -> int:
     if options.as_published:
         if options.file is not None:
             raise SettingError("--as-published checks the tutorial on its own data: leave FILE out")
-        _refuse(
-            options, "--as-published", "target", "model", "task", "drop", "rows", "timeout", *RECIPE
-        )
+        _refuse(options, "--as-published", "target", "model", "timeout", *COLUMNS, "rows", *RECIPE)
         what = "the tutorial's backward pass, as published"
         report = check_gradient(xor.published_gradient, xor.published_start(), *xor.data())
     elif options.file is None:
@@ -76,7 +78,7 @@ def run(options: Namespace) -> int:
             "give FILE.py, or a table's FILE with --target or --model, or --as-published"
         )
     elif options.file.endswith(".py"):
-        _refuse(options, "a Python file", "target", "model", "task", "drop", "rows", *RECIPE)
+        _refuse(options, "a Python file", "target", "model", *COLUMNS, "rows", *RECIPE)
         return student.run(options)
     else:
         _refuse(options, "a table", "timeout")
@@ -112,7 +114,7 @@ def _of_table(options: Namespace) -> tuple[str, GradientReport]:
         X = encoding.inputs(table, unseen="missing")[0][rows]
         Y = encoding.target.encode(table)[rows]
     else:
-        _refuse(options, "--model", "target", "task", "drop", *RECIPE)
+        _refuse(options, "--model", "target", *COLUMNS, *RECIPE)
         model = of_saved(files.read(options.model), options.model)
         given = resolved(model, table, None, options.rows)
         seed = given.population.seeds[np.argmin(given.population.diverged)]

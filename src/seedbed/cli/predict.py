@@ -22,7 +22,17 @@ from seedbed.tables.columns import Notes
 from seedbed.tables.csv_text import CsvReader, TextRows
 from seedbed.tables.encoding import Encoding
 from seedbed.tables.model import of_saved
-from seedbed.tables.reading import opened, parquet_bytes, parse, rename_clashes, shown_name
+from seedbed.tables.reading import (
+    BINARY,
+    Table,
+    is_text,
+    opened,
+    parquet_bytes,
+    parse,
+    read,
+    rename_clashes,
+    shown_name,
+)
 from seedbed.tables.sources import Source
 
 
@@ -67,12 +77,15 @@ def run(options: Namespace) -> int:
         return rename_clashes(rows.columns, columns)
 
     try:
-        with opened(options.file) as stream:
-            start = stream.peek(4)[:4]
-            if parquet or start == b"PAR1":
-                count = _predict_whole(options, stream.read(), added, parquet)
-            else:
-                count = _predict_rows(options, stream, model.columns, added)
+        if parquet or not is_text(options.file):
+            count = _predict_whole(options, read(options.file), added, parquet)
+        else:
+            with opened(options.file) as stream:
+                if stream.peek(4).startswith(BINARY):
+                    table = parse(shown_name(options.file), stream.read())
+                    count = _predict_whole(options, table, added, parquet)
+                else:
+                    count = _predict_rows(options, stream, model.columns, added)
     finally:
         for note in counts.lines():
             print("note: " + " ".join(note.split()), file=sys.stderr)
@@ -84,9 +97,9 @@ def run(options: Namespace) -> int:
 Added = Callable[[Source], dict[str, Array]]
 
 
-def _predict_whole(options: Namespace, content: bytes, added: Added, parquet: bool) -> int:
-    """Predict a file that is read or written as a whole; return the number of rows."""
-    table, as_csv = parse(shown_name(options.file), content), not (parquet or options.json)
+def _predict_whole(options: Namespace, table: Table, added: Added, parquet: bool) -> int:
+    """Predict a table that is read or written as a whole; return the number of rows."""
+    as_csv = not (parquet or options.json)
     rows: list[Any] = []
     if as_csv:  # fail before the work
         texts = (table.exact_texts(name) for name in table.columns)

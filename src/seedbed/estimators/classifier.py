@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_array, column_or_1d
 
 from seedbed import reproducible
-from seedbed.arrays import Array, one_line
+from seedbed.arrays import Array, is_missing_value, one_line
 from seedbed.errors import DataError, SettingError
 from seedbed.estimators.data import Role
 from seedbed.estimators.network import NetworkEstimator
@@ -291,7 +291,7 @@ def _present_classes(y: Any) -> Any:
     """
     values = y if isinstance(y, np.ndarray) else np.asarray(y)
     if values.dtype == object and values.ndim == 1:
-        missing = [row for row, value in enumerate(values) if sources.is_missing_value(value)]
+        missing = [row for row, value in enumerate(values) if is_missing_value(value)]
         if missing:
             raise DataError(
                 f"y has {len(missing)} missing value{'' if len(missing) == 1 else 's'}, the first "

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from seedbed.arrays import Array, Indices, one_line
+from seedbed.arrays import Array, Indices, is_missing_value, one_line
 from seedbed.errors import TableError
 from seedbed.reproducible import total
 from seedbed.tables.dates import DateColumn, circles_of, days_of, find_format
@@ -280,21 +280,17 @@ def read_days(source: Source, column: DateColumn) -> Array:
     kind, values = source.column(column.name)
     if kind == "date":
         return values
-    formats = [column.format] if column.format else ["year-month-day"]
+    expected = column.format or "year-month-day"
     days = np.full(len(values), np.nan)
-    for row, text in enumerate(values):
-        if text is None or (kind == "number" and np.isnan(text)):
+    for row, value in enumerate(values):
+        if is_missing_value(value) or (kind == "text" and value.casefold() in MISSING_WORDS):
             continue
-        found = None
-        if kind == "text":
-            if text.casefold() in MISSING_WORDS:
-                continue
-            found = days_of(text, formats[0])
+        found = days_of(value, expected) if kind == "text" else None
         if found is None:
             raise TableError(
-                f"column {column.name!r} of {source.name} holds {text!r} in row "
-                f"{source.first_row + row + 1}, where a date is expected ({formats[0]}): mend it, "
-                "or leave it empty if it is missing"
+                f"column {column.name!r} of {source.name} holds {one_line(value)} in row "
+                f"{source.first_row + row + 1}, where a date is expected ({expected}): mend it, or "
+                "leave it empty if it is missing"
             )
         days[row] = found
     return days

@@ -38,6 +38,12 @@ _UNUSUAL = r"^[+-]?0[0-9]|^[+-]?[0-9]{16}|[^-+0-9.eE]|^[+-]?[eE.]*$|[eE]$"
 _CERTAIN_POINT = (
     r"^[+-]?(?:[0-9]*\.[0-9]{0,2}|[0-9]*\.[0-9]{4,}|[0-9]{4,}\.[0-9]*|0?\.[0-9]*)$|[eE]"
 )
+BINARY = (b"PAR1", b"PK\x03\x04")
+"""The first bytes of Parquet and Excel files."""
+
+LINES_OF_JSON = (".jsonl", ".ndjson")
+"""The ends of names of files that hold lines of JSON."""
+
 LARGE_FILE = 2**22
 """Bytes from which polars parses a CSV file."""
 
@@ -186,6 +192,13 @@ def read(path: str | Path, marks: Marks = NO_MARKS) -> Table:
     return parse(name, content, marks)
 
 
+def is_text(path: str | Path) -> bool:
+    """Return whether a path's name does not say that ``read`` takes it for something but CSV."""
+    name = str(path)
+    is_database = "::" in name and not Path(path).exists()
+    return not (is_database or name.lower().endswith(LINES_OF_JSON))
+
+
 def _read_sqlite(file: str, table: str, name: str, marks: Marks) -> Table:
     """Return a table of an SQLite database.
 
@@ -271,7 +284,7 @@ def parse(name: str, content: bytes, marks: Marks = NO_MARKS) -> Table:
             table = Table(name, polars.read_parquet(io.BytesIO(content)), marks)
         elif content.startswith(b"PK\x03\x04"):
             table = Table(name, _read_excel(polars, content), marks)
-        elif name.lower().endswith((".jsonl", ".ndjson")):
+        elif name.lower().endswith(LINES_OF_JSON):
             table = Table(name, polars.read_ndjson(io.BytesIO(content)), marks)
         else:
             table = _parse_csv(name, content, marks)

@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from seedbed.arrays import Array, Indices, one_line
+from seedbed.arrays import Array, Indices, is_missing_value, one_line
 from seedbed.errors import MissingDependencyError, TableError, ValueTypeError
 from seedbed.tables.notation import Marks, Notation
 
@@ -384,15 +384,6 @@ def as_text(value: Any) -> str:
     if isinstance(value, int | float | np.number):
         return str(int(value)) if np.isfinite(value) and value == int(value) else repr(float(value))
     return str(value)
-
-
-def is_missing_value(value: Any) -> bool:
-    """Return whether an object marks a missing value: None, NaN, pandas' NA and NaT."""
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return True
-    if isinstance(value, float | np.floating):
-        return bool(value != value)
-    return isinstance(value, np.datetime64) and bool(np.isnat(value))
 
 
 def unmasked(values: Any) -> Array:
