@@ -231,6 +231,8 @@ def sources_of_one_table(tmp_path):
     with sqlite3.connect(tmp_path / "t.db") as database:
         pd.DataFrame(TABLE).to_sql("people", database, index=False)
     database.close()
+    frame.write_excel(tmp_path / "t.xlsx")
+    yield "Excel", read(tmp_path / "t.xlsx")
     yield "SQLite", read(f"{tmp_path / 't.db'}::people")
     yield "pandas", FrameSource(as_frame(pd.DataFrame(TABLE)))
     yield "pandas strings", FrameSource(as_frame(pd.DataFrame(TABLE).astype("string")))
@@ -267,7 +269,7 @@ def test_every_source_of_a_table_gives_the_same_bits(tmp_path):
             assert kinds == {"NumberColumn": 3, "DateColumn": 1, "CategoryColumn": 3}
         np.testing.assert_array_equal(X, expected[0], err_msg=name)
         np.testing.assert_array_equal(Y, expected[1], err_msg=name)
-    assert len(tables) == 23
+    assert len(tables) == 24
     for name in ("comma.csv", "semicolon.csv", "pandas", "SQLite"):  # trained on texts
         for other, table in tables.items():
             X = encodings[name].inputs(table)[0]

@@ -8,7 +8,7 @@ import numpy as np
 
 from seedbed.arrays import Array
 from seedbed.errors import DataError, SettingError
-from seedbed.metrics import BY_NAME, Metric
+from seedbed.metrics import BY_NAME, Metric, TargetKind, summary
 from seedbed.population import Population
 from seedbed.tables.targets import Target
 
@@ -71,7 +71,9 @@ def score(
         t, train = (target.in_target_units(y[:, None]) for y in (t, train))
         each, together = target.in_target_units(each), target.in_target_units(together)
         constant = train.mean(axis=0)
-    baseline = np.tile(constant, (len(t), 1))
+    kind: TargetKind = "classes" if target.classes else "numbers"
+    found = summary(t, together.astype(np.float64), kind, constant=constant, chosen=metrics)
+    beside = {each.metric.name: each for each in found}
 
     def by(metric: Metric, p: Array) -> float:
         try:
@@ -86,8 +88,8 @@ def score(
                 np.nan if diverged else by(metric, p)
                 for p, diverged in zip(each, population.diverged, strict=True)
             ]),
-            by(metric, together),
-            by(metric, baseline),
+            beside[metric.name].value if metric.name in beside else np.nan,
+            beside[metric.name].constant if metric.name in beside else np.nan,
         )
         for metric in metrics
     ]  # fmt: skip
