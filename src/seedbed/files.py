@@ -15,15 +15,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import secrets
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +34,7 @@ from seedbed.layers.base import Layer
 from seedbed.network import Network
 from seedbed.population import History, Population
 from seedbed.recipe import Recipe
+from seedbed.writing import write_atomically
 
 VERSION = 1
 
@@ -330,73 +328,6 @@ def _no_code(name: str) -> FileError:
         f"{name!r} is not one of Seedbed's own, and a model file holds no code: keep the code in "
         "your program, and save the population's theta"
     )
-
-
-def write_atomically(path: str | PathLike[str], content: bytes) -> None:
-    """Write a file atomically.
-
-    Raises: FileError if it cannot be written.
-    """
-    with replacement(path) as file:
-        file.write(content)
-
-
-@contextmanager
-def replacement(path: str | PathLike[str]) -> Iterator[BinaryIO]:
-    """Yield a file that replaces the one at ``path`` at the end, and is removed after an error.
-
-    Raises: FileError if it cannot be written.
-    """
-    try:
-        path = Path(path)
-        if path.exists() and not path.is_file():  # a pipe or device cannot be replaced
-            with path.open("wb") as file:
-                yield file
-            return
-        path = Path(os.path.realpath(path))  # follow a link instead of replacing it
-        temporary = _temporary_path(path)
-        try:
-            with temporary.open("xb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            if path.exists():
-                temporary.chmod(path.stat().st_mode)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        if hasattr(os, "O_DIRECTORY"):  # sync the rename
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-    except SeedbedError:  # of what is written
-        raise
-    except (OSError, ValueError) as error:
-        raise FileError(f"cannot write {path}: {reason(error)}: give another path") from None
-
-
-def check_writable(path: str | PathLike[str]) -> None:
-    """Check before long work that the path can be written.
-
-    Raises: FileError if it cannot.
-    """
-    try:
-        path = Path(path)
-        if path.is_dir():
-            raise IsADirectoryError(21, "Is a directory")
-        if not path.exists() or path.is_file():
-            temporary = _temporary_path(Path(os.path.realpath(path)))
-            temporary.touch(exist_ok=False)
-            temporary.unlink()
-    except (OSError, ValueError) as error:
-        raise FileError(f"cannot write {path}: {reason(error)}: give another path") from None
-
-
-def _temporary_path(path: Path) -> Path:
-    """Return a new name in the same directory."""
-    return path.with_name(f".{secrets.token_hex(8)}.part")
 
 
 def _digest(model: str, tensors: Mapping[str, Array]) -> str:

@@ -67,7 +67,7 @@ def test_validation_and_what_follows_use_the_classes_of_training():
     population = train(TEXTS, validation=(X[:20], TEXTS[:20]))
     of_numbers = train(CODES, validation=(X[:20], CODES[:20]))
     np.testing.assert_array_equal(population.history.val_loss, of_numbers.history.val_loss)
-    few = np.flatnonzero(TEXTS != "low")  # classes not found anew in these rows
+    few = np.flatnonzero(TEXTS != "low")  # rows without the class "low"; all classes stay known
     texts, numbers = (
         sb.explain(each, X[few], y[few]).numbers
         for each, y in ((population, TEXTS), (of_numbers, CODES))

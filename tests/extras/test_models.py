@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import seedbed as sb
-from seedbed import files
+from seedbed import writing
 from seedbed.cli import main
 from seedbed.estimators import NetworkClassifier, NetworkRegressor
 from seedbed.plots.plane import plane_of_table
@@ -261,7 +261,7 @@ def test_out_is_written_as_rows_are_predicted(files_of, tmp_path, monkeypatch):
             sizes.append(len(content))
             return super().write(content)
 
-    monkeypatch.setattr(files, "replacement", lambda path: Recorder())
+    monkeypatch.setattr(writing, "replacement", lambda path: Recorder())
     assert main(["predict", str(model), str(large), "--out", str(out)]) == 0
     assert max(sizes) < sum(sizes) / 4
     monkeypatch.undo()

@@ -1,4 +1,4 @@
-"""``seedbed check``: checks a gradient: the tutorial's, a Python file's, a recipe's, a model's."""
+"""``seedbed check``: checks the gradient of the tutorial, a Python file, a recipe or a model."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from seedbed.tables.reading import read
 from seedbed.tables.targets import find_target
 
 WRONG_GRADIENT = 1
-"""The exit status if a gradient is not the loss's derivative, or that cannot be told."""
+"""The exit status if a gradient is wrong, or the check is inconclusive."""
 
 
 COLUMNS = ("task", "drop", "decimal", "thousands")
@@ -47,8 +47,8 @@ def add_to(commands: Any) -> None:
         "loss on rows of a table. A FILE.py is run, and its own gradient checked: it defines "
         "loss_and_gradient(theta), which returns both, and theta, or net, X and Y. With "
         "--as-published, check the tutorial's backward pass, which is wrong in three places. The "
-        "exit status is 0 if they agree, 1 if they differ or that cannot be told, 2 if the input "
-        "is invalid.",
+        "exit status is 0 if they agree, 1 if they differ or the check is inconclusive, 2 if the "
+        "input is invalid.",
     )
     add = parser.add_argument
     add("file", nargs="?", metavar="FILE", help="a table, - is stdin; or a Python file")

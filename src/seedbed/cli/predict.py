@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from seedbed import files, reproducible
+from seedbed import files, reproducible, writing
 from seedbed.arrays import Array
 from seedbed.cli.show import print_json
 from seedbed.errors import FileError, TableError
@@ -108,7 +108,7 @@ def _predict_whole(options: Namespace, table: Table, added: Added, parquet: bool
     if options.json:
         print_json(columns)
     if parquet:
-        files.write_atomically(options.out, parquet_bytes(table, columns))
+        writing.write_atomically(options.out, parquet_bytes(table, columns))
     elif as_csv:
         with _output(options.out) as output:
             output.write([*table.columns, *columns], rows, columns)
@@ -137,7 +137,7 @@ def _predict_rows(options: Namespace, stream: BinaryIO, known: Sequence[str], ad
 
 
 class _Output:
-    """CSV text, UTF-8, written as it comes to standard output, or to a file if one is given."""
+    """Writes CSV text (UTF-8), to a file or to standard output."""
 
     def __init__(self, file: BinaryIO | None) -> None:
         self.file, self.has_header = file, False
@@ -167,7 +167,7 @@ def _output(path: Path | None) -> Iterator[_Output]:
     if path is None:
         yield _Output(None)
     else:
-        with files.replacement(path) as file:
+        with writing.replacement(path) as file:
             yield _Output(file)
 
 
@@ -176,7 +176,7 @@ def _check_out(options: Namespace) -> None:
 
     Raises: FileError.
     """
-    files.check_writable(options.out)
+    writing.check_writable(options.out)
     if options.out.is_file() and not options.force:
         raise FileError(f"{options.out} exists: give another name, or --force")
     for given in (options.model, options.file):

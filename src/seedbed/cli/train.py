@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from seedbed import files, plots
+from seedbed import files, plots, writing
 from seedbed.cli.options import add_columns, add_recipe, integer, marks_of, metric, share
 from seedbed.cli.scores import Scores, metrics_of, score
 from seedbed.cli.show import check_picture, exit_status, print_json, print_table, save_picture
@@ -169,7 +169,7 @@ def _check_out(path: Path) -> None:
 
     Raises: FileError; MissingDependencyError without safetensors.
     """
-    files.check_writable(path)
+    writing.check_writable(path)
     if path.is_file():
         try:
             files.read(path)

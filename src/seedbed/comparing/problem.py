@@ -18,15 +18,9 @@ from seedbed.errors import DataError, SettingError, ShapeError
 from seedbed.formulas.losses import binary_cross_entropy, squared_error
 from seedbed.metrics import TargetKind
 from seedbed.recipe import Recipe
-from seedbed.tables.sources import (
-    ArraySource,
-    FrameSource,
-    Source,
-    as_frame,
-    as_text,
-    check_column,
-)
+from seedbed.tables.sources import ArraySource, FrameSource, Source, as_frame, check_column
 from seedbed.tables.targets import Target, Task, find_target
+from seedbed.tables.values import as_text
 
 
 @dataclass(frozen=True, eq=False)

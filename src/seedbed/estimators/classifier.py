@@ -19,7 +19,7 @@ from seedbed.estimators.network import NetworkEstimator
 from seedbed.formulas import losses
 from seedbed.formulas.losses import Loss
 from seedbed.formulas.named import as_formula
-from seedbed.tables import sources
+from seedbed.tables import values
 from seedbed.tables.model import TableModel
 from seedbed.tables.targets import ClassType, Target
 
@@ -202,7 +202,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             dates: Any = self.classes_
             texts = tuple(np.datetime_as_string(dates).tolist())
         else:
-            texts = tuple(sources.as_text(value) for value in self.classes_.tolist())
+            texts = tuple(values.as_text(value) for value in self.classes_.tolist())
         self._target = Target((names[0] if names else "y",), texts, kind)
 
     def _check_target(self, y: Array, role: Role, classes: Any) -> None:

@@ -15,7 +15,7 @@ from sklearn.utils.validation import _check_sample_weight, check_consistent_leng
 from seedbed.arrays import Array, Indices
 from seedbed.errors import DataError, SeedbedWarning
 from seedbed.population import Population
-from seedbed.tables import sources
+from seedbed.tables import sources, values
 from seedbed.tables.encoding import Encoding, fit
 from seedbed.tables.model import TableModel
 from seedbed.tables.targets import Target
@@ -127,7 +127,7 @@ class TableEstimator(BaseEstimator):
         """
         frame = sources.as_frame(X)
         if isinstance(X, np.ma.MaskedArray):
-            X = sources.unmasked(X)
+            X = values.unmasked(X)
         if frame is None:
             if isinstance(X, list) and np.asarray(X).dtype.kind == "U":  # numbers among texts
                 X = np.array(X, dtype=object)

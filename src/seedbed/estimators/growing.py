@@ -24,7 +24,8 @@ from seedbed.tables.columns import (
 )
 from seedbed.tables.dates import DateColumn
 from seedbed.tables.encoding import MAX_BINS, Encoding
-from seedbed.tables.sources import Source, is_missing
+from seedbed.tables.sources import Source
+from seedbed.tables.values import is_missing
 from seedbed.training import Continuation
 
 

@@ -16,11 +16,8 @@ from seedbed.reproducible import total
 from seedbed.tables.dates import DateColumn, circles_of, days_of, find_format
 from seedbed.tables.notation import MISSING_WORDS, PLAIN, Notation, infer, parse_all
 from seedbed.tables.numbers import NumberColumn, fit_number_column
-from seedbed.tables.sources import (
-    Source,
-    is_missing,
-    join_names,
-)
+from seedbed.tables.sources import Source, join_names
+from seedbed.tables.values import is_missing
 
 MAX_CATEGORIES = 255
 """Text columns with more distinct values are left out: they hold names or free text."""

@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from seedbed.errors import TableError
-from seedbed.tables.sources import Column, Source, named_columns, texts_of
+from seedbed.tables.sources import Source, named_columns
+from seedbed.tables.values import Column, texts_of
 
 BLOCK_BYTES = 2**16
 """Bytes read at a time."""

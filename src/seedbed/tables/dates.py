@@ -18,7 +18,7 @@ from seedbed.arrays import Array
 from seedbed.errors import TableError
 from seedbed.reproducible import cos_sin_turns
 from seedbed.tables.numbers import NumberColumn
-from seedbed.tables.sources import SECONDS_PER_DAY
+from seedbed.tables.values import SECONDS_PER_DAY
 
 Circle = Literal["month", "weekday", "time"]
 CIRCLES = get_args(Circle)

@@ -31,8 +31,9 @@ from seedbed.tables.columns import (
 from seedbed.tables.dates import CIRCLES, FORMATS, DateColumn, encode_circles
 from seedbed.tables.notation import Notation
 from seedbed.tables.numbers import NumberColumn, NumberEncoder
-from seedbed.tables.sources import Source, UnsupportedType, check_column
+from seedbed.tables.sources import Source, check_column
 from seedbed.tables.targets import ClassType, Target, fit_quantities
+from seedbed.tables.values import UnsupportedType
 
 MAX_BINS, MAX_BIN_INPUTS = 8, 256
 """Limits on the bins of one number column, and on the bin inputs of all columns together."""

@@ -20,17 +20,14 @@ from seedbed.arrays import Array
 from seedbed.errors import MissingDependencyError, TableError, reason
 from seedbed.tables.csv_text import CsvReader
 from seedbed.tables.notation import MISSING_WORDS, NO_MARKS, Marks, Notation, certain_decimal
-from seedbed.tables.sources import (
+from seedbed.tables.sources import Source, check_column, named_columns, suggestion
+from seedbed.tables.values import (
     SECONDS_PER_DAY,
     Column,
-    Source,
     UnsupportedType,
     as_text,
-    check_column,
     checked_finite,
     days_of_dates,
-    named_columns,
-    suggestion,
 )
 
 _UNUSUAL = r"^[+-]?0[0-9]|^[+-]?[0-9]{16}|[^-+0-9.eE]|^[+-]?[eE.]*$|[eE]$"

@@ -7,53 +7,33 @@ texts are.
 
 from __future__ import annotations
 
-import datetime
-import decimal
 import difflib
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from seedbed.arrays import Array, Indices, is_missing_value, one_line
-from seedbed.errors import MissingDependencyError, TableError, ValueTypeError
+from seedbed.arrays import Array
+from seedbed.errors import MissingDependencyError, TableError
 from seedbed.tables.notation import Marks, Notation
+from seedbed.tables.values import (
+    Column,
+    UnsupportedType,
+    as_floats,
+    checked_finite,
+    days_of_dates,
+    finite_matrix,
+    numbers_as_texts,
+    object_column,
+    unmasked,
+)
 
-Kind = Literal["number", "text", "date"]
-
-_NUMBER_TYPES = (bool, int, float, np.bool_, np.integer, np.floating, decimal.Decimal)
-_DATE_TYPES = (datetime.date, datetime.time, np.datetime64)
-SECONDS_PER_DAY = 86_400
 SMALL_TABLE = 200_000
 """Values of a data frame up to which it is converted at once."""
-
-
-class UnsupportedType(TableError):  # noqa: N818  # a TableError that fit() turns into a note
-    """A column's values are neither numbers, nor texts, nor dates."""
-
-    def __init__(self, name: str, table: str, kind: str) -> None:
-        self.kind = kind
-        super().__init__(
-            f"column {name!r} of {table} holds {kind} values: turn them into numbers or texts, or "
-            "leave the column out"
-        )
-
-
-class Column(NamedTuple):
-    """A column's values.
-
-    kind    "number", "text" or "date"
-    values  (N,) float64, numbers or days since 1970-01-01 as the clock shows them, NaN where
-            missing; or texts without blanks around them, object, None where missing
-    """
-
-    kind: Kind
-    values: Array
 
 
 class Source(ABC):
@@ -151,7 +131,7 @@ class FrameSource(Source):
         if len(places) == len(self.columns):
             values = self.native.to_numpy(dtype=np.float64, na_value=np.nan)
         elif self._objects is not None:
-            values = _as_floats(self._objects[:, places])
+            values = as_floats(self._objects[:, places])
         else:
             values = self.native.iloc[:, places].to_numpy(dtype=np.float64, na_value=np.nan)
         return names, values
@@ -170,8 +150,8 @@ class FrameSource(Source):
             if not all(schema[place].is_numeric() for place in indices):
                 return None
             A = self.frame[:, indices].to_numpy()
-            A = np.asarray(A, np.float64) if A.dtype != object else _as_floats(A)
-        return _finite_matrix(A, names, self.name)
+            A = np.asarray(A, np.float64) if A.dtype != object else as_floats(A)
+        return finite_matrix(A, names, self.name)
 
     def column(self, name: str) -> Column:
         """Return a column.
@@ -229,7 +209,7 @@ class ArraySource(Source):
         if self.values.dtype.kind not in "fiub":
             return None
         A = self.values[:, [self.index[name] for name in names]].astype(np.float64)
-        return _finite_matrix(A, names, self.name)
+        return finite_matrix(A, names, self.name)
 
     def column(self, name: str) -> Column:
         """Return a column.
@@ -245,53 +225,6 @@ class ArraySource(Source):
         if kind in "mc":
             raise UnsupportedType(name, self.name, str(values.dtype))
         return object_column(values.tolist(), name, self.name)
-
-
-def object_column(values: Sequence[Any], name: str, table: str) -> Column:
-    """Return a column of Python objects: numbers, or dates, or else texts.
-
-    Booleans are texts, as they are categories; a number among texts is written as ``as_text`` does.
-
-    Raises: TableError for a value that is none of these, or infinite.
-    """
-    present = [value for value in values if not is_missing_value(value)]
-    types = {type(value) for value in present}
-    if types and all(issubclass(kind, _NUMBER_TYPES) for kind in types):
-        if all(issubclass(kind, bool | np.bool_) for kind in types):
-            return Column("text", texts_of(values))
-        try:
-            numbers = [np.nan if is_missing_value(value) else float(value) for value in values]
-        except OverflowError:
-            raise TableError(
-                f"column {name!r} of {table} holds a whole number too large for a float64: give it "
-                "in a larger unit"
-            ) from None
-        return Column("number", checked_finite(np.array(numbers), name, table))
-    if types and all(issubclass(kind, _DATE_TYPES) or hasattr(kind, "isoformat") for kind in types):
-        return Column("date", _dates_of_objects(values, name, table))
-    for row, value in enumerate(values):
-        if not isinstance(value, (*_NUMBER_TYPES, str)) and not is_missing_value(value):
-            raise ValueTypeError(
-                f"column {name!r} of {table} holds {one_line(value)} in row {row + 1}: an argument "
-                "must be a string or a real number, a date, or missing (None, NaN)"
-            )
-    return Column("text", texts_of(values))
-
-
-def texts_of(values: Iterable[Any]) -> Array:
-    """Return values as texts without blanks around them, (N,) object, None where missing."""
-    texts = [
-        None
-        if is_missing_value(value)
-        else value.strip()
-        if isinstance(value, str)
-        else as_text(value)
-        for value in values
-    ]
-    result = np.empty(len(texts), dtype=object)
-    result[:] = texts
-    result[result == ""] = None
-    return result
 
 
 def as_frame(table: Any) -> Any:
@@ -334,65 +267,6 @@ def check_column(source: Source, name: str, what: str = "column") -> None:
         raise TableError(f"{source.name} has no {what} {name!r}{suggestion(name, source.columns)}")
 
 
-def checked_finite(column: Array, name: str, table: str, first_row: int = 0) -> Array:
-    """Return the column if none of its values is infinite.
-
-    Raises: TableError.
-    """
-    infinite = np.isinf(column)
-    if infinite.any():
-        row = int(np.argmax(infinite))
-        raise TableError(
-            f"column {name!r} of {table} holds {column[row]} in row {first_row + row + 1}: it needs"
-            " finite numbers; leave the value empty if it is missing"
-        )
-    return column
-
-
-def _finite_matrix(A: Array, names: Sequence[str], table: str) -> Array:
-    infinite = np.isinf(A)
-    if infinite.any():
-        first = int(np.argmax(infinite.any(axis=0)))
-        checked_finite(A[:, first], names[first], table)
-    return A
-
-
-def is_missing(values: Array) -> npt.NDArray[np.bool_]:
-    """Return which values of a column are missing, (N,): NaN among numbers, None among texts."""
-    if values.dtype == object:
-        return np.array([value is None for value in values], dtype=np.bool_)
-    return np.isnan(values)
-
-
-def category_codes(texts: Array, categories: Sequence[str]) -> Indices:
-    """Return each text's index in the categories, -1 where it is not one of them."""
-    codes = {category: number for number, category in enumerate(categories)}
-    return np.array([codes.get(text, -1) for text in texts], dtype=np.intp)
-
-
-def numbers_as_texts(numbers: Array) -> Array:
-    """Return numbers as texts, (N,) object, None where missing: 1.0 is "1"."""
-    return np.array(
-        [None if np.isnan(value) else as_text(value) for value in numbers], dtype=object
-    )
-
-
-def as_text(value: Any) -> str:
-    """Return a value as a CSV file would have it: true, false, 1, 1.5."""
-    if isinstance(value, bool | np.bool_):
-        return str(value).lower()
-    if isinstance(value, int | float | np.number):
-        return str(int(value)) if np.isfinite(value) and value == int(value) else repr(float(value))
-    return str(value)
-
-
-def unmasked(values: Any) -> Array:
-    """Return a masked array as an array in which masked values are missing."""
-    if values.dtype.kind in "fiub":
-        return np.asarray(values.astype(np.float64).filled(np.nan))
-    return np.asarray(values.astype(object).filled(None))
-
-
 def suggestion(name: str, names: Iterable[str]) -> str:
     """Return the end of a message on an unknown name: the closest name, or all of them."""
     by_fold = {known.casefold(): known for known in names}
@@ -406,48 +280,6 @@ def join_names(names: Sequence[str], limit: int = 8) -> str:
     """Return the names joined by commas, the first ``limit`` if there are more."""
     shown = ", ".join(re.sub(r"\s+", " ", name) for name in names[:limit])
     return shown + (f", … ({len(names)} in all)" if len(names) > limit else "")
-
-
-def _as_floats(A: Array) -> Array:
-    """Return objects that are numbers or missing as float64."""
-    try:
-        return A.astype(np.float64)
-    except (TypeError, ValueError):  # pandas' NA
-        flat = [np.nan if is_missing_value(value) else float(value) for value in A.ravel()]
-        return np.array(flat).reshape(A.shape)
-
-
-def days_of_dates(dates: Array) -> Array:
-    """Return datetime64 as days since 1970-01-01, float64, NaN where missing."""
-    micros = dates.astype("datetime64[us]")
-    days = micros.astype(np.int64) / (SECONDS_PER_DAY * 1e6)
-    return np.where(np.isnat(micros), np.nan, days)
-
-
-def _dates_of_objects(values: Sequence[Any], name: str, table: str) -> Array:
-    """Return dates, times of day and pandas' Timestamps and Periods as days, (N,).
-
-    Raises: TableError.
-    """
-    found = []
-    for row, value in enumerate(values):
-        if is_missing_value(value):
-            found.append(np.datetime64("NaT", "us"))
-            continue
-        if hasattr(value, "to_timestamp"):  # a pandas Period
-            value = value.to_timestamp()
-        if isinstance(value, datetime.time):
-            value = datetime.datetime.combine(datetime.date(1970, 1, 1), value)
-        if getattr(value, "tzinfo", None) is not None:
-            value = value.replace(tzinfo=None)  # as the clock shows it
-        try:
-            found.append(np.datetime64(value).astype("datetime64[us]"))
-        except (ValueError, TypeError):
-            raise TableError(
-                f"column {name!r} of {table} holds {one_line(value)} in row {row + 1}: it is no "
-                "date that can be read; give it as a text such as 2026-01-31"
-            ) from None
-    return days_of_dates(np.array(found, dtype="datetime64[us]"))
 
 
 def _narwhals() -> Any:

@@ -16,15 +16,8 @@ from seedbed.reproducible import total, weighted_mean
 from seedbed.tables.columns import BOOLEANS, read_column, read_numbers, read_texts
 from seedbed.tables.notation import PLAIN, Notation
 from seedbed.tables.numbers import MAX_SQUARABLE, outlier_distance, quantiles
-from seedbed.tables.sources import (
-    Source,
-    category_codes,
-    check_column,
-    days_of_dates,
-    is_missing,
-    join_names,
-    numbers_as_texts,
-)
+from seedbed.tables.sources import Source, check_column, join_names
+from seedbed.tables.values import category_codes, days_of_dates, is_missing, numbers_as_texts
 
 MIN_OUTLIER_ROWS = 30
 """Rows from which a quantity can be called an outlier."""
