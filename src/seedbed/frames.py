@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import sys
 from typing import Any
 
@@ -38,14 +39,18 @@ def _numbers(series: Any, where: str) -> Array:
     kind = series.dtype
     if kind in (narwhals.Object, narwhals.Unknown):
         present = [value for value in series.to_list() if not is_missing_value(value)]
-        strange = [
-            v for v in present if not isinstance(v, bool | int | float | np.number | np.bool_)
-        ]
+        kinds = bool | int | float | np.number | np.bool_ | decimal.Decimal
+        strange = [value for value in present if not isinstance(value, kinds)]
         if strange:
             raise _not_numbers(where, type(strange[0]).__name__, strange[0])
         missing = np.array([is_missing_value(value) for value in series.to_list()])
         column = np.zeros(len(missing))
-        column[~missing] = present
+        try:
+            column[~missing] = present
+        except OverflowError:
+            raise DataError(
+                f"{where} holds a whole number too large for a float64: give it in a larger unit"
+            ) from None
     elif kind.is_numeric() or kind == narwhals.Boolean:
         column = np.array(series.cast(narwhals.Float64).to_numpy(), dtype=np.float64)
         missing = series.is_null().to_numpy() | np.isnan(column)

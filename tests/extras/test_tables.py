@@ -239,8 +239,10 @@ def test_encoding_of_numbers_categories_and_missing_values(table):
     assert target == Target(("y",), ("no", "yes"), "text")
     assert len(rows) == 28
     encoding, notes = fit(t, rows[:4], target, drop=["id"])
-    assert "same is left out: it has the same value in every row" in notes
-    assert "gone is left out: it has no value in any row" in notes
+    assert [tuple(note) for note in notes] == [
+        ("constant", "same", "same is left out: it has the same value in every row"),
+        ("constant", "gone", "gone is left out: it has no value in any row"),
+    ]
     X, more = encoding.inputs(t)
     assert encoding.columns[0] == NumberColumn("x", 2, 5, True, (1, 2, 6))
     np.testing.assert_allclose(
@@ -255,7 +257,9 @@ def test_encoding_of_numbers_categories_and_missing_values(table):
     np.testing.assert_array_equal(encoding.target.encode(t)[:4], [1, 0, 1, 0])
     assert Encoding.from_dict(encoding.to_dict()) == encoding
     whole, notes = fit(t, rows, target)
-    assert any(note.startswith("id is left out: 28 different texts in 28 rows") for note in notes)
+    assert any(
+        note.line.startswith("id is left out: 28 different texts in 28 rows") for note in notes
+    )
     assert [column.name for column in whole.columns] == ["x", "colour"]
 
 
@@ -317,13 +321,28 @@ def test_outliers_hardly_change_the_encoding(table, outliers):
     rows = [f"{i % 17},{i % 13}.5\n" for i in range(200)]
     t = table("x,y\n" + "".join(rows))
     encoding, _ = fit(t, np.arange(200), find_target(t, "y", None)[0])
-    far = table("x,y\n" + "".join(rows) + "1e9,-1e9\n" * outliers)
-    other, _ = fit(far, np.arange(200 + outliers), find_target(far, "y", None)[0])
+    far = table("x,y\n" + "".join(rows) + "1e9,3.5\n5,-1e9\n" * outliers)
+    other, notes = fit(far, np.arange(200 + 2 * outliers), find_target(far, "y", None)[0])
     X, Y = other.inputs(far)[0], other.target.clip_outliers(other.target.encode(far))
+    assert [(note.kind, note.column) for note in notes] == [("outliers", "y")]
     assert np.abs(X).max() <= 3
     assert np.abs(Y).max() < 15
     np.testing.assert_allclose(X[:200, 0], encoding.inputs(t)[0][:, 0], atol=0.2)
     assert other.target.scale[0] < 2.5 * encoding.target.scale[0]
+
+
+def test_an_outlier_that_an_input_explains_is_kept(table):
+    rows = [f"{i % 17},{i % 13}.5\n" for i in range(200)]
+    explained, wrong = "1e3,1e3\n", "5,-1e9\n"
+    t = table("x,y\n" + "".join([*rows, explained, wrong]))
+    encoding, notes = fit(t, np.arange(202), find_target(t, "y", None)[0])
+    assert encoding.target.high[0] == pytest.approx(1e3, rel=0.01)  # the true value is kept
+    assert -1e3 < encoding.target.low[0] < 0
+    assert [note.line.partition(",")[0] for note in notes] == ["y holds 1 outlier"]
+    t = table("x,y\n" + "".join([*rows, explained]))
+    encoding, notes = fit(t, np.arange(201), find_target(t, "y", None)[0])
+    assert encoding.target.high == (np.inf,)
+    assert not notes
 
 
 def test_a_row_of_weight_2_counts_as_two(table):
@@ -344,7 +363,9 @@ def test_unused_columns_may_hold_unsupported_values(tmp_path):
     t = read(tmp_path / "t.parquet")
     target, _ = find_target(t, "y", "regression")
     encoding, notes = fit(t, np.arange(4), target)
-    assert notes == ["day is left out: it holds List(Int64) values: no numbers, texts or dates"]
+    assert [note.line for note in notes] == [
+        "day is left out: it holds List(Int64) values: no numbers, texts or dates"
+    ]
     assert fit(t, np.arange(4), target, drop=["day"])[1] == []
     frame.drop("day").write_parquet(tmp_path / "new.parquet")
     assert encoding.inputs(read(tmp_path / "new.parquet"))[0].shape == (4, 4)
@@ -376,7 +397,7 @@ def test_the_error_names_a_text_among_numbers(table):
     rows = "".join(f"{i}.5,{i % 2}\n" for i in range(60))
     t = table("x,y\n" + rows + "none,1\n1,0\n" + "odd,1\n" * 3)
     encoding, notes = fit(t, np.arange(65), find_target(t, "y", None)[0])
-    assert notes == [
+    assert [note.line for note in notes] == [
         "x: all but 3 of 64 values are numbers: 'odd' in row 63 and the others are taken as missing"
     ]
     assert np.flatnonzero(encoding.inputs(t)[0][:, -1]).tolist() == [60, 62, 63, 64]

@@ -18,10 +18,10 @@ from seedbed.arrays import Array
 from seedbed.cli.show import print_json
 from seedbed.errors import FileError, TableError
 from seedbed.population import Population
-from seedbed.tables.columns import Notes
 from seedbed.tables.csv_text import CsvReader, TextRows
 from seedbed.tables.encoding import Encoding
 from seedbed.tables.model import of_saved
+from seedbed.tables.notes import Counts
 from seedbed.tables.reading import (
     BINARY,
     Table,
@@ -68,11 +68,11 @@ def run(options: Namespace) -> int:
     if options.out is not None:
         _check_out(options)
     parquet = options.out is not None and options.out.suffix.lower() in (".parquet", ".pq")
-    counts = Notes()
+    counts = Counts()
 
     def added(rows: Source) -> dict[str, Array]:
-        X, notes = model.encoding.inputs(rows, options.unseen)
-        counts.add(notes)
+        X, more = model.encoding.inputs(rows, options.unseen)
+        counts.add(more)
         columns = predictions(model.population, model.encoding, X)
         return rename_clashes(rows.columns, columns)
 

@@ -106,6 +106,10 @@ def run(options: Namespace) -> int:
         given["class_weight"] = options.class_weight
     elif options.class_weight is not None:
         raise SettingError("--class-weight is for classes, and the target is numbers: leave it out")
+    if target.classes and options.keep_outliers:
+        raise SettingError(
+            "--keep-outliers is for numbers, and the target is classes: leave it out"
+        )
     if not target.classes:
         given["clip_outliers"] = not options.keep_outliers
     estimator = (NetworkClassifier if target.classes else NetworkRegressor)(**given)

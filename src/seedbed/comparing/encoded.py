@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from seedbed.arrays import Array, Indices
-from seedbed.tables.encoding import Encoding, fit
+from seedbed.tables.encoding import Encoding, fit, with_quantities
+from seedbed.tables.notes import Note
 from seedbed.tables.sources import Source
-from seedbed.tables.targets import Target, Task, find_target, fit_quantities
+from seedbed.tables.targets import Target, Task, find_target
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +22,7 @@ class EncodedTable:
     targets  (n,) class numbers; or (n, O) labels, or standardised quantities, outliers clipped
     values   (n,) class numbers; or (n, O) labels, or quantities in target units
     rows     (n,) the rows' numbers in the table
-    notes    on columns left out, missing values, and rows without a target
+    notes    on columns left out, outliers, missing values, and rows without a target
     """
 
     encoding: Encoding
@@ -54,23 +55,24 @@ def encode_columns(
     Shapes: known (n,) row numbers; values (n,) or (n, O) as in ``EncodedTable``.
     Raises: TableError as ``encoding.fit``.
     """
-    if target.task == "regression" and standardise:
-        target = fit_quantities(target.names, values, None, source.name)
     encoding, notes = fit(source, known, target, separate_target=True)
+    if target.task == "regression" and standardise:
+        encoding, more = with_quantities(encoding, source, known, values)
+        notes += more
     return _encoded(source, encoding, notes, values, known)
 
 
 def _encoded(
-    source: Source, encoding: Encoding, notes: list[str], values: Array, known: Indices
+    source: Source, encoding: Encoding, notes: list[Note], values: Array, known: Indices
 ) -> EncodedTable:
     inputs, counts = encoding.inputs(source, unseen="missing")
-    notes = [*notes, *counts.lines()]
+    lines = [*(note.line for note in notes), *counts.lines()]
     target, missing = encoding.target, len(source) - len(known)
     if missing:
-        notes.append(f"{target.name}: {missing:,} rows without a value are left out")
+        lines.append(f"{target.name}: {missing:,} rows without a value are left out")
     targets = values
     if target.task == "regression":
         targets = target.clip_outliers(target.standardised(values))
     elif target.classes:
         targets = values = values.astype(np.int64)
-    return EncodedTable(encoding, inputs[known], targets, values, known, notes)
+    return EncodedTable(encoding, inputs[known], targets, values, known, lines)

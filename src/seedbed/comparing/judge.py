@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from seedbed.comparing.comparison import SCOPES, Comparison, Method
 from seedbed.comparing.verdict import Design, Rules, all_pairs, judge_all
 from seedbed.errors import DataError, SettingError
 from seedbed.metrics import Metric
+from seedbed.tables.values import as_floats
 
 
 def judge(
@@ -42,8 +44,8 @@ def judge(
     ('better', 0.03125)
     """
     metric = Metric(name, _no_function, higher_is_better)
-    if not isinstance(scores, Mapping) and hasattr(scores, "columns"):
-        scores = {str(column): scores[column].to_numpy() for column in scores.columns}
+    if not isinstance(scores, Mapping):
+        scores = _by_column(scores)
     arrays = {
         name: _checked_scores(name, value) for name, value in with_string_names(scores).items()
     }
@@ -103,10 +105,33 @@ def checked_rules(
     return Rules(alpha, len(all_pairs(names, baseline)), design, delta)
 
 
+def _by_column(frame: Any) -> dict[str, Any]:
+    """Return a data frame's columns by name.
+
+    Raises: DataError for anything else.
+    """
+    if hasattr(type(frame), "collect"):
+        raise DataError("the scores are a lazy frame, which holds no rows yet: give its collect()")
+    if not hasattr(frame, "columns"):
+        raise DataError(
+            f"the scores are {one_line(frame)}: give a dict of each method's scores, or a data "
+            "frame with a column for each method"
+        )
+    names = [str(column) for column in frame.columns]
+    if len(set(names)) < len(names):
+        raise DataError(f"two methods have the same name: {one_line(names)}")
+    return {
+        name: frame[column].to_numpy() for name, column in zip(names, frame.columns, strict=True)
+    }
+
+
 def _checked_scores(name: str, value: Any) -> Array:
     if isinstance(value, np.ma.MaskedArray):
         value = np.where(np.ma.getmaskarray(value), np.nan, value.data)
     array = as_array(value, f"the scores of {name}", DataError)
+    if array.dtype == object:  # a frame's missing values, or decimal numbers
+        with contextlib.suppress(TypeError, ValueError):
+            array = as_floats(array)
     if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "fiub":
         raise DataError(
             f"the scores of {name} are {one_line(value)}; they must be numbers, one per seed"

@@ -20,7 +20,7 @@ from seedbed.metrics import TargetKind
 from seedbed.recipe import Recipe
 from seedbed.tables.sources import ArraySource, FrameSource, Source, as_frame, check_column
 from seedbed.tables.targets import Target, Task, find_target
-from seedbed.tables.values import as_text
+from seedbed.tables.values import as_text, unmasked
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,6 +191,8 @@ def _without_target(X: Any, Y: Any) -> tuple[Any, Any]:
         return frame.drop(Y), frame[Y]
     if frame is not None:
         return frame, Y
+    if isinstance(X, np.ma.MaskedArray):
+        X = unmasked(X)
     values = as_array(X, "X", DataError)
     if values.ndim == 0:
         raise ShapeError(f"X is {one_line(X)}: give an array (rows, inputs) or a data frame")
@@ -219,6 +221,8 @@ def _target_values(Y: Any) -> tuple[Array, str]:
     name = getattr(Y, "name", None)
     if hasattr(Y, "to_numpy"):  # a series or a frame
         Y = Y.to_numpy()
+    if isinstance(Y, np.ma.MaskedArray):
+        Y = unmasked(Y)
     y = as_array(Y, "Y", DataError)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]

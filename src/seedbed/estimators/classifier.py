@@ -161,8 +161,6 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         return loss
 
     def _checked_targets(self, y: Any) -> Array:
-        if np.ma.is_masked(y):
-            raise DataError("y has masked values: leave those rows out")
         y = _present_classes(y)
         y = check_array(y, ensure_2d=False, dtype=None, input_name="y", ensure_min_samples=0)
         try:
@@ -291,12 +289,22 @@ def _present_classes(y: Any) -> Any:
     """
     values = y if isinstance(y, np.ndarray) else np.asarray(y)
     if values.dtype == object and values.ndim == 1:
-        missing = [row for row, value in enumerate(values) if is_missing_value(value)]
+        listed = values.tolist()
+        missing = [row for row, value in enumerate(listed) if is_missing_value(value)]
         if missing:
             raise DataError(
                 f"y has {len(missing)} missing value{'' if len(missing) == 1 else 's'}, the first "
                 f"in row {missing[0]}: leave out the rows whose class is missing"
             )
+        kinds = {type(value) for value in listed}
+        if kinds in ({bool}, {int}):  # such as pandas' nullable types
+            return np.array(listed)
+        for value in listed:
+            if not isinstance(value, str | bytes | bool | int | float | np.generic):
+                raise DataError(
+                    f"y holds {one_line(value)}: classes must be numbers, booleans, texts or "
+                    "datetime64 without a time zone"
+                )
     if values.dtype.kind == "S" or any(isinstance(v, bytes) for v in values.ravel()[:1]):
         raise DataError("y holds bytes: decode them to texts, such as with y.astype(str)")
     if values.dtype.kind == "m":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection
-from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,14 +17,11 @@ from seedbed.population import Population
 from seedbed.tables import sources, values
 from seedbed.tables.encoding import Encoding, fit
 from seedbed.tables.model import TableModel
+from seedbed.tables.notes import Note
 from seedbed.tables.targets import Target
 
 Role = Literal["fit", "warm_start", "partial_fit", "validation"]
 """What rows are used for; "fit" alone fits the encoding and the target."""
-
-
-QUIET = ("the same value in every row", "no value in any row")
-"""Ends of notes that are no warnings."""
 
 
 class TableEstimator(BaseEstimator):
@@ -34,9 +30,15 @@ class TableEstimator(BaseEstimator):
     _target: Target
     _columns: list[str]
     _array_columns: Array | None = None  # an array's columns that the encoding uses, if numbers
+    _notes: list[Note]
     encoding_: Encoding
-    notes_: list[str]
     population_: Population
+
+    @property
+    def notes_(self) -> list[str]:
+        """What was decided about the table's columns and its target."""
+        self._check_fitted()
+        return [note.line for note in self._notes]
 
     def _prepare(
         self, X: Any, y: Any, weights: Any, role: Role, classes: Any = None
@@ -46,6 +48,9 @@ class TableEstimator(BaseEstimator):
             raise DataError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
+        for name, given in (("y", y), ("sample_weight", weights)):
+            if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
+                raise DataError(f"{name} has masked values: leave those rows out")
         source = self._source(X, reset=role == "fit")
         names = [str(name) for name in getattr(y, "columns", ())]
         if not names and isinstance(getattr(y, "name", None), str):  # a Series
@@ -69,10 +74,9 @@ class TableEstimator(BaseEstimator):
         t = self._encoded(y)
         if role == "fit":
             self._fit_encoding(source, rows, t, w)
-            for note in self.notes_:
-                if not note.endswith(QUIET) and ": dates, as" not in note:
-                    message = note if " outlier" in note else f"column {note}"
-                    warnings.warn(message, SeedbedWarning, stacklevel=3)
+            for note in self._notes:
+                if note.is_warning:
+                    warnings.warn(note.message, SeedbedWarning, stacklevel=3)
         elif role == "partial_fit":
             self._grow(source, rows, w)
         x, t = self._encode(source, t)
@@ -89,7 +93,7 @@ class TableEstimator(BaseEstimator):
         w: Array | None,
         drop: Collection[str] = (),
     ) -> None:
-        """Fit the encoding and the target's scale on some rows, and set ``notes_``.
+        """Fit the encoding and the target's scale on some rows, and set the notes.
 
         Shapes: rows (n,) numbers of rows of the table; t (n,) or (n, O), w (n,) theirs.
         """
@@ -98,19 +102,9 @@ class TableEstimator(BaseEstimator):
                 f"too few rows of positive weight (n_samples = {len(t)}, at least 2 samples "
                 "are needed): give more rows"
             )
-        target = self._scaled_target(t, w, clip=True)
-        encoding, self.notes_ = fit(source, rows, target, drop, weights=w, separate_target=True)
-        outliers = target.outliers(t) if target.task == "regression" else np.zeros((1, 1), np.bool_)
-        if outliers.any() and encoding.explains(source, rows, np.asarray(outliers.any(axis=1))):
-            target, outliers = self._scaled_target(t, w, clip=False), outliers[:0]
-            encoding = replace(encoding, target=target)
-        count = int(outliers.sum())
-        if count:
-            self.notes_.append(
-                f"{target.name} holds {count} outlier{'' if count == 1 else 's'}, clipped to "
-                f"between {min(target.low):.6g} and {max(target.high):.6g} for training: mend "
-                "what is wrong, or keep true values with clip_outliers=False (--keep-outliers)"
-            )
+        encoding, notes = fit(source, rows, self._target, drop, weights=w, separate_target=True)
+        encoding, more = self._with_target(encoding, source, rows, t, w)
+        self._notes = [*notes, *more]
         self._set_encoding(encoding)
 
     def _encode(self, source: sources.Source, t: Array) -> tuple[Array, Array]:
@@ -157,11 +151,11 @@ class TableEstimator(BaseEstimator):
                 x = np.empty((len(A), encoding.width), np.float32)
                 encoding.number_encoder.encode(A, x)
                 return x
-        x, notes = encoding.inputs(self._source(X, reset=False), unseen="missing")
-        for name in notes.unseen:
+        x, counts = encoding.inputs(self._source(X, reset=False), unseen="missing")
+        for name in counts.unseen:
             if name not in self._warned:  # once for each column
                 self._warned.add(name)
-                warnings.warn(f"column {notes.unseen_line(name)}", SeedbedWarning, stacklevel=4)
+                warnings.warn(counts.unseen_note(name).message, SeedbedWarning, stacklevel=4)
         return x
 
     @property
@@ -209,6 +203,8 @@ class TableEstimator(BaseEstimator):
         """Return y as class numbers (N,), labels (N, O) or quantities (N, O)."""
         raise NotImplementedError
 
-    def _scaled_target(self, t: Array, w: Array | None, clip: bool) -> Target:
-        """Return the target, its scale fitted on encoded targets t and weights w."""
-        return self._target
+    def _with_target(
+        self, encoding: Encoding, source: sources.Source, rows: Indices, t: Array, w: Array | None
+    ) -> tuple[Encoding, list[Note]]:
+        """Return the encoding with its target fitted on encoded targets t, and notes on it."""
+        return encoding, []

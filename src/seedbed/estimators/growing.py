@@ -24,6 +24,7 @@ from seedbed.tables.columns import (
 )
 from seedbed.tables.dates import DateColumn
 from seedbed.tables.encoding import MAX_BINS, Encoding
+from seedbed.tables.notes import Note
 from seedbed.tables.sources import Source
 from seedbed.tables.values import is_missing
 from seedbed.training import Continuation
@@ -31,7 +32,7 @@ from seedbed.training import Continuation
 
 def grown(
     encoding: Encoding, source: Source, rows: Indices, weights: Array | None, names: Sequence[str]
-) -> tuple[Encoding, list[str]]:
+) -> tuple[Encoding, list[Note]]:
     """Return the encoding with inputs for what some rows bring, and notes on what it can't take in.
 
     New are columns in which all earlier values were equal, categories, and missing numbers.
@@ -39,17 +40,19 @@ def grown(
     Shapes: rows (n,) numbers of the table's rows; weights (n,) or None.
     """
     w = np.ones(len(rows)) if weights is None else weights
-    columns, notes = list(encoding.columns), []
+    columns = list(encoding.columns)
+    notes: list[Note] = []
     for place, column in enumerate(columns):
         if isinstance(column, CategoryColumn):
             texts = read_texts(source, column.name, column.categories)[rows]
             known = {*column.categories, *column.spellings}
             new = [text for text in dict.fromkeys(texts) if text is not None and text not in known]
             if len(column.categories) + len(new) > MAX_CATEGORIES:
-                notes.append(
-                    f"column {column.name} brings {len(new)} new categories, more than "
-                    f"{MAX_CATEGORIES} in all: they are taken as missing"
+                line = (
+                    f"{column.name} brings {len(new)} new categories, more than {MAX_CATEGORIES} "
+                    "in all: they are taken as missing"
                 )
+                notes.append(Note("unseen", column.name, line))
             elif new:
                 columns[place] = replace(column, categories=(*column.categories, *new))
         else:
@@ -66,8 +69,8 @@ def grown(
         fitted, note = fit_column(read_column(source, name), name, rows, w, MAX_BINS)
         if fitted is not None:
             columns.append(fitted)
-        elif "different texts" in note:
-            notes.append(f"column {name} is left out: {note}")
+        if note is not None and note.kind != "constant":
+            notes.append(note)
     return Encoding(tuple(columns), encoding.target), notes
 
 

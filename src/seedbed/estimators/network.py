@@ -30,6 +30,7 @@ from seedbed.population import Population
 from seedbed.progress import Callback
 from seedbed.recipe import Recipe
 from seedbed.tables.model import Resolved, TableModel
+from seedbed.tables.notes import Note
 from seedbed.tables.recipe import TableSettings
 from seedbed.tables.sources import Source
 from seedbed.tables.targets import Target
@@ -153,7 +154,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
         self._fit_encoding(table, rows, t, None, excluded)
         x, t = self._encode(table, t)
         findings = self._fit(x[rows], t, None, None, continues=False)
-        self.notes_ += [finding.message for finding in findings]
+        self._notes += [Note("training", "", finding.message) for finding in findings]
         return self
 
     def _fit(
@@ -240,10 +241,17 @@ class NetworkEstimator(FitSummary, TableEstimator):
         """Extend the encoding and the members by what some rows bring."""
         before = self.encoding_
         encoding, notes = grown(before, source, rows, w, self._columns)
+        said = {(note.kind, note.column) for note in self._notes}
+        encoded = {column.name for column in encoding.columns}
+        self._notes = [
+            note for note in self._notes
+            if note.kind not in ("constant", "left out") or note.column not in encoded
+        ]  # fmt: skip
         for note in notes:
-            if note not in self.notes_:  # said once
-                self.notes_.append(note)
-                warnings.warn(note, SeedbedWarning, stacklevel=5)
+            if (note.kind, note.column) not in said:  # once
+                self._notes.append(note)
+                if note.is_warning:
+                    warnings.warn(note.message, SeedbedWarning, stacklevel=5)
         if encoding == before:
             return
         M, warned = transition(before, encoding), self._warned
@@ -357,6 +365,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
             "columns": self._columns,
             "named": hasattr(self, "feature_names_in_"),
             "flat": self._flat,
+            "notes": [list(note) for note in self._notes],
         }
         table = {**self.encoding_.to_dict(), "estimator": saved}
         if self.test_scores_ is not None:
@@ -373,7 +382,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
         self.n_features_in_ = len(self._columns)
         if model.named:
             self.feature_names_in_ = np.array(self._columns, dtype=object)
-        self.notes_ = []
+        self._notes = [Note.from_saved(note) for note in saved["estimator"]["notes"]]
         self._set_encoding(model.encoding)
         self._store(model.population)
         self.test_scores_ = saved.get("scores")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import replace
 from typing import Any, Literal, Self
 
@@ -10,14 +11,17 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_array
 
 from seedbed import reproducible
-from seedbed.arrays import Array
+from seedbed.arrays import Array, Indices
 from seedbed.errors import DataError, SettingError
 from seedbed.estimators.data import Role
 from seedbed.estimators.network import NetworkEstimator
 from seedbed.formulas.losses import Loss
 from seedbed.formulas.named import as_formula
+from seedbed.tables.encoding import Encoding, with_quantities
 from seedbed.tables.model import TableModel
-from seedbed.tables.targets import Target, fit_quantities
+from seedbed.tables.notes import Note
+from seedbed.tables.sources import Source
+from seedbed.tables.targets import Target
 
 
 class NetworkRegressor(RegressorMixin, NetworkEstimator):
@@ -117,8 +121,10 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         return loss
 
     def _checked_targets(self, y: Any) -> Array:
-        if np.ma.is_masked(y):
-            raise DataError("y has masked values: leave those rows out")
+        if _holds_dates(np.asarray(y)):
+            raise DataError(
+                "y holds dates: a regressor predicts a number, such as the days until then"
+            )
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", ensure_min_samples=0)
         if y.ndim > 2:
             raise DataError(f"y has shape {y.shape}: a regressor needs (rows,) or (rows, outputs)")
@@ -140,20 +146,34 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
                 f"y has shape {y.shape}, and the first y had {outputs} columns: give as many, or "
                 "fit again"
             )
+        loss = self._loss()
+        if loss.targets == "count" and (y < 0).any():
+            raise DataError(f"y holds {y.min():g}: the loss {loss.name!r} is for counts, from 0 up")
 
-    def _scaled_target(self, t: Array, w: Array | None, clip: bool) -> Target:
-        loss, names = self._loss(), self._target.names
-        if loss.targets == "number":
-            return fit_quantities(names, t, w, "y", clip and bool(self.clip_outliers))
-        target = fit_quantities(names, t, w, "y", clip=False)
-        if (t < 0).any():
-            raise DataError(f"y holds {t.min():g}: the loss {loss.name!r} is for counts, from 0 up")
-        # counts in units of their mean, so that their unit does not matter
-        return replace(
-            target, mean=(0.0,) * len(names), scale=tuple(mean or 1.0 for mean in target.mean)
-        )
+    def _with_target(
+        self, encoding: Encoding, source: Source, rows: Indices, t: Array, w: Array | None
+    ) -> tuple[Encoding, list[Note]]:
+        counts = self._loss().targets == "count"
+        encoding, notes = with_quantities(
+            encoding, source, rows, t, w,
+            keep_outliers=counts or not self.clip_outliers,
+            how_to_keep=", or keep true values with clip_outliers=False (--keep-outliers)",
+        )  # fmt: skip
+        if counts:  # in units of their mean, so that their unit does not matter
+            target = encoding.target
+            scale = tuple(mean or 1.0 for mean in target.mean)
+            target = replace(target, mean=(0.0,) * len(scale), scale=scale)
+            encoding = replace(encoding, target=target)
+        return encoding, notes
 
     def _restore(self, model: TableModel, saved: dict[str, Any]) -> None:
         if model.encoding.target.task != "regression":
             raise ValueError("the file's target is not a quantity")
         super()._restore(model, saved)
+
+
+def _holds_dates(values: Array) -> bool:
+    """Return whether an array, typed or of objects, holds dates."""
+    if values.dtype == object:
+        return any(isinstance(value, datetime.date) for value in values.ravel().tolist())
+    return values.dtype.kind == "M"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -15,6 +15,7 @@ from seedbed.errors import TableError
 from seedbed.reproducible import total
 from seedbed.tables.dates import DateColumn, circles_of, days_of, find_format
 from seedbed.tables.notation import MISSING_WORDS, PLAIN, Notation, infer, parse_all
+from seedbed.tables.notes import Counts, Note
 from seedbed.tables.numbers import NumberColumn, fit_number_column
 from seedbed.tables.sources import Source, join_names
 from seedbed.tables.values import is_missing
@@ -23,59 +24,6 @@ MAX_CATEGORIES = 255
 """Text columns with more distinct values are left out: they hold names or free text."""
 
 Unseen = Literal["error", "missing"]
-
-MAX_EXAMPLES = 3
-"""Unseen categories of a column that a note shows."""
-
-
-@dataclass
-class Notes:
-    """What was taken as missing in a table's columns.
-
-    missing   by column: how many values, and what they are taken as
-    unseen    by column: how many values that training has not seen
-    examples  of the unseen values, by column
-    """
-
-    missing: dict[str, tuple[int, str]] = field(default_factory=dict)
-    unseen: dict[str, int] = field(default_factory=dict)
-    examples: dict[str, list[str]] = field(default_factory=dict)
-
-    def add_missing(self, name: str, count: int, replacement: str) -> None:
-        """Count missing values of a column."""
-        if count:
-            self.missing[name] = (self.missing.get(name, (0, ""))[0] + count, replacement)
-
-    def add_unseen(self, name: str, texts: Sequence[str]) -> None:
-        """Count values of a column that training has not seen."""
-        if texts:
-            self.unseen[name] = self.unseen.get(name, 0) + len(texts)
-            shown = dict.fromkeys([*self.examples.get(name, []), *texts])
-            self.examples[name] = list(shown)[:MAX_EXAMPLES]
-
-    def add(self, other: Notes) -> None:
-        """Add the notes on more rows."""
-        for name, (count, replacement) in other.missing.items():
-            self.add_missing(name, count, replacement)
-        for name, count in other.unseen.items():
-            self.add_unseen(name, other.examples[name])
-            self.unseen[name] += count - len(other.examples[name])
-
-    def unseen_line(self, name: str) -> str:
-        """Return the note on a column's unseen values."""
-        count, shown = self.unseen[name], ", ".join(map(one_line, self.examples[name]))
-        return (
-            f"{name}: {count:,} value{'' if count == 1 else 's'} not seen in training, taken as "
-            f"missing ({shown})"
-        )
-
-    def lines(self) -> list[str]:
-        """Return the notes as lines."""
-        return [
-            f"{name}: {count:,} missing value{'' if count == 1 else 's'}, taken as {replacement}"
-            for name, (count, replacement) in self.missing.items()
-        ] + [self.unseen_line(name) for name in self.unseen]
-
 
 BOOLEANS = {
     text: boolean
@@ -123,8 +71,8 @@ class CategoryColumn:
             codes |= {text: by_value[b] for text, b in BOOLEANS.items() if b in by_value}
         return codes
 
-    def encode(self, source: Source, X: Array, unseen: Unseen, notes: Notes) -> None:
-        """Write the column's inputs into X (N, width), and note missing and unseen values."""
+    def encode(self, source: Source, X: Array, unseen: Unseen, counts: Counts) -> None:
+        """Write the column's inputs into X (N, width), and count missing and unseen values."""
         codes, texts = self._codes, source.texts(self.name).tolist()
         found = [codes.get(text, -1) for text in texts]
         code, rows = np.array(found, dtype=np.intp), np.arange(len(found))
@@ -142,8 +90,8 @@ class CategoryColumn:
                     f"({join_names(self.categories)}): mend it, or take such values as missing "
                     "with --unseen missing"
                 )
-            notes.add_missing(self.name, len(unknown) - len(new), "no category")
-            notes.add_unseen(self.name, [texts[row] for row in new])
+            counts.add_missing(self.name, len(unknown) - len(new), "no category")
+            counts.add_unseen(self.name, [texts[row] for row in new])
             rows = np.flatnonzero(code >= 0)
             code = code[rows]
         if self.width == 1:
@@ -284,8 +232,9 @@ def read_days(source: Source, column: DateColumn) -> Array:
             continue
         found = days_of(value, expected) if kind == "text" else None
         if found is None:
+            shown = one_line(value) if kind == "text" else f"the number {value:g}"
             raise TableError(
-                f"column {column.name!r} of {source.name} holds {one_line(value)} in row "
+                f"column {column.name!r} of {source.name} holds {shown} in row "
                 f"{source.first_row + row + 1}, where a date is expected ({expected}): mend it, or "
                 "leave it empty if it is missing"
             )
@@ -311,8 +260,8 @@ def read_texts(source: Source, name: str, categories: Sequence[str]) -> Array:
 
 def fit_column(
     read: Read, name: str, train: Indices, weights: Array, bins: int
-) -> tuple[NumberColumn | DateColumn | CategoryColumn | None, str]:
-    """Return a column's encoding, or None and the reason to leave it out; and a note.
+) -> tuple[NumberColumn | DateColumn | CategoryColumn | None, Note | None]:
+    """Return a column's encoding, or None to leave it out; and a note if one is due.
 
     Shapes: train (n,) the rows to fit on; weights (n,) theirs.
     """
@@ -325,16 +274,20 @@ def fit_column(
         distinct = sorted({*(present.min(), present.max())}) if len(present) else []
     if len(distinct) < 2 and not (distinct and flagged):
         reason = "the same value in every row" if distinct else "no value in any row"
-        return None, f"it has {reason}"
+        return None, Note("constant", name, f"{name} is left out: it has {reason}")
+    read_note = Note("numbers", name, f"{name}: {read.note}") if read.note else None
     if read.kind == "text":
         count = max(float(total(weights)), len(present))
         if len(distinct) > MAX_CATEGORIES or len(distinct) > max(20, count / 2):
-            note = f"{len(distinct):,} different texts in {len(present):,} rows make no categories"
-            return None, note + (f"; {read.note}" if read.note else "")
-        return CategoryColumn(name, tuple(distinct)), read.note
+            line = (
+                f"{name} is left out: {len(distinct):,} different texts in {len(present):,} rows "
+                "make no categories" + (f"; {read.note}" if read.note else "")
+            )
+            return None, Note("left out", name, line)
+        return CategoryColumn(name, tuple(distinct)), read_note
     column = fit_number_column(name, present, weights, flagged, bins)
     if read.kind == "date":
         circles = circles_of(present)
-        note = f"dates, as days{''.join(f', {circle}' for circle in circles)}"
-        return DateColumn(column, read.format, circles), note
-    return replace(column, notation=read.notation, odd=read.odd), read.note
+        line = f"{name}: dates, as days{''.join(f', {circle}' for circle in circles)}"
+        return DateColumn(column, read.format, circles), Note("dates", name, line)
+    return replace(column, notation=read.notation, odd=read.odd), read_note

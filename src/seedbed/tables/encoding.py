@@ -20,7 +20,6 @@ from seedbed.errors import FileError, TableError
 from seedbed.population import Population
 from seedbed.tables.columns import (
     CategoryColumn,
-    Notes,
     Unseen,
     fit_column,
     read_column,
@@ -30,6 +29,7 @@ from seedbed.tables.columns import (
 )
 from seedbed.tables.dates import CIRCLES, FORMATS, DateColumn, encode_circles
 from seedbed.tables.notation import Notation
+from seedbed.tables.notes import Counts, Note
 from seedbed.tables.numbers import NumberColumn, NumberEncoder
 from seedbed.tables.sources import Source, check_column
 from seedbed.tables.targets import ClassType, Target, fit_quantities
@@ -100,8 +100,8 @@ class Encoding:
         """Whether all columns are numbers."""
         return all(isinstance(column, NumberColumn) for column in self.columns)
 
-    def inputs(self, source: Source, unseen: Unseen = "error") -> tuple[Array, Notes]:
-        """Return the inputs, (N, I) float32, and notes on missing and unseen values.
+    def inputs(self, source: Source, unseen: Unseen = "error") -> tuple[Array, Counts]:
+        """Return the inputs, (N, I) float32, and the counts of missing and unseen values.
 
         A category that is not in the training data is an error, or missing, as ``unseen`` says.
 
@@ -111,25 +111,25 @@ class Encoding:
             if column.name not in source.index:
                 check_column(source, column.name)
         X = np.zeros((len(source), self.width), np.float32)
-        notes = Notes()
+        counts = Counts()
         encoder = self.number_encoder
         if encoder.names:
             A = self._numbers(source)
             missing = np.isnan(A).sum(axis=0)
             for place in np.flatnonzero(missing):
-                notes.add_missing(encoder.names[place], int(missing[place]), "the median")
+                counts.add_missing(encoder.names[place], int(missing[place]), "the median")
             encoder.encode(A, X[:, : encoder.width])
         start = encoder.width
         for column in self.columns:
             if isinstance(column, CategoryColumn):
-                column.encode(source, X[:, start : start + column.width], unseen, notes)
+                column.encode(source, X[:, start : start + column.width], unseen, counts)
                 start += column.width
         if self._dates:
             encode_circles(self._dates, A[:, ~self._is_number], X[:, start:])
-        return X, notes
+        return X, counts
 
-    def explains(self, source: Source, rows: Indices, chosen: Array) -> bool:
-        """Return whether each chosen row has a value that sets it apart from the others, too.
+    def sets_apart(self, source: Source, rows: Indices, chosen: Array) -> Array:
+        """Return which chosen rows have a value that sets them apart from the others, (n,).
 
         That is a number beyond the others' range by more than the range, or a category of its own.
 
@@ -148,7 +148,7 @@ class Encoding:
                 texts = read_texts(source, column.name, column.categories)[rows]
                 common = set(texts[~chosen])
                 apart |= np.array([text not in common for text in texts])
-        return bool(apart[chosen].all())
+        return apart & chosen
 
     def _numbers(self, source: Source) -> Array:
         """Return the number columns and the days of dates, (N, C) float64, NaN where missing."""
@@ -226,7 +226,7 @@ def fit(
     weights: Array | None = None,
     *,
     separate_target: bool = False,
-) -> tuple[Encoding, list[str]]:
+) -> tuple[Encoding, list[Note]]:
     """Return the encoding of all columns but the target, and notes on columns left out.
 
     A ``separate_target`` is fitted already, and stands outside the table: a column with its name is
@@ -241,7 +241,7 @@ def fit(
         check_column(source, name)
     w = np.ones(len(train)) if weights is None else weights
     columns: list[NumberColumn | DateColumn | CategoryColumn] = []
-    notes = []
+    notes: list[Note] = []
     excluded = {*drop, *(() if separate_target else target.names)}
     names = [name for name in source.columns if name not in excluded]
     bins = min(MAX_BINS, MAX_BIN_INPUTS // max(1, len(names)))
@@ -249,16 +249,16 @@ def fit(
         try:
             column, note = fit_column(read_column(source, name), name, train, w, bins)
         except UnsupportedType as error:
-            column, note = None, f"it holds {error.kind} values: no numbers, texts or dates"
-        if column is None:
-            notes.append(f"{name} is left out: {note}")
-        else:
+            line = f"{name} is left out: it holds {error.kind} values: no numbers, texts or dates"
+            column, note = None, Note("left out", name, line)
+        if column is not None:
             columns.append(column)
-            if note:
-                notes.append(f"{name}: {note}")
+        if note is not None:
+            notes.append(note)
     if not columns:
-        reasons = "; ".join(notes) or "it holds the target alone"
+        reasons = "; ".join(note.line for note in notes) or "it holds the target alone"
         raise TableError(f"{source.name} has no column to learn from: {reasons}")
+    encoding = Encoding(tuple(columns), target)
     if target.task == "regression" and not separate_target:
         values = target.numbers(source)[train]
         if values.min() == values.max():
@@ -266,9 +266,47 @@ def fit(
                 f"target {target.name!r} of {source.name} is {values[0]:g} in all rows to train "
                 "on: there is nothing to learn; give more rows"
             )
-        fitted = fit_quantities(target.names, values[:, None], w, source.name)
-        target = replace(fitted, notation=target.notation)
-    return Encoding(tuple(columns), target), notes
+        encoding, more = with_quantities(encoding, source, train, values[:, None], w)
+        notes += more
+    return encoding, notes
+
+
+def with_quantities(
+    encoding: Encoding,
+    source: Source,
+    rows: Indices,
+    values: Array,
+    weights: Array | None = None,
+    *,
+    keep_outliers: bool = False,
+    how_to_keep: str = "",
+) -> tuple[Encoding, list[Note]]:
+    """Return the encoding with its target fitted on quantities, and notes on clipped outliers.
+
+    An outlier in a row that an input sets apart, too, is kept.
+
+    Shapes: rows (n,) numbers of the table's rows; values (n, O); weights (n,) or None.
+    """
+    before = encoding.target
+    names, table = before.names, source.name
+    target = fit_quantities(names, values, weights, table, keep_outliers)
+    outliers = target.outliers(values)
+    unusual = np.asarray(outliers.any(axis=1))
+    apart = encoding.sets_apart(source, rows, unusual) if unusual.any() else unusual
+    if apart.any():
+        target = fit_quantities(names, values, weights, table, apart)
+        outliers = target.outliers(values)
+    notes = []
+    for place, name in enumerate(names):
+        count = int(outliers[:, place].sum())
+        if count:
+            line = (
+                f"{name} holds {count:,} outlier{'' if count == 1 else 's'}, clipped to between "
+                f"{target.low[place]:.6g} and {target.high[place]:.6g} for training: mend what is "
+                f"wrong{how_to_keep}"
+            )
+            notes.append(Note("outliers", name, line))
+    return replace(encoding, target=replace(target, notation=before.notation)), notes
 
 
 def _column_from_dict(given: Any) -> NumberColumn | DateColumn | CategoryColumn:

@@ -165,6 +165,8 @@ class FrameSource(Source):
         if kind.is_numeric():
             values = series.cast(narwhals.Float64).fill_null(float("nan")).to_numpy()
             return Column("number", checked_finite(np.array(values, np.float64), name, self.name))
+        if kind == narwhals.Time:
+            return object_column(series.to_list(), name, self.name)
         if isinstance(kind, narwhals.Datetime | narwhals.Date):
             if isinstance(kind, narwhals.Datetime):
                 series = series.dt.replace_time_zone(None)
@@ -172,7 +174,7 @@ class FrameSource(Source):
             return Column("date", days_of_dates(dates))
         texts = (narwhals.String, narwhals.Boolean, narwhals.Categorical, narwhals.Enum)
         if not isinstance(kind, (*texts, narwhals.Object, narwhals.Unknown)):
-            raise UnsupportedType(name, self.name, str(kind))
+            raise UnsupportedType(name, self.name, str(kind).partition("(")[0].lower())
         return object_column(series.to_list(), name, self.name)
 
     def _pandas_column(self, name: str) -> Column:
@@ -218,7 +220,7 @@ class ArraySource(Source):
         """
         values = np.asarray(self.values[:, self.index[name]])
         kind = values.dtype.kind
-        if kind in "fiub":
+        if kind in "fiu":
             return Column("number", checked_finite(values.astype(np.float64), name, self.name))
         if kind == "M":
             return Column("date", days_of_dates(values))

@@ -121,7 +121,9 @@ class Target:
             "integer": int, "float": float, "boolean": "true".__eq__, "text": str,
             "date": np.datetime64,
         }  # fmt: skip
-        classes = np.array([parsers[self.kind](text) for text in self.classes])
+        values = [parsers[self.kind](text) for text in self.classes]
+        large = self.kind == "integer" and max(values) > np.iinfo(np.int64).max
+        classes = np.array(values, np.uint64 if large else None)
         return np.asarray(classes[encoded.astype(np.intp)])
 
     def standardised(self, values: Array) -> Array:
@@ -148,13 +150,19 @@ class Target:
 
 
 def fit_quantities(
-    names: Sequence[str], values: Array, weights: Array | None, table: str, clip: bool = True
+    names: Sequence[str],
+    values: Array,
+    weights: Array | None,
+    table: str,
+    keep: Array | bool = False,
 ) -> Target:
     """Return the target of quantities, fitted on values (N, O) with row weights (N,) or None.
 
     From ``MIN_OUTLIER_ROWS`` rows, up to two outliers, or one row in a thousand, are clipped to
-    ``outlier_distance`` from the median, unless ``clip`` is False. If more values lie further, they
-    are no outliers, and none is clipped. Mean and scale are those of the clipped values.
+    ``outlier_distance`` from the median. If more values lie further, they are no outliers, and none
+    is clipped. Mean and scale are those of the clipped values.
+
+    keep  rows (N,) whose values are no outliers, or True for all rows
 
     Raises: TableError if a value is too large.
     """
@@ -172,7 +180,10 @@ def fit_quantities(
         limit = outlier_distance(distances, w) or 1.0
         count = max(float(total(w)), len(w))
         share = total(w[distances > limit]) / total(w)
-        if not clip or len(y) < MIN_OUTLIER_ROWS or share > max(2.5 / count, 0.001):
+        kept = distances[np.broadcast_to(keep, len(y))]
+        limit = max(limit, kept.max(initial=0.0))
+        few = len(y) < MIN_OUTLIER_ROWS
+        if few or share > max(2.5 / count, 0.001) or (len(kept) and (distances <= limit).all()):
             limit = math.inf
         low, high = median - limit, median + limit
         clipped = np.clip(y, low, high)

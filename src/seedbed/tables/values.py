@@ -45,7 +45,8 @@ class Column(NamedTuple):
 def object_column(values: Sequence[Any], name: str, table: str) -> Column:
     """Return a column of Python objects: numbers, or dates, or else texts.
 
-    Booleans are texts, as they are categories; a number among texts is written as ``as_text`` does.
+    Booleans and pandas' Intervals are texts, as they are categories; a number or a date among texts
+    is written as ``as_text`` does.
 
     Raises: TableError for a value that is none of these, or infinite.
     """
@@ -62,15 +63,21 @@ def object_column(values: Sequence[Any], name: str, table: str) -> Column:
                 "in a larger unit"
             ) from None
         return Column("number", checked_finite(np.array(numbers), name, table))
-    if types and all(issubclass(kind, _DATE_TYPES) or hasattr(kind, "isoformat") for kind in types):
+    if types and all(issubclass(kind, _DATE_TYPES) or _is_date(kind) for kind in types):
         return Column("date", dates_of_objects(values, name, table))
     for row, value in enumerate(values):
-        if not isinstance(value, (*_NUMBER_TYPES, str)) and not is_missing_value(value):
+        known = isinstance(value, (*_NUMBER_TYPES, *_DATE_TYPES, str)) or is_missing_value(value)
+        if not known and not _is_date(type(value)) and type(value).__name__ != "Interval":
             raise ValueTypeError(
                 f"column {name!r} of {table} holds {one_line(value)} in row {row + 1}: an argument "
                 "must be a string or a real number, a date, or missing (None, NaN)"
             )
     return Column("text", texts_of(values))
+
+
+def _is_date(kind: type) -> bool:
+    """Return whether another library's type is a date, such as pandas' Period."""
+    return hasattr(kind, "isoformat") or hasattr(kind, "to_timestamp")
 
 
 def texts_of(values: Iterable[Any]) -> Array:
@@ -146,10 +153,18 @@ def as_text(value: Any) -> str:
 
 
 def unmasked(values: Any) -> Array:
-    """Return a masked array as an array in which masked values are missing."""
-    if values.dtype.kind in "fiub":
-        return np.asarray(values.astype(np.float64).filled(np.nan))
-    return np.asarray(values.astype(object).filled(None))
+    """Return a masked array as an array in which masked values are missing; others unchanged."""
+    mask = np.ma.getmask(values)
+    if not np.any(mask):
+        return np.asarray(values)
+    data = np.ma.getdata(values)
+    if data.dtype.kind == "M":
+        return np.where(mask, np.datetime64("NaT"), data)
+    if data.dtype.kind in "fiu":
+        return np.where(mask, np.nan, data.astype(np.float64))
+    objects = data.astype(object)
+    objects[mask] = None
+    return objects
 
 
 def as_floats(A: Array) -> Array:
