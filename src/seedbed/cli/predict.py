@@ -81,7 +81,7 @@ def run(options: Namespace) -> int:
             count = _predict_whole(options, read(options.file), added, parquet)
         else:
             with opened(options.file) as stream:
-                if stream.peek(4).startswith(BINARY):
+                if stream.peek(16).startswith(BINARY):
                     table = parse(shown_name(options.file), stream.read())
                     count = _predict_whole(options, table, added, parquet)
                 else:

@@ -297,8 +297,11 @@ def _present_classes(y: Any) -> Any:
                 f"in row {missing[0]}: leave out the rows whose class is missing"
             )
         kinds = {type(value) for value in listed}
-        if kinds in ({bool}, {int}):  # such as pandas' nullable types
+        if kinds in ({bool}, {int}):
             return np.array(listed)
+        if str in kinds and len(kinds) > 1:
+            names = ", ".join(sorted(kind.__name__ for kind in kinds))
+            raise DataError(f"y holds values of several kinds ({names}): give one kind")
         for value in listed:
             if not isinstance(value, str | bytes | bool | int | float | np.generic):
                 raise DataError(
@@ -309,4 +312,6 @@ def _present_classes(y: Any) -> Any:
         raise DataError("y holds bytes: decode them to texts, such as with y.astype(str)")
     if values.dtype.kind == "m":
         raise DataError("y holds durations: turn them into numbers or texts")
+    if values.dtype.kind in "iub" and values.ndim == 1:
+        return values  # scikit-learn makes pandas' nullable types floats
     return y

@@ -50,6 +50,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
 
     _flat = True  # y is 1-D
     _continuation: Continuation | None = None
+    _found: set[str]  # what partial_fit has warned of
     loss_curve_: list[float]
     test_scores_: dict[str, Any] | None
 
@@ -231,10 +232,13 @@ class NetworkEstimator(FitSummary, TableEstimator):
             progress=None if self.verbose is None else bool(self.verbose), threads=self._threads(),
         )  # fmt: skip
         earlier_losses = [] if first else self.loss_curve_
+        if first or self._continuation is None:
+            self._found = set()
         findings = self._finish(population, x, t, w)
         self._continuation = continuation
         self.loss_curve_ = [*earlier_losses, float(np.nanmean(population.loss))]
-        _warn_of(findings, stacklevel=4)
+        _warn_of([each for each in findings if each.kind not in self._found], stacklevel=4)
+        self._found |= {each.kind for each in findings}
         return self
 
     def _grow(self, source: Source, rows: Indices, w: Array | None) -> None:

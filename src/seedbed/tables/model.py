@@ -18,6 +18,7 @@ from seedbed.tables import reading
 from seedbed.tables.columns import Unseen, read_numbers
 from seedbed.tables.encoding import Encoding, checked_encoding
 from seedbed.tables.sources import ArraySource, FrameSource, Source, as_frame
+from seedbed.tables.values import unmasked
 
 
 class Rows(NamedTuple):
@@ -84,6 +85,8 @@ class TableModel:
                     f"{len(self.columns)} without names: give the same columns in the same order"
                 )
             return FrameSource(frame, () if self.named else self.columns)
+        if isinstance(X, np.ma.MaskedArray):
+            X = unmasked(X)
         values = np.asarray(X)
         if values.dtype.kind in "USO" and not isinstance(X, np.ndarray):
             values = np.asarray(X, dtype=object)
@@ -139,6 +142,8 @@ class TableModel:
                 )
         else:
             frame = as_frame(Y)
+            if isinstance(Y, np.ma.MaskedArray):
+                Y = unmasked(Y)
             values = np.asarray(Y if frame is None else frame.to_numpy())
             if values.dtype.kind in "USb":  # a boolean is a class, not the number 1
                 values = values.astype(object)

@@ -35,11 +35,14 @@ _UNUSUAL = r"^[+-]?0[0-9]|^[+-]?[0-9]{16}|[^-+0-9.eE]|^[+-]?[eE.]*$|[eE]$"
 _CERTAIN_POINT = (
     r"^[+-]?(?:[0-9]*\.[0-9]{0,2}|[0-9]*\.[0-9]{4,}|[0-9]{4,}\.[0-9]*|0?\.[0-9]*)$|[eE]"
 )
-BINARY = (b"PAR1", b"PK\x03\x04")
-"""The first bytes of Parquet and Excel files."""
+SQLITE = b"SQLite format 3"
+"""The first bytes of an SQLite database."""
 
-LINES_OF_JSON = (".jsonl", ".ndjson")
-"""The ends of names of files that hold lines of JSON."""
+BINARY = (b"PAR1", b"PK\x03\x04", SQLITE)
+"""The first bytes of files that are no text."""
+
+JSON = (".jsonl", ".ndjson", ".json")
+"""The ends of names of files that hold JSON: lines, or a list of objects."""
 
 LARGE_FILE = 2**22
 """Bytes from which polars parses a CSV file."""
@@ -171,8 +174,9 @@ class Table(Source):
 def read(path: str | Path, marks: Marks = NO_MARKS) -> Table:
     """Read a table file; "-" is stdin.
 
-    CSV with a header (see ``csv_text.CsvReader``; .gz is unpacked), Parquet, Excel's .xlsx, lines
-    of JSON (.jsonl, .ndjson), or a table of an SQLite database: ``file.db::table``.
+    CSV with a header (see ``csv_text.CsvReader``; .gz is unpacked), Parquet, Excel's .xlsx, JSON
+    (.jsonl, .ndjson, .json: lines, or a list of objects), or a table of an SQLite database:
+    ``file.db::table``.
 
     Raises: TableError if the file is absent, of another format, ragged or empty;
     MissingDependencyError without polars, or without what it reads Excel files with.
@@ -193,7 +197,7 @@ def is_text(path: str | Path) -> bool:
     """Return whether a path's name does not say that ``read`` takes it for something but CSV."""
     name = str(path)
     is_database = "::" in name and not Path(path).exists()
-    return not (is_database or name.lower().endswith(LINES_OF_JSON))
+    return not (is_database or name.lower().endswith(JSON))
 
 
 def _read_sqlite(file: str, table: str, name: str, marks: Marks) -> Table:
@@ -275,14 +279,18 @@ def parse(name: str, content: bytes, marks: Marks = NO_MARKS) -> Table:
 
     Raises: as ``read``.
     """
+    if content.startswith(SQLITE):
+        raise TableError(f"{name} is an SQLite database: name a table of it, as in {name}::table")
     polars = _polars()
     try:
         if content.startswith(b"PAR1"):
             table = Table(name, polars.read_parquet(io.BytesIO(content)), marks)
         elif content.startswith(b"PK\x03\x04"):
             table = Table(name, _read_excel(polars, content), marks)
-        elif name.lower().endswith(LINES_OF_JSON):
-            table = Table(name, polars.read_ndjson(io.BytesIO(content)), marks)
+        elif name.lower().endswith(JSON):
+            is_list = content.lstrip()[:1] == b"["
+            read_json = polars.read_json if is_list else polars.read_ndjson
+            table = Table(name, read_json(io.BytesIO(content)), marks)
         else:
             table = _parse_csv(name, content, marks)
     except polars.exceptions.PolarsError as error:
