@@ -270,7 +270,8 @@ def outputs(network: Network, theta: Array, x: Array) -> Iterator[tuple[slice, s
             for start in range(0, count, rows):
                 part = inputs[:, start : start + rows]
                 n = part.shape[1]
-                blocks = np.zeros((len(part), -(-n // BLOCK_ROWS), BLOCK_ROWS, x.shape[-1]), x.dtype)
+                shape = len(part), -(-n // BLOCK_ROWS), BLOCK_ROWS, x.shape[-1]
+                blocks = np.zeros(shape, x.dtype)
                 blocks.reshape(len(part), -1, x.shape[-1])[:, :n] = part
                 y, _ = forward(network, layers, blocks[:, 0] if single else blocks)
                 y = y.reshape(len(y), -1, network.outputs)
