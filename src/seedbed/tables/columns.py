@@ -182,9 +182,9 @@ def read_column(source: Source, name: str) -> Read:
     kind, values = source.column(name)
     if kind != "text":
         return Read(kind, values)
-    counts = Counter(
-        text for text in values if text is not None and text.casefold() not in MISSING_WORDS
-    )
+    counts = Counter(values.tolist())
+    for text in [text for text in counts if text is None or text.casefold() in MISSING_WORDS]:
+        del counts[text]
     if not counts:
         present = [text for text in values if text is not None]
         return Read("text", values) if present else Read("number", np.full(len(values), np.nan))
