@@ -47,7 +47,7 @@ def add_to(commands: Any) -> None:
     add(
         "file",
         metavar="FILE",
-        help="a table: CSV, Parquet, .xlsx, .jsonl or file.db::table; - is stdin",
+        help="a table: CSV, Parquet, .xlsx, .json or file.db::table; - is stdin",
     )
     add("--target", required=True, metavar="COLUMN", help="the column to predict")
     add(

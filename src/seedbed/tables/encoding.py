@@ -153,7 +153,8 @@ class Encoding:
 
     def _numbers(self, source: Source) -> Array:
         """Return the number columns and the days of dates, (N, C) float64, NaN where missing."""
-        A = source.numbers(self._number_names)
+        names = self._number_names
+        A = source.numbers(names) if names else np.empty((len(source), 0))
         if A is None:
             A = np.empty((len(source), len(self._number_names)))
             for place, column in enumerate(self._number_columns):
