@@ -1,36 +1,27 @@
-"""train(): plans once, then trains a few epochs at a time between callbacks."""
+"""train(): checks its arguments, plans and runs a training."""
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypedDict, Unpack
 
-import numpy as np
-
 from seedbed import frames
 from seedbed.arrays import Array, Numbers, checked_count, one_line
-from seedbed.engines.base import Training
 from seedbed.engines.blas import one_blas_thread
-from seedbed.engines.plan import Plan
-from seedbed.engines.select import prepare
-from seedbed.engines.state import STATUS_NAMES, State, Status, Stop
-from seedbed.ensemble import EnsembleStopping
+from seedbed.engines.state import STATUS_NAMES, Status
 from seedbed.errors import DivergenceWarning, InterruptWarning, SettingError
 from seedbed.formulas.losses import Loss
 from seedbed.formulas.optimizers import Optimizer
 from seedbed.formulas.schedules import Schedule
 from seedbed.interrupts import interruptible
 from seedbed.network import Network
-from seedbed.planning import check_distinct, checked_start, make_plan
-from seedbed.population import History, Population
-from seedbed.progress import Callback, Every, Progress, TrainingProgress
+from seedbed.planning import make_plan
+from seedbed.population import Population
+from seedbed.progress import Callback, TrainingProgress
 from seedbed.recipe import Recipe
-
-CALLBACK_SECONDS = 0.15
-"""Target time between callbacks."""
+from seedbed.runs import Run
 
 
 class Settings(TypedDict, total=False):
@@ -138,52 +129,25 @@ def train(
         recipe, X, Y, seeds, validation_data, sample_weight, rows, record_every, held_out,
         check_classes=continuation is None, classes=classes,
     )  # fmt: skip
-    members = len(plan.seeds)
     if threads is not None:
         threads = checked_count("threads", threads)
-    monitors_ensemble = recipe.monitor == "ensemble"
-    # EnsembleStopping computes the members' validation losses, so the engine needs no validation
-    engine_plan = replace(plan, validation=None, patience=None) if monitors_ensemble else plan
-    if start is None:
-        check_distinct(plan, recipe)
-        theta = recipe.network.init(plan.seeds, recipe.dtype)
-    else:
-        theta = checked_start(start, members, recipe)
-    state = State.at_start(plan, theta)
-    engine, training = prepare(recipe.engine, engine_plan, threads, quiet=progress is False)
-    ensemble = EnsembleStopping(plan, engine) if monitors_ensemble else None
-    if continuation is not None and continuation.optimizer_state:
-        state.optimizer_state = [slot.copy() for slot in continuation.optimizer_state]
-    state.epochs_run[:] = first_epoch
+    slots = [] if continuation is None else continuation.optimizer_state
+    run = Run(
+        recipe, plan, threads, start, slots, first_epoch, quiet=progress is False, classes=classes
+    )
     with one_blas_thread(), interruptible() as stop:
-        with TrainingProgress(progress, members) as line:
-            _run_epochs(training, plan, state, stop, [*callbacks, line.show], ensemble, first_epoch)
-        _finish(plan, state)
-        final = _final_loss(training, state)
+        with TrainingProgress(progress, len(plan.seeds)) as line:
+            run.advance(plan.epochs, stop, [*callbacks, line.show])
+        population = run.finish()
     if continuation is not None:
+        state = run.state
         initial = plan.optimizer.init(state.theta, plan.hyperparameters.lr)
         diverged = state.status == Status.DIVERGED  # reset its optimizer
         for slot, initial_slot in zip(state.optimizer_state, initial, strict=True):
             slot[diverged] = initial_slot[diverged]
         continuation.theta, continuation.optimizer_state = state.theta.copy(), state.optimizer_state
         continuation.epochs = plan.epochs
-    population = Population(
-        recipe=replace(recipe, engine=engine.name),
-        theta=state.theta,
-        seeds=plan.seeds,
-        status=STATUS_NAMES[state.status],
-        epochs=state.epochs_run,
-        best_epoch=state.best_epoch if plan.patience else state.epochs_run.copy(),
-        loss=final,
-        history=History(
-            np.arange(0, plan.epochs, plan.record_every),
-            state.train_loss,
-            state.val_loss,
-            None if ensemble is None else ensemble.val_loss[:: plan.record_every],
-        ),
-        classes=classes,
-    )
-    _warn(population)
+    warn_of_members(population)
     return population
 
 
@@ -202,103 +166,7 @@ def _recipe(method: Network | Recipe, settings: Any) -> Recipe:
     return Recipe(network=method, **settings)
 
 
-def _run_epochs(
-    training: Training,
-    plan: Plan,
-    state: State,
-    stop: Stop,
-    callbacks: Sequence[Callback],
-    ensemble: EnsembleStopping | None,
-    epoch: int,
-) -> None:
-    """Train from ``epoch`` to the end, with callbacks when they are due."""
-    periodic = [callback for callback in callbacks if isinstance(callback, Every)]
-    count = 1  # epochs per call of the engine
-    last_callback = time.perf_counter()
-    while epoch < plan.epochs and state.running.size and not stop.is_set():
-        start, first = time.perf_counter(), epoch
-        whole = min(first + count, plan.epochs)
-        epoch = min(whole, *(each.next(first) for each in periodic)) if periodic else whole
-        training.run(state, range(first, epoch), stop)
-        if stop.is_set():
-            return
-        ended = False
-        if ensemble is not None:  # updated after every epoch
-            ended = ensemble.update(state, epoch)
-        else:
-            seconds = max(time.perf_counter() - start, 1e-9)
-            count = max(1, min(round((epoch - first) * CALLBACK_SECONDS / seconds), 8 * count))
-        last = ended or epoch == plan.epochs or not state.running.size
-        now = time.perf_counter()
-        timed = (ensemble is None and epoch == whole) or now - last_callback >= CALLBACK_SECONDS
-        last_callback = now if timed else last_callback
-        due = [
-            each
-            for each in callbacks
-            if last or (epoch % each.epochs == 0 if isinstance(each, Every) else timed)
-        ]
-        if due and _call(due, periodic, _progress(plan, state)) | last:
-            return
-
-
-def _call(due: Sequence[Callback], periodic: Sequence[Callback], progress: Progress) -> bool:
-    """Call callbacks, and if one ends the training also those that want its last epoch.
-
-    Returns whether one ends the training.
-    """
-    try:
-        results = [callback(progress) for callback in due]
-        ends = any(results)
-        for callback in periodic:
-            if ends and callback not in due:
-                callback(progress)
-        return ends
-    finally:
-        progress.release()
-
-
-def _progress(plan: Plan, state: State) -> Progress:
-    epoch = int(state.epochs_run.max())
-    column = max(epoch - 1, 0) // plan.record_every
-    return Progress(
-        epoch=epoch,
-        epochs=plan.epochs,
-        running=state.running.size,
-        train_loss=state.train_loss[:, column].copy(),
-        val_loss=None if state.val_loss is None else state.val_loss[:, column].copy(),
-        _live=[state.theta],
-    )
-
-
-def _finish(plan: Plan, state: State) -> None:
-    """Set the status of the members still running, and restore the best epochs."""
-    running = state.running
-    finished = state.epochs_run[running] == plan.epochs
-    state.status[running] = np.where(finished, Status.FINISHED, Status.INTERRUPTED)
-    if state.best is not None:
-        fitted = state.status != Status.DIVERGED
-        np.copyto(state.theta, state.best, where=fitted[:, None])
-        state.best_epoch[~fitted] = state.epochs_run[~fitted]
-
-
-def _final_loss(training: Training, state: State) -> Array:
-    """Return the mean training losses at the final parameters, (P,).
-
-    Members whose final loss is not finite are marked as diverged, too.
-    """
-    final = np.full(len(state.theta), np.nan, dtype=state.theta.dtype)
-    fitted = np.flatnonzero(state.status != Status.DIVERGED)
-    final[fitted] = training.losses(state.theta, fitted)
-    diverged = ~np.isfinite(final) & (state.status != Status.DIVERGED)
-    if state.best is None:  # else theta is that of the best epoch, and stays
-        state.theta[diverged] = state.before[diverged]
-        state.epochs_run[diverged] = np.maximum(state.epochs_run[diverged] - 1, 0)
-    state.status[diverged] = Status.DIVERGED
-    final[diverged] = np.nan
-    return final
-
-
-def _warn(population: Population) -> None:
+def warn_of_members(population: Population) -> None:
     """Warn about diverged members and an interrupted training."""
     diverged = population.diverged
     if diverged.any():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import seedbed as sb
-from seedbed import training
+from seedbed import runs
 
 X, Y = sb.xor.data()
 RECIPE = sb.Recipe(
@@ -88,7 +88,7 @@ def test_a_true_result_ends_the_training_and_the_others_see_the_last_epoch():
 
 
 def test_callbacks_by_the_clock_are_not_called_at_every_epoch_of_others(monkeypatch):
-    monkeypatch.setattr(training, "CALLBACK_SECONDS", 1e9)
+    monkeypatch.setattr(runs, "CALLBACK_SECONDS", 1e9)
     often, rarely = [], []
     sb.train(
         RECIPE, X, Y, epochs=2000, seeds=range(3),

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 import seedbed as sb
-from seedbed import training
+from seedbed import runs
 from seedbed.engines import numpy_engine
 
 SIZES = (1, 2, 17, 256)
@@ -144,7 +144,7 @@ def check_members(size):
             warnings.simplefilter("ignore", sb.DivergenceWarning)
             alone = train(method, [members[index]])
             patch.setattr(numpy_engine, "BLOCK_BYTES", method["block_bytes"])
-            patch.setattr(training, "CALLBACK_SECONDS", method["callback_seconds"])
+            patch.setattr(runs, "CALLBACK_SECONDS", method["callback_seconds"])
             population = train(method, members)
         assert_equal(alone, population[index])
 

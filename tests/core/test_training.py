@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import seedbed as sb
-from seedbed import training
+from seedbed import runs
 from seedbed.engines import numpy_engine
 
 NETWORK = sb.Network(2, [sb.Dense(3, sb.tanh), sb.Dense(1)])
@@ -81,7 +81,7 @@ def test_mini_batches_use_every_row_once_per_epoch_in_the_seeds_order():
 
 def test_results_do_not_depend_on_epochs_per_engine_call(monkeypatch):
     one_call = train(batch_size=4, dropout=0.3, epochs=6)
-    monkeypatch.setattr(training, "CALLBACK_SECONDS", 1e-9)
+    monkeypatch.setattr(runs, "CALLBACK_SECONDS", 1e-9)
     np.testing.assert_array_equal(train(batch_size=4, dropout=0.3, epochs=6).theta, one_call.theta)
 
 
@@ -381,7 +381,7 @@ def test_row_weights_in_mini_batches_equal_those_in_a_full_batch():
 
 
 def test_callbacks_receive_progress_and_can_end_training(monkeypatch):
-    monkeypatch.setattr(training, "CALLBACK_SECONDS", 1e-9)
+    monkeypatch.setattr(runs, "CALLBACK_SECONDS", 1e-9)
     received = []
 
     def callback(progress):

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import seedbed as sb
-from seedbed import planning, training
+from seedbed import planning, runs
 from seedbed.engines import compiled as compiled_engine
 from seedbed.engines import select
 from seedbed.engines.compiled import kinds as compiled_kinds
@@ -220,7 +220,7 @@ def carried_out(plan, theta, threads=1, min_shared=None, group_lanes=None, spans
         engine.run(state, range(epoch, stop), Stop())
         epoch = stop
         if epoch == plan.epochs:
-            training._finish(plan, state)
+            runs.end(plan, state)
             return state, engine.losses(state.theta, np.arange(len(theta)))
     raise AssertionError
 

@@ -20,9 +20,8 @@ from seedbed.formulas.optimizers import Optimizer
 from seedbed.layers import Dense, Embedding, Periodic
 from seedbed.network import Network
 
-START_UP_SECONDS = 0.1
-"""A training's share of the time that loading the engine takes, 0.4 seconds, as a process seldom
-trains once. The engine's steps take a small part of NumPy's time."""
+START_UP_SECONDS = 0.6
+"""What loading the engine takes; its steps take a small part of NumPy's time."""
 PORTABLE_SECONDS = 0.25
 """Time that may be spent on predictions before Numba is loaded to predict: half of what that takes,
 as a process that predicts this much may predict more."""
@@ -64,9 +63,7 @@ class CompiledEngine:
     def seconds(
         self, network: Network, batch: int, member_steps: float, plan: Plan | None
     ) -> float:
-        """Return the share of the start-up: beside it, the steps that NumPy takes as long for are
-        short.
-        """
+        """Return the start-up time: beside it, a training that NumPy takes as long for is short."""
         return START_UP_SECONDS
 
     def prepare(self, plan: Plan, threads: int | None, quiet: bool) -> Training:
