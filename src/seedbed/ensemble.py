@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from seedbed import reproducible
-from seedbed.arrays import Array
+from seedbed.arrays import Array, Indices
 from seedbed.engines.base import Engine
 from seedbed.engines.plan import Plan
 from seedbed.engines.state import State, Status
@@ -33,11 +35,20 @@ class EnsembleStopping:
         self.best_loss, self.best_epoch = np.inf, 0
         self.w = np.ones(len(data.x)) if data.w is None else data.w.astype(np.float64)
         self.t = data.t.astype(np.float64)
-        members = range(len(plan.seeds))
-        rows = data.rows
-        self.rows = None if rows is None else [rows.of(np.array([member]))[0] for member in members]
-        self.x = None if self.rows is None else [data.x[rows] for rows in self.rows]
-        self.all_rows = np.arange(len(data.x))
+        self.groups = [
+            (members, *self._own(members))
+            for members in plan.by_row_counts(np.arange(len(plan.seeds)))
+        ]
+
+    def _own(self, members: Indices) -> tuple[Indices | None, Array]:
+        """Return the members' held-out rows (p, n) and inputs (p, n, I).
+
+        Members without rows of their own share all: None and (N, I).
+        """
+        if self.data.rows is None:
+            return None, self.data.x
+        rows = self.data.rows.of(members)
+        return rows, self.data.x[rows]
 
     def update(self, state: State, epochs_run: int) -> bool:
         """Record all validation losses after an epoch and keep the best epoch's parameters.
@@ -53,7 +64,7 @@ class EnsembleStopping:
         if not running.size:
             return True
         losses = self.loss(self.inverse_predict(mean[predicted]), self.t[predicted])
-        loss = self._mean(losses, self.w[predicted])
+        loss = float(self._mean(losses, self.w[predicted]))
         self.val_loss[epochs_run - 1] = loss
         if state.best is None:  # without patience, record only
             return False
@@ -72,37 +83,39 @@ class EnsembleStopping:
 
         Records each member's validation loss and freezes members whose loss is not finite.
         """
+        assert state.val_loss is not None
         total, count = np.zeros(self.t.shape), np.zeros((len(self.t), 1))
-        shared = (
-            None
-            if self.x is not None
-            else self.outputs(state.theta[running], self.data.x, "normalised")
-        )
-        for index, member in enumerate(running):
-            if shared is not None:
-                rows, y = self.all_rows, shared[index]
-            else:
-                assert self.rows is not None
-                assert self.x is not None
-                rows = self.rows[member]
-                theta = state.theta[member : member + 1]
-                (y,) = self.outputs(theta, self.x[member], "normalised")
-            prediction = self.predict(y)
-            loss = self._mean(self.loss(y, self.data.t[rows]), self.w[rows])
-            if not np.isfinite(loss):  # diverged: restore the start of the epoch, as engines do
-                state.status[member] = Status.DIVERGED
-                state.theta[member] = state.before[member]
-                state.epochs_run[member] -= 1
+        predicted: dict[int, tuple[Any, Array]] = {}
+        for members, rows, x in self.groups:
+            is_running = np.isin(members, running)
+            members = members[is_running]
+            if not members.size:
                 continue
-            assert state.val_loss is not None
-            state.val_loss[member, column] = loss
-            total[rows] += prediction
-            count[rows] += 1
-        predicted = (count[:, 0] > 0) & (self.w > 0)
-        return total / np.maximum(count, 1), predicted
+            if rows is not None and not is_running.all():
+                rows, x = rows[is_running], x[is_running]
+            y = self.outputs(state.theta[members], x, "normalised")
+            t, w = (self.data.t, self.w) if rows is None else (self.data.t[rows], self.w[rows])
+            losses = self._mean(self.loss(y, np.broadcast_to(t, y.shape)), w)
+            state.val_loss[members, column] = losses
+            predictions = self.predict(y)
+            for index, member in enumerate(members.tolist()):
+                if np.isfinite(losses[index]):
+                    own = slice(None) if rows is None else rows[index]
+                    predicted[member] = own, predictions[index]
+                else:  # diverged: restore the start of the epoch, as engines do
+                    state.status[member] = Status.DIVERGED
+                    state.theta[member] = state.before[member]
+                    state.val_loss[member, column] = np.nan
+                    state.epochs_run[member] -= 1
+        for _, (own, prediction) in sorted(predicted.items()):  # in an order that no group decides
+            total[own] += prediction
+            count[own] += 1
+        known = (count[:, 0] > 0) & (self.w > 0)
+        return total / np.maximum(count, 1), known
 
-    def _mean(self, losses: Array, w: Array) -> float:
-        """Return the mean of losses (n, O) over rows with weights w (n,)."""
-        summed = self.plan.loss.terms(losses.shape[1]) == 1
-        row_losses = reproducible.total(losses) if summed else reproducible.mean(losses)
-        return float(reproducible.weighted_mean(row_losses, w))
+    def _mean(self, losses: Array, w: Array) -> Array:
+        """Return the means of losses (…, n, O) over rows with weights w (n,) or (…, n)."""
+        summed = self.plan.loss.terms(losses.shape[-1]) == 1
+        of_rows = reproducible.total(losses) if summed else reproducible.mean(losses)
+        weighted = np.asarray(of_rows, np.float64) * w
+        return np.asarray(reproducible.total(weighted) / reproducible.total(w))

@@ -68,7 +68,8 @@ class Engine(Protocol):
         """
 
     def outputs(self, network: Network, loss: Loss, theta: Array, x: Array, stage: Stage) -> Array:
-        """Return ``stage`` of the outputs (P, N, O) for theta (P, D) and x (N, I).
+        """Return ``stage`` of the outputs (P, N, O) for theta (P, D) and x (N, I), or (P, N, I) if
+        each member has rows of its own.
 
         Needs a few megabytes of memory in addition to the result.
         Raises: FormulaError for an activation that the engine cannot compile.

@@ -100,7 +100,7 @@ class NumpyEngine:
 
     def outputs(self, network: Network, loss: Loss, theta: Array, x: Array, stage: Stage) -> Array:
         """Return the outputs (P, N, O)."""
-        result = np.empty((len(theta), len(x), network.outputs), dtype=theta.dtype)
+        result = np.empty((len(theta), x.shape[-2], network.outputs), dtype=theta.dtype)
         for members, rows, y in outputs(network, theta, x):
             result[members, rows] = y if stage == "outputs" else loss.normalised(y)
         return self.elementwise(loss.predict)(result) if stage == "predictions" else result
@@ -255,20 +255,24 @@ def outputs(network: Network, theta: Array, x: Array) -> Iterator[tuple[slice, s
     Every product has ``BLOCK_ROWS`` rows, the last one padded with zeros, so that a row's outputs
     do not depend on the other rows.
 
-    Shapes: theta (P, D); x (N, I). Needs a few megabytes of memory for any P and N.
+    Shapes: theta (P, D); x (N, I), or (P, N, I). Needs a few megabytes of memory for any P and N.
     """
-    rows = max(1, evaluation_rows(network) // BLOCK_ROWS) * BLOCK_ROWS
-    part_members = max(1, 2**18 // (network.size + min(rows, len(x)) * network.row_size))
+    rows, count = max(1, evaluation_rows(network) // BLOCK_ROWS) * BLOCK_ROWS, x.shape[-2]
+    part_members = max(1, 2**18 // (network.size + min(rows, count) * network.row_size))
+    single = count <= BLOCK_ROWS  # one product a member, without an axis of blocks
     with np.errstate(all="ignore"):
         for first in range(0, len(theta), part_members):
             members = slice(first, first + part_members)
             layers = network.views(theta[members])
-            if len(x) > BLOCK_ROWS:
+            if not single:
                 layers = [type(p)(*(each[:, None] for each in p)) for p in layers]
-            for start in range(0, len(x), rows):
-                part = x[start : start + rows]
-                blocks = np.zeros((-(-len(part) // BLOCK_ROWS), BLOCK_ROWS, x.shape[1]), x.dtype)
-                blocks.reshape(-1, x.shape[1])[: len(part)] = part
-                y, _ = forward(network, layers, blocks if len(x) <= BLOCK_ROWS else blocks[None])
+            inputs = x[members] if x.ndim == 3 else x[None]
+            for start in range(0, count, rows):
+                part = inputs[:, start : start + rows]
+                n = part.shape[1]
+                shape = len(part), -(-n // BLOCK_ROWS), BLOCK_ROWS, x.shape[-1]
+                blocks = np.zeros(shape, x.dtype)
+                blocks.reshape(len(part), -1, x.shape[-1])[:, :n] = part
+                y, _ = forward(network, layers, blocks[:, 0] if single else blocks)
                 y = y.reshape(len(y), -1, network.outputs)
-                yield members, slice(start, start + rows), y[:, : len(part)]
+                yield members, slice(start, start + rows), y[:, :n]

@@ -111,7 +111,8 @@ class TableEstimator(BaseEstimator):
                 f"between {min(target.low):.6g} and {max(target.high):.6g} for training: mend "
                 "what is wrong, or keep true values with clip_outliers=False (--keep-outliers)"
             )
-        self._set_encoding(encoding)
+        target = replace(encoding.target, notation=self._target.notation)  # of a file
+        self._set_encoding(replace(encoding, target=target))
 
     def _encode(self, source: sources.Source, t: Array) -> tuple[Array, Array]:
         """Return the inputs of all rows of a table, and targets as the network sees them."""

@@ -105,7 +105,7 @@ class CategoryColumn:
     name: str
     categories: tuple[str, ...]
 
-    @property
+    @cached_property
     def width(self) -> int:
         """Number of inputs that the column makes."""
         return 1 if len(self.categories) == 2 else len(self.categories)
@@ -139,7 +139,7 @@ class CategoryColumn:
 
     def encode(self, source: Source, X: Array, unseen: Unseen, notes: Notes) -> None:
         """Write the column's inputs into X (N, width), and note missing and unseen values."""
-        codes, texts = self._codes, source.texts(self.name).tolist()
+        codes, texts, width = self._codes, source.texts(self.name).tolist(), self.width
         found = [codes.get(text, -1) for text in texts]
         code, rows = np.array(found, dtype=np.intp), np.arange(len(found))
         if min(found, default=0) < 0:
@@ -160,7 +160,7 @@ class CategoryColumn:
             notes.add_unseen(self.name, [texts[row] for row in new])
             rows = np.flatnonzero(code >= 0)
             code = code[rows]
-        if self.width == 1:
+        if width == 1:
             X[rows, 0] = 1 - 2 * code if len(self.categories) == 2 else 1
         else:
             X[rows, code] = 1
@@ -196,9 +196,9 @@ def read_column(source: Source, name: str) -> Read:
     kind, values = source.column(name)
     if kind != "text":
         return Read(kind, values)
-    counts = Counter(
-        text for text in values if text is not None and text.casefold() not in MISSING_WORDS
-    )
+    counts = Counter(values.tolist())
+    for text in [text for text in counts if text is None or text.casefold() in MISSING_WORDS]:
+        del counts[text]
     if not counts:
         present = [text for text in values if text is not None]
         return Read("text", values) if present else Read("number", np.full(len(values), np.nan))

@@ -138,22 +138,21 @@ def encode_circles(columns: Sequence[DateColumn], days: Array, X: Array) -> None
 
     Shapes: days (N, columns), NaN where missing; X (N, 2 circles of all columns).
     """
-    known = np.nan_to_num(days)
-    turns = [
-        phases(known[:, place], circle)
-        for place, column in enumerate(columns)
-        for circle in column.circles
-    ]
-    if not turns:
+    made = [(place, circle) for place, column in enumerate(columns) for circle in column.circles]
+    if not made:
         return
-    x, y = cos_sin_turns(np.stack(turns, axis=1))
-    owner = [place for place, column in enumerate(columns) for _ in column.circles]
+    owner = [place for place, _ in made]
+    known, turns = np.nan_to_num(days), np.empty((len(days), len(made)))
+    for circle in {circle for _, circle in made}:
+        these = [number for number, (_, each) in enumerate(made) if each == circle]
+        turns[:, these] = phases(known[:, [owner[number] for number in these]], circle)
+    x, y = cos_sin_turns(turns)
     missing = np.isnan(days[:, owner])
     X[:, 0::2], X[:, 1::2] = np.where(missing, 0, x), np.where(missing, 0, y)
 
 
 def phases(days: Array, circle: Circle) -> Array:
-    """Return how far round a circle days (N,) are, from 0 to below 1."""
+    """Return how far round a circle days are, from 0 to below 1, of the same shape."""
     whole = np.floor(days)
     if circle == "time":
         return np.asarray(days - whole)

@@ -122,8 +122,9 @@ class Encoding:
         start = encoder.width
         for column in self.columns:
             if isinstance(column, CategoryColumn):
-                column.encode(source, X[:, start : start + column.width], unseen, notes)
-                start += column.width
+                end = start + column.width
+                column.encode(source, X[:, start:end], unseen, notes)
+                start = end
         if self._dates:
             encode_circles(self._dates, A[:, ~self._is_number], X[:, start:])
         return X, notes

@@ -76,11 +76,15 @@ class Table(Source):
 
     def marked_texts(self, name: str) -> list[str]:
         """Return up to ``SAMPLE`` distinct texts of a column that hold digits and a mark."""
-        series = self.frame.to_series(self.index[name])
-        if series.dtype != _polars().String:
+        polars, series = _polars(), self.frame.to_series(self.index[name])
+        if series.dtype != polars.String:
             return []
-        marked = series.filter(series.str.contains(MARKED)).str.strip_chars()
-        return list(marked.unique(maintain_order=True).head(SAMPLE).to_list())
+        texts = series.clear()
+        for rows in (series.head(10 * SAMPLE), series):  # the first mostly hold enough
+            if len(texts) < SAMPLE:
+                marked = rows.filter(rows.str.contains(MARKED))
+                texts = marked.str.strip_chars().unique(maintain_order=True).head(SAMPLE)
+        return list(texts.to_list())
 
     def column(self, name: str) -> Column:
         """Return a column.
@@ -106,11 +110,13 @@ class Table(Source):
 
     def plain_numbers(self, name: str) -> tuple[Array, Notation] | None:
         """Return a column of texts that ``notation.infer`` would read as numbers without a unit."""
-        series = self.frame.to_series(self.index[name])
-        if series.dtype != _polars().String:
+        texts = self.frame.to_series(self.index[name])
+        if texts.dtype != _polars().String:
             return None
-        texts = self._stripped(series)
         numbers = texts.cast(_polars().Float64, strict=False)
+        if numbers.null_count() > texts.null_count():  # blanks, or words
+            texts = self._stripped(texts)
+            numbers = texts.cast(_polars().Float64, strict=False)
         odd = texts.filter(numbers.is_null() & texts.is_not_null() | numbers.is_nan()).unique()
         words = odd.str.to_lowercase().is_in(list(MISSING_WORDS))
         if (
@@ -120,9 +126,9 @@ class Table(Source):
             or numbers.is_infinite().any()  # 1e400; the error is to show the text
         ):
             return None
-        has_point = texts.str.contains(".", literal=True).any()
-        first = texts.head(SAMPLE)  # which mostly shows it
-        if has_point and not any(t.str.contains(_CERTAIN_POINT).any() for t in (first, texts)):
+        parts = (texts.head(SAMPLE), texts)  # the first mostly shows it
+        has_point = any(part.str.contains(".", literal=True).any() for part in parts)
+        if has_point and not any(part.str.contains(_CERTAIN_POINT).any() for part in parts):
             return None
         decimal = "." if has_point else self.marks.decimal or "."
         return numbers.fill_null(np.nan).to_numpy(), Notation(decimal)
@@ -296,18 +302,18 @@ def _parse_csv(name: str, content: bytes, marks: Marks) -> Table:
 
     Raises: TableError.
     """
-    polars, reader = _polars(), CsvReader(io.BytesIO(content).read, name)
-    mark, width = reader.separator, len(reader.header)
-    if len(content) > LARGE_FILE and reader.is_plain and _is_regular(content, mark, width):
-        with contextlib.suppress(polars.exceptions.PolarsError):  # which the slow path explains
-            frame = polars.read_csv(
-                content, separator=reader.separator, infer_schema=False,
-            )  # fmt: skip
-            if frame.width == width:
-                frame.columns = reader.header
-                return Table(name, frame, marks, reader.separator)
-    rows = [fields for records in reader for fields in records]
-    columns = zip(*rows, strict=True) if rows else [()] * len(reader.header)
+    polars = _polars()
+    with io.BytesIO(content) as stream:  # closed, as the reader would keep the content alive
+        reader = CsvReader(stream.read, name)
+        mark, width = reader.separator, len(reader.header)
+        if len(content) > LARGE_FILE and reader.is_plain and _is_regular(content, mark, width):
+            with contextlib.suppress(polars.exceptions.PolarsError):  # which the slow path explains
+                frame = polars.read_csv(content, separator=mark, infer_schema=False)
+                if frame.width == width:
+                    frame.columns = reader.header
+                    return Table(name, frame, marks, mark)
+        rows = [fields for records in reader for fields in records]
+    columns = zip(*rows, strict=True) if rows else [()] * width
     frame = polars.DataFrame(
         {
             column: [value or None for value in values]
@@ -315,36 +321,36 @@ def _parse_csv(name: str, content: bytes, marks: Marks) -> Table:
         },
         schema=dict.fromkeys(reader.header, polars.String),
     )
-    return Table(name, frame, marks, reader.separator, reader.notes)
+    return Table(name, frame, marks, mark, reader.notes)
 
 
 def _is_regular(content: bytes, separator: str, width: int) -> bool:
     """Return whether every reader makes the same of a CSV file.
 
     That is if it has no empty lines, as many fields in each line as in the header, and quotes only
-    round whole fields.
+    round whole fields. Without quotes, the lines' mean is enough: polars refuses longer ones.
     """
     if b"\n\n" in content or b"\n\r" in content or content.startswith((b"\n", b"\r")):
         return False
+    if b'"' not in content:
+        lines = content.count(b"\n") + (not content.endswith(b"\n"))
+        return content.count(separator.encode()) == lines * (width - 1)
     quote, mark, end = ord('"'), ord(separator), ord("\n")
     edges = np.isin(np.arange(256), [quote, mark, end, ord("\r")])
-    quoted = b'"' in content
     last: Any = end
     inside: Any = np.uint8(0)
     fields = 0
     for start in range(0, len(content), 2**22):
         block = np.frombuffer(content, np.uint8, min(2**22, len(content) - start), start)
-        marks, ends = block == mark, block == end
-        if quoted:
-            quotes = block == quote
-            odd = np.bitwise_xor.accumulate(quotes.view(np.uint8)) ^ inside
-            before, odd_before = np.r_[last, block[:-1]], np.r_[inside, odd[:-1]]
-            opened = quotes & (odd == 1) & ~edges[before]
-            closed = (before == quote) & (odd_before == 0) & ~edges[block]
-            if opened.any() or closed.any():
-                return False
-            last, inside = block[-1], odd[-1]
-            marks, ends = marks & (odd == 0), ends & (odd == 0)
+        quotes = block == quote
+        odd = np.bitwise_xor.accumulate(quotes.view(np.uint8)) ^ inside
+        before, odd_before = np.r_[last, block[:-1]], np.r_[inside, odd[:-1]]
+        opened = quotes & (odd == 1) & ~edges[before]
+        closed = (before == quote) & (odd_before == 0) & ~edges[block]
+        if opened.any() or closed.any():
+            return False
+        last, inside = block[-1], odd[-1]
+        marks, ends = (block == mark) & (odd == 0), (block == end) & (odd == 0)
         at = np.searchsorted(np.flatnonzero(marks), np.flatnonzero(ends))
         counts = np.diff(at, prepend=0)
         if len(counts):

@@ -35,6 +35,8 @@ from seedbed.tables.values import (
 
 SMALL_TABLE = 200_000
 """Values of a data frame up to which it is converted at once."""
+FEW_ROWS = 4
+"""Rows up to which each is converted alone."""
 
 SAMPLE = 2000
 """Distinct values of a column that are looked at for the table's decimal mark."""
@@ -141,9 +143,12 @@ class FrameSource(Source):
 
     def __init__(self, frame: Any, columns: Sequence[str] = (), name: str = "X") -> None:
         self.frame, self.name = frame, name
-        self.columns = list(columns) or named_columns(map(str, frame.columns), name)
         self.native = frame.to_native()
         self.is_pandas = type(self.native).__module__.split(".")[0] == "pandas"
+        if not columns:  # tolist, as pandas takes long to iterate over names
+            names = self.native.columns.tolist() if self.is_pandas else frame.columns
+            columns = named_columns(map(str, names), name)
+        self.columns = list(columns)
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -156,8 +161,12 @@ class FrameSource(Source):
     @cached_property
     def _objects(self) -> Array | None:
         """All values of a small pandas frame, (N, C) object."""
-        small = self.is_pandas and len(self) * len(self.columns) <= SMALL_TABLE
-        return self.native.to_numpy(dtype=object) if small else None
+        if not self.is_pandas or len(self) * len(self.columns) > SMALL_TABLE:
+            return None
+        if not 0 < len(self) <= FEW_ROWS:
+            return np.asarray(self.native.to_numpy(dtype=object))
+        rows = [self.native.iloc[row].to_numpy(dtype=object) for row in range(len(self))]
+        return np.stack(rows)  # a frame with a block for each column is slow to put together
 
     @cached_property
     def _numeric(self) -> tuple[dict[str, int], Array]:
@@ -214,6 +223,17 @@ class FrameSource(Source):
         if not isinstance(kind, (*texts, narwhals.Object, narwhals.Unknown)):
             raise UnsupportedType(name, self.name, str(kind))
         return object_column(series.to_list(), name, self.name)
+
+    def texts(self, name: str) -> Array:
+        """Return a column as texts without blanks around them, (N,) object, None where missing.
+
+        Raises: as ``Source.texts``.
+        """
+        if self._objects is not None:
+            values = self._objects[:, self.index[name]].tolist()
+            if all(type(value) is str for value in values):  # what a prediction mostly finds
+                return np.array([value.strip() or None for value in values], dtype=object)
+        return super().texts(name)
 
     def _pandas_column(self, name: str) -> Column:
         place = self.index[name]

@@ -216,7 +216,8 @@ def find_target(source: Source, name: str, task: Task | None) -> tuple[Target, I
     known = np.flatnonzero(~is_missing(values))
     if not len(known):
         raise TableError(f"target {name!r} of {source.name} has no value in any row")
-    distinct = sorted(set(values[known].tolist()))
+    present = values[known]
+    distinct = np.unique(present).tolist() if numeric else sorted(set(present.tolist()))
     if len(distinct) < 2:
         (only,) = _class_names(distinct)
         raise TableError(

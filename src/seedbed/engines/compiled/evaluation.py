@@ -56,17 +56,22 @@ def outputs(
     program: Program, theta: Floats, x: Floats, piece: int, groups: Groups, work: Workspace,
     result: Floats,
 ) -> None:  # fmt: skip
-    """Write the networks' outputs for all rows of x (N · I,) to ``result``, (P · N · O,)."""
+    """Write the networks' outputs for all rows of x (N · I,) to ``result``, (P · N · O,).
+
+    Each group may have inputs of its own, x (P · N · I,), if its members are alone.
+    """
     control = standard_arithmetic()
     program, work = bare(program), locate(work)
     I, O = program.widths[0], program.widths[program.layers]
-    n = len(x) // I
+    n = len(result) * program.size // (len(theta) * O)
+    has_own = len(x) > n * I
     for g in range(len(groups.counts)):
         group = group_of(groups, g)
         own = theta_of(program, group, pointer(theta, 0), work)
+        first = group.members[0] * n * I if has_own else 0
         for start in range(0, n, piece):
             B = min(piece, n - start)
-            rows = Matrix(pointer(x, start * I), I, 1)
+            rows = Matrix(pointer(x, first + start * I), I, 1)
             forward(program, work, group.lanes, own, rows, False, B, False)
             y = loss_inputs(program, work, group.lanes, B)
             for lane in range(group.count):

@@ -44,28 +44,31 @@ class Outputs:
     def __call__(self, theta: Array, x: Array, stage: Stage, result: Array, threads: int) -> None:
         """Write the outputs to ``result`` (P, N, O), up to ``stage``, but no predictions.
 
-        Shapes: theta (P, D); x (N, I). Beside the result, memory stays within a few megabytes.
+        Shapes: theta (P, D); x (N, I), or (P, N, I) if each member has rows of its own. Beside the
+        result, memory stays within a few megabytes.
         """
         network, dtype, W = self.network, self.dtype, self.lanes
+        rows = x.shape[-2]
         program = self.program
         program = program._replace(classes=program.classes and stage != "outputs")
         arrays = (flat(theta), flat(x))
 
         def do(groups: Groups) -> None:
             s = groups.members.shape[1]
-            piece = piece_rows(network, dtype, len(x), s)
+            piece = piece_rows(network, dtype, rows, s)
             workspace = workspace_for(
                 network, dtype, pieces={s: piece}, classes=True, backward=False
             )
             self.write(program, *arrays, piece, groups, workspace, result.reshape(-1))
 
-        members, min_shared = np.arange(len(theta)), min_for_lanes(network, dtype)
+        members = np.arange(len(theta))
+        min_shared = W + 1 if x.ndim == 3 else min_for_lanes(network, dtype)
         tasks = [
             part
             for groups in make_groups(members, W, W, min_shared, threads)
             for part in split_groups(groups, groups_per_task(len(groups.counts), threads))
         ]
-        if len(x) * theta.size < MIN_THREAD_WORK:
+        if rows * theta.size < MIN_THREAD_WORK:
             for task in tasks:
                 do(task)
         else:
