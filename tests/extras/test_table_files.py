@@ -1,6 +1,5 @@
 """The files of tests/tables: what is read of each, from every source; README.md there says how."""
 
-import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -230,3 +229,32 @@ def test_a_file_is_refused_in_one_line(name, run, monkeypatch):
         with pytest.raises(sb.TableError) as raised:
             fitted(source)
         assert words.replace("{file}", "X") in str(raised.value), kind
+
+
+# ---------------------------------------------------------------- the command
+
+
+@pytest.mark.parametrize("name", [name for name in READ if name.startswith("whole/")])
+def test_the_command_and_its_model_read_a_file_and_frames_alike(name, run, tmp_path):
+    path, model = FOLDER / name, tmp_path / "m.safetensors"
+    expected = EXPECTED[name]
+    target = next(n for n, column in reversed(expected["columns"].items()) if "numbers" in column)
+    words = ["--task", "regression", "--members", 1, "--epochs", 1, "--hidden", 2, "--test", 0.1]
+    status, out, err = run("train", path, "--target", target, *words, "--json", "--out", model)
+    assert (status, err) == (0, "")
+    check_notes(
+        [
+            note
+            for note in json.loads(out)["notes"]
+            if "missing value" not in note and "rows without" not in note
+        ],
+        expected.get("notes", []),
+    )
+    status, out, _ = run("predict", model, path, "--json")
+    assert status == 0
+    predicted = json.loads(out)[f"predicted_{target}"]
+    values = {n: typed_values(column) for n, column in expected["columns"].items()}
+    frames = [frame_of_texts(name), pd.DataFrame(values), pl.DataFrame(values, strict=False)]
+    for frame in frames:
+        inputs = [column for column in frame.columns if column.strip() != target]
+        assert sb.load(model).predict(frame[inputs]).tolist() == predicted

@@ -153,7 +153,7 @@ class Encoding:
 
     def _numbers(self, source: Source) -> Array:
         """Return the number columns and the days of dates, (N, C) float64, NaN where missing."""
-        A = source.numbers(self._number_names)
+        A = source.numbers(self._number_names) if self._number_names else None
         if A is None:
             A = np.empty((len(source), len(self._number_names)))
             for place, column in enumerate(self._number_columns):
