@@ -39,6 +39,8 @@ MAX_EXAMPLES = 3
 MAX_TRIED = 200
 """Distinct texts that decide whether a column is nearly dates."""
 
+_SIGNS = "~<>≤≥≈=*'-– ,"
+_SIGNED = re.compile(r"[~<>≤≥≈=*' ]*(?!0[0-9])[0-9][0-9.,]*[*'–, -]*")
 _SHORT_YEAR = re.compile(r"[0-9]{1,2}([-/.])[0-9]{1,2}\1[0-9]{2}")
 
 
@@ -241,6 +243,9 @@ def _nearly(values: Array, counts: Counter[str]) -> str:
         )
         if note:
             return note
+    signed = [text for text in counts if _SIGNED.fullmatch(text) and unit_of(text) is None]
+    if signed and all(unit_of(text.strip(_SIGNS)) is not None for text in counts):
+        return f"numbers with signs such as {signed[0]!r}: take the signs away to have numbers"
     if all(map(_SHORT_YEAR.fullmatch, counts)):
         return "may be dates with years of two digits: write them as 2026-01-31 to have dates"
     first = list(counts)[:MAX_TRIED]
