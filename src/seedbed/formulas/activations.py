@@ -199,12 +199,17 @@ softplus = Activation("softplus", _softplus, _softplus_d)
 
 
 def _mish(z: Array) -> Array:
-    return z * np.tanh(_softplus(z))
+    # tanh(log(1 + e)) = n / (n + 2) with e = e^z and n = e (e + 2): one exponential
+    e = np.exp(np.minimum(z, 20))  # beyond, n / (n + 2) rounds to 1
+    n = e * (e + 2)
+    return z * (n / (n + 2))
 
 
 def _mish_d(z: Array, a: Array) -> Array:
-    u = np.tanh(_softplus(z))
-    return u + z * (1 - u * u) * _sigmoid(z)
+    e = np.exp(np.minimum(z, 20))
+    n = e * (e + 2)
+    r = 1 / (n + 2)
+    return r * (n + 4 * z * (e * (e + 1) * r))
 
 
 mish = Activation("mish", _mish, _mish_d, initializer=he)
