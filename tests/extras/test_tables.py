@@ -59,92 +59,6 @@ def test_columns_as_numbers_and_as_texts(table):
         numbers(t, "mixed")
 
 
-@pytest.mark.parametrize(
-    ("values", "numeric"),
-    [
-        (["1", "2.5", "-3e-4"], True),
-        (["01", "02"], False),  # a leading zero marks a code
-        (["0.5", "0"], True),
-        (["9007199254740993123", "1"], False),  # more digits than a float64 holds
-        (["1,5", "2,0"], True),
-        (["1.2.3", "2.0.1"], False),
-    ],
-)
-def test_codes_stay_texts(table, values, numeric):
-    t = table("a,b\n" + "".join(f'"{value}",x\n' for value in values))
-    assert is_number(t, "a") == numeric
-    assert texts(t, "a") == values
-
-
-def test_decimal_commas_in_semicolon_separated_files(table):
-    t = table("a;b\n1,5;x\n-20,25;y\n3;z\n")
-    assert is_number(t, "a")
-    np.testing.assert_array_equal(numbers(t, "a"), [1.5, -20.25, 3])
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "a,b\n1,x\n2,y\n",
-        "a;b\n1;x\n2;y\n",
-        "a\tb\n1\tx\n2\ty\n",
-        "a,b\r\n1,x\r\n2,y\r\n",
-        "\ufeffa,b\n1,x\n2,y\n",
-        "a,b\n\n1,x\n\n2,y\n\n",
-        '"a","b"\n"1","x"\n"2","y"\n',
-        '"a";"b"\n"1";"x"\n"2";"y"\n',
-        "sep=;\na;b\n1;x\n2;y\n",
-        "a|b\n1|x\n2|y\n",
-        "a,b,\n1,x,\n2,y,\n",
-        "a,b\n1,x,,\n2,y\n",
-        " a , b \n1, x\n 2,y\n",
-        "a,b\n1,x\n2,y\n".encode("utf-16"),
-        "a,b\r\n1,x\r\n2,y\r\n".encode("utf-16-be").join([b"\xfe\xff", b""]),
-    ],
-)
-def test_csv_dialects_give_the_same_table(table, text):
-    t = table(text)
-    np.testing.assert_array_equal(numbers(t, "a"), [1, 2])
-    assert texts(t, "b") == ["x", "y"]
-    assert t.columns == ["a", "b"]
-
-
-@pytest.mark.parametrize(
-    ("text", "columns"),
-    [
-        ("height, m;weight, kg\n1,82;75,5\n1,9;80\n", ["height, m", "weight, kg"]),
-        ("price, EUR;y\n1.5;2\n", ["price, EUR", "y"]),
-        ("a\tb, c\n1,5\tx\n2,5\ty\n", ["a", "b, c"]),
-        ('name;"x;y"\n"a;b";2\n', ["name", "x;y"]),
-        ("a\n1,5\n", ["a"]),
-        ("weight (kg),size [m]\n1,2\n", ["weight (kg)", "size [m]"]),
-        ('"a,b",c\n"1\n2",3\n', ["a,b", "c"]),
-    ],
-)
-def test_the_separator_is_the_one_under_which_rows_agree_with_the_header(table, text, columns):
-    if columns == ["a"]:
-        with pytest.raises(sb.TableError, match="has 2 fields and the header 1"):
-            table(text)
-    else:
-        assert table(text).columns == columns
-
-
-def test_latin_1_is_read_and_said(table):
-    t = table("name,x\ncafé,1\nthé,2\n".encode("cp1252"))
-    assert texts(t, "name") == ["café", "thé"]
-    assert t.notes == [f"{t.name} is not UTF-8, and is read as Windows-1252"]
-
-
-def test_empty_lines_are_missing_values_in_one_column_tables(table):
-    np.testing.assert_array_equal(numbers(table("a\n1\n\nNA\n5\n"), "a"), [1, np.nan, np.nan, 5])
-    blank = table("a,b\n1,x\n\n,\n2,y\n")  # empty lines are skipped, empty fields are not
-    assert texts(blank, "b") == ["x", None, "y"]
-
-
-def test_stray_quotes_are_kept(table):
-    assert texts(table('a,b\n5" pipe,1\n"6"" pipe",2\n'), "a") == ['5" pipe', '6" pipe']
-
-
 def test_brackets_in_a_file_name_are_literal(tmp_path):
     (tmp_path / "data1.csv").write_text("a,b\n1,2\n")
     (tmp_path / "data[1].csv").write_text("c,d\n3,4\n")
@@ -172,30 +86,6 @@ def test_parquet_columns_as_numbers_and_as_texts(tmp_path):
     assert [is_number(t, name) for name in "ifsbc"] == [True, True, False, False, False]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "has no rows"),
-        ("a,b\n", "has no rows"),
-        ("a,b\n1,2\n3\n", "line 3 of .* has 1 fields and the header 2: mend that line"),
-        ("a,b\n1,2,3\n", "line 2 of .* has 3 fields and the header 2"),
-        ("a,a\n1,2\n", "has 2 columns named 'a'"),
-        ("a,\n1,2\n", "column 2 of .* has no name in the header.*index=False"),
-        (b"\x00\x01\x02\xff", "is a binary file"),
-        ('a,b\n"1,2\n3,4\n', "a quote opens in line 2 of .* and never closes"),
-        ('a,b\n1,"x\ny"\n2,"z\n3,w\n4,v\n', "a quote opens in line 4 of .* and never closes"),
-        ('a,b\n1,"2', "a quote opens in line 2 of .* and never closes"),
-        ('a,b\n1,"2\n', "a quote opens in line 2 of .* and never closes"),
-        ("a,b,\n1,2,3\n", "column 3 of .* has no name"),
-        (b"PAR1 and nothing else", "cannot read .* as a table"),
-    ],
-)
-def test_non_tables_are_refused_in_one_line(table, text, message):
-    with pytest.raises(sb.TableError, match=message) as raised:
-        table(text)
-    assert "\n" not in str(raised.value)
-
-
 def test_absent_files_and_unsupported_values_are_refused(tmp_path):
     with pytest.raises(sb.TableError, match=r"cannot read .*No such file"):
         read(tmp_path / "none.csv")
@@ -207,10 +97,6 @@ def test_absent_files_and_unsupported_values_are_refused(tmp_path):
     )
     with pytest.raises(sb.TableError, match=r"column 'day' of .* holds dates, where numbers are"):
         read_numbers(read(path), "day", PLAIN)
-    infinite = tmp_path / "infinite.csv"
-    infinite.write_text("a,b\n1,inf\n")
-    with pytest.raises(sb.TableError, match=r"column 'b' of .* holds 'inf' in row 1"):
-        numbers(read(infinite), "b")
 
 
 TEXT = """x,colour,same,gone,id,y

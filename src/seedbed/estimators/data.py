@@ -128,9 +128,10 @@ class TableEstimator(BaseEstimator):
             X = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite=False)
             source: sources.Source = sources.ArraySource(X, [] if reset else self._columns)
         else:
-            validate_data(self, X, reset=reset, skip_check_array=True)
-            named = reset or hasattr(self, "feature_names_in_")
-            source = sources.FrameSource(frame, [] if named else self._columns)
+            seen = getattr(self, "feature_names_in_", None)
+            source = sources.FrameSource(frame, [] if reset or seen is not None else self._columns)
+            if reset or seen is None or source.columns != [name.strip() for name in seen]:
+                validate_data(self, X, reset=reset, skip_check_array=True)  # blanks do not matter
             if not len(source) or not source.columns:
                 raise DataError(
                     f"X has {len(source)} rows and {len(source.columns)} columns (0 sample(s) or "

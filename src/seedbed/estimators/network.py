@@ -151,6 +151,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
         self.feature_names_in_ = np.array(self._columns, dtype=object)
         y = target.labels_of(target.encode(table)[rows])
         self._define_target(y, list(target.names), None)
+        self._target = replace(self._target, notation=target.notation)
         t = self._encoded(y)
         self._fit_encoding(table, rows, t, None, excluded)
         x, t = self._encode(table, t)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -13,8 +14,16 @@ import numpy as np
 from seedbed.arrays import Array, Indices, is_missing_value, one_line
 from seedbed.errors import TableError
 from seedbed.reproducible import total
-from seedbed.tables.dates import DateColumn, circles_of, days_of, find_format
-from seedbed.tables.notation import MISSING_WORDS, PLAIN, Notation, infer, parse_all
+from seedbed.tables.dates import FORMATS, DateColumn, circles_of, days_of, find_format
+from seedbed.tables.notation import (
+    MAX_ODD,
+    MISSING_WORDS,
+    PLAIN,
+    Notation,
+    infer,
+    parse_all,
+    unit_of,
+)
 from seedbed.tables.notes import Counts, Note
 from seedbed.tables.numbers import NumberColumn, fit_number_column
 from seedbed.tables.sources import Source, join_names
@@ -24,6 +33,14 @@ MAX_CATEGORIES = 255
 """Text columns with more distinct values are left out: they hold names or free text."""
 
 Unseen = Literal["error", "missing"]
+
+MAX_TRIED = 200
+"""Distinct texts that decide whether a column is nearly dates."""
+
+_SIGNS = "~<>≤≥≈=*'-– ,"
+_SIGNED = re.compile(r"[~<>≤≥≈=*' ]*(?!0[0-9])[0-9][0-9.,]*[*'–, -]*")
+_SHORT_YEAR = re.compile(r"[0-9]{1,2}([-/.])[0-9]{1,2}\1[0-9]{2}")
+
 
 BOOLEANS = {
     text: boolean
@@ -136,7 +153,7 @@ def read_column(source: Source, name: str) -> Read:
     if not counts:
         present = [text for text in values if text is not None]
         return Read("text", values) if present else Read("number", np.full(len(values), np.nan))
-    reading = infer(counts, source.marks, name)
+    reading = infer(counts, lambda: source.marks, name)
     if reading is not None:
         texts = _without(values, reading.odd)
         numbers, _ = parse_all(texts, reading.notation)
@@ -159,15 +176,45 @@ def read_column(source: Source, name: str) -> Read:
 
 
 def _nearly(values: Array, counts: Counter[str]) -> str:
-    """Return a note on the few texts in a column that is otherwise numbers, or ""."""
-    odd = {text for text in counts if PLAIN.parse(text) is None}
+    """Return a note on what keeps a column from being numbers or dates, or ""."""
+    by_unit: dict[str, list[str]] = {}
+    for text in counts:
+        unit = unit_of(text)
+        if unit is not None:
+            by_unit.setdefault(unit, []).append(text)
+    sizes = {unit: sum(counts[text] for text in texts) for unit, texts in by_unit.items()}
+    if len(sizes) > 1 and sum(sizes.values()) >= (1 - MAX_ODD) * sum(counts.values()):
+        shown = join_names([repr(unit) if unit else "none" for unit in sorted(sizes)], 5)
+        return f"numbers with several units ({shown}): write them with one to have numbers"
+    if sizes:
+        note = _all_but(
+            values, counts, by_unit[max(sizes, key=lambda each: sizes[each])], "numbers"
+        )
+        if note:
+            return note
+    signed = [text for text in counts if _SIGNED.fullmatch(text) and unit_of(text) is None]
+    if signed and all(unit_of(text.strip(_SIGNS)) is not None for text in counts):
+        return f"numbers with signs such as {signed[0]!r}: take the signs away to have numbers"
+    if all(map(_SHORT_YEAR.fullmatch, counts)):
+        return "may be dates with years of two digits: write them as 2026-01-31 to have dates"
+    first = list(counts)[:MAX_TRIED]
+    for name in FORMATS:
+        if sum(days_of(text, name) is not None for text in first) > len(first) / 2:
+            dates = [text for text in counts if days_of(text, name) is not None]
+            return _all_but(values, counts, dates, "dates or times")
+    return ""
+
+
+def _all_but(values: Array, counts: Counter[str], good: Collection[str], what: str) -> str:
+    """Return a note on the texts that are not good, or "" if they are half of all or none."""
+    total_count, odd = sum(counts.values()), counts.keys() - {*good}
     count = sum(counts[text] for text in odd)
-    if not odd or count >= sum(counts.values()) / 2:
+    if not odd or count >= total_count / 2:
         return ""
     row = next(row for row, text in enumerate(values) if text in odd)
     return (
-        f"all but {count:,} of {sum(counts.values()):,} values are numbers, the first of them "
-        f"{values[row]!r} in row {row + 1}: mend or empty those to have numbers"
+        f"all but {count:,} of {total_count:,} values are {what}, the first of them "
+        f"{values[row]!r} in row {row + 1}: mend or empty those to have {what}"
     )
 
 

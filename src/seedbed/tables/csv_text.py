@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from seedbed.errors import TableError
+from seedbed.tables.notation import PLAIN
 from seedbed.tables.sources import Source, named_columns
 from seedbed.tables.values import Column, texts_of
 
@@ -46,14 +47,15 @@ class CsvReader:
 
         Raises: TableError if the file is not text, or a column has no name of its own.
         """
-        self.name, self._lines = name, _Lines(read, name)
-        first = next((line for line in self._lines if line.strip("\r\n")), "")
+        self.name, self._lines, self._skipped = name, _Lines(read, name), -1
+        first = self._next_line()
         said = re.fullmatch(r"sep=(.)[\r\n]*", first, re.IGNORECASE)
         if said:
-            first = next((line for line in self._lines if line.strip("\r\n")), "")
+            first = self._next_line()
         self.separator = (
             said[1] if said else find_separator([first, *self._lines.waiting[::-1]], known)
         )
+        self._check_is_csv(first)
         self._starts_with_header = not said and self._lines.encoding == "utf-8-sig"
         self.other_decimal = "," if self.separator == ";" else ""
         self._record: list[str] = []  # the lines of the record being read
@@ -62,10 +64,24 @@ class CsvReader:
             header = next(self._records, [])
         except csv.Error as error:
             raise TableError(f"cannot read {name} as CSV: {error}") from None
+        self._check_closed()
         if not header:
             raise TableError(f"{name} has no rows: it needs a header and rows of values")
         self._trailing = len(header) > 1 and not header[-1].strip()
         self.header = self._named(header[:-1] if self._trailing else header)
+
+    def _next_line(self) -> str:
+        """Return the next line that is not empty, "" at the end; count those before it."""
+        for line in self._lines:
+            self._skipped += 1
+            if line.strip("\r\n"):
+                return line
+        return ""
+
+    @property
+    def line(self) -> int:
+        """The number in the file of the last line read, from 1."""
+        return self._skipped + self._records.line_num
 
     @property
     def notes(self) -> list[str]:
@@ -120,7 +136,7 @@ class CsvReader:
         if self._trailing and len(fields) == width + 1:
             raise _no_name(width + 1, self.name)
         raise TableError(
-            f"line {self._records.line_num} of {self.name} has {len(fields)} fields and the header "
+            f"line {self.line} of {self.name} has {len(fields)} fields and the header "
             f"{width}: mend that line, or quote fields that hold a {self.separator!r}"
         )
 
@@ -129,7 +145,7 @@ class CsvReader:
 
         Raises: TableError that names the line where it opens.
         """
-        first, opened = self._records.line_num - len(self._record) + 1, 0
+        first, opened = self.line - len(self._record) + 1, 0
         is_open = False
         for number, line in enumerate(self._record, first):
             if line.count('"') % 2:
@@ -141,6 +157,29 @@ class CsvReader:
             raise TableError(
                 f"a quote opens in line {opened} of {self.name} and never closes: close it, or "
                 'write it twice ("") inside a quoted field'
+            )
+
+    def _check_is_csv(self, first: str) -> None:
+        """Refuse JSON, web pages and columns that spaces separate, by the first lines.
+
+        Raises: TableError.
+        """
+        lines = [first, *self._lines.waiting[::-1]][:SAMPLE_RECORDS]
+        start = "".join(lines).lstrip()
+        if re.match(r'\[\s*[{\[]|\{\s*"', start):
+            raise TableError(
+                f"{self.name} is JSON: give it a name that ends in .json, or in .jsonl if it holds "
+                "lines"
+            )
+        if re.match(r"<(?:!doctype|html|\?xml|table)\b", start, re.IGNORECASE):
+            raise TableError(f"{self.name} is a web page or XML: save the table itself as CSV")
+        rows = [words for line in lines if (words := line.split())]
+        aligned = len(rows) > 1 and len(rows[0]) > 1 and len({*map(len, rows)}) == 1
+        plain = not any(mark in first for mark in '"' + SEPARATORS)
+        if plain and aligned and all(any(map(_is_number, words)) for words in rows[1:]):
+            raise TableError(
+                f"{self.name} seems to be separated by spaces: separate the columns with commas, "
+                "or quote the fields if it is one column"
             )
 
     def _recorded(self, first: str) -> Iterator[str]:
@@ -237,11 +276,17 @@ class _Lines:
             block = self._read(BLOCK_BYTES)
 
 
+def _is_number(text: str) -> bool:
+    return PLAIN.parse(text) is not None
+
+
 def _encoding_of(block: bytes, name: str) -> str:
     """Return a text's encoding by its first bytes.
 
     Raises: TableError for a binary file.
     """
+    if block.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        return "utf-32"
     if block.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
     if b"\0" in block:

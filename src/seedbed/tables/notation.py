@@ -15,7 +15,7 @@ Otherwise the column is refused, with both readings.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -26,9 +26,10 @@ from seedbed.errors import TableError
 
 MISSING_WORDS = frozenset(
     ["", "na", "n/a", "n.a.", "#n/a", "<na>", "nan", "nat", "null", "none", "nil", "missing",
-     "unknown", "unk", "not available", "?", "-", "--", "---", ".", "\u2013", "\u2014"]
+     "unknown", "unk", "not available", "?", "-", "--", "---", ".", "\u2013", "\u2014", "\\n",
+     "#null!", "#div/0!", "#value!", "#ref!", "#name?", "#num!"]
 )  # fmt: skip
-"""Words that mark a missing number, in lower case."""
+"""Words that mark a missing number, in lower case: ``\\N`` of MySQL, errors of Excel, …."""
 
 MAX_ODD = 0.05
 """The share of values up to which a column of numbers may hold other words."""
@@ -40,13 +41,16 @@ _SPACES = "\u00a0\u2007\u2009\u202f "
 _APOSTROPHES = "'\u2019"
 _MINUSES = {ord(minus): "-" for minus in "\u2212\u2013\ufe63\uff0d"}
 _SIGNS = "$€£¥₹₩₽₺₫฿₪¢"
-_CODES = "USD|EUR|GBP|JPY|CHF|CAD|AUD|NZD|CNY|INR|SEK|NOK|DKK|PLN|CZK|HUF|BRL|MXN|ZAR|KRW|TRY"
+_CODES = "USD|EUR|GBP|JPY|CHF|CAD|AUD|NZD|CNY|INR|SEK|NOK|DKK|PLN|CZK|HUF|BRL|MXN|ZAR|KRW|TRY|kr"
+_POINTED = "Rs|Fr"  # often written with a point
+_CURRENCIES = frozenset(f"{_CODES}|{_POINTED}".casefold().split("|"))
 _NUMBER = re.compile(
     rf"""
     (?P<sign>[+-]?)[{_SPACES}]*
-    (?P<prefix>[{_SIGNS}]|(?:{_CODES})(?![A-Za-z])|)[{_SPACES}]*
+    (?P<prefix>[A-Z]{{0,3}}[{_SIGNS}]|(?:{_CODES})(?![A-Za-z])|(?:{_POINTED})(?![A-Za-z])\.?|)
+    [{_SPACES}]*
     (?P<inner>[+-]?)
-    (?P<digits>[0-9][0-9.,{_APOSTROPHES}{_SPACES}]*(?<=[0-9.,])|[.,][0-9]+)
+    (?P<digits>[0-9](?:[0-9.,{_APOSTROPHES}{_SPACES}]*[0-9])?|[0-9]+[.,](?=$|[eE][+-]?[0-9])|[.,][0-9]+)
     (?P<exponent>(?:[eE][+-]?[0-9]+)?)
     [{_SPACES}]*
     (?P<suffix>
@@ -87,7 +91,7 @@ class Notation:
             return None
         if self.thousands:
             groups = re.split(_class_of(self.thousands), whole)
-            if len(groups) > 1 and not _are_groups(groups):
+            if len(groups) > 1 and not _are_groups(groups, self.thousands):
                 return None
             whole = "".join(groups)
         if not (_are_digits(whole) or (not whole and fraction)):
@@ -160,11 +164,11 @@ class Reading:
     reason: str = ""
 
 
-def infer(counts: Mapping[str, int], marks: Marks, column: str) -> Reading | None:
+def infer(counts: Mapping[str, int], marks: Callable[[], Marks], column: str) -> Reading | None:
     """Return the notation of a column's numbers; None if they are no numbers.
 
     counts  how often each text occurs; stripped, words for missing values left out
-    marks   what is known of the table's marks
+    marks   returns what is known of the table's marks; called if that matters
     column  its name, for messages
 
     Raises: TableError if a mark may be read in two ways, or is used in two.
@@ -217,6 +221,16 @@ def certain_decimal(texts: Iterable[str]) -> str:
     return next(iter(decimals)) if len(decimals) == 1 else ""
 
 
+def unit_of(text: str) -> str | None:
+    """Return the unit of a text that is a number in some notation, "" for none; else None."""
+    parts = _split(text)
+    if parts is None:
+        return None
+    separators = (",", ".", " ", "'")
+    notations = (Notation(d, t, parts.unit) for d in ".," for t in separators if t != d)
+    return parts.unit if any(each.parse(text) is not None for each in notations) else None
+
+
 def parse_all(texts: Collection[str | None], notation: Notation) -> tuple[Array, list[int]]:
     """Return the numbers of texts, (N,) float64, NaN where None; and where a text is no number."""
     known: dict[str, float] = {}
@@ -245,12 +259,12 @@ def _split(text: str) -> _Parts | None:
     signs = match["sign"] + match["inner"]
     if negative and signs:
         return None
-    unit = (match["prefix"] or match["suffix"]).casefold()
+    unit = (match["prefix"].rstrip(".") or match["suffix"]).casefold()
     return _Parts(negative or signs == "-", unit, match["digits"], match["exponent"])
 
 
 def _is_currency(unit: str) -> bool:
-    return bool(unit) and (unit in _SIGNS or unit.upper() in _CODES.split("|"))
+    return unit[-1:] in {*_SIGNS} or unit in _CURRENCIES
 
 
 def _class_of(separator: str) -> str:
@@ -258,11 +272,15 @@ def _class_of(separator: str) -> str:
     return f"[{ {' ': _SPACES, chr(39): _APOSTROPHES}.get(separator, re.escape(separator)) }]"
 
 
-def _are_groups(groups: list[str]) -> bool:
-    """Return whether digits are grouped by thousands: 1 to 3, then 3 each."""
-    first, *rest = groups
-    grouped = all(len(group) == 3 and _are_digits(group) for group in rest)
-    return 1 <= len(first) <= 3 and _are_digits(first) and grouped
+def _are_groups(groups: list[str], separator: str) -> bool:
+    """Return whether digits are grouped by thousands: 1 to 3, then 3 each.
+
+    Indian commas group the digits before the last three by two: 12,34,567.
+    """
+    first, *rest = map(len, groups)
+    western = 1 <= first <= 3 and {*rest} == {3}
+    indian = separator == "," and 1 <= first <= 2 and {*rest[:-1]} == {2} and rest[-1] == 3
+    return (western or indian) and all(map(_are_digits, groups))
 
 
 def _are_digits(text: str) -> bool:
@@ -300,7 +318,9 @@ def _evidence(parts: Mapping[str, _Parts]) -> _Evidence:
     return found
 
 
-def _decided(evidence: _Evidence, marks: Marks, unit: str, column: str) -> tuple[Notation, str]:
+def _decided(
+    evidence: _Evidence, marks: Callable[[], Marks], unit: str, column: str
+) -> tuple[Notation, str]:
     """Return the notation, and why an ambiguous mark is read as it is.
 
     Raises: TableError if nothing decides.
@@ -312,17 +332,18 @@ def _decided(evidence: _Evidence, marks: Marks, unit: str, column: str) -> tuple
             continue
         other = "," if mark == "." else "."
         as_decimal, as_thousands = Notation(mark, "", unit), Notation(other, mark, unit)
-        if marks.decimal:
-            is_decimal = mark == marks.decimal
-        elif marks.thousands is not None:
-            is_decimal = mark != marks.thousands
+        known = marks()
+        if known.decimal:
+            is_decimal = mark == known.decimal
+        elif known.thousands is not None:
+            is_decimal = mark != known.thousands
         elif decimal or thousands == other:
             is_decimal = not decimal
         elif evidence.unmarked is None:
             raise TableError(
                 f"column {column!r} holds {example!r}, which may be {as_decimal.parse(example):g} "
                 f"or {as_thousands.parse(example):g}: say which with --decimal {mark!r} or "
-                f"--thousands {mark!r}"
+                f"--thousands {mark!r}, or give the column as numbers"
             )
         elif evidence.unmarked >= 1000:
             is_decimal = True
@@ -340,5 +361,5 @@ def _decided(evidence: _Evidence, marks: Marks, unit: str, column: str) -> tuple
             decimal = mark
         else:
             thousands = mark
-    decimal = decimal or marks.decimal or ("," if thousands == "." else ".")
+    decimal = decimal or marks().decimal or ("," if thousands == "." else ".")
     return Notation(decimal, thousands, unit), reason

@@ -10,7 +10,6 @@ import gzip
 import io
 import sys
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,15 @@ import numpy as np
 from seedbed.arrays import Array
 from seedbed.errors import MissingDependencyError, TableError, reason
 from seedbed.tables.csv_text import CsvReader
-from seedbed.tables.notation import MISSING_WORDS, NO_MARKS, Marks, Notation, certain_decimal
-from seedbed.tables.sources import Source, check_column, named_columns, suggestion
+from seedbed.tables.notation import MISSING_WORDS, NO_MARKS, Marks, Notation
+from seedbed.tables.sources import (
+    MARKED,
+    SAMPLE,
+    Source,
+    check_column,
+    named_columns,
+    suggestion,
+)
 from seedbed.tables.values import (
     SECONDS_PER_DAY,
     Column,
@@ -47,9 +53,6 @@ JSON = (".jsonl", ".ndjson", ".json")
 LARGE_FILE = 2**22
 """Bytes from which polars parses a CSV file."""
 
-SAMPLE = 2000
-"""Distinct values of a column that are looked at for the table's decimal mark."""
-
 
 class Table(Source):
     """The content of a table file.
@@ -74,30 +77,17 @@ class Table(Source):
     def __len__(self) -> int:
         return len(self.frame)
 
-    @cached_property
-    def marks(self) -> Marks:  # type: ignore[override]
-        """What is known of the table's marks: what the caller said, or its columns show.
-
-        In a file that commas separate, a point is the decimal mark unless columns show otherwise.
-        """
-        if self.given != NO_MARKS:
-            return self.given
-        decimals = {self._certain_decimal(name) for name in self.columns} - {""}
-        if len(decimals) == 1:
-            return Marks(decimals.pop())
-        return Marks("." if self.separator == "," and not decimals else "")
-
-    def _certain_decimal(self, name: str) -> str:
-        """Return the decimal mark that a column of texts uses without doubt, or ""."""
+    def marked_texts(self, name: str) -> list[str]:
+        """Return up to ``SAMPLE`` distinct texts of a column that hold digits and a mark."""
         polars, series = _polars(), self.frame.to_series(self.index[name])
         if series.dtype != polars.String:
-            return ""
+            return []
         texts = series.clear()
         for rows in (series.head(10 * SAMPLE), series):  # the first mostly hold enough
             if len(texts) < SAMPLE:
-                marked = rows.filter(rows.str.contains(r"[0-9.,][.,]|[.,][0-9]"))
+                marked = rows.filter(rows.str.contains(MARKED))
                 texts = marked.str.strip_chars().unique(maintain_order=True).head(SAMPLE)
-        return certain_decimal(texts.to_list())
+        return list(texts.to_list())
 
     def column(self, name: str) -> Column:
         """Return a column.

@@ -13,13 +13,14 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from seedbed.arrays import Array
 from seedbed.errors import MissingDependencyError, TableError
-from seedbed.tables.notation import Marks, Notation
+from seedbed.tables.notation import NO_MARKS, Marks, Notation, certain_decimal
 from seedbed.tables.values import (
     Column,
     UnsupportedType,
@@ -37,20 +38,30 @@ SMALL_TABLE = 200_000
 FEW_ROWS = 4
 """Rows up to which each is converted alone."""
 
+SAMPLE = 2000
+"""Distinct values of a column that are looked at for the table's decimal mark."""
+
+MARKED = r"[0-9.,][.,]|[.,][0-9]"
+"""A decimal mark or thousands separator beside a digit."""
+
+_MARKED = re.compile(MARKED)
+
 
 class Source(ABC):
     """A table of N rows.
 
     name       for messages
     columns    the columns' names, without blanks around them
-    marks      what is known of how texts write numbers
+    given      what the caller says of how texts write numbers
+    separator  of a CSV file
     other_decimal  a decimal mark that texts may use in a column that training had as typed numbers
     first_row  the first row's number in the file, from 0, for messages
     """
 
     name: str
     columns: list[str]
-    marks: Marks = Marks()
+    given: Marks = NO_MARKS
+    separator: str = ""
     other_decimal: str = ""
     first_row: int = 0
 
@@ -90,6 +101,33 @@ class Source(ABC):
     def numbers(self, names: Sequence[str]) -> Array | None:
         """Return columns that are all typed as numbers, (N, C) float64; None if one is not."""
         return None
+
+    @cached_property
+    def marks(self) -> Marks:
+        """What is known of the table's marks: what the caller said, or its columns show.
+
+        In a file that commas separate, a point is the decimal mark unless columns show otherwise.
+        """
+        if self.given != NO_MARKS:
+            return self.given
+        decimals = {certain_decimal(self.marked_texts(name)) for name in self.columns} - {""}
+        if len(decimals) == 1:
+            return Marks(decimals.pop())
+        return Marks("." if self.separator == "," and not decimals else "")
+
+    def marked_texts(self, name: str) -> list[str]:
+        """Return up to ``SAMPLE`` distinct texts of a column that hold digits and a mark."""
+        try:
+            kind, values = self.column(name)
+        except TableError:  # of a kind that is left out
+            return []
+        if kind != "text":
+            return []
+        return list(
+            islice(
+                (text for text in dict.fromkeys(values) if text and _MARKED.search(text)), SAMPLE
+            )
+        )
 
     @cached_property
     def index(self) -> dict[str, int]:
