@@ -19,7 +19,8 @@ class EnsembleStopping:
 
     The prediction of a held-out row is the mean over the running members that hold it out.
 
-    val_loss  (E,) the ensemble's losses; NaN for epochs not run
+    val_loss     (E,) the ensemble's losses; NaN for epochs not run
+    best_losses  (N,) of each row after the best epoch; NaN for rows that no member holds out
     """
 
     def __init__(self, plan: Plan, engine: Engine) -> None:
@@ -33,6 +34,7 @@ class EnsembleStopping:
         self.loss = engine.elementwise(plan.loss.f)
         self.val_loss = np.full(plan.epochs, np.nan)
         self.best_loss, self.best_epoch = np.inf, 0
+        self.best_losses = np.full(len(data.x), np.nan)
         self.w = np.ones(len(data.x)) if data.w is None else data.w.astype(np.float64)
         self.t = data.t.astype(np.float64)
         self.groups = [
@@ -64,12 +66,15 @@ class EnsembleStopping:
         if not running.size:
             return True
         losses = self.loss(self.inverse_predict(mean[predicted]), self.t[predicted])
-        loss = float(self._mean(losses, self.w[predicted]))
+        row_losses = self._of_rows(losses)
+        loss = float(self._mean(row_losses, self.w[predicted]))
         self.val_loss[epochs_run - 1] = loss
         if state.best is None:  # without patience, record only
             return False
         if is_better(loss, self.best_loss):
             self.best_loss, self.best_epoch = loss, epochs_run
+            self.best_losses[:] = np.nan
+            self.best_losses[predicted] = row_losses
             state.best[running] = state.theta[running]
             state.best_loss[running], state.best_epoch[running] = loss, epochs_run
         patience = self.plan.patience
@@ -95,7 +100,7 @@ class EnsembleStopping:
                 rows, x = rows[is_running], x[is_running]
             y = self.outputs(state.theta[members], x, "normalised")
             t, w = (self.data.t, self.w) if rows is None else (self.data.t[rows], self.w[rows])
-            losses = self._mean(self.loss(y, np.broadcast_to(t, y.shape)), w)
+            losses = self._mean(self._of_rows(self.loss(y, np.broadcast_to(t, y.shape))), w)
             state.val_loss[members, column] = losses
             predictions = self.predict(y)
             for index, member in enumerate(members.tolist()):
@@ -113,9 +118,12 @@ class EnsembleStopping:
         known = (count[:, 0] > 0) & (self.w > 0)
         return total / np.maximum(count, 1), known
 
-    def _mean(self, losses: Array, w: Array) -> Array:
-        """Return the means of losses (…, n, O) over rows with weights w (n,) or (…, n)."""
+    def _of_rows(self, losses: Array) -> Array:
+        """Return each row's loss (…, n) from the outputs' losses (…, n, O)."""
         summed = self.plan.loss.terms(losses.shape[-1]) == 1
-        of_rows = reproducible.total(losses) if summed else reproducible.mean(losses)
-        weighted = np.asarray(of_rows, np.float64) * w
-        return np.asarray(reproducible.total(weighted) / reproducible.total(w))
+        each = reproducible.total(losses) if summed else reproducible.mean(losses)
+        return np.asarray(each, np.float64)
+
+    def _mean(self, losses: Array, w: Array) -> Array:
+        """Return the means of losses (…, n) over rows with weights w (n,) or (…, n)."""
+        return np.asarray(reproducible.total(losses * w) / reproducible.total(w))

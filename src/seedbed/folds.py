@@ -15,8 +15,10 @@ MIN_DISTINCT_ROWS = 30
 """Distinct rows below which duplicates count as replicates: too few to hold out with all copies."""
 
 
-def deduplicate_rows(X: Array, T: Array, w: Array | None) -> tuple[Array, Array, Array | None]:
-    """Return X (N, I), T (N,) or (N, O) and w (N,) without duplicate rows, in a canonical order.
+def distinct_rows(X: Array, T: Array, w: Array | None) -> tuple[Indices, Array | None]:
+    """Return the rows (n,) of X (N, I) and T (N,) or (N, O) without duplicates, and weights (n,).
+
+    The rows are in a canonical order.
 
     Duplicates become one row with the sum of their weights. So a row of weight 2 equals the row
     given twice, bit for bit; row order does not matter; and all copies of a row are on one side of
@@ -35,7 +37,7 @@ def deduplicate_rows(X: Array, T: Array, w: Array | None) -> tuple[Array, Array,
         limit = max(MAX_ROWS, 4 * len(total))
         times = np.ceil(total * min(1.0, float(limit / reproducible.total(total)))).astype(np.intp)
         first, total = np.repeat(first, times), np.repeat(total / times, times)
-    return X[first], T[first], None if (total == total[0]).all() else total
+    return first, None if (total == total[0]).all() else total
 
 
 def _distinct_rows(*parts: Array) -> tuple[Indices, Indices]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypedDict, Unpack
 
@@ -20,6 +20,7 @@ from seedbed.network import Network
 from seedbed.planning import make_plan
 from seedbed.population import Population
 from seedbed.progress import Callback, TrainingProgress
+from seedbed.race import Trial, race
 from seedbed.recipe import Recipe
 from seedbed.runs import Run
 
@@ -149,6 +150,46 @@ def train(
         continuation.epochs = plan.epochs
     warn_of_members(population)
     return population
+
+
+def train_best(
+    recipes: Mapping[str, Recipe],
+    inputs: Sequence[Array],
+    T: Array,
+    *,
+    seeds: Any,
+    validations: Sequence[tuple[Any, ...] | None],
+    held_out: Any = None,
+    sample_weight: Array | None = None,
+    progress: bool | None = None,
+    callbacks: Sequence[Callback] = (),
+    threads: int | None = None,
+) -> tuple[Population, list[Trial]]:
+    """Train recipes side by side, and return the population of the best and what was tried.
+
+    recipes      by name, the default first (see ``race``); they monitor the ensemble
+    inputs       each recipe's, (N, I)
+    T            (N, O) or (N,), as ``train`` takes them
+    validations  each recipe's (X, T, weights), or None with ``held_out``
+
+    The other arguments are those of ``train``; callbacks are called for each recipe in turn.
+    Raises: as ``train``.
+    """
+    runs = []
+    for recipe, x, validation in zip(recipes.values(), inputs, validations, strict=True):
+        plan = make_plan(recipe, x, T, seeds, validation, sample_weight, None, 1, held_out)
+        runs.append(Run(recipe, plan, threads, quiet=progress is False))
+    with one_blas_thread(), interruptible() as stop:
+        with TrainingProgress(progress, len(runs[0].plan.seeds)) as line:
+            best = race(runs, stop, [*callbacks, line.show])
+        population = runs[best].finish()
+    trials = [
+        Trial(name, run.recipe, run.epoch, run.ensemble.best_loss, number == best)
+        for number, (name, run) in enumerate(zip(recipes, runs, strict=True))
+        if run.ensemble is not None
+    ]
+    warn_of_members(population)
+    return population, trials
 
 
 def _recipe(method: Network | Recipe, settings: Any) -> Recipe:

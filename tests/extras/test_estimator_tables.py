@@ -18,7 +18,7 @@ from seedbed.estimators import NetworkClassifier, NetworkRegressor
 from seedbed.tables.reading import read
 
 SMALL = {"hidden_layer_sizes": (4,), "members": 2, "max_iter": 3, "random_state": 0,
-         "engine": "numpy"}  # fmt: skip
+         "engine": "numpy", "codes": "bins", "dropout": 0.15}  # fmt: skip
 N = 60
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(N, 2))

@@ -29,7 +29,10 @@ from seedbed.engines.base import cores
 from seedbed.estimators import NetworkClassifier, NetworkRegressor
 from seedbed.tables import sources
 
-SMALL = {"hidden_layer_sizes": (16,), "members": 3, "max_iter": 30, "random_state": 0}
+SMALL = {
+    "hidden_layer_sizes": (16,), "members": 3, "max_iter": 30, "random_state": 0, "codes": "bins",
+    "dropout": 0.15, "learning_rate_init": 0.003,
+}  # fmt: skip
 SKIPPED_CHECKS = {  # scikit-learn's checks that need more than this environment has
     "check_array_api_input": "SCIPY_ARRAY_API is not set",
     "check_classifiers_multilabel_output_format_decision_function": "decision_function method",
@@ -377,27 +380,32 @@ def test_a_table_of_few_distinct_rows_is_learned():
     assert np.abs(whole.predict_proba(cells)[:, 1] - true.ravel()).max() < 0.07
 
 
+def without_duplicates(X, T, w):
+    rows, weights = sb.folds.distinct_rows(X, T, w)
+    return X[rows], T[rows], weights
+
+
 def test_duplicate_rows_are_merged_except_replicates():
     X, T = np.append(np.arange(40.0), 5.0)[:, None], np.append(np.arange(40) % 2, 1)
-    x, t, w = sb.folds.deduplicate_rows(X, T, None)  # the last is a copy: one row of weight 2
+    x, t, w = without_duplicates(X, T, None)  # the last is a copy: one row of weight 2
     assert len(x) == 40
     assert {(value, weight) for value, weight in zip(x.ravel(), w, strict=True) if weight > 1} == {
         (5.0, 2.0)
     }
     np.testing.assert_array_equal(t, x.ravel() % 2)
-    assert sb.folds.deduplicate_rows(X[:40], T[:40], np.full(40, 7.0))[2] is None
+    assert without_duplicates(X[:40], T[:40], np.full(40, 7.0))[2] is None
     X, T = np.array([[1.0], [1.0], [1.0], [2.0]]), np.array([0, 1, 0, 1])  # x = 1 has both targets
-    x, t, w = sb.folds.deduplicate_rows(X, T, None)
+    x, t, w = without_duplicates(X, T, None)
     assert sorted(zip(x.ravel(), t, strict=True)) == [(1, 0), (1, 0), (1, 1), (2, 1)]
     assert w is None
-    x, t, w = sb.folds.deduplicate_rows(X, T, np.array([0.5, 2.5, 0.25, 1.0]))
+    x, t, w = without_duplicates(X, T, np.array([0.5, 2.5, 0.25, 1.0]))
     third = pytest.approx(2.5 / 3)
     found = sorted(zip(x.ravel(), t, w, strict=True))
     assert found == [(1, 0, 0.75), (1, 1, third), (1, 1, third), (1, 1, third), (2, 1, 1)]
-    x, _, w = sb.folds.deduplicate_rows(X, T, np.array([1e12, 1e12, 1e12, 1.7e12]))
+    x, _, w = without_duplicates(X, T, np.array([1e12, 1e12, 1e12, 1.7e12]))
     assert 5000 <= len(x) <= 5003
     assert w.sum() == pytest.approx(4.7e12)
-    assert len(sb.folds.deduplicate_rows(X, T, np.full(4, 1e308))[0]) == 4
+    assert len(without_duplicates(X, T, np.full(4, 1e308))[0]) == 4
 
 
 @pytest.mark.parametrize("times", [2, 10])
@@ -416,7 +424,7 @@ def test_large_values_of_a_mostly_zero_target_are_not_clipped():
     y = np.zeros(1000)
     y[:30], y[30:50] = 1, 100
     X = np.stack([y > 0, y > 50], axis=1) * 1.0
-    longer = NetworkRegressor(**{**SMALL, "max_iter": 100}, learning_rate_init=0.02).fit(X, y)
+    longer = NetworkRegressor(**{**SMALL | {"learning_rate_init": 0.02}, "max_iter": 100}).fit(X, y)
     np.testing.assert_allclose(longer.predict([[0, 0], [1, 0], [1, 1]]), [0, 1, 100], atol=8)
 
 
@@ -529,7 +537,7 @@ def test_a_column_may_have_the_targets_name():
 def test_parameters_reach_the_recipe():
     X, y = load_iris(return_X_y=True)
     given = {"weight_decay": 0.3, "learning_rate_init": 0.02, "batch_size": 17, "dropout": 0.4}
-    recipe = NetworkClassifier(**SMALL, **given, n_iter_no_change=4).fit(X, y).population_.recipe
+    recipe = NetworkClassifier(**SMALL | given, n_iter_no_change=4).fit(X, y).population_.recipe
     assert (recipe.optimizer.weight_decay, recipe.optimizer.lr) == (0.3, 0.02)
     assert (recipe.batch_size, recipe.dropout, recipe.patience) == (17, 0.4, 4)
     assert recipe.epochs == 30
@@ -662,7 +670,7 @@ def test_targets_of_another_kind_are_refused():
 def test_multi_output_regression_minimises_the_loss_that_it_reports():
     """scikit-learn's MLPRegressor returns the gradient times the number of outputs."""
     X, Y = make_regression(80, 4, n_targets=3, random_state=0)
-    fitted = NetworkRegressor(**SMALL, early_stopping=False, dropout=0.0).fit(X, Y)
+    fitted = NetworkRegressor(**SMALL | {"dropout": 0.0}, early_stopping=False).fit(X, Y)
     assert fitted.predict(X).shape == (80, 3)
     mean, std = fitted.predict(X, return_std=True)
     assert mean.shape == std.shape == (80, 3)
@@ -922,7 +930,7 @@ def test_bad_targets_are_named():
 
 def test_a_loss_still_falling_is_scikit_learns_convergence_warning():
     X, y = load_iris(return_X_y=True)
-    slow = NetworkClassifier(**{**SMALL, "max_iter": 10}, learning_rate_init=1e-4)
+    slow = NetworkClassifier(**{**SMALL | {"learning_rate_init": 1e-4}, "max_iter": 10})
     with pytest.warns(ConvergenceWarning, match="was still falling after 10 epochs: .*max_iter"):
         slow.fit(X, y)
 
@@ -930,7 +938,9 @@ def test_a_loss_still_falling_is_scikit_learns_convergence_warning():
 def test_dead_units_are_reported_at_the_line_that_called_fit():
     X, y = load_iris(return_X_y=True)
     killed = NetworkClassifier(
-        **{**SMALL, "dropout": 0.0}, activation="relu", learning_rate_init=300, weight_decay=0.0
+        **{**SMALL | {"learning_rate_init": 300}, "dropout": 0.0},
+        activation="relu",
+        weight_decay=0.0,
     )
     with (
         pytest.warns(sb.SeedbedWarning, match="zigzags .* the learning rate is too high"),
@@ -955,7 +965,7 @@ def test_diverged_members_are_excluded_from_the_std():
 
 def test_diverged_members_are_reported():
     X, y = load_diabetes(return_X_y=True)
-    wild = NetworkRegressor(**SMALL, activation="identity", learning_rate_init=1e30)
+    wild = NetworkRegressor(**SMALL | {"learning_rate_init": 1e30}, activation="identity")
     with (
         pytest.warns(sb.DivergenceWarning),
         pytest.raises(sb.SettingError, match="all 3 members diverged: lower learning_rate_init"),

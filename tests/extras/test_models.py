@@ -28,7 +28,8 @@ from seedbed.tables.reading import parse
 
 N = 60
 QUICK = {
-    "max_iter": 120, "learning_rate_init": 0.03, "random_state": 0, "engine": "numpy"
+    "max_iter": 120, "learning_rate_init": 0.03, "random_state": 0, "engine": "numpy",
+    "codes": "bins",
 }  # fmt: skip
 
 

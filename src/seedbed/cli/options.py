@@ -164,7 +164,7 @@ RECIPE = {
     "lr": Option(number(0), f"{_DEFAULTS.lr:g}", "RATE", "initial learning rate"),
     "weight_decay": Option(number(0), f"{_DEFAULTS.weight_decay:g}", "L", "decoupled weight decay"),
     "dropout": Option(
-        number(0, 1, open_high=True), f"{_DEFAULTS.dropout:g}", "P", "share of activations to drop"
+        auto(number(0, 1, open_high=True)), "auto", "P", "share of activations to drop"
     ),
     "batch_size": Option(auto(integer(1)), "auto", "N", "rows per step"),
     "epochs": Option(auto(integer(1)), "auto", "N", "maximum number of epochs"),

@@ -33,18 +33,19 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     """An ensemble of networks that predicts one of several classes, or several labels per row.
 
     members              P, the number of networks, trained together from different seeds
-    hidden_layer_sizes   units of each hidden layer; "auto" is (128,), or (128, 128) for 10,000
-                         rows or more
+    hidden_layer_sizes   units of each hidden layer; "auto" is (128, 128)
     activation           of the hidden layers: a name, an ``sb.Activation``, or one for each layer
     loss                 a name or an ``sb.Loss``; "auto" is cross-entropy
     optimizer            a name such as "adamw" or "sgd", or a class such as ``sb.RMSprop``; SGD has
                          Nesterov momentum 0.9
     learning_rate_init   its initial rate; the schedule is ``sb.coslog4``, four cycles
     weight_decay         decoupled weight decay
-    dropout              share of hidden activations set to 0 in training
+    dropout              share of hidden activations set to 0 in training; "auto" tries 0 and 0.3
+    codes                how networks take numbers: "bins" (up to 8), "fine bins" (up to 24) or
+                         "periodic" (through ``sb.Periodic``); "auto" tries them
     batch_size           rows per step; "auto" is an eighth of the rows, at least 16 and at most
                          128 (256 for 50,000 rows or more)
-    max_iter             epochs; None is 60, and fewer for more than 30,000 rows, down to 20
+    max_iter             epochs; None is 150, and fewer for more than 10,000 rows, down to 20
     early_stopping       whether members hold out rows and keep the parameters of the epoch with the
                          ensemble's lowest loss on them
     validation_fraction  share of rows that a member holds out; members hold out different rows
@@ -57,9 +58,14 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     engine               "auto", "compiled" (Numba) or "numpy"
     verbose              whether to show a progress line; None shows it for long work in a terminal
 
+    What is "auto" in codes and dropout is chosen by the loss on the held-out rows (``sb.race``):
+    recipes train side by side, the worst end early, and the first keeps its place unless another is
+    better by a standard error. Without held-out rows, and in ``partial_fit``, the first is taken.
+
     Fitted: classes_, population_ (the ``sb.Population``), encoding_ (table to inputs),
     n_features_in_, feature_names_in_, n_iter_, best_iteration_, loss_curve_, validation_curve_
-    (the ensemble's loss on held-out rows, or None), n_outputs_, n_layers_, notes_ (on columns left
+    (the ensemble's loss on held-out rows, or None), n_outputs_, n_layers_, recipes_ (what was
+    tried: name, recipe, epochs, held_out_loss, chosen), notes_ (on columns left
     out and outliers), test_scores_ (of ``seedbed train``, or None).
 
     >>> from sklearn.datasets import load_iris
@@ -76,9 +82,10 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         members: int = 8,
         loss: Any = "auto",
         optimizer: Any = "adamw",
-        learning_rate_init: float = 0.003,
+        learning_rate_init: float = 0.004,
         weight_decay: float = 0.01,
-        dropout: float = 0.15,
+        dropout: float | Literal["auto"] = "auto",
+        codes: Literal["auto", "bins", "fine bins", "periodic"] = "auto",
         batch_size: int | Literal["auto"] = "auto",
         max_iter: int | None = None,
         early_stopping: bool = True,
@@ -100,6 +107,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             learning_rate_init=learning_rate_init,
             weight_decay=weight_decay,
             dropout=dropout,
+            codes=codes,
             batch_size=batch_size,
             max_iter=max_iter,
             early_stopping=early_stopping,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -24,6 +24,28 @@ Role = Literal["fit", "warm_start", "partial_fit", "validation"]
 """What rows are used for; "fit" alone fits the encoding and the target."""
 
 
+class Prepared(NamedTuple):
+    """Checked rows of positive weight.
+
+    source  the table
+    rows    (n,) their numbers
+    x       (n, I) inputs
+    t       (n,) or (n, O) targets as the network sees them
+    w       (n,) weights, or None
+    """
+
+    source: sources.Source
+    rows: Indices
+    x: Array
+    t: Array
+    w: Array | None
+
+    def inputs(self, encoding: Encoding) -> Array:
+        """Return the rows' inputs by another encoding, (n, I)."""
+        x, _ = encoding.inputs(self.source, unseen="missing")
+        return x[self.rows]
+
+
 class TableEstimator(BaseEstimator):
     """An estimator whose X is a raw table: fits an encoding, and applies it."""
 
@@ -40,10 +62,8 @@ class TableEstimator(BaseEstimator):
         self._check_fitted()
         return [note.line for note in self._notes]
 
-    def _prepare(
-        self, X: Any, y: Any, weights: Any, role: Role, classes: Any = None
-    ) -> tuple[Array, Array, Array | None]:
-        """Return inputs (N, I), encoded targets and weights (N,) of the rows of positive weight."""
+    def _prepare(self, X: Any, y: Any, weights: Any, role: Role, classes: Any = None) -> Prepared:
+        """Return the rows of positive weight, encoded."""
         if y is None:
             raise DataError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
@@ -80,7 +100,7 @@ class TableEstimator(BaseEstimator):
         elif role == "partial_fit":
             self._grow(source, rows, w)
         x, t = self._encode(source, t)
-        return x[rows], t, w
+        return Prepared(source, rows, x[rows], t, w)
 
     def _grow(self, source: sources.Source, rows: Indices, w: Array | None) -> None:
         """Extend the encoding and the members by what some rows bring."""

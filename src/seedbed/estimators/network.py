@@ -18,7 +18,7 @@ from seedbed.diagnosis.diagnose import diagnose
 from seedbed.diagnosis.finding import Finding
 from seedbed.engines.base import cores
 from seedbed.errors import SeedbedWarning, SettingError
-from seedbed.estimators.data import Role, TableEstimator
+from seedbed.estimators.data import Prepared, Role, TableEstimator
 from seedbed.estimators.growing import grow, grow_state, grown, transition
 from seedbed.estimators.notebook import FitSummary
 from seedbed.estimators.serialise import as_optimizer, to_json
@@ -26,15 +26,19 @@ from seedbed.formulas import schedules
 from seedbed.formulas.activations import Activation
 from seedbed.formulas.losses import Loss
 from seedbed.formulas.named import as_formula
+from seedbed.layers.dense import Dense
+from seedbed.layers.periodic import Periodic
 from seedbed.population import Population
 from seedbed.progress import Callback
+from seedbed.race import Trial
 from seedbed.recipe import Recipe
+from seedbed.tables.encoding import Encoding
 from seedbed.tables.model import Resolved, TableModel
 from seedbed.tables.notes import Note
-from seedbed.tables.recipe import TableSettings
+from seedbed.tables.recipe import BINS, DEFAULT, Candidate, TableSettings, candidates
 from seedbed.tables.sources import Source
 from seedbed.tables.targets import Target
-from seedbed.training import Continuation, train
+from seedbed.training import Continuation, train, train_best
 
 _HINTS = {
     "still falling": " (max_iter, learning_rate_init)",
@@ -62,9 +66,10 @@ class NetworkEstimator(FitSummary, TableEstimator):
         members: int = 8,
         loss: Any = "auto",
         optimizer: Any = "adamw",
-        learning_rate_init: float = 0.003,
+        learning_rate_init: float = 0.004,
         weight_decay: float = 0.01,
-        dropout: float = 0.15,
+        dropout: float | Literal["auto"] = "auto",
+        codes: Literal["auto", "bins", "fine bins", "periodic"] = "auto",
         batch_size: int | Literal["auto"] = "auto",
         max_iter: int | None = None,
         early_stopping: bool = True,
@@ -84,6 +89,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
         self.learning_rate_init = learning_rate_init
         self.weight_decay = weight_decay
         self.dropout = dropout
+        self.codes = codes
         self.batch_size = batch_size
         self.max_iter = max_iter
         self.early_stopping = early_stopping
@@ -121,15 +127,14 @@ class NetworkEstimator(FitSummary, TableEstimator):
         self._continuation = None
         if not continues:  # a fit that fails leaves no earlier model behind
             self.__dict__.pop("population_", None)
-        x, t, w = self._prepare(X, y, sample_weight, "warm_start" if continues else "fit")
+        data = self._prepare(X, y, sample_weight, "warm_start" if continues else "fit")
         validation = None
         if validation_data is not None:
             if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
                 raise SettingError("validation_data must be (X, y) or (X, y, weights)")
             Xv, yv, wv = (*validation_data, None)[:3]
-            x_val, t_val, w_val = self._prepare(Xv, yv, wv, "validation")
-            validation = (x_val, self.encoding_.target.clip_outliers(t_val), w_val)
-        _warn_of(self._fit(x, t, w, validation, continues, callbacks), stacklevel=3)
+            validation = self._prepare(Xv, yv, wv, "validation")
+        _warn_of(self._fit(data, validation, continues, callbacks), stacklevel=3)
         return self
 
     def fit_table(
@@ -155,65 +160,90 @@ class NetworkEstimator(FitSummary, TableEstimator):
         t = self._encoded(y)
         self._fit_encoding(table, rows, t, None, excluded)
         x, t = self._encode(table, t)
-        findings = self._fit(x[rows], t, None, None, continues=False)
+        findings = self._fit(Prepared(table, rows, x[rows], t, None), None, continues=False)
         self._notes += [Note("training", "", finding.message) for finding in findings]
         return self
 
     def _fit(
         self,
-        x: Array,
-        t: Array,
-        w: Array | None,
-        validation: Any,
+        data: Prepared,
+        validation: Prepared | None,
         continues: bool,
         callbacks: Sequence[Callback] = (),
     ) -> list[Finding]:
-        """Train on encoded rows of positive weight, and return what is wrong with the members.
-
-        Shapes: x (n, I); t (n,) or (n, O); w (n,) or None; validation a triple of the same.
-        """
+        """Train on prepared rows, and return what is wrong with the members."""
         random = check_random_state(self.random_state)
         seeds = random.randint(2**31 - 1, size=checked_count("members", self.members))
-        t = self.encoding_.target.clip_outliers(t)
-        x, t, w = folds.deduplicate_rows(x, t, w)
+        kept, w = folds.distinct_rows(data.x, self.encoding_.target.clip_outliers(data.t), data.w)
+        t = self.encoding_.target.clip_outliers(data.t)[kept]
         w = self._with_class_weights(t, w, refit=True)
         if w is not None and not w.all():  # a class of weight 0
-            x, t, w = x[w > 0], t[w > 0], w[w > 0]
+            kept, t, w = kept[w > 0], t[w > 0], w[w > 0]
         share = checked_number(
             "validation_fraction", self.validation_fraction, 0, 1, open_low=True, open_high=True
         )
         held_out = None
         if validation is not None:
-            x_val, t_val, w_val = validation
-            validation = (x_val, t_val, self._with_class_weights(t_val, w_val, refit=False))
+            t_val = self.encoding_.target.clip_outliers(validation.t)
+            w_val = self._with_class_weights(t_val, validation.w, refit=False)
         elif self.early_stopping:
             classes = t if self.encoding_.target.classes else None
-            held_out = folds.hold_out_rows(random, len(seeds), share, len(x), classes)
-        recipe = self._recipe(len(x), validated=not (held_out is None and validation is None))
+            held_out = folds.hold_out_rows(random, len(seeds), share, len(t), classes)
+        validated = not (held_out is None and validation is None)
+        chooses = validated and self.early_stopping and not continues
+        all_tried = candidates(self.encoding_, self.codes, self.dropout)
+        tried = all_tried if chooses else all_tried[:1]
+        encodings = [self._encoding_of(candidate, data) for candidate in tried]
+        inputs: list[Array] = []
+        validations: list[tuple[Any, ...] | None] = []
+        for encoding in encodings:
+            is_first = encoding is self.encoding_
+            inputs.append((data.x if is_first else data.inputs(encoding))[kept])
+            if validation is None:
+                validations.append(None)
+            else:
+                x_val = validation.x if is_first else validation.inputs(encoding)
+                validations.append((x_val, t_val, w_val))
+        recipes = {
+            candidate.name: self._recipe(encoding, len(t), validated, candidate)
+            for candidate, encoding in zip(tried, encodings, strict=True)
+        }
         if continues:
-            self._check_continues(recipe, len(seeds))
-        population = train(
-            recipe,
-            x,
-            t,
-            seeds=seeds,
-            validation=validation,
-            held_out=held_out,
-            sample_weight=w,
-            start=self.population_.theta if continues else None,
-            progress=None if self.verbose is None else bool(self.verbose),
-            callbacks=callbacks,
-            threads=self._threads(),
-        )
-        return self._finish(population, x, t, w)
+            self._check_continues(next(iter(recipes.values())), len(seeds))
+        progress, threads = None if self.verbose is None else bool(self.verbose), self._threads()
+        self.recipes_: list[Trial] = []
+        chosen = 0
+        if len(tried) > 1:
+            population, self.recipes_ = train_best(
+                recipes, inputs, t, seeds=seeds, validations=validations, held_out=held_out,
+                sample_weight=w, progress=progress, callbacks=callbacks, threads=threads,
+            )  # fmt: skip
+            chosen = [trial.chosen for trial in self.recipes_].index(True)
+            if chosen:
+                self._set_encoding(encodings[chosen])
+        else:
+            population = train(
+                next(iter(recipes.values())), inputs[0], t, seeds=seeds, validation=validations[0],
+                held_out=held_out, sample_weight=w, progress=progress, callbacks=callbacks,
+                start=self.population_.theta if continues else None, threads=threads,
+            )  # fmt: skip
+        return self._finish(population, inputs[chosen], t, w)
+
+    def _encoding_of(self, candidate: Candidate, data: Prepared) -> Encoding:
+        """Return the candidate's encoding."""
+        if candidate.codes == DEFAULT.codes:
+            return self.encoding_
+        return self.encoding_.with_bins(data.source, data.rows, data.w, BINS[candidate.codes])
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Self:
         first = not hasattr(self, "population_")
         role: Role = "fit" if first else "partial_fit"
-        x, t, w = self._prepare(X, y, sample_weight, role, classes)
+        _, _, x, t, w = self._prepare(X, y, sample_weight, role, classes)
         w = self._with_class_weights(t, w, refit=True)
         recipe = replace(
-            self._recipe(len(x), validated=False), epochs=1, schedule=schedules.constant
+            self._recipe(self.encoding_, len(x), validated=False),
+            epochs=1,
+            schedule=schedules.constant,
         )
         if first:
             random = check_random_state(self.random_state)
@@ -276,14 +306,25 @@ class NetworkEstimator(FitSummary, TableEstimator):
                 "without warm_start"
             )
 
-    def _recipe(self, rows: int, validated: bool) -> Recipe:
+    def _recipe(
+        self,
+        encoding: Encoding,
+        rows: int,
+        validated: bool,
+        candidate: Candidate = DEFAULT,
+    ) -> Recipe:
         """Return the recipe for a number of training rows, with or without a validation loss."""
         hidden = self.hidden_layer_sizes
         is_auto = isinstance(hidden, str) and hidden == "auto"
         if is_auto and hasattr(self, "population_"):
-            hidden = list(self.population_.network.widths[1:-1])
+            layers = self.population_.network.layers
+            hidden = [layer.units for layer in layers[:-1] if isinstance(layer, Dense)]
         elif not is_auto:
             hidden = list(hidden) if isinstance(hidden, Sequence | np.ndarray) else [hidden]
+        if hasattr(self, "population_"):
+            before: Any = self.population_.recipe
+            is_periodic = isinstance(before.network.layers[0], Periodic)
+            candidate = Candidate("periodic" if is_periodic else "bins", before.dropout)
         units = self.activation
         units = list(units) if isinstance(units, tuple | list) else [units]
         units = [as_formula("activation", unit, Activation) for unit in units]
@@ -301,8 +342,9 @@ class NetworkEstimator(FitSummary, TableEstimator):
             engine=self.engine,
         )
         return settings.recipe(
-            self.encoding_,
+            encoding,
             rows,
+            candidate=candidate,
             monitor="ensemble" if validated else "members",
             stops=validated and self.early_stopping,
         )

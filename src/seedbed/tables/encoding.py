@@ -30,13 +30,13 @@ from seedbed.tables.columns import (
 from seedbed.tables.dates import CIRCLES, FORMATS, DateColumn, encode_circles
 from seedbed.tables.notation import Notation
 from seedbed.tables.notes import Counts, Note
-from seedbed.tables.numbers import NumberColumn, NumberEncoder
+from seedbed.tables.numbers import NumberColumn, NumberEncoder, fit_number_column
 from seedbed.tables.sources import Source, check_column
 from seedbed.tables.targets import ClassType, Target, fit_quantities
 from seedbed.tables.values import UnsupportedType
 
-MAX_BINS, MAX_BIN_INPUTS = 8, 256
-"""Limits on the bins of one number column, and on the bin inputs of all columns together."""
+MAX_BINS, FULL_BIN_COLUMNS = 8, 32
+"""The most bins of a number column, and the columns up to which each may have as many as asked."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,11 @@ class Encoding:
     def outputs(self) -> int:
         """O, the number of network outputs."""
         return self.target.outputs
+
+    @property
+    def numbers(self) -> int:
+        """The number of first inputs that are clipped numbers and days."""
+        return len(self.number_encoder.names)
 
     @cached_property
     def number_encoder(self) -> NumberEncoder:
@@ -128,6 +133,34 @@ class Encoding:
         if self._dates:
             encode_circles(self._dates, A[:, ~self._is_number], X[:, start:])
         return X, counts
+
+    def with_bins(
+        self, source: Source, rows: Indices, weights: Array | None, bins: int
+    ) -> Encoding:
+        """Return the encoding with other bins for numbers and days, fitted on the same rows.
+
+        Shapes: rows (n,) numbers of the table's rows; weights (n,) or None.
+        """
+        A = self._numbers(source)[rows]
+        w = np.ones(len(rows)) if weights is None else weights
+        places = {name: place for place, name in enumerate(self.number_encoder.names)}
+        most = most_bins(bins, len(self.columns))
+
+        def fitted(column: NumberColumn) -> NumberColumn:
+            values = A[:, places[column.name]]
+            known = ~np.isnan(values)
+            new = fit_number_column(column.name, values[known], w[known], column.flagged, most)
+            return replace(column, knots=new.knots)
+
+        columns = [
+            fitted(column)
+            if isinstance(column, NumberColumn)
+            else replace(column, days=fitted(column.days))
+            if isinstance(column, DateColumn)
+            else column
+            for column in self.columns
+        ]
+        return replace(self, columns=tuple(columns))
 
     def sets_apart(self, source: Source, rows: Indices, chosen: Array) -> Array:
         """Return which chosen rows have a value that sets them apart from the others, (n,).
@@ -246,7 +279,7 @@ def fit(
     notes: list[Note] = []
     excluded = {*drop, *(() if separate_target else target.names)}
     names = [name for name in source.columns if name not in excluded]
-    bins = min(MAX_BINS, MAX_BIN_INPUTS // max(1, len(names)))
+    bins = most_bins(MAX_BINS, len(names))
     for name in names:
         try:
             column, note = fit_column(read_column(source, name), name, train, w, bins)
@@ -271,6 +304,11 @@ def fit(
         encoding, more = with_quantities(encoding, source, train, values[:, None], w)
         notes += more
     return encoding, notes
+
+
+def most_bins(bins: int, columns: int) -> int:
+    """Return how many bins each of a table's columns may have, fewer if there are many columns."""
+    return min(bins, FULL_BIN_COLUMNS * bins // max(1, columns))
 
 
 def with_quantities(

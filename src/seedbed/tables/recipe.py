@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from seedbed.arrays import checked_count
 from seedbed.errors import SettingError
@@ -13,26 +13,76 @@ from seedbed.formulas import losses, schedules
 from seedbed.formulas.activations import Activation, mish
 from seedbed.formulas.losses import Loss
 from seedbed.formulas.optimizers import AdamW, Optimizer
+from seedbed.layers.base import Layer
 from seedbed.layers.dense import Dense
+from seedbed.layers.periodic import Periodic
 from seedbed.network import Network
 from seedbed.recipe import Recipe
-from seedbed.tables.encoding import Encoding
+from seedbed.tables.encoding import MAX_BINS, Encoding
 from seedbed.tables.targets import Target
 
-TWO_LAYER_ROWS, FULL_EPOCH_ROWS, LARGE_BATCH_ROWS = 10_000, 30_000, 50_000
-"""Row counts from which the defaults are two hidden layers, fewer epochs, and larger batches."""
+HIDDEN = (128, 128)
+EPOCHS, MIN_EPOCHS = 150, 20
+FULL_EPOCH_ROWS, LARGE_BATCH_ROWS = 10_000, 50_000
+"""Row counts from which the defaults are fewer epochs, and larger batches."""
+
+Auto = Literal["auto"]
 
 BETA2 = 0.95
 """The decay of AdamW's squared gradients."""
 
-Auto = Literal["auto"]
+Codes = Literal["bins", "fine bins", "periodic"]
+"""How a network takes a number: with up to 8 or up to 24 bins, or through a ``Periodic`` layer."""
+
+BINS: dict[Codes, int] = {"bins": MAX_BINS, "fine bins": 24, "periodic": 0}
+"""The most bins of a number column."""
+
+
+class Candidate(NamedTuple):
+    """What the recipes that a fit tries on a table differ in."""
+
+    codes: Codes
+    dropout: float
+
+    @property
+    def name(self) -> str:
+        """The codes, and the dropout if there is any."""
+        return f"{self.codes}, dropout {self.dropout:g}" if self.dropout else self.codes
+
+
+DEFAULT = Candidate("bins", 0.0)
+DROPOUT = 0.3
+"""The dropout that a fit tries beside none."""
+
+MAX_PERIODIC = 100
+"""Number columns up to which a periodic layer is tried: it takes long."""
+
+
+def candidates(
+    encoding: Encoding, codes: Auto | Codes = "auto", dropout: Auto | float = "auto"
+) -> list[Candidate]:
+    """Return what to try on a table, the default first: what is "auto" varies.
+
+    Raises: SettingError for unknown codes.
+    """
+    if codes not in ("auto", *BINS):
+        raise SettingError(f"codes must be 'auto' or one of {', '.join(BINS)}, not {codes!r}")
+    numbers = encoding.numbers
+    tried: list[Codes] = ["bins"]
+    if codes != "auto":
+        tried = [codes]
+    elif numbers:
+        tried = ["bins", "fine bins", *(["periodic"] if numbers <= MAX_PERIODIC else [])]
+    if not isinstance(dropout, str):
+        return [Candidate(each, dropout) for each in tried]
+    return [*(Candidate(each, 0.0) for each in tried), Candidate(tried[0], DROPOUT)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableSettings:
     """A table recipe's settings; "auto" and None depend on the number of rows.
 
-    hidden      units of each hidden layer; "auto" is (128,), or (128, 128) for 10,000 rows or more
+    hidden      units of each hidden layer; "auto" is (128, 128)
     activation  of the hidden layers: one, or one for each
     loss        None is cross-entropy for classes, binary cross-entropy for labels, else the squared
                 error
@@ -40,7 +90,8 @@ class TableSettings:
     lr          the initial rate
     batch_size  "auto" is an eighth of the rows, at least 16 and at most 128 (256 for 50,000 rows or
                 more)
-    epochs      None is 60, and fewer for more than 30,000 rows, down to 20
+    dropout     "auto" is the candidate's
+    epochs      None is 150, and fewer for more than 10,000 rows, down to 20
     patience    epochs without a better validation loss; None is 45 % of the epochs
     engine      "auto", "compiled" or "numpy"
     """
@@ -49,9 +100,9 @@ class TableSettings:
     activation: Activation | Sequence[Activation] = mish
     loss: Loss | None = None
     optimizer: type[Optimizer] = AdamW
-    lr: float = 0.003
+    lr: float = 0.004
     weight_decay: float = 0.01
-    dropout: float = 0.15
+    dropout: Auto | float = "auto"
     batch_size: Auto | int = "auto"
     epochs: int | None = None
     patience: int | None = None
@@ -62,12 +113,14 @@ class TableSettings:
         encoding: Encoding,
         rows: int,
         *,
+        candidate: Candidate = DEFAULT,
         monitor: Literal["members", "ensemble"],
         validation: float | None = None,
         stops: bool = True,
     ) -> Recipe:
         """Return the recipe for a number of training rows.
 
+        candidate   what "auto" means, and the network's first layer
         monitor     whose validation loss ends the training
         validation  the share of rows that each member holds out
         stops       whether patience ends the training
@@ -75,11 +128,7 @@ class TableSettings:
         Raises: SettingError.
         """
         target = encoding.target
-        hidden: Sequence[int] = (
-            ((128,) if rows < TWO_LAYER_ROWS else (128, 128))
-            if isinstance(self.hidden, str)
-            else self.hidden
-        )
+        hidden: Sequence[int] = HIDDEN if isinstance(self.hidden, str) else self.hidden
         units = self.activation
         units = [units] * len(hidden) if isinstance(units, Activation) else list(units)
         if len(units) != len(hidden):
@@ -87,13 +136,19 @@ class TableSettings:
                 f"activation names {len(units)} and there are {len(hidden)} hidden layers: give "
                 "one for all of them, or one for each"
             )
-        layers = [Dense(width, unit) for width, unit in zip(hidden, units, strict=True)]
+        layers: list[Layer] = [
+            Dense(width, unit) for width, unit in zip(hidden, units, strict=True)
+        ]
+        if candidate.codes == "periodic" and encoding.numbers:
+            layers.insert(0, Periodic(3, phases=True, columns=range(encoding.numbers)))
+        dropout = candidate.dropout if isinstance(self.dropout, str) else self.dropout
         batch: Any = self.batch_size
         if batch == "auto":
             batch = max(16, min(rows // 8, 128 if rows < LARGE_BATCH_ROWS else 256))
         epochs = self.epochs
         if epochs is None:
-            epochs = max(20, round(60 * min(1.0, math.sqrt(FULL_EPOCH_ROWS / rows))))
+            share = min(1.0, math.sqrt(FULL_EPOCH_ROWS / rows))
+            epochs = max(MIN_EPOCHS, round(EPOCHS * share))
         patience = self.patience
         if patience is None:
             patience = max(1, round(0.45 * epochs))
@@ -104,7 +159,7 @@ class TableSettings:
             epochs=epochs,
             batch_size=min(checked_count("batch_size", batch), rows),
             schedule=schedules.coslog4 if self.optimizer.uses_schedule else schedules.constant,
-            dropout=self.dropout if len(hidden) else 0.0,
+            dropout=dropout if len(hidden) else 0.0,
             patience=patience if stops else None,
             validation=validation,
             monitor=monitor,

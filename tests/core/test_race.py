@@ -1,0 +1,92 @@
+"""Recipes that train side by side on the same held-out rows."""
+
+import numpy as np
+import pytest
+
+import seedbed as sb
+from seedbed.errors import InterruptWarning
+from seedbed.training import train_best
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.uniform(-1, 1, (240, 2)).astype(np.float32)
+Y = np.sin(6 * X[:, :1]) + 0.05 * RANDOM.normal(size=(240, 1))
+HELD_OUT = [range(member, 240, 4) for member in range(4)]
+
+
+def recipe(width=16, lr=0.02, **settings):
+    network = sb.Network(2, [sb.Dense(width, "tanh"), sb.Dense(1)])
+    settings = {"epochs": 30, "batch_size": 24, "patience": 30, "engine": "numpy"} | settings
+    return sb.Recipe(
+        network=network, loss=sb.squared_error, optimizer=sb.Adam(lr), schedule="coslog4",
+        monitor="ensemble", **settings,
+    )  # fmt: skip
+
+
+def run(recipes, T=Y, **settings):
+    count = len(recipes)
+    given = {"seeds": range(4), "validations": [None] * count, "held_out": HELD_OUT}
+    return train_best(recipes, [X] * count, T, **given | {"progress": False} | settings)
+
+
+SLOW, GOOD, LINEAR = recipe(lr=1e-5), recipe(), recipe(width=1)
+
+
+def test_the_best_recipe_trains_to_the_end_and_the_others_stop_early():
+    population, trials = run({"slow": SLOW, "linear": LINEAR, "good": GOOD})
+    assert [(trial.name, trial.epochs, trial.chosen) for trial in trials] == [
+        ("slow", 6, False), ("linear", 14, False), ("good", 30, True)
+    ]  # fmt: skip
+    alone = sb.train(GOOD, X, Y, seeds=range(4), held_out=HELD_OUT, progress=False)
+    np.testing.assert_array_equal(population.theta, alone.theta)
+    assert population.recipe == alone.recipe
+    losses = [trial.held_out_loss for trial in trials]
+    assert losses[2] < losses[1] < losses[0]
+    assert losses[2] == alone.history.ensemble_val_loss.min()
+
+
+def test_a_gain_within_one_standard_error_leaves_the_default():
+    equal = {str(number): recipe(l2=number * 1e-7) for number in range(4)}  # but for the last bits
+    for first in equal:
+        _, trials = run({first: equal[first]} | equal)
+        assert len({trial.held_out_loss for trial in trials if trial.epochs >= 14}) > 1
+        assert [trial.name for trial in trials if trial.chosen] == [first]
+
+
+def test_a_diverging_recipe_loses_even_as_the_default():
+    broken = recipe(lr=1e30)
+    for recipes in ({"broken": broken, "good": GOOD}, {"good": GOOD, "broken": broken}):
+        population, trials = run(recipes)
+        assert [trial.name for trial in trials if trial.chosen] == ["good"]
+        assert not population.diverged.any()
+
+
+def test_the_held_out_loss_is_weighted():
+    """Half of the rows can be learnt; the other half are noise, which nobody predicts."""
+    noise = X[:, 0] > 0
+    T = np.where(noise[:, None], RANDOM.normal(size=Y.shape), Y)
+    learnt, unknown = (
+        run({"slow": SLOW, "good": GOOD}, T, sample_weight=np.where(weighty, 1.0, 1e-6))[1][1]
+        for weighty in (~noise, noise)
+    )
+    assert learnt.chosen
+    assert learnt.held_out_loss < 0.2 * unknown.held_out_loss
+
+
+def test_validation_data_and_callbacks_of_each_recipe():
+    seen = []
+    data = (X[:60], Y[:60])
+    _, trials = run(
+        {"slow": SLOW, "good": GOOD}, validations=[data, data], held_out=None,
+        callbacks=[sb.every(1, lambda progress: seen.append(progress.epoch))],
+    )  # fmt: skip
+    assert trials[1].chosen
+    assert seen == [*range(1, 15), *range(1, 15), *range(15, 31)]
+
+
+@pytest.mark.parametrize("stop_at", [2, 20])
+def test_a_callback_ends_the_recipe_that_it_is_called_for(stop_at):
+    callback = sb.every(1, lambda progress: progress.epoch == stop_at)
+    with pytest.warns(InterruptWarning, match=f"stopped after {stop_at} of 30 epochs"):
+        population, trials = run({"slow": SLOW, "good": GOOD}, callbacks=[callback])
+    assert max(trial.epochs for trial in trials) == stop_at
+    assert population.epochs.max() <= stop_at
