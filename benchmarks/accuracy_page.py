@@ -94,11 +94,11 @@ def ratios(frame, ours, seconds=None):
 
 
 def parts(names):
-    """Return the tables to summarise: all, and those that may choose defaults and may not."""
+    """Return the tables to summarise: all, and those that may choose defaults or not."""
     kinds = {
-        "all tables": set(names),
-        "tuning tables": set(open_tables.TUNING),
-        "report tables": set(open_tables.REPORT),
+        "all {} tables": set(names),
+        "the {} tuning tables": set(open_tables.TUNING),
+        "the {} report tables": set(open_tables.REPORT),
     }
     found = {title: [name for name in names if name in kind] for title, kind in kinds.items()}
     return {title: kept for title, kept in found.items() if len(kept) > 1}
@@ -113,7 +113,7 @@ def summary(records, ours):
             continue
         for which, names in parts(list(found[metric].index)).items():
             seconds = found["seconds"] if metric == "error" else None
-            lines += [f"### {title}, {len(names)} {which}", ""]
+            lines += [f"### {title}, {which.format(len(names))}", ""]
             lines += [*ratios(found[metric].loc[names], ours, seconds), ""]
     return lines
 

@@ -129,5 +129,8 @@ def complete(records, method, tables, splits):
     for table, split in wanted:
         if (table, split) not in have:
             lacking.setdefault(table, []).append(str(split))
-    shown = ", ".join(f"{table} (split {', '.join(which)})" for table, which in lacking.items())
+    shown = ", ".join(
+        table if len(which) == splits else f"{table} (split {', '.join(which)})"
+        for table, which in lacking.items()
+    )
     raise LackingError(f"{method} lacks {shown}: run accuracy.py --methods {method!r}")
