@@ -220,9 +220,11 @@ def test_each_line_of_a_formula_has_its_own_symbol():
     formulas = {
         n.symbol: n.formula for n in explained_step(sb.mish, sb.binary_cross_entropy).numbers
     }
-    softplus = "np.maximum({0}, 0) + np.log1p(np.exp(np.minimum({0}, -{0})))"
-    assert formulas["a1"] == f"z1 * np.tanh({softplus.format('z1')})"
-    assert formulas["l"] == f"{softplus.format('a3')} - t * a3"
+    softplus = "np.maximum(a3, 0) + np.log1p(np.exp(np.minimum(a3, -a3)))"
+    assert formulas["e1"] == "np.exp(np.minimum(z1, 20))"
+    assert formulas["n1"] == "e1 * (e1 + 2)"
+    assert formulas["a1"] == "z1 * (n1 / (n1 + 2))"
+    assert formulas["l"] == f"{softplus} - t * a3"
     assert formulas["da3"] == "(1 / (1 + np.exp(-a3)) - t) / 12"
 
 
