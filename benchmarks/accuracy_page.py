@@ -38,7 +38,9 @@ def means(records, metrics=("error", "log_loss", "seconds")):
         if metric in rows:
             frame = grouped[metric].mean().unstack().loc[names, methods]
             found[metric] = frame.dropna(how="all")
-    found["error"] = found["error"].clip(lower=0.5 / tested.loc[names], axis=0)
+    rates = [name for name in names if open_tables.TABLES[name][0] != "regression"]
+    half = (0.5 / tested).where(tested.index.isin(rates), 0.0)
+    found["error"] = found["error"].clip(lower=half.loc[names], axis=0)
     return found
 
 
