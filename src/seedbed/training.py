@@ -184,7 +184,13 @@ def train_best(
             best = race(runs, stop, [*callbacks, line.show])
         population = runs[best].finish()
     trials = [
-        Trial(name, run.recipe, run.epoch, run.ensemble.best_loss, number == best)
+        Trial(
+            name,
+            replace(run.recipe, engine=run.engine.name),
+            run.epoch,
+            run.ensemble.best_loss,
+            number == best,
+        )
         for number, (name, run) in enumerate(zip(recipes, runs, strict=True))
         if run.ensemble is not None
     ]

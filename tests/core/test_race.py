@@ -69,7 +69,7 @@ def test_the_held_out_loss_is_weighted():
         for weighty in (~noise, noise)
     )
     assert learnt.chosen
-    assert learnt.held_out_loss < 0.2 * unknown.held_out_loss
+    assert learnt.held_out_loss < 0.3 * unknown.held_out_loss
 
 
 def test_validation_data_and_callbacks_of_each_recipe():

@@ -57,6 +57,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
     _found: set[str]  # what partial_fit has warned of
     loss_curve_: list[float]
     test_scores_: dict[str, Any] | None
+    recipes_: list[Trial]
 
     def __init__(
         self,
@@ -193,7 +194,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
         chooses = validated and self.early_stopping and not continues
         all_tried = candidates(self.encoding_, self.codes, self.dropout)
         tried = all_tried if chooses else all_tried[:1]
-        encodings = [self._encoding_of(candidate, data) for candidate in tried]
+        encodings = [self.encoding_] if continues else [self._encoding_of(c, data) for c in tried]
         inputs: list[Array] = []
         validations: list[tuple[Any, ...] | None] = []
         for encoding in encodings:
@@ -211,7 +212,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
         if continues:
             self._check_continues(next(iter(recipes.values())), len(seeds))
         progress, threads = None if self.verbose is None else bool(self.verbose), self._threads()
-        self.recipes_: list[Trial] = []
+        self.recipes_ = []
         chosen = 0
         if len(tried) > 1:
             population, self.recipes_ = train_best(
@@ -219,14 +220,14 @@ class NetworkEstimator(FitSummary, TableEstimator):
                 sample_weight=w, progress=progress, callbacks=callbacks, threads=threads,
             )  # fmt: skip
             chosen = [trial.chosen for trial in self.recipes_].index(True)
-            if chosen:
-                self._set_encoding(encodings[chosen])
         else:
             population = train(
                 next(iter(recipes.values())), inputs[0], t, seeds=seeds, validation=validations[0],
                 held_out=held_out, sample_weight=w, progress=progress, callbacks=callbacks,
                 start=self.population_.theta if continues else None, threads=threads,
             )  # fmt: skip
+        if encodings[chosen] is not self.encoding_:
+            self._set_encoding(encodings[chosen])
         return self._finish(population, inputs[chosen], t, w)
 
     def _encoding_of(self, candidate: Candidate, data: Prepared) -> Encoding:
@@ -238,10 +239,14 @@ class NetworkEstimator(FitSummary, TableEstimator):
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Self:
         first = not hasattr(self, "population_")
         role: Role = "fit" if first else "partial_fit"
-        _, _, x, t, w = self._prepare(X, y, sample_weight, role, classes)
-        w = self._with_class_weights(t, w, refit=True)
+        data = self._prepare(X, y, sample_weight, role, classes)
+        x, t, w = data.x, data.t, self._with_class_weights(data.t, data.w, refit=True)
+        candidate = candidates(self.encoding_, self.codes, self.dropout)[0]
+        if first and candidate.codes != DEFAULT.codes:
+            self._set_encoding(self._encoding_of(candidate, data))
+            x = data.inputs(self.encoding_)
         recipe = replace(
-            self._recipe(self.encoding_, len(x), validated=False),
+            self._recipe(self.encoding_, len(x), validated=False, candidate=candidate),
             epochs=1,
             schedule=schedules.constant,
         )
@@ -275,7 +280,11 @@ class NetworkEstimator(FitSummary, TableEstimator):
     def _grow(self, source: Source, rows: Indices, w: Array | None) -> None:
         """Extend the encoding and the members by what some rows bring."""
         before = self.encoding_
-        encoding, notes = grown(before, source, rows, w, self._columns)
+        if isinstance(self.population_.network.layers[0], Periodic):  # its columns are fixed
+            _, counts = before.inputs(source, unseen="missing")
+            encoding, notes = before, [counts.unseen_note(name) for name in counts.unseen]
+        else:
+            encoding, notes = grown(before, source, rows, w, self._columns)
         said = {(note.kind, note.column) for note in self._notes}
         encoded = {column.name for column in encoding.columns}
         self._notes = [
@@ -432,6 +441,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
         self._notes = [Note.from_saved(note) for note in saved["estimator"]["notes"]]
         self._set_encoding(model.encoding)
         self._store(model.population)
+        self.recipes_ = []
         self.test_scores_ = saved.get("scores")
 
     # ------------------------------------------------------------------ the subclass's part

@@ -94,7 +94,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
 
         The first call fits the encoding and the target's scale on its rows. Later calls extend the
         encoding by new categories and by columns that did not vary before, without changing any
-        earlier row's prediction. No rows are held out.
+        earlier row's prediction, unless the codes are periodic. No rows are held out.
         """
         return self._partial_fit(X, y, sample_weight, None)
 

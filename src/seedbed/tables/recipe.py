@@ -71,8 +71,10 @@ def candidates(
     tried: list[Codes] = ["bins"]
     if codes != "auto":
         tried = [codes]
+    elif 0 < numbers <= MAX_PERIODIC:
+        tried = ["bins", "fine bins", "periodic"]
     elif numbers:
-        tried = ["bins", "fine bins", *(["periodic"] if numbers <= MAX_PERIODIC else [])]
+        tried = ["bins", "fine bins"]
     if not isinstance(dropout, str):
         return [Candidate(each, dropout) for each in tried]
     return [*(Candidate(each, 0.0) for each in tried), Candidate(tried[0], DROPOUT)]

@@ -1,0 +1,120 @@
+"""What a fit tries on a table, and what it takes."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import seedbed as sb
+from seedbed.estimators import NetworkClassifier, NetworkRegressor
+from seedbed.layers import Periodic
+
+pytestmark = [  # of short trainings
+    pytest.mark.filterwarnings("ignore::seedbed.errors.SeedbedWarning"),
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
+QUICK = {
+    "hidden_layer_sizes": (12,), "members": 4, "max_iter": 30, "random_state": 0,
+    "learning_rate_init": 0.01,
+}  # fmt: skip
+RANDOM = np.random.default_rng(0)
+X = RANDOM.uniform(-1, 1, (160, 2))
+WAVE = np.sin(9 * X[:, 0])
+
+
+def names(estimator):
+    return [trial.name for trial in estimator.recipes_]
+
+
+def chosen(estimator):
+    return [trial.name for trial in estimator.recipes_ if trial.chosen]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ["bins", "fine bins", "periodic", "bins, dropout 0.3"]),
+        ({"codes": "fine bins"}, ["fine bins", "fine bins, dropout 0.3"]),
+        ({"dropout": 0.1}, [f"{c}, dropout 0.1" for c in ("bins", "fine bins", "periodic")]),
+        ({"codes": "periodic", "dropout": 0.0}, []),
+        ({"early_stopping": False}, []),
+    ],
+)
+def test_what_is_auto_varies(given, expected):
+    fitted = NetworkRegressor(**QUICK | given | {"max_iter": 3}).fit(X, WAVE)
+    assert names(fitted) == expected
+    assert len(chosen(fitted)) == bool(expected)
+    if given.get("codes") == "periodic":
+        assert isinstance(fitted.population_.network.layers[0], Periodic)
+    if given == {"early_stopping": False}:
+        assert fitted.population_.recipe.dropout == 0
+
+
+def test_the_model_is_the_chosen_recipe():
+    y = np.sin(25 * X[:, 0])  # which eight bins cannot follow
+    fitted = NetworkRegressor(**QUICK | {"max_iter": 80}).fit(X, y)
+    (trial,) = (trial for trial in fitted.recipes_ if trial.chosen)
+    assert trial.name == "fine bins"
+    assert fitted.population_.recipe == trial.recipe
+    assert trial.held_out_loss == min(trial.held_out_loss for trial in fitted.recipes_)
+    assert trial.held_out_loss == np.nanmin(fitted.validation_curve_)
+    assert fitted.encoding_.width == fitted.population_.network.inputs > 40
+    alone = NetworkRegressor(**QUICK | {"max_iter": 80, "codes": "fine bins", "dropout": 0.0})
+    np.testing.assert_array_equal(fitted.predict(X), alone.fit(X, y).predict(X))
+
+
+def test_small_tables_are_not_decided_by_chance():
+    """On noise no recipe is better, and without the standard error two of three tables leave it."""
+    left = []
+    for seed in range(12):
+        random = np.random.default_rng(seed)
+        X, y = random.normal(size=(60, 3)), random.normal(size=60)
+        fitted = NetworkRegressor(**QUICK | {"dropout": 0.2, "random_state": seed}).fit(X, y)
+        left.append(chosen(fitted) != [names(fitted)[0]])
+    assert sum(left) <= 6
+
+
+def test_a_table_without_numbers_tries_no_codes():
+    table = pd.DataFrame(RANDOM.choice(["a", "b", "c"], (120, 3)), columns=["u", "v", "w"])
+    rule = np.where(table["u"] == table["v"], "same", "other")
+    fitted = NetworkClassifier(**QUICK | {"max_iter": 60}).fit(table, rule)
+    assert names(fitted) == ["bins", "bins, dropout 0.3"]
+    assert fitted.score(table, rule) > 0.95
+
+
+def test_weighted_rows_and_validation_data_choose_too():
+    w = np.where(X[:, 1] > 0, 2.0, 1.0)
+    twice = np.concatenate([X, X[w == 2]]), np.concatenate([WAVE, WAVE[w == 2]])
+    weighted = NetworkRegressor(**QUICK).fit(X, WAVE, sample_weight=w)
+    repeated = NetworkRegressor(**QUICK).fit(*twice)
+    assert names(weighted) == names(repeated)
+    assert chosen(weighted) == chosen(repeated)
+    np.testing.assert_allclose(weighted.predict(X), repeated.predict(X), rtol=1e-12, atol=1e-14)
+    given = NetworkRegressor(**QUICK).fit(
+        X[:100], WAVE[:100], validation_data=(X[100:], WAVE[100:])
+    )
+    assert len(chosen(given)) == 1
+    found = given.predict(X[100:])
+    scaled = given.encoding_.target.standardised(np.stack([found, WAVE[100:]], 1).T[..., None])
+    loss = ((scaled[0] - scaled[1]) ** 2).mean()
+    (trial,) = (trial for trial in given.recipes_ if trial.chosen)
+    assert trial.held_out_loss == pytest.approx(loss, rel=1e-5)
+
+
+def test_a_periodic_model_goes_on(tmp_path):
+    table = pd.DataFrame({"x": X[:, 0], "k": np.where(X[:, 1] > 0, "up", "down")})
+    path = tmp_path / "m.safetensors"
+    fitted = NetworkRegressor(**QUICK, codes="periodic", dropout=0.0).fit(table, WAVE)
+    fitted.save(path)
+    again = sb.load(path)
+    np.testing.assert_array_equal(again.predict(table), fitted.predict(table))
+    assert again.recipes_ == []
+    network = fitted.population_.network
+    fitted.partial_fit(table.replace("up", "new"), WAVE)
+    assert any("not seen in training" in note for note in fitted.notes_)
+    fitted.set_params(warm_start=True).fit(table, WAVE)
+    assert fitted.population_.network == network
+
+
+def test_unknown_codes_are_refused():
+    with pytest.raises(sb.SettingError, match="codes must be 'auto' or one of bins, fine bins, "):
+        NetworkRegressor(**QUICK, codes="waves").fit(X, WAVE)
