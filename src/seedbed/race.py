@@ -24,7 +24,7 @@ class Trial:
     """A recipe that was tried.
 
     epochs         completed
-    held_out_loss  of the ensemble on the held-out rows, the best of the epochs
+    held_out_loss  of the ensemble on the held-out rows, the best of the epochs; NaN without them
     chosen         whether the model is this one
     """
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypedDict, Unpack
 
+import numpy as np
+
 from seedbed import frames
 from seedbed.arrays import Array, Numbers, checked_count, one_line
 from seedbed.engines.blas import one_blas_thread
@@ -161,13 +163,14 @@ def train_best(
     validations: Sequence[tuple[Any, ...] | None],
     held_out: Any = None,
     sample_weight: Array | None = None,
+    start: Array | None = None,
     progress: bool | None = None,
     callbacks: Sequence[Callback] = (),
     threads: int | None = None,
 ) -> tuple[Population, list[Trial]]:
     """Train recipes side by side, and return the population of the best and what was tried.
 
-    recipes      by name, the default first (see ``race``); they monitor the ensemble
+    recipes      by name, the default first (see ``race``); several monitor the ensemble
     inputs       each recipe's, (N, I)
     T            (N, O) or (N,), as ``train`` takes them
     validations  each recipe's (X, T, weights), or None with ``held_out``
@@ -178,7 +181,7 @@ def train_best(
     runs = []
     for recipe, x, validation in zip(recipes.values(), inputs, validations, strict=True):
         plan = make_plan(recipe, x, T, seeds, validation, sample_weight, None, 1, held_out)
-        runs.append(Run(recipe, plan, threads, quiet=progress is False))
+        runs.append(Run(recipe, plan, threads, start, quiet=progress is False))
     with one_blas_thread(), interruptible() as stop:
         with TrainingProgress(progress, len(runs[0].plan.seeds)) as line:
             best = race(runs, stop, [*callbacks, line.show])
@@ -188,11 +191,10 @@ def train_best(
             name,
             replace(run.recipe, engine=run.engine.name),
             run.epoch,
-            run.ensemble.best_loss,
+            np.nan if run.ensemble is None else run.ensemble.best_loss,
             number == best,
         )
         for number, (name, run) in enumerate(zip(recipes, runs, strict=True))
-        if run.ensemble is not None
     ]
     warn_of_members(population)
     return population, trials

@@ -143,6 +143,7 @@ def _extreme_weights() -> Parts:
 def _estimator(name: str, kind: str) -> Callable[[], Parts]:
     def parts() -> Parts:
         from seedbed import estimators
+        from seedbed.tables.saved import to_dict
 
         X: Array = _numbers(160, 5)
         y = X[:, 0] * X[:, 1] + np.abs(X[:, 2])
@@ -178,7 +179,7 @@ def _estimator(name: str, kind: str) -> Callable[[], Parts]:
         yield from predict(new, return_std=True)
         if kind == "missing":  # new rows without missing values too
             yield predict(np.nan_to_num(new))
-        yield json.dumps(model.encoding_.to_dict(), sort_keys=True)
+        yield json.dumps(to_dict(model.encoding_), sort_keys=True)
         yield model.population_.theta
         yield np.array(model.validation_curve_)
 

@@ -21,7 +21,7 @@ from seedbed.cli.scores import score
 from seedbed.cli.show import histogram, print_json
 from seedbed.cli.xor import rounding_effect
 from seedbed.estimators import NetworkClassifier, NetworkRegressor
-from seedbed.tables.encoding import Encoding
+from seedbed.tables import saved as saved_encoding
 from seedbed.tables.reading import read
 from seedbed.tables.targets import split_rows
 
@@ -253,7 +253,7 @@ def test_diverged_members_are_left_out_of_scores_and_predictions(run, csv, tmp_p
     files.save(model, replace(population, status=status), words)
     assert run("predict", model, csv, "--out", out)[0] == 0
     predicted, fitted = pl.read_csv(out), population[[0, 2]]
-    X, _ = Encoding.from_dict(words).inputs(read(csv))
+    X, _ = saved_encoding.from_dict(words).inputs(read(csv))
     np.testing.assert_allclose(
         predicted["probability_yes"], fitted.predict_mean(X)[:, 1], rtol=1e-5
     )
@@ -266,7 +266,7 @@ def test_diverged_members_are_not_scored(run, csv, tmp_path):
     saved = files.read(model)
     population = saved.population
     status = np.array(["finished", "diverged", "finished"])
-    encoding = Encoding.from_dict(saved.table)
+    encoding = saved_encoding.from_dict(saved.table)
     X, _ = encoding.inputs(read(csv))
     Y = encoding.target.encode(read(csv))
     diverged = replace(population, status=status)

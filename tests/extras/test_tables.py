@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import seedbed as sb
+from seedbed.tables import saved as saved_encoding
 from seedbed.tables.columns import read_column, read_numbers, read_texts
-from seedbed.tables.encoding import MAX_BINS, Encoding, fit
+from seedbed.tables.encoding import MAX_BINS, fit
 from seedbed.tables.notation import PLAIN
 from seedbed.tables.numbers import NumberColumn
 from seedbed.tables.reading import parquet_bytes, read, rename_clashes
@@ -141,7 +142,7 @@ def test_encoding_of_numbers_categories_and_missing_values(table):
     assert "x: 1 missing value, taken as the median" in more.lines()
     assert "colour: 1 missing value, taken as no category" in more.lines()
     np.testing.assert_array_equal(encoding.target.encode(t)[:4], [1, 0, 1, 0])
-    assert Encoding.from_dict(encoding.to_dict()) == encoding
+    assert saved_encoding.from_dict(saved_encoding.to_dict(encoding)) == encoding
     whole, notes = fit(t, rows, target)
     assert any(
         note.line.startswith("id is left out: 28 different texts in 28 rows") for note in notes
@@ -419,8 +420,8 @@ def test_a_saved_encoding_is_checked(table):
         lambda w: w["target"].update(kind="word"),
         lambda w: w.pop("columns"),
     ):
-        saved = json.loads(json.dumps(encoding.to_dict()))
-        assert Encoding.from_dict(saved) == encoding
+        saved = json.loads(json.dumps(saved_encoding.to_dict(encoding)))
+        assert saved_encoding.from_dict(saved) == encoding
         corrupt(saved)
         with pytest.raises((KeyError, TypeError, ValueError)):
-            Encoding.from_dict(saved)
+            saved_encoding.from_dict(saved)

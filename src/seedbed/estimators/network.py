@@ -36,6 +36,7 @@ from seedbed.tables.encoding import Encoding
 from seedbed.tables.model import Resolved, TableModel
 from seedbed.tables.notes import Note
 from seedbed.tables.recipe import BINS, DEFAULT, Candidate, TableSettings, candidates
+from seedbed.tables.saved import to_dict
 from seedbed.tables.sources import Source
 from seedbed.tables.targets import Target
 from seedbed.training import Continuation, train, train_best
@@ -175,8 +176,9 @@ class NetworkEstimator(FitSummary, TableEstimator):
         """Train on prepared rows, and return what is wrong with the members."""
         random = check_random_state(self.random_state)
         seeds = random.randint(2**31 - 1, size=checked_count("members", self.members))
-        kept, w = folds.distinct_rows(data.x, self.encoding_.target.clip_outliers(data.t), data.w)
-        t = self.encoding_.target.clip_outliers(data.t)[kept]
+        t = self.encoding_.target.clip_outliers(data.t)
+        kept, w = folds.distinct_rows(data.x, t, data.w)
+        t = t[kept]
         w = self._with_class_weights(t, w, refit=True)
         if w is not None and not w.all():  # a class of weight 0
             kept, t, w = kept[w > 0], t[w > 0], w[w > 0]
@@ -187,48 +189,48 @@ class NetworkEstimator(FitSummary, TableEstimator):
         if validation is not None:
             t_val = self.encoding_.target.clip_outliers(validation.t)
             w_val = self._with_class_weights(t_val, validation.w, refit=False)
+            validation = validation._replace(t=t_val, w=w_val)
         elif self.early_stopping:
             classes = t if self.encoding_.target.classes else None
             held_out = folds.hold_out_rows(random, len(seeds), share, len(t), classes)
         validated = not (held_out is None and validation is None)
-        chooses = validated and self.early_stopping and not continues
-        all_tried = candidates(self.encoding_, self.codes, self.dropout)
-        tried = all_tried if chooses else all_tried[:1]
+        tried = candidates(self.encoding_, self.codes, self.dropout)
+        if continues or not (validated and self.early_stopping):
+            tried = tried[:1]
         encodings = [self.encoding_] if continues else [self._encoding_of(c, data) for c in tried]
-        inputs: list[Array] = []
-        validations: list[tuple[Any, ...] | None] = []
-        for encoding in encodings:
-            is_first = encoding is self.encoding_
-            inputs.append((data.x if is_first else data.inputs(encoding))[kept])
-            if validation is None:
-                validations.append(None)
-            else:
-                x_val = validation.x if is_first else validation.inputs(encoding)
-                validations.append((x_val, t_val, w_val))
-        recipes = {
-            candidate.name: self._recipe(encoding, len(t), validated, candidate)
+        recipes = [
+            self._recipe(encoding, len(t), validated, candidate)
             for candidate, encoding in zip(tried, encodings, strict=True)
-        }
+        ]
         if continues:
-            self._check_continues(next(iter(recipes.values())), len(seeds))
-        progress, threads = None if self.verbose is None else bool(self.verbose), self._threads()
-        self.recipes_ = []
-        chosen = 0
-        if len(tried) > 1:
-            population, self.recipes_ = train_best(
-                recipes, inputs, t, seeds=seeds, validations=validations, held_out=held_out,
-                sample_weight=w, progress=progress, callbacks=callbacks, threads=threads,
-            )  # fmt: skip
-            chosen = [trial.chosen for trial in self.recipes_].index(True)
-        else:
-            population = train(
-                next(iter(recipes.values())), inputs[0], t, seeds=seeds, validation=validations[0],
-                held_out=held_out, sample_weight=w, progress=progress, callbacks=callbacks,
-                start=self.population_.theta if continues else None, threads=threads,
-            )  # fmt: skip
+            self._check_continues(recipes[0], len(seeds))
+        inputs = [self._inputs_by(encoding, data)[kept] for encoding in encodings]
+        population, self.recipes_ = train_best(
+            {candidate.name: each for candidate, each in zip(tried, recipes, strict=True)},
+            inputs,
+            t,
+            seeds=seeds,
+            validations=[
+                None
+                if validation is None
+                else (self._inputs_by(encoding, validation), validation.t, validation.w)
+                for encoding in encodings
+            ],
+            held_out=held_out,
+            sample_weight=w,
+            start=self.population_.theta if continues else None,
+            progress=None if self.verbose is None else bool(self.verbose),
+            callbacks=callbacks,
+            threads=self._threads(),
+        )
+        (chosen,) = (number for number, trial in enumerate(self.recipes_) if trial.chosen)
         if encodings[chosen] is not self.encoding_:
             self._set_encoding(encodings[chosen])
         return self._finish(population, inputs[chosen], t, w)
+
+    def _inputs_by(self, encoding: Encoding, data: Prepared) -> Array:
+        """Return prepared rows' inputs by an encoding, (n, I)."""
+        return data.x if encoding is self.encoding_ else data.inputs(encoding)
 
     def _encoding_of(self, candidate: Candidate, data: Prepared) -> Encoding:
         """Return the candidate's encoding."""
@@ -423,7 +425,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
             "flat": self._flat,
             "notes": [list(note) for note in self._notes],
         }
-        table = {**self.encoding_.to_dict(), "estimator": saved}
+        table = {**to_dict(self.encoding_), "estimator": saved}
         if self.test_scores_ is not None:
             table["scores"] = self.test_scores_
         files.save(path, self.population_, table)

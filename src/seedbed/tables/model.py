@@ -16,7 +16,8 @@ from seedbed.errors import DataError, FileError, SettingError, ShapeError
 from seedbed.population import Population
 from seedbed.tables import reading
 from seedbed.tables.columns import Unseen, read_numbers
-from seedbed.tables.encoding import Encoding, checked_encoding
+from seedbed.tables.encoding import Encoding
+from seedbed.tables.saved import checked_encoding
 from seedbed.tables.sources import ArraySource, FrameSource, Source, as_frame
 from seedbed.tables.values import unmasked
 
