@@ -7,8 +7,8 @@
     python benchmarks/accuracy.py --page          write the page from the records
 
 30 open tables (open_tables.py), 3 splits each, at most 6,000 rows to train on and 6,000 to test on.
-Two thirds, the tuning tables, may choose Seedbed's defaults; the report tables may not. Every
-method runs with its defaults and gets the table in the form usual for it (accuracy_peers.py). Fit
+Two thirds, the tuning tables, may choose Seedbed's defaults; the report tables may not (but the
+four recipes that a fit tries were first found with one split of all 30). Every method runs with its defaults and gets the table in the form usual for it (accuracy_peers.py). Fit
 times are the processor's, for one pinned core and one thread, without each method's first fits in
 the process; the methods take turns on each split.
 
@@ -285,10 +285,12 @@ def main():
     if options.page:
         about = __doc__.split("\n\n")[2].replace("\n", " ")
         if (options.tables, options.splits) != (list(open_tables.TABLES), 3):
-            about += f" **Here, only {', '.join(options.tables)}; splits: {options.splits}.**"
+            some = f"{len(options.tables)} tables, {options.splits} of the splits"
+            about += f" **Here: {some}.**"
         remark = accuracy_page.write(
             options.records.with_suffix(".md"), accuracy_records.read(options.records), about,
             options.tables, options.splits,
+            [name for name in options.methods or accuracy_page.PEERS if name != accuracy_page.OURS],
         )  # fmt: skip
         print(options.records.with_suffix(".md"), remark)
         return

@@ -175,13 +175,13 @@ def table(frame, cell):
     return [*lines, ""]
 
 
-def page(records, about, tables, splits):
-    """Return the page, from complete records of Seedbed and of all peers.
+def page(records, about, tables, splits, peers=PEERS):
+    """Return the page, from complete records of Seedbed and of the peers.
 
     Raises: LackingError if a method's records are not complete.
     """
     lacking, kept = [], []
-    for method in (OURS, *PEERS):
+    for method in (OURS, *peers):
         try:
             kept += complete(records, method, tables, splits)
         except LackingError as error:
@@ -203,6 +203,9 @@ def page(records, about, tables, splits):
         f"{method} {seconds:.0f} s" for method, seconds in found["seconds"].sum().items()
     )
     lines = ["# Accuracy of the estimators' defaults", "", about, ""]
+    left_out = [peer for peer in PEERS if peer not in peers]
+    if left_out:
+        lines += [f"Not measured with this version: {', '.join(left_out)}.", ""]
     lines += [ASKED.format(ours=OURS), "", *summary(kept, OURS)]
     lines += ["## Error", "", "Mean over the splits ± their standard deviation.", ""]
     lines += table(found["error"], error)
@@ -229,9 +232,9 @@ def extras(records):
     return lines
 
 
-def write(path, records, about, tables, splits):
+def write(path, records, about, tables, splits, peers=PEERS):
     """Write the page; return a remark if Seedbed's source has changed since it was measured."""
-    Path(path).write_text(page(records, about, tables, splits), encoding="utf-8")
+    Path(path).write_text(page(records, about, tables, splits, peers), encoding="utf-8")
     used = complete(records, OURS, tables, splits)[0]["setting"]
     now = f"source {source()}"
     return "" if used == now else f"the page is of {used}; the present one is {now}"
