@@ -8,9 +8,10 @@
 
 30 open tables (open_tables.py), 3 splits each, at most 6,000 rows to train on and 6,000 to test on.
 Two thirds, the tuning tables, may choose Seedbed's defaults; the report tables may not (but the
-four recipes that a fit tries were first found with one split of all 30). Every method runs with its defaults and gets the table in the form usual for it (accuracy_peers.py). Fit
-times are the processor's, for one pinned core and one thread, without each method's first fits in
-the process; the methods take turns on each split.
+four recipes that a fit tries were first found with one split of all 30). Every method runs with its
+defaults and gets the table in the form usual for it (accuracy_peers.py). Fit times are the
+processor's, for one pinned core and one thread, without each method's first fits in the process;
+the methods take turns on each split.
 
 To try settings: `--seedbed 'deep={"hidden_layer_sizes": [128, 128], "dropout": 0}' --methods deep
 --tables yacht vowel --splits 1 --records tried.jsonl`. Then `--summary tried.jsonl --ours deep`
