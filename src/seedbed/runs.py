@@ -30,6 +30,7 @@ class Run:
     start        initial theta, (P, D) or (D,), or None
     slots        the optimizer's arrays after earlier epochs, (P, D) each, or none
     first_epoch  completed epochs, of the recipe's
+    trainings    how many such runs there are, for the choice of an engine
     ensemble     the ensemble's validation losses and held-out predictions, if it is monitored
 
     Raises: as ``train``, and as ``engines.select.prepare``.
@@ -38,7 +39,7 @@ class Run:
     def __init__(
         self, recipe: Recipe, plan: Plan, threads: int | None, start: Array | None = None,
         slots: Sequence[Array] = (), first_epoch: int = 0, *, quiet: bool,
-        classes: Array | None = None,
+        classes: Array | None = None, trainings: int = 1,
     ) -> None:  # fmt: skip
         self.recipe, self.plan, self.classes = recipe, plan, classes
         monitors_ensemble = recipe.monitor == "ensemble"
@@ -50,7 +51,7 @@ class Run:
         else:
             theta = checked_start(start, len(plan.seeds), recipe)
         self.state, self.epoch, self.ended = State.at_start(plan, theta), first_epoch, False
-        self.engine, self.training = prepare(recipe.engine, engine_plan, threads, quiet)
+        self.engine, self.training = prepare(recipe.engine, engine_plan, threads, quiet, trainings)
         self.ensemble = EnsembleStopping(plan, self.engine) if monitors_ensemble else None
         if slots:
             self.state.optimizer_state = [slot.copy() for slot in slots]

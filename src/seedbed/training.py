@@ -181,7 +181,9 @@ def train_best(
     runs = []
     for recipe, x, validation in zip(recipes.values(), inputs, validations, strict=True):
         plan = make_plan(recipe, x, T, seeds, validation, sample_weight, None, 1, held_out)
-        runs.append(Run(recipe, plan, threads, start, quiet=progress is False))
+        runs.append(
+            Run(recipe, plan, threads, start, quiet=progress is False, trainings=len(recipes))
+        )
     with one_blas_thread(), interruptible() as stop:
         with TrainingProgress(progress, len(runs[0].plan.seeds)) as line:
             best = race(runs, stop, [*callbacks, line.show])

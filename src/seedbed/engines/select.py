@@ -18,12 +18,14 @@ FALLBACK = NUMPY
 """The engine that supports every plan and needs only NumPy."""
 
 
-def prepare(name: str, plan: Plan, threads: int | None, quiet: bool) -> tuple[Engine, Training]:
+def prepare(
+    name: str, plan: Plan, threads: int | None, quiet: bool, trainings: int = 1
+) -> tuple[Engine, Training]:
     """Return the engine called ``name`` and its training of the plan.
 
-    "auto" picks the fastest engine, or NumPy if that one does not support the plan. The choice
-    depends on the plan and the installed packages, not on the compiler's cache, so that a script
-    gives the same numbers every time.
+    "auto" picks the fastest engine for ``trainings`` such plans, which load an engine once, or
+    NumPy if that one does not support the plan. The choice depends on the plan and the installed
+    packages, not on the compiler's cache, so that a script gives the same numbers every time.
 
     Raises: MissingDependencyError or FormulaError if the named engine cannot run the plan.
     """
@@ -36,7 +38,7 @@ def prepare(name: str, plan: Plan, threads: int | None, quiet: bool) -> tuple[En
                 f"the {name} engine does not support {reason}: use engine={FALLBACK.name!r}"
             )
         return engine, engine.prepare(plan, threads, quiet)
-    member_steps = plan.estimated_steps * len(plan.seeds)
+    member_steps = plan.estimated_steps * len(plan.seeds) * trainings
     engine, reason = fastest(plan.network, plan.optimizer, plan.largest_batch, member_steps, plan)
     try:
         training = engine.prepare(plan, threads, quiet)
