@@ -189,7 +189,7 @@ def one_row():
     for title, network in (
         ("Seedbed, hidden layers of 64 and 64, one network", {"members": 1}),
         ("Seedbed, hidden layers of 64 and 64, an ensemble of 8", {}),
-        ("Seedbed's default: a hidden layer of 128, an ensemble of 8", None),
+        ("Seedbed's default: hidden layers of 128 and 128, an ensemble of 8", None),
     ):
         shape = {} if network is None else {"hidden_layer_sizes": (64, 64), **network}
         fitted = NetworkClassifier(**shape, random_state=0, engine="compiled").fit(X, y)
