@@ -206,7 +206,7 @@ def page(records, about, tables, splits, peers=PEERS):
     left_out = [peer for peer in PEERS if peer not in peers]
     if left_out:
         lines += [f"Not measured with this version: {', '.join(left_out)}.", ""]
-    lines += [ASKED.format(ours=OURS), "", *summary(kept, OURS)]
+    lines += [ASKED.format(ours=OURS), "", "## Ratios", "", *summary(kept, OURS)]
     lines += ["## Error", "", "Mean over the splits ± their standard deviation.", ""]
     lines += table(found["error"], error)
     if "log_loss" in found:
