@@ -242,7 +242,9 @@ def checked_options():
     parser.add_argument("--methods", nargs="*", metavar="METHOD", help="measure or show only these")
     parser.add_argument("--tables", nargs="*", default=list(open_tables.TABLES), metavar="TABLE")
     parser.add_argument("--splits", type=int, default=3, help="the number of splits")
-    parser.add_argument("--again", nargs="*", default=[], metavar="METHOD", help="measure anew")
+    parser.add_argument(
+        "--again", nargs="*", default=[], metavar="METHOD", help="measure these again"
+    )
     parser.add_argument(
         "--seedbed", type=named, action="append", default=[], metavar="NAME=JSON",
         help="a method: Seedbed's estimators with these parameters",

@@ -115,6 +115,24 @@ def test_a_periodic_model_goes_on(tmp_path):
     assert fitted.population_.network == network
 
 
-def test_unknown_codes_are_refused():
-    with pytest.raises(sb.SettingError, match="codes must be 'auto' or one of bins, fine bins, "):
-        NetworkRegressor(**QUICK, codes="waves").fit(X, WAVE)
+def test_wide_tables_try_no_recipe_twice():
+    """With 400 columns, neither 8 nor 24 bins leave a bin for each; a periodic layer takes long."""
+    wide = np.random.default_rng(1).normal(size=(60, 400))
+    fitted = NetworkRegressor(**QUICK | {"max_iter": 2}).fit(wide, wide[:, 0])
+    assert names(fitted) == ["bins", "bins, dropout 0.3"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"codes": "waves"},
+            "codes must be 'auto' or one of bins, fine bins, periodic, not 'waves'",
+        ),
+        ({"codes": 3}, "codes must be 'auto' or one of bins, fine bins, periodic, not 3"),
+        ({"dropout": "none"}, "dropout must be 'auto' or a number, not 'none'"),
+    ],
+)
+def test_unknown_settings_are_refused(given, message):
+    with pytest.raises(sb.SettingError, match=message):
+        NetworkRegressor(**QUICK | given).fit(X, WAVE)

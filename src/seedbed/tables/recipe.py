@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple
 
-from seedbed.arrays import checked_count
+from seedbed.arrays import checked_count, one_line
 from seedbed.errors import SettingError
 from seedbed.formulas import losses, schedules
 from seedbed.formulas.activations import Activation, mish
@@ -18,7 +18,7 @@ from seedbed.layers.dense import Dense
 from seedbed.layers.periodic import Periodic
 from seedbed.network import Network
 from seedbed.recipe import Recipe
-from seedbed.tables.encoding import MAX_BINS, Encoding
+from seedbed.tables.encoding import MAX_BINS, Encoding, most_bins
 from seedbed.tables.targets import Target
 
 HIDDEN = (128, 128)
@@ -63,21 +63,25 @@ def candidates(
 ) -> list[Candidate]:
     """Return what to try on a table, the default first: what is "auto" varies.
 
-    Raises: SettingError for unknown codes.
+    Raises: SettingError for unknown codes, or a dropout that is another text.
     """
     if codes not in ("auto", *BINS):
-        raise SettingError(f"codes must be 'auto' or one of {', '.join(BINS)}, not {codes!r}")
-    numbers = encoding.numbers
+        raise SettingError(
+            f"codes must be 'auto' or one of {', '.join(BINS)}, not {one_line(codes)}"
+        )
     tried: list[Codes] = ["bins"]
     if codes != "auto":
         tried = [codes]
-    elif 0 < numbers <= MAX_PERIODIC:
-        tried = ["bins", "fine bins", "periodic"]
-    elif numbers:
-        tried = ["bins", "fine bins"]
-    if not isinstance(dropout, str):
-        return [Candidate(each, dropout) for each in tried]
-    return [*(Candidate(each, 0.0) for each in tried), Candidate(tried[0], DROPOUT)]
+    elif encoding.numbers:
+        if most_bins(BINS["fine bins"], len(encoding.columns)) > 1:
+            tried.append("fine bins")
+        if encoding.numbers <= MAX_PERIODIC:
+            tried.append("periodic")
+    if dropout == "auto":
+        return [*(Candidate(each, 0.0) for each in tried), Candidate(tried[0], DROPOUT)]
+    if isinstance(dropout, str):
+        raise SettingError(f"dropout must be 'auto' or a number, not {one_line(dropout)}")
+    return [Candidate(each, dropout) for each in tried]
 
 
 @dataclass(frozen=True, kw_only=True)
