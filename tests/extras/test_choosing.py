@@ -1,10 +1,13 @@
 """What a fit tries on a table, and what it takes."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import seedbed as sb
+from seedbed.cli import main
 from seedbed.estimators import NetworkClassifier, NetworkRegressor
 from seedbed.layers import Periodic
 
@@ -136,3 +139,19 @@ def test_wide_tables_try_no_recipe_twice():
 def test_unknown_settings_are_refused(given, message):
     with pytest.raises(sb.SettingError, match=message):
         NetworkRegressor(**QUICK | given).fit(X, WAVE)
+
+
+def test_the_command_says_what_it_tried(tmp_path, capsys):
+    path = tmp_path / "t.csv"
+    pd.DataFrame(X, columns=["a", "b"]).assign(y=np.sin(25 * X[:, 0])).to_csv(path, index=False)
+    words = ["train", str(path), "--target", "y", "--hidden", "12", "--members", "4"]
+    assert main([*words, "--epochs", "80", "--lr", "0.01", "--json"]) == 0
+    tried = json.loads(capsys.readouterr().out)["tried"]
+    assert [each["name"] for each in tried if each["chosen"]] == ["fine bins"]
+    assert tried[1]["held_out_loss"] == min(each["held_out_loss"] for each in tried)
+    assert [each["epochs"] for each in tried] == [38, 80, 16, 16]
+    assert main([*words, "--epochs", "80", "--lr", "0.01"]) == 0
+    loss = f"fine bins {tried[1]['held_out_loss']:.4g} (taken); periodic"
+    assert loss in capsys.readouterr().out
+    assert main([*words, "--epochs", "3", "--codes", "bins", "--dropout", "0"]) == 0
+    assert "tried" not in capsys.readouterr().out

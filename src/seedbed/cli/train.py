@@ -18,6 +18,7 @@ from seedbed.metrics import BY_NAME
 from seedbed.population import Population
 from seedbed.tables.encoding import Encoding
 from seedbed.tables.reading import read
+from seedbed.tables.recipe import BINS
 from seedbed.tables.sources import check_column
 from seedbed.tables.targets import find_target, split_rows
 
@@ -28,6 +29,7 @@ PARAMETERS = {
     "lr": "learning_rate_init",
     "weight_decay": "weight_decay",
     "dropout": "dropout",
+    "codes": "codes",
     "batch_size": "batch_size",
     "epochs": "max_iter",
     "patience": "n_iter_no_change",
@@ -62,6 +64,11 @@ def add_to(commands: Any) -> None:
         help="draws the members' seeds and the test rows; an estimator's random_state (0)",
     )
     add_recipe(parser)
+    add(
+        "--codes",
+        choices=list(BINS),
+        help="how networks take numbers (the held-out rows choose)",
+    )
     add(
         "--metric",
         type=metric,
@@ -132,6 +139,15 @@ def run(options: Namespace) -> int:
         "inputs": encoding.width,
         "network": str(population.network),
         "engine": population.recipe.engine,
+        "tried": [
+            {
+                "name": trial.name,
+                "epochs": trial.epochs,
+                "held_out_loss": trial.held_out_loss,
+                "chosen": trial.chosen,
+            }
+            for trial in estimator.recipes_
+        ],
         "notes": notes,
         "score": scores[0].key,
         "members": [
@@ -209,6 +225,16 @@ def _print(options: Namespace, encoding: Encoding, summary: Any, scores: list[Sc
         f"{summary['inputs']} inputs from {len(encoding.columns)} columns; network "
         f"{summary['network']}; engine {summary['engine']}"
     )
+    tried = summary["tried"]
+    if len(tried) > 1:
+        best = min(each["held_out_loss"] for each in tried)
+        keeps = tried[0]["chosen"] and tried[0]["held_out_loss"] > best
+        taken = " (taken: no other is better by a standard error)" if keeps else " (taken)"
+        losses = "; ".join(
+            f"{each['name']} {each['held_out_loss']:.4g}{taken if each['chosen'] else ''}"
+            for each in tried
+        )
+        print(f"recipes tried, with their loss on held-out rows: {losses}")
     for note in summary["notes"]:
         print("  " + " ".join(note.split()))
     print()

@@ -14,8 +14,8 @@ from sklearn.utils.validation import check_array, column_or_1d
 from seedbed import reproducible
 from seedbed.arrays import Array, is_missing_value, one_line
 from seedbed.errors import DataError, SettingError
+from seedbed.estimators.batches import BatchEstimator
 from seedbed.estimators.data import Role
-from seedbed.estimators.network import NetworkEstimator
 from seedbed.formulas import losses
 from seedbed.formulas.losses import Loss
 from seedbed.formulas.named import as_formula
@@ -29,7 +29,7 @@ _CLASS_TYPES: dict[str, ClassType] = {
 """The type of classes by their dtype's kind; other dtypes are texts."""
 
 
-class NetworkClassifier(ClassifierMixin, NetworkEstimator):
+class NetworkClassifier(ClassifierMixin, BatchEstimator):
     """An ensemble of networks that predicts one of several classes, or several labels per row.
 
     members              P, the number of networks, trained together from different seeds

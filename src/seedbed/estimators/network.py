@@ -18,11 +18,9 @@ from seedbed.diagnosis.diagnose import diagnose
 from seedbed.diagnosis.finding import Finding
 from seedbed.engines.base import cores
 from seedbed.errors import SeedbedWarning, SettingError
-from seedbed.estimators.data import Prepared, Role, TableEstimator
-from seedbed.estimators.growing import grow, grow_state, grown, transition
+from seedbed.estimators.data import Prepared, TableEstimator
 from seedbed.estimators.notebook import FitSummary
 from seedbed.estimators.serialise import as_optimizer, to_json
-from seedbed.formulas import schedules
 from seedbed.formulas.activations import Activation
 from seedbed.formulas.losses import Loss
 from seedbed.formulas.named import as_formula
@@ -39,7 +37,7 @@ from seedbed.tables.recipe import BINS, DEFAULT, Candidate, TableSettings, candi
 from seedbed.tables.saved import to_dict
 from seedbed.tables.sources import Source
 from seedbed.tables.targets import Target
-from seedbed.training import Continuation, train, train_best
+from seedbed.training import Continuation, train_best
 
 _HINTS = {
     "still falling": " (max_iter, learning_rate_init)",
@@ -136,7 +134,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
                 raise SettingError("validation_data must be (X, y) or (X, y, weights)")
             Xv, yv, wv = (*validation_data, None)[:3]
             validation = self._prepare(Xv, yv, wv, "validation")
-        _warn_of(self._fit(data, validation, continues, callbacks), stacklevel=3)
+        warn_of(self._fit(data, validation, continues, callbacks), stacklevel=3)
         return self
 
     def fit_table(
@@ -237,75 +235,6 @@ class NetworkEstimator(FitSummary, TableEstimator):
         if candidate.codes == DEFAULT.codes:
             return self.encoding_
         return self.encoding_.with_bins(data.source, data.rows, data.w, BINS[candidate.codes])
-
-    def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Self:
-        first = not hasattr(self, "population_")
-        role: Role = "fit" if first else "partial_fit"
-        data = self._prepare(X, y, sample_weight, role, classes)
-        x, t, w = data.x, data.t, self._with_class_weights(data.t, data.w, refit=True)
-        candidate = candidates(self.encoding_, self.codes, self.dropout)[0]
-        if first and candidate.codes != DEFAULT.codes:
-            self._set_encoding(self._encoding_of(candidate, data))
-            x = data.inputs(self.encoding_)
-        recipe = replace(
-            self._recipe(self.encoding_, len(x), validated=False, candidate=candidate),
-            epochs=1,
-            schedule=schedules.constant,
-        )
-        if first:
-            random = check_random_state(self.random_state)
-            seeds = random.randint(2**31 - 1, size=checked_count("members", self.members))
-            continuation = Continuation(seeds)
-        else:
-            population = self.population_
-            epochs = int(population.epochs.max())
-            continuation = self._continuation or Continuation(
-                population.seeds, population.theta, epochs=epochs
-            )
-            self._check_continues(recipe, len(continuation.seeds))
-        t = self.encoding_.target.clip_outliers(t)
-        continuation = replace(continuation)  # a failing step leaves self._continuation unchanged
-        population = train(
-            recipe, x, t, sample_weight=w, continuation=continuation,
-            progress=None if self.verbose is None else bool(self.verbose), threads=self._threads(),
-        )  # fmt: skip
-        earlier_losses = [] if first else self.loss_curve_
-        if first or self._continuation is None:
-            self._found = set()
-        findings = self._finish(population, x, t, w)
-        self._continuation = continuation
-        self.loss_curve_ = [*earlier_losses, float(np.nanmean(population.loss))]
-        _warn_of([each for each in findings if each.kind not in self._found], stacklevel=4)
-        self._found |= {each.kind for each in findings}
-        return self
-
-    def _grow(self, source: Source, rows: Indices, w: Array | None) -> None:
-        """Extend the encoding and the members by what some rows bring."""
-        before = self.encoding_
-        if isinstance(self.population_.network.layers[0], Periodic):  # its columns are fixed
-            _, counts = before.inputs(source, unseen="missing")
-            encoding, notes = before, [counts.unseen_note(name) for name in counts.unseen]
-        else:
-            encoding, notes = grown(before, source, rows, w, self._columns)
-        said = {(note.kind, note.column) for note in self._notes}
-        encoded = {column.name for column in encoding.columns}
-        self._notes = [
-            note for note in self._notes
-            if note.kind not in ("constant", "left out") or note.column not in encoded
-        ]  # fmt: skip
-        for note in notes:
-            if (note.kind, note.column) not in said:  # once
-                self._notes.append(note)
-                if note.is_warning:
-                    warnings.warn(note.message, SeedbedWarning, stacklevel=5)
-        if encoding == before:
-            return
-        M, warned = transition(before, encoding), self._warned
-        if self._continuation is not None:
-            self._continuation = grow_state(self._continuation, self.population_.network, M)
-        self.population_ = grow(self.population_, encoding.width, M)
-        self._set_encoding(encoding)
-        self._warned = warned
 
     def _check_continues(self, recipe: Recipe, members: int) -> None:
         """Refuse to continue from members that do not match the parameters."""
@@ -457,7 +386,8 @@ class NetworkEstimator(FitSummary, TableEstimator):
         raise NotImplementedError
 
 
-def _warn_of(findings: Sequence[Finding], stacklevel: int) -> None:
+def warn_of(findings: Sequence[Finding], stacklevel: int) -> None:
+    """Warn of each finding; ``stacklevel`` is that of ``warnings.warn``."""
     for finding in findings:
         still_falling = finding.kind == "still falling"
         warnings.warn(

@@ -13,8 +13,8 @@ from sklearn.utils.validation import check_array
 from seedbed import reproducible
 from seedbed.arrays import Array, Indices
 from seedbed.errors import DataError, SettingError
+from seedbed.estimators.batches import BatchEstimator
 from seedbed.estimators.data import Role
-from seedbed.estimators.network import NetworkEstimator
 from seedbed.formulas.losses import Loss
 from seedbed.formulas.named import as_formula
 from seedbed.tables.encoding import Encoding, with_quantities
@@ -24,7 +24,7 @@ from seedbed.tables.sources import Source
 from seedbed.tables.targets import Target
 
 
-class NetworkRegressor(RegressorMixin, NetworkEstimator):
+class NetworkRegressor(RegressorMixin, BatchEstimator):
     """An ensemble of networks that predicts one quantity, or several.
 
     loss           "auto" is the squared error; a name such as "absolute_error" or "poisson", or a
