@@ -87,6 +87,12 @@ NETWORKS = {
     "mixed": [EMBEDDING, sb.Periodic(2, frequencies=3, columns=[0, 1])],
     "behind a dense layer": [sb.Dense(3, sb.tanh), sb.Periodic(2, 3, columns=[2, 0])],
     "phases behind one": [sb.Dense(3, sb.tanh), sb.Periodic(2, 3, phases=True)],
+    "scaled": [sb.Dense(3, sb.tanh, input_scale=6.0)],
+    "scaled behind others": [
+        sb.Periodic(2, 3, phases=True),
+        sb.Dense(17, sb.mish, input_scale=2.0),
+        sb.Dense(3, sb.tanh, input_scale=0.5),
+    ],
     "a user's": [Scale(), Scale(0.5)],
     "without parameters": [Shift(), sb.Dense(3, sb.tanh), Shift()],
 }
@@ -94,6 +100,7 @@ BLOCKS = {
     "embedding": "E1_1 E3_1 W2 b2 W3 b3",
     "some_phases": "c1 p1 W1 b1 W2 b2 W3 b3",
     "mixed": "E1_1 E3_1 c2 W2 b2 W3 b3 W4 b4",
+    "scaled": "W1 b1 u1 W2 b2 W3 b3",
 }
 
 
@@ -226,6 +233,7 @@ def test_initial_draws():
         (lambda: sb.Periodic(1, columns=[0, 0]), "must be distinct"),
         (lambda: sb.Embedding(0, 2, 1), "columns must be a list of whole numbers, not 0"),
         (lambda: sb.Periodic(1, columns=2), "columns must be a list of whole numbers, not 2"),
+        (lambda: sb.Dense(1, input_scale=-1), "invalid input_scale: -1.0; expected a finite number at least 0"),
         (lambda: sb.Periodic(0), "units must be a whole number of at least 1"),
         (lambda: sb.Periodic(1, scale=0), "scale"),
     ],

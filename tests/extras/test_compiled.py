@@ -79,6 +79,8 @@ LAYERS = {
     "periodic": [sb.Periodic(3, 5)],
     "phases": [sb.Periodic(2, 9, scale=1.0, phases=True, columns=[2, 0])],
     "mixed": [sb.Embedding([4], [4], 2), sb.Periodic(2, 3, columns=[1, 5])],
+    "scaled": [sb.Dense(19, sb.tanh, input_scale=6.0)],
+    "scaled behind another": [sb.Periodic(2, 3), sb.Dense(5, sb.mish, input_scale=0.5)],
     "behind a dense layer": [sb.Dense(4, sb.tanh), sb.Periodic(3, 4, phases=True, columns=[3, 0])],
 }
 EXTRAS = [

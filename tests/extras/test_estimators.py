@@ -938,7 +938,7 @@ def test_a_loss_still_falling_is_scikit_learns_convergence_warning():
 def test_dead_units_are_reported_at_the_line_that_called_fit():
     X, y = load_iris(return_X_y=True)
     killed = NetworkClassifier(
-        **{**SMALL | {"learning_rate_init": 300}, "dropout": 0.0},
+        **{**SMALL | {"learning_rate_init": 10}, "dropout": 0.0},
         activation="relu",
         weight_decay=0.0,
     )

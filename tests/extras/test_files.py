@@ -71,7 +71,7 @@ def test_round_trip(path, given):
 def test_layers_of_every_kind_come_back(path):
     x = np.column_stack([X, np.arange(20) % 3])
     kinds = [sb.Embedding([3], [3], 2), sb.Periodic(2, 3, phases=True, columns=[0, 2])]
-    network = sb.Network(4, [*kinds, sb.Dense(3, sb.tanh), sb.Dense(1)])
+    network = sb.Network(4, [*kinds, sb.Dense(3, sb.tanh, input_scale=2.0), sb.Dense(1)])
     assert {type(layer) for layer in network.layers} == set(layers.BY_NAME.values())
     p = sb.train(network, x, X[:, 0], loss=sb.squared_error, epochs=2, seeds=range(3))
     sb.save(path, p)

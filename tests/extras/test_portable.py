@@ -111,6 +111,7 @@ LAYERS = {
     "periodic": [sb.Periodic(3, 5, scale=1.0)],
     "phases": [sb.Periodic(2, 9, scale=1.0, phases=True, columns=[2, 0])],
     "both": [sb.Embedding([1], [4], 2), sb.Periodic(17, 3, phases=True)],
+    "scaled": [sb.Dense(19, sb.tanh, input_scale=6.0), sb.Dense(3, sb.tanh, input_scale=0.3)],
     "two": [sb.Dense(4, sb.tanh), sb.Periodic(2, 20, columns=[3, 1])],
 }
 

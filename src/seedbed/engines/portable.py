@@ -94,7 +94,7 @@ def _forward(layer: Layer) -> Callable[[Any, Array], Array]:
     """Return the layer's function of its parameters and inputs (P or 1, B, I) to (P, B, O)."""
     if isinstance(layer, Dense):
         f = formula(layer.activation.f)
-        return lambda p, x: f(affine(x, p.W, p.b))
+        return lambda p, x: f(affine(x, layer.scaled_weights(p), p.b))
     if isinstance(layer, Embedding):
         return lambda p, x: embed(layer, p, x)
     assert isinstance(layer, Periodic)

@@ -115,12 +115,16 @@ def grow_state(continuation: Continuation, network: Network, M: Array) -> Contin
 
 
 def _transformed(theta: Array, network: Network, M: Array) -> Array:
-    """Return an array of theta's layout (P, D) with M W in place of the first layer's W."""
+    """Return an array of theta's layout (P, D) with M W in place of the first layer's W, and u |M|ᵀ
+    in place of its u: a new input has the scale of the old one that it enters.
+    """
     pieces = []
     for block in network.blocks:
         values = theta[:, block.where]
         if (block.layer, block.name) == (0, "W"):
             W = values.reshape(len(theta), *block.shape)
             values = np.matmul(M.astype(theta.dtype), W).reshape(len(theta), -1)
+        elif (block.layer, block.name) == (0, "u"):
+            values = np.matmul(values, np.abs(M.T).astype(theta.dtype))
         pieces.append(values)
     return np.concatenate(pieces, axis=1)

@@ -52,7 +52,7 @@ class Periodic(Layer):
     symbols = ("v", "h", "dh", "dv")
 
     def __post_init__(self) -> None:
-        scale = checked_number("a periodic layer's scale", self.scale, 0.0, open_low=True)
+        scale = checked_number("scale of a periodic layer", self.scale, 0.0, open_low=True)
         object.__setattr__(self, "scale", scale)
         for name in ("units", "frequencies"):
             count = checked_count(f"a periodic layer's {name}", getattr(self, name))

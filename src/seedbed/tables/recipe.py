@@ -31,6 +31,9 @@ Auto = Literal["auto"]
 BETA2 = 0.95
 """The decay of AdamW's squared gradients."""
 
+INPUT_SCALE = 6.0
+"""How fast the first layer learns a scale for each of its inputs; see ``Dense``."""
+
 Codes = Literal["bins", "fine bins", "periodic"]
 """How a network takes a number: with up to 8 or up to 24 bins, or through a ``Periodic`` layer."""
 
@@ -143,7 +146,8 @@ class TableSettings:
                 "one for all of them, or one for each"
             )
         layers: list[Layer] = [
-            Dense(width, unit) for width, unit in zip(hidden, units, strict=True)
+            Dense(width, unit, input_scale=0 if number else INPUT_SCALE)
+            for number, (width, unit) in enumerate(zip(hidden, units, strict=True))
         ]
         if candidate.codes == "periodic" and encoding.numbers:
             layers.insert(0, Periodic(3, phases=True, columns=range(encoding.numbers)))

@@ -70,7 +70,13 @@ def mixed(x, theta):
     return periodic(x, theta, [0, 1], [2, 3, 4])
 
 
-CASES = {each.__name__: each for each in (embedding, all_periodic, some_phases, mixed)}
+def scaled(x, theta):
+    """A dense layer of 3 units with a scale of each input: RealMLP's, with a factor of 6."""
+    (W, b, u), theta = taken(theta, (4, 3), (1, 3), (1, 4))
+    return torch.tanh((x * (1 + 6 * u)) @ W + b), theta
+
+
+CASES = {each.__name__: each for each in (embedding, all_periodic, some_phases, mixed, scaled)}
 
 
 def main():

@@ -93,19 +93,19 @@ def small_outputs(
     log-probabilities, and ``predict`` is the address of the outputs' map to predictions, or 0.
     """
     control = standard_arithmetic()
-    product, log_softmax, size = layout[0], layout[1], layout[2]
-    widths, dense, starts = pointer(layout, 3), pointer(layout, L + 4), pointer(layout, 2 * L + 4)
-    forwards, setting_starts = pointer(layout, 3 * L + 4), pointer(layout, 4 * L + 4)
-    z, a, h = pointer(layout, 5 * L + 4), pointer(layout, 6 * L + 4), pointer(layout, 7 * L + 4)
-    settings = pointer(layout, 8 * L + 4)
+    product, log_softmax, size, ones, scales = layout[0], layout[1], layout[2], layout[3], layout[4]
+    widths, dense, starts = pointer(layout, 5), pointer(layout, L + 6), pointer(layout, 2 * L + 6)
+    forwards, setting_starts = pointer(layout, 3 * L + 6), pointer(layout, 4 * L + 6)
+    z, a, h = pointer(layout, 5 * L + 6), pointer(layout, 6 * L + 6), pointer(layout, 7 * L + 6)
+    scaled, settings = pointer(layout, 8 * L + 6), pointer(layout, 9 * L + 6)
     program = Program(
         widths, dense, starts, starts, settings, setting_starts, starts, starts, 0, L, size,
         forwards, forwards, 0, 0, 0, 0, 0, product, 0, log_softmax, normalised,
     )  # fmt: skip
     work = locate(
         Workspace(
-            pointer(numbers, 0), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-            z, a, h, z, z, z, z, z, z, z,
+            pointer(numbers, 0), 0, ones, scales, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+            z, a, h, z, scaled, z, z, z, z, z, z,
         )
     )  # fmt: skip
     B, O = len(x) // widths[0], widths[L]

@@ -18,7 +18,6 @@ from seedbed.engines.compiled import addresses, cache, epochs, kinds, records
 from seedbed.engines.compiled.libraries import CompileKernel
 from seedbed.engines.compiled.target import HAS_FMA
 from seedbed.formulas.losses import Loss
-from seedbed.layers.dense import Dense
 from seedbed.network import Network
 
 _reported: list[bool] = []
@@ -79,7 +78,7 @@ def program_for(
     starts = {block.layer: block.where.start for block in reversed(network.blocks)}  # first block
     return records.Program(
         widths=ints(network.widths),
-        dense=ints(type(layer) is Dense for layer in network.layers),
+        dense=ints(kinds.form_of(layer) for layer in network.layers),
         starts=ints(starts[number] for number in range(len(network.layers))),
         drops=ints([*drops, False]),
         settings=ints(number for numbers in settings for number in numbers),

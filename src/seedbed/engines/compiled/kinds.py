@@ -16,9 +16,17 @@ from typing import Any
 import numpy as np
 
 from seedbed.engines.compiled import addresses, embedding, periodic
+from seedbed.engines.compiled.records import DENSE, OTHER, SCALED
 from seedbed.layers import Dense, Embedding, Layer, Periodic
 
 MODULES: dict[type[Layer], Any] = {Embedding: embedding, Periodic: periodic}
+
+
+def form_of(layer: Layer) -> int:
+    """Return records' OTHER, DENSE or SCALED."""
+    if type(layer) is not Dense:
+        return OTHER
+    return SCALED if layer.input_scale else DENSE
 
 
 def settings_of(layer: Layer, inputs: int) -> list[int]:

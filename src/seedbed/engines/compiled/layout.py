@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from seedbed.arrays import Array, Indices
 from seedbed.engines.compiled.groups import MAX_COPIED_PARAMETERS
-from seedbed.engines.compiled.kinds import scratch_of
+from seedbed.engines.compiled.kinds import form_of, scratch_of
 from seedbed.engines.compiled.products import MIN_PACKED_ROWS, PACK_DEPTH, PACK_NUMBERS
-from seedbed.engines.compiled.records import HISTORY, Groups, Workspace
+from seedbed.engines.compiled.records import HISTORY, SCALED, Groups, Workspace
 from seedbed.engines.compiled.target import WIDTH, numba_type
 from seedbed.network import Network
 
@@ -143,6 +143,7 @@ def workspace_for(
     offsets: dict[str, Any] = {
         "zeros": take(c),
         "ones": take(W),
+        "input_scales": take(len(layers)),
         "hyperparameters": take(hyperparameters * c),
         "loss_sums": take(O * s),
         "partial": take(16 * s),
@@ -160,6 +161,12 @@ def workspace_for(
             *(cells * o * drops for o in layers[:-1]), (cells * (2 * O + 1) + 3 * W) * classes
         ),
         "masks": take_each(*(cells * o * drops for o in layers)),
+        "scaled": take_each(
+            *(
+                s * i * o * (form_of(layer) == SCALED)
+                for layer, (i, o) in zip(network.layers, pairwise(network.widths), strict=True)
+            )
+        ),
         "delta": take(cells * widest * backward),
         "delta_below": take(cells * widest * backward),
         "packed": take((PACK_NUMBERS + 2 * W * PACK_DEPTH) * packs),  # a strip and a square more
@@ -173,6 +180,9 @@ def workspace_for(
     skip = (-raw.ctypes.data % 64) // raw.itemsize
     numbers = raw[skip : skip + taken]
     numbers[offsets["ones"] : offsets["ones"] + W] = 1
+    for number, layer in enumerate(network.layers):
+        if form_of(layer) == SCALED:
+            numbers[offsets["input_scales"] + number] = layer.input_scale
     return Workspace(
         numbers=numbers,
         **offsets,

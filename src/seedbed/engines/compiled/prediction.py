@@ -119,8 +119,10 @@ class SmallBatchPredictor:
         self.layout = np.concatenate(
             [
                 [program.product_shared, program.log_softmax, network.size],
+                [work.ones, work.input_scales],
                 program.widths, program.dense, program.starts, program.forward,
-                program.setting_starts, work.z, work.a, work.h, program.settings,
+                program.setting_starts, work.z, work.a, work.h, work.scaled,
+                program.settings,
             ]
         )  # fmt: skip
         self.kernel = kernel_for(evaluation.small_outputs, dtype)

@@ -14,13 +14,15 @@ HISTORY = 16
 """Epochs whose losses are written to the histories at a time; see ``stopping.record``."""
 LR, DECAY, L1, L2, DROPOUT, CLIP, RULE = range(7)
 """The order of a member's hyperparameters; those of the optimizer's rule come last."""
+OTHER, DENSE, SCALED = range(3)
+"""A layer of another kind, a dense one, and a dense one whose inputs are scaled."""
 
 
 class Program(NamedTuple):
     """The network's shape, and the addresses of its compiled formulas. L layers."""
 
     widths: Ints  # (L + 1,): the inputs, and each layer's units
-    dense: Ints  # (L,): whether it is a dense layer
+    dense: Ints  # (L,): OTHER, DENSE or SCALED
     starts: Ints  # (L,): the offset of each layer's parameters in a member's theta
     drops: Ints  # (L,): whether dropout applies
     settings: Ints  # each layer's, one after the other; see ``kinds``
@@ -158,9 +160,10 @@ class Workspace(NamedTuple):
     numbers: Floats
     zeros: Any  # (c,)
     ones: Any  # one vector
+    input_scales: Any  # (L,) of dense layers; see ``layers.dense``
     hyperparameters: Any  # (count, c)
     loss_sums: Any  # (O, s) the losses of a step's rows so far
-    partial: Any  # (16, s) partial sums of the gradient's norm
+    partial: Any  # (16, s) partial sums of a sum of products
     nonfinite: Any  # (c,) 0 while all of theta is finite, after a step
     train_loss: Any  # (c,) the epoch's training loss so far
     val_loss: Any  # (c,)
@@ -180,6 +183,7 @@ class Workspace(NamedTuple):
     a: Ints  # (L,) offsets of (B, O, s)
     h: Ints  # (L,) the next layer's inputs, a · mask; the last is for log-probabilities
     masks: Ints  # (L,)
+    scaled: Ints  # (L,) offsets of a SCALED layer's weights times its inputs' scales, (I, O, s)
     lane_status: Ints  # (s,) a ``state.Status``, or ``groups.ABSENT``, each
     source_offsets: Ints  # (c,)
     target_offsets: Ints  # (c,)

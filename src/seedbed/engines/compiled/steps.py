@@ -15,11 +15,19 @@ import numpy as np
 
 from seedbed.engines.compiled import dense, records
 from seedbed.engines.compiled.calling import call
-from seedbed.engines.compiled.memory import broadcast, load, load_first, pointer, store, width
+from seedbed.engines.compiled.memory import broadcast, load, pointer, store, width
 from seedbed.engines.compiled.products import multiply
-from seedbed.engines.compiled.records import Floats, Matrix, Program, StepFlags, Workspace
+from seedbed.engines.compiled.records import (
+    OTHER,
+    SCALED,
+    Floats,
+    Matrix,
+    Program,
+    StepFlags,
+    Workspace,
+)
+from seedbed.engines.compiled.sums import sum_products
 from seedbed.engines.compiled.target import inline, noinline
-from seedbed.engines.compiled.vectors import fma
 
 
 @inline
@@ -29,7 +37,7 @@ def forward(
 ) -> None:  # fmt: skip
     """Compute every layer's z and a for B rows, as ``objective.forward`` does."""
     for k in range(program.layers):
-        if program.dense[k] != 0:
+        if program.dense[k] != OTHER:
             dense.forward(program, work, k, s, theta, x, per_lane, B)
         else:
             call(program.forward[k], (program, work, k, s, theta, x, per_lane, B))
@@ -62,7 +70,7 @@ def backward(
             source = work.h[k - 1] if drops and program.drops[k - 1] != 0 else work.a[k - 1]
             inputs = Matrix(pointer(work.numbers, source), program.widths[k] * s, s)
             inputs_per_lane = s > 1
-        if program.dense[k] != 0:
+        if program.dense[k] != OTHER:
             dense.backward(
                 program, work, k, s, theta, inputs, inputs_per_lane, delta, below, B, adds
             )
@@ -109,7 +117,7 @@ def clip(work: Workspace, s: int, size: int) -> None:
     """Scale g to at most the clipping norm, as ``objective.clip_factor`` does."""
     W = width(work.g)
     numbers, c = size * s, max(s, W)
-    sum_squares(work, s, numbers)
+    sum_products(work, s, work.g, work.g, numbers)
     overflowed = False
     for lane in range(s):
         length = np.sqrt(work.partial[lane])
@@ -137,25 +145,6 @@ def clip(work: Workspace, s: int, size: int) -> None:
 
 
 @inline
-def sum_squares(work: Workspace, s: int, numbers: int) -> None:
-    """Write Σ g² to ``partial``, (s,): number d goes to sum d mod 16, then the sums are added."""
-    W = width(work.g)
-    vectors = 16 * s // W
-    for j in range(vectors):
-        store(work.partial, j * W, load(work.zeros, 0))
-    j = 0
-    for e in range(0, numbers, W):
-        g = load_first(work.g, e, numbers - e)
-        store(work.partial, j * W, fma(g, g, load(work.partial, j * W)))
-        j = j + 1 if j + 1 < vectors else 0
-    for lane in range(s):
-        total = work.partial[lane]
-        for j in range(1, 16):
-            total += work.partial[j * s + lane]
-        work.partial[lane] = total
-
-
-@inline
 def update(
     program: Program, flags: StepFlags, work: Workspace, s: int, old: Floats, new: Floats,
     slots: Any, number: int, factor: float,
@@ -163,6 +152,9 @@ def update(
     """Take step ``number`` from g, theta from ``old`` to ``new``, as ``numpy_engine.update``."""
     c = max(s, width(old))
     numbers = work.hyperparameters
+    for k in range(program.layers):
+        if program.dense[k] == SCALED:
+            dense.finish_gradient(program, work, k, s, old)
     for v in range(0, c, width(old)):
         store(work.nonfinite, v, load(work.zeros, 0))
     if flags.penalized:
