@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from seedbed import reproducible
 from seedbed.engines.state import Stop
-from seedbed.progress import Callback
+from seedbed.progress import Callback, Progress, TrainingProgress
 from seedbed.recipe import Recipe
 from seedbed.runs import Run
 
-STAGES = ((1 / 5, 2), (7 / 15, 1))
-"""After which shares of the epochs runs end, and how many go on. A cycle of ``coslog4`` ends there,
-so that the members are at rest."""
+Stages = Sequence[tuple[float, int]]
+"""After which shares of the epochs runs end, and how many go on."""
+
+STAGES: Stages = ((1 / 5, 2), (7 / 15, 1))
+"""A cycle of ``coslog4`` ends after these shares, so that the members are at rest."""
+
+MIN_RACE_EPOCHS = 40
+"""Where time is limited, fewer recipes are tried rather than each for fewer epochs than this."""
 
 
 @dataclass(frozen=True)
 class Trial:
     """A recipe that was tried.
 
-    epochs         completed
+    epochs         completed; 0 if the time did not suffice to try it
     held_out_loss  of the ensemble on the held-out rows, the best of the epochs; NaN without them
     chosen         whether the model is this one
     """
@@ -35,24 +42,69 @@ class Trial:
     chosen: bool
 
 
-def race(runs: Sequence[Run], stop: Stop, callbacks: Sequence[Callback] = ()) -> int:
+def race(
+    runs: Sequence[Run], stop: Stop, callbacks: Sequence[Callback] = (), stages: Stages = STAGES,
+    before: Callable[[int], None] = lambda number: None, deadline: float = math.inf,
+) -> int:  # fmt: skip
     """Train the runs in stages, and return the index of the one that was trained to the end.
 
     The runs monitor the ensemble on the same held-out rows. Those go on whose mean loss is lowest;
     the first run keeps its place against gains of less than one standard error over the rows
     (Breiman et al. 1984), so that a small table is not decided by chance.
+
+    before    called with the index of the run that is advanced next
+    deadline  time of ``time.perf_counter`` at which training ends; see ``Run.advance``
     """
+
+    def advance(number: int, share: float) -> None:
+        if number > 0 and time.perf_counter() > deadline:
+            return
+        before(number)
+        until = math.ceil(share * runs[number].plan.epochs)
+        runs[number].advance(until, stop, callbacks, deadline)
+
     alive = list(range(len(runs)))
-    for share, places in STAGES:
+    for share, places in stages:
         if len(alive) <= places:
             continue
         for number in alive:
-            runs[number].advance(math.ceil(share * runs[number].plan.epochs), stop, callbacks)
+            advance(number, share)
         alive.sort(key=lambda number: -advantage(runs[number], runs[0]))  # stable: ties stay
         alive = alive[:places]
-    best = alive[0]
-    runs[best].advance(runs[best].plan.epochs, stop, callbacks)
-    return best
+    advance(alive[0], 1.0)
+    return alive[0]
+
+
+def epochs_in_time(
+    costs: Sequence[float], epochs: int, seconds: float, stages: Stages = STAGES
+) -> tuple[list[int], int]:
+    """Return which runs of a race to try in some seconds, and for how many epochs.
+
+    costs   seconds of an epoch of each run
+    epochs  wanted
+
+    The first run is always tried, for at least one epoch. Of the others the dearest are left out
+    while there is time for fewer than ``MIN_RACE_EPOCHS``.
+    """
+    tried = sorted(range(len(costs)), key=lambda number: (number > 0, costs[number]))
+    while True:
+        affordable = int(seconds / race_cost([costs[number] for number in tried], stages))
+        if affordable >= min(epochs, MIN_RACE_EPOCHS) or len(tried) == 1:
+            return sorted(tried), max(1, min(epochs, affordable))
+        tried.pop()
+
+
+def race_cost(costs: Sequence[float], stages: Stages = STAGES) -> float:
+    """Return the most seconds of a race, divided by its epochs."""
+    total, dearest = 0.0, sorted(costs, reverse=True)
+    shares, places = [0.0], [len(costs)]
+    for share, count in stages:
+        if count < places[-1]:
+            shares.append(share)
+            places.append(count)
+    for (start, end), count in zip(pairwise([*shares, 1.0]), places, strict=True):
+        total += (end - start) * sum(dearest[:count])
+    return total
 
 
 def advantage(run: Run, first: Run) -> float:
@@ -74,3 +126,37 @@ def advantage(run: Run, first: Run) -> float:
     variance = float(reproducible.weighted_mean((gains - mean) ** 2, w))
     count = float(reproducible.total(w) ** 2 / reproducible.total(w * w))
     return mean - math.sqrt(variance / count)
+
+
+class RaceProgress(TrainingProgress):
+    """The status line of several trainings: which one goes on, and the best so far.
+
+    names  of the runs
+    """
+
+    def __init__(self, wanted: bool | None, names: Sequence[str], runs: Sequence[Run]) -> None:
+        super().__init__(wanted, len(runs[0].plan.seeds))
+        self.names, self.runs, self.current = names, runs, 0
+
+    def begin(self, number: int) -> None:
+        """Say that this run goes on."""
+        self.current = number
+
+    def show(self, progress: Progress) -> None:
+        """Write the line."""
+        if len(self.runs) == 1:
+            super().show(progress)
+        elif self.is_due:
+            name, best = self.names[self.current], self._best()
+            self.write(
+                f"{name} ({self.current + 1} of {len(self.runs)}), epoch {progress.epoch:,} of "
+                f"{progress.epochs:,}{best}"
+            )
+
+    def _best(self) -> str:
+        """Return the lowest held-out loss so far and whose it is."""
+        losses = [math.inf if r.ensemble is None else r.ensemble.best_loss for r in self.runs]
+        loss = min(losses)
+        if not math.isfinite(loss):
+            return ""
+        return f", best held-out loss {loss:.4g} ({self.names[losses.index(loss)]})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -57,17 +58,27 @@ class Run:
             self.state.optimizer_state = [slot.copy() for slot in slots]
         self.state.epochs_run[:] = first_epoch
 
-    def advance(self, until: int, stop: Stop, callbacks: Sequence[Callback] = ()) -> None:
+    def advance(
+        self, until: int, stop: Stop, callbacks: Sequence[Callback] = (), deadline: float = math.inf
+    ) -> None:
         """Train to the epoch ``until``, with callbacks when they are due.
 
         ``ended`` tells whether no epoch is left, by stopping or by a callback.
+
+        deadline  time of ``time.perf_counter`` that no epoch but the run's first may pass; the
+                  members are then stopped
         """
         plan, state, ensemble = self.plan, self.state, self.ensemble
         periodic = [callback for callback in callbacks if isinstance(callback, Every)]
         count = 1  # epochs per call of the engine
-        last_callback = time.perf_counter()
+        began = last_callback = time.perf_counter()
+        first_epoch = self.epoch
         while self.epoch < until and not self.ended and state.running.size and not stop.is_set():
             start, first = time.perf_counter(), self.epoch
+            if start + (start - began) / max(1, first - first_epoch) > deadline and first > 0:
+                state.status[state.running] = Status.STOPPED
+                self.ended = True
+                break
             whole = min(first + count, until)
             epoch = min(whole, *(each.next(first) for each in periodic)) if periodic else whole
             self.training.run(state, range(first, epoch), stop)

@@ -233,7 +233,10 @@ def test_initial_draws():
         (lambda: sb.Periodic(1, columns=[0, 0]), "must be distinct"),
         (lambda: sb.Embedding(0, 2, 1), "columns must be a list of whole numbers, not 0"),
         (lambda: sb.Periodic(1, columns=2), "columns must be a list of whole numbers, not 2"),
-        (lambda: sb.Dense(1, input_scale=-1), "invalid input_scale: -1.0; expected a finite number at least 0"),
+        (
+            lambda: sb.Dense(1, input_scale=-1),
+            "invalid input_scale: -1.0; expected a finite number at least 0",
+        ),
         (lambda: sb.Periodic(0), "units must be a whole number of at least 1"),
         (lambda: sb.Periodic(1, scale=0), "scale"),
     ],

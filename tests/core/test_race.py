@@ -1,10 +1,18 @@
 """Recipes that train side by side on the same held-out rows."""
 
+import io
+import math
+import sys
+import time
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import seedbed as sb
 from seedbed.errors import InterruptWarning
+from seedbed.race import MIN_RACE_EPOCHS, epochs_in_time, race_cost
 from seedbed.training import train_best
 
 RANDOM = np.random.default_rng(0)
@@ -90,3 +98,74 @@ def test_a_callback_ends_the_recipe_that_it_is_called_for(stop_at):
         population, trials = run({"slow": SLOW, "good": GOOD}, callbacks=[callback])
     assert max(trial.epochs for trial in trials) == stop_at
     assert population.epochs.max() <= stop_at
+
+
+def test_the_cost_of_a_race_is_that_of_its_stages():
+    # 1/5 of the epochs of all four, 4/15 of the two dearest, 8/15 of the dearest
+    assert race_cost([1, 1, 1, 1]) == pytest.approx(4 / 5 + 2 * 4 / 15 + 8 / 15)
+    assert race_cost([1, 2, 3, 4]) == pytest.approx(10 / 5 + 7 * 4 / 15 + 4 * 8 / 15)
+    assert race_cost([3]) == pytest.approx(3)
+    assert race_cost([3, 1]) == pytest.approx(4 * 7 / 15 + 3 * 8 / 15)
+
+
+COSTS = st.lists(st.floats(1e-4, 1e3), min_size=1, max_size=6)
+
+
+@given(costs=COSTS, epochs=st.integers(1, 300), seconds=st.floats(-1, 1e5))
+def test_the_epochs_fit_into_the_time(costs, epochs, seconds):
+    tried, planned = epochs_in_time(costs, epochs, seconds)
+    assert tried[0] == 0  # the default
+    assert 1 <= planned <= epochs
+    cost = race_cost([costs[number] for number in tried])
+    assert planned == 1 or planned * cost <= seconds * (1 + 1e-9)
+    if len(tried) > 1:
+        assert planned >= min(epochs, MIN_RACE_EPOCHS)
+    left_out = [costs[number] for number in range(len(costs)) if number not in tried]
+    assert max([0, *(costs[number] for number in tried[1:])]) <= min([*left_out, math.inf])
+    if seconds > race_cost(costs) * epochs * (1 + 1e-9):
+        assert (tried, planned) == (list(range(len(costs))), epochs)
+
+
+LONG = {name: recipe(width=64, lr=0.02, epochs=4000, patience=4000) for name in "abc"}
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.0])
+def test_a_deadline_ends_the_training(seconds):
+    began = time.perf_counter()
+    population, trials = run(LONG, deadline=began + seconds)
+    assert time.perf_counter() - began < 3 * seconds  # one epoch more on a busy machine
+    assert [trial.name for trial in trials] == list("abc")
+    (chosen,) = (trial for trial in trials if trial.chosen)
+    assert 1 <= chosen.epochs < 4000
+    assert math.isfinite(chosen.held_out_loss)
+    assert population.recipe.epochs < 4000  # the schedule ends in time
+    assert population.recipe.patience == population.recipe.epochs
+    assert set(population.status) <= {"finished", "stopped"}
+    for trial in trials:
+        assert (trial.epochs == 0) == math.isnan(trial.held_out_loss)
+
+
+def test_a_deadline_in_the_past_leaves_one_epoch_of_the_default():
+    population, trials = run(LONG, deadline=time.perf_counter() - 1)
+    assert [(trial.epochs, trial.chosen) for trial in trials] == [(1, True), (0, False), (0, False)]
+    assert (population.epochs == 1).all()
+
+
+def test_a_late_deadline_changes_nothing():
+    recipes = {"slow": SLOW, "good": GOOD}
+    population, trials = run(recipes, deadline=time.perf_counter() + 1e6)
+    unlimited, expected = run(recipes)
+    np.testing.assert_array_equal(population.theta, unlimited.theta)
+    assert trials == expected
+
+
+def test_the_progress_line_says_what_is_tried_and_the_best_so_far(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    long = {"epochs": 400, "patience": 400}
+    run({"slow": recipe(lr=1e-5, **long), "good": recipe(**long)}, progress=True)
+    lines = sys.stderr.getvalue().split("\r")
+    assert any(line.startswith("slow (1 of 2), epoch ") for line in lines)
+    assert any(
+        line.startswith("good (2 of 2), epoch ") and "best held-out loss 0.1" in line
+        and "(good)" in line for line in lines
+    )  # fmt: skip

@@ -1,6 +1,7 @@
 """What a fit tries on a table, and what it takes."""
 
 import json
+import time
 
 import numpy as np
 import pandas as pd
@@ -40,6 +41,20 @@ def chosen(estimator):
         ({"dropout": 0.1}, [f"{c}, dropout 0.1" for c in ("bins", "fine bins", "periodic")]),
         ({"codes": "periodic", "dropout": 0.0}, ["periodic"]),
         ({"early_stopping": False}, ["bins"]),
+        ({"effort": "fast"}, ["bins"]),
+        ({"effort": "fast", "codes": "periodic"}, ["periodic"]),
+        (
+            {"effort": "high"},
+            [
+                f"{codes}{rate}"
+                for rate in ("", ", dropout 0.1", ", dropout 0.3")
+                for codes in ("bins", "fine bins", "periodic")
+            ],
+        ),
+        (
+            {"effort": "high", "codes": "bins"},
+            ["bins", "bins, dropout 0.1", "bins, dropout 0.3"],
+        ),
     ],
 )
 def test_what_is_auto_varies(given, expected):
@@ -132,6 +147,14 @@ def test_wide_tables_try_no_recipe_twice():
             {"codes": "waves"},
             "codes must be 'auto' or one of bins, fine bins, periodic, not 'waves'",
         ),
+        (
+            {"effort": "most"},
+            "effort must be one of fast, default, high, not 'most'",
+        ),
+        ({"effort": 2}, "effort must be one of fast, default, high, not 2"),
+        ({"max_time": 0}, "invalid max_time: 0"),
+        ({"max_time": "10 s"}, "max_time must be one number, not '10 s'"),
+        ({"learning_rate_init": "fast"}, "learning rate must be a number"),
         ({"codes": 3}, "codes must be 'auto' or one of bins, fine bins, periodic, not 3"),
         ({"dropout": "none"}, "dropout must be 'auto' or a number, not 'none'"),
     ],
@@ -155,3 +178,42 @@ def test_the_command_says_what_it_tried(tmp_path, capsys):
     assert loss in capsys.readouterr().out
     assert main([*words, "--epochs", "3", "--codes", "bins", "--dropout", "0"]) == 0
     assert "tried" not in capsys.readouterr().out
+
+
+def test_efforts_differ_in_epochs_and_rate():
+    found = []
+    for effort in ("fast", "default", "high"):
+        given = {"effort": effort, "codes": "bins", "dropout": 0.0, "members": 2}
+        recipe = NetworkRegressor((4,), random_state=0, **given).fit(X, WAVE).population_.recipe
+        found.append((recipe.epochs, recipe.optimizer.lr))
+    assert found == [(60, 0.008), (100, 0.006), (300, 0.003)]
+
+
+def test_max_time_limits_a_fit():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(4000, 6))
+    y = np.sin(3 * X[:, 0]) * X[:, 1]
+    fitted = NetworkRegressor(random_state=0, engine="numpy", max_time=1.5)
+    began = time.perf_counter()
+    fitted.fit(X, y)
+    assert time.perf_counter() - began < 4  # all recipes take a minute
+    (trial,) = (trial for trial in fitted.recipes_ if trial.chosen)
+    assert 1 <= trial.epochs < 100
+    assert fitted.score(X, y) > 0.3
+    assert len(fitted.recipes_) == 4
+
+
+def test_partial_fit_grows_a_network_with_learned_scales():
+    """What earlier batches did not have changes no earlier row's prediction."""
+    table = pd.DataFrame({"x": X[:, 0], "k": np.where(X[:, 1] > 0, "up", "down")})
+    fitted = NetworkRegressor(**QUICK, codes="bins", dropout=0.0).fit(table, WAVE)
+    first = fitted.population_.network.layers[0]
+    u = fitted.population_.network.views(fitted.population_.theta)[0].u
+    assert first.input_scale == 6.0
+    assert np.abs(u).max() > 1e-3
+    before, inputs = fitted.predict(table), fitted.population_.network.inputs
+    new = pd.DataFrame({"x": [0.1, None], "k": ["left", "up"]})
+    fitted.set_params(learning_rate_init=1e-30).partial_fit(new, [0.0, 0.0])
+    assert fitted.population_.network.inputs == inputs + 3  # two more for k, a flag for x
+    assert fitted.encoding_.width == fitted.population_.network.inputs
+    np.testing.assert_allclose(fitted.predict(table), before, rtol=1e-5, atol=1e-6)

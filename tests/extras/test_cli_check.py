@@ -44,7 +44,7 @@ def test_recipe_gradient_is_correct(run, csv, target):
     )
     assert (status, err) == (0, "")
     assert "network's gradient on 30 rows of" in out
-    assert out.count("agrees") == 6
+    assert out.count("agrees") == 7  # W and b of three layers, and u of the first
     assert out.endswith("the gradient is the loss's derivative\n")
 
 
@@ -127,7 +127,8 @@ def test_explain_shows_a_model_files_step(run, csv, tmp_path):
 def test_diagnose_prints_findings_and_draws_them(run, csv, tmp_path):
     model = tmp_path / "m.safetensors"
     words = ("--hidden", "6", "--members", 2, "--out", model, "--activation", "relu")
-    assert run("train", csv, "--target", "size", "--epochs", 200, "--lr", 0.02, *words)[0] == 0
+    words += ("--epochs", 200, "--lr", 0.02, "--codes", "bins")
+    assert run("train", csv, "--target", "size", *words)[0] == 0
     status, out, err = run("diagnose", model, csv)
     assert (status, err) == (0, "")
     assert out.startswith("found nothing wrong with the 2 members on ")

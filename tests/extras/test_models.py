@@ -372,7 +372,7 @@ def test_check_gradient_takes_models(table, classifier, files_of):
     csv, model = files_of
     X, y = table[["x", "colour"]], table["label"]
     blocks = {block.name: block.shape for block in sb.check_gradient(classifier, X, y).blocks}
-    assert len(blocks) == 4
+    assert len(blocks) == 5  # W and b of both layers, and u of the first
     for arguments in (
         (classifier, table), (model, csv), (classifier.population_,
          classifier.table_model_.inputs(X), (y == "yes").astype(int)),

@@ -161,7 +161,7 @@ RECIPE = {
         activation, "mish", "NAME", f"of the hidden layers, one of {', '.join(activations.BY_NAME)}"
     ),
     "optimizer": Option(optimizer, "AdamW", "NAME", f"one of {', '.join(optimizers.BY_NAME)}"),
-    "lr": Option(number(0), f"{_DEFAULTS.lr:g}", "RATE", "initial learning rate"),
+    "lr": Option(auto(number(0)), "auto", "RATE", "initial learning rate"),
     "weight_decay": Option(number(0), f"{_DEFAULTS.weight_decay:g}", "L", "decoupled weight decay"),
     "dropout": Option(
         auto(number(0, 1, open_high=True)), "auto", "P", "share of activations to drop"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from seedbed import files, plots, writing
-from seedbed.cli.options import add_columns, add_recipe, integer, marks_of, metric, share
+from seedbed.cli.options import add_columns, add_recipe, integer, marks_of, metric, number, share
 from seedbed.cli.scores import Scores, metrics_of, score
 from seedbed.cli.show import check_picture, exit_status, print_json, print_table, save_picture
 from seedbed.errors import FileError, SettingError
@@ -18,7 +18,7 @@ from seedbed.metrics import BY_NAME
 from seedbed.population import Population
 from seedbed.tables.encoding import Encoding
 from seedbed.tables.reading import read
-from seedbed.tables.recipe import BINS
+from seedbed.tables.recipe import BINS, EFFORTS
 from seedbed.tables.sources import check_column
 from seedbed.tables.targets import find_target, split_rows
 
@@ -30,6 +30,8 @@ PARAMETERS = {
     "weight_decay": "weight_decay",
     "dropout": "dropout",
     "codes": "codes",
+    "effort": "effort",
+    "max_time": "max_time",
     "batch_size": "batch_size",
     "epochs": "max_iter",
     "patience": "n_iter_no_change",
@@ -68,6 +70,18 @@ def add_to(commands: Any) -> None:
         "--codes",
         choices=list(BINS),
         help="how networks take numbers (the held-out rows choose)",
+    )
+    add(
+        "--effort",
+        choices=list(EFFORTS),
+        default="default",
+        help="how many recipes to try, and how long (default)",
+    )
+    add(
+        "--max-time",
+        type=number(0, open_low=True),
+        metavar="SECONDS",
+        help="try fewer recipes, for fewer epochs, if all take longer",
     )
     add(
         "--metric",

@@ -19,7 +19,7 @@ class Status(IntEnum):
     RUNNING = 0
     FINISHED = 1
     STOPPED = 2
-    """Its validation loss had not improved for ``patience`` epochs."""
+    """Its validation loss had not improved for ``patience`` epochs, or its time was over."""
     DIVERGED = 3
     """Its loss or a parameter was not finite: frozen at its last parameters with a finite loss."""
     INTERRUPTED = 4

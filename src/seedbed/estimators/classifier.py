@@ -38,14 +38,22 @@ class NetworkClassifier(ClassifierMixin, BatchEstimator):
     loss                 a name or an ``sb.Loss``; "auto" is cross-entropy
     optimizer            a name such as "adamw" or "sgd", or a class such as ``sb.RMSprop``; SGD has
                          Nesterov momentum 0.9
-    learning_rate_init   its initial rate; the schedule is ``sb.coslog4``, four cycles
+    learning_rate_init   its initial rate; the schedule is ``sb.coslog4``, four cycles; "auto" is
+                         0.008, 0.006 or 0.003, by the effort
     weight_decay         decoupled weight decay
-    dropout              share of hidden activations set to 0 in training; "auto" tries 0 and 0.3
+    dropout              share of hidden activations set to 0 in training; "auto" tries some
     codes                how networks take numbers: "bins" (up to 8), "fine bins" (up to 24) or
-                         "periodic" (through ``sb.Periodic``); "auto" tries them
+                         "periodic" (through ``sb.Periodic``); "auto" tries some
     batch_size           rows per step; "auto" is an eighth of the rows, at least 16 and at most
                          128 (256 for 50,000 rows or more)
-    max_iter             epochs; None is 150, and fewer for more than 10,000 rows, down to 20
+    effort               "fast" trains one recipe for 60 epochs (bins, no dropout); "default" tries
+                         four for 100 (the three codes, and bins with dropout 0.3); "high" tries
+                         nine for 300 (the three codes with dropout 0, 0.1 and 0.3)
+    max_time             seconds that fit may take: if all recipes take longer, fewer are tried, for
+                         fewer epochs; at least one epoch is trained. The result then depends on the
+                         machine's speed. None sets no limit
+    max_iter             epochs; None is the effort's, and fewer for more than 10,000 rows, down to
+                         20
     early_stopping       whether members hold out rows and keep the parameters of the epoch with the
                          ensemble's lowest loss on them
     validation_fraction  share of rows that a member holds out; members hold out different rows
@@ -82,11 +90,13 @@ class NetworkClassifier(ClassifierMixin, BatchEstimator):
         members: int = 8,
         loss: Any = "auto",
         optimizer: Any = "adamw",
-        learning_rate_init: float = 0.004,
+        learning_rate_init: float | Literal["auto"] = "auto",
         weight_decay: float = 0.01,
         dropout: float | Literal["auto"] = "auto",
         codes: Literal["auto", "bins", "fine bins", "periodic"] = "auto",
         batch_size: int | Literal["auto"] = "auto",
+        effort: Literal["fast", "default", "high"] = "default",
+        max_time: float | None = None,
         max_iter: int | None = None,
         early_stopping: bool = True,
         validation_fraction: float = 0.25,
@@ -109,6 +119,8 @@ class NetworkClassifier(ClassifierMixin, BatchEstimator):
             dropout=dropout,
             codes=codes,
             batch_size=batch_size,
+            effort=effort,
+            max_time=max_time,
             max_iter=max_iter,
             early_stopping=early_stopping,
             validation_fraction=validation_fraction,

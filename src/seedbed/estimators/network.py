@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -33,7 +35,14 @@ from seedbed.recipe import Recipe
 from seedbed.tables.encoding import Encoding
 from seedbed.tables.model import Resolved, TableModel
 from seedbed.tables.notes import Note
-from seedbed.tables.recipe import BINS, DEFAULT, Candidate, TableSettings, candidates
+from seedbed.tables.recipe import (
+    BINS,
+    DEFAULT,
+    Candidate,
+    TableSettings,
+    candidates,
+    effort_of,
+)
 from seedbed.tables.saved import to_dict
 from seedbed.tables.sources import Source
 from seedbed.tables.targets import Target
@@ -66,11 +75,13 @@ class NetworkEstimator(FitSummary, TableEstimator):
         members: int = 8,
         loss: Any = "auto",
         optimizer: Any = "adamw",
-        learning_rate_init: float = 0.004,
+        learning_rate_init: float | Literal["auto"] = "auto",
         weight_decay: float = 0.01,
         dropout: float | Literal["auto"] = "auto",
         codes: Literal["auto", "bins", "fine bins", "periodic"] = "auto",
         batch_size: int | Literal["auto"] = "auto",
+        effort: Literal["fast", "default", "high"] = "default",
+        max_time: float | None = None,
         max_iter: int | None = None,
         early_stopping: bool = True,
         validation_fraction: float = 0.25,
@@ -91,6 +102,8 @@ class NetworkEstimator(FitSummary, TableEstimator):
         self.dropout = dropout
         self.codes = codes
         self.batch_size = batch_size
+        self.effort = effort
+        self.max_time = max_time
         self.max_iter = max_iter
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
@@ -123,6 +136,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
 
         Raises: SettingError for a parameter, DataError for data that cannot be trained on.
         """
+        deadline = self._deadline()
         continues = bool(self.warm_start) and hasattr(self, "population_")
         self._continuation = None
         if not continues:  # a fit that fails leaves no earlier model behind
@@ -134,7 +148,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
                 raise SettingError("validation_data must be (X, y) or (X, y, weights)")
             Xv, yv, wv = (*validation_data, None)[:3]
             validation = self._prepare(Xv, yv, wv, "validation")
-        warn_of(self._fit(data, validation, continues, callbacks), stacklevel=3)
+        warn_of(self._fit(data, validation, continues, deadline, callbacks), stacklevel=3)
         return self
 
     def fit_table(
@@ -148,6 +162,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
         Shapes: rows (n,) numbers of the rows, in which the target is known.
         Raises: as ``fit``.
         """
+        deadline = self._deadline()
         self._continuation = None
         self.__dict__.pop("population_", None)
         excluded = {*target.names, *drop}
@@ -160,15 +175,23 @@ class NetworkEstimator(FitSummary, TableEstimator):
         t = self._encoded(y)
         self._fit_encoding(table, rows, t, None, excluded)
         x, t = self._encode(table, t)
-        findings = self._fit(Prepared(table, rows, x[rows], t, None), None, continues=False)
+        data = Prepared(table, rows, x[rows], t, None)
+        findings = self._fit(data, None, continues=False, deadline=deadline)
         self._notes += [Note("training", "", finding.message) for finding in findings]
         return self
+
+    def _deadline(self) -> float:
+        """Return the time of ``time.perf_counter`` by which a fit that begins now is to end."""
+        if self.max_time is None:
+            return math.inf
+        return time.perf_counter() + checked_number("max_time", self.max_time, 0, open_low=True)
 
     def _fit(
         self,
         data: Prepared,
         validation: Prepared | None,
         continues: bool,
+        deadline: float,
         callbacks: Sequence[Callback] = (),
     ) -> list[Finding]:
         """Train on prepared rows, and return what is wrong with the members."""
@@ -192,7 +215,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
             classes = t if self.encoding_.target.classes else None
             held_out = folds.hold_out_rows(random, len(seeds), share, len(t), classes)
         validated = not (held_out is None and validation is None)
-        tried = candidates(self.encoding_, self.codes, self.dropout)
+        tried = candidates(self.encoding_, self.codes, self.dropout, self.effort)
         if continues or not (validated and self.early_stopping):
             tried = tried[:1]
         encodings = [self.encoding_] if continues else [self._encoding_of(c, data) for c in tried]
@@ -220,6 +243,8 @@ class NetworkEstimator(FitSummary, TableEstimator):
             progress=None if self.verbose is None else bool(self.verbose),
             callbacks=callbacks,
             threads=self._threads(),
+            stages=effort_of(self.effort).stages,
+            deadline=deadline,
         )
         (chosen,) = (number for number, trial in enumerate(self.recipes_) if trial.chosen)
         if encodings[chosen] is not self.encoding_:
@@ -273,6 +298,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
             activation=units if isinstance(self.activation, tuple | list) else units[0],
             loss=self._loss(),
             optimizer=as_optimizer(self.optimizer),
+            effort=self.effort,
             lr=self.learning_rate_init,
             weight_decay=self.weight_decay,
             dropout=self.dropout,
@@ -297,7 +323,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
         if population.diverged.all():
             raise SettingError(
                 f"all {len(population)} members diverged: lower learning_rate_init "
-                f"({self.learning_rate_init:g})"
+                f"({population.recipe.optimizer.lr:g})"
             )
         self._store(population)
         model = self.table_model_

@@ -34,10 +34,10 @@ def network(
 ) -> Axes:
     """Draw a member's network: each weight is a line as wide as the weight is large.
 
-    Positive weights are solid blue lines, negative ones dashed orange. A ring around a unit is its
-    bias, half as wide as a weight's line, in the sign's colour and with the sign in the middle. The
-    largest weight or bias of the network has the widest line. A layer with more than 16 units
-    shows its first 15.
+    Positive weights are solid blue lines, negative ones dashed orange; a scaled input's weights are
+    drawn times its scale. A ring around a unit is its bias, half as wide as a weight's line, in the
+    sign's colour and with the sign in the middle. The largest weight or bias of the network has the
+    widest line. A layer with more than 16 units shows its first 15.
 
     model            a Population, a fitted estimator, or a model file's path
     inputs, outputs  names of the input and output units; None takes a table's columns and classes
@@ -62,7 +62,12 @@ def network(
             f"only dense layers can be drawn, and this network is {shape}: draw plots.losses or "
             "plots.line, which take every layer"
         )
-    layers = [(W[0], b[0, 0]) for W, b in shape.views(population.theta[member : member + 1])]
+    views = shape.views(population.theta[member : member + 1])
+    layers = [
+        (layer.scaled_weights(p)[0], p.b[0, 0])
+        for layer, p in zip(shape.layers, views, strict=True)
+        if isinstance(layer, Dense)
+    ]
     largest = max(max(np.abs(W).max(), np.abs(b).max()) for W, b in layers) or 1.0
     places = [_places(width) for width in shape.widths]
     axes = axes_or_new(axes, 2.4 + 2.0 * len(layers), 1.6 + 0.45 * max(map(len, places)))

@@ -17,12 +17,13 @@ from seedbed.layers.base import Layer
 from seedbed.layers.dense import Dense
 from seedbed.layers.periodic import Periodic
 from seedbed.network import Network
+from seedbed.race import STAGES, Stages
 from seedbed.recipe import Recipe
 from seedbed.tables.encoding import MAX_BINS, Encoding, most_bins
 from seedbed.tables.targets import Target
 
 HIDDEN = (128, 128)
-EPOCHS, MIN_EPOCHS = 150, 20
+MIN_EPOCHS = 20
 FULL_EPOCH_ROWS, LARGE_BATCH_ROWS = 10_000, 50_000
 """Row counts from which the defaults are fewer epochs, and larger batches."""
 
@@ -54,37 +55,77 @@ class Candidate(NamedTuple):
 
 
 DEFAULT = Candidate("bins", 0.0)
-DROPOUT = 0.3
-"""The dropout that a fit tries beside none."""
 
 MAX_PERIODIC = 100
 """Number columns up to which a periodic layer is tried: it takes long."""
 
 
+class Effort(NamedTuple):
+    """How much a fit tries, and how long."""
+
+    codes: Sequence[Codes]
+    dropouts: Sequence[float]
+    crossed: bool
+    """whether each of the codes is tried with each dropout, not only the first"""
+    epochs: int
+    lr: float
+    stages: Stages
+
+
+EFFORTS = {
+    "fast": Effort(("bins",), (0.0,), False, 60, 0.008, STAGES),
+    "default": Effort(("bins", "fine bins", "periodic"), (0.0, 0.3), False, 100, 0.006, STAGES),
+    "high": Effort(
+        ("bins", "fine bins", "periodic"), (0.0, 0.1, 0.3), True, 300, 0.003, ((7 / 15, 3),)
+    ),
+}
+"""By name. The rates are for the numbers of epochs."""
+
+
+def effort_of(name: str) -> Effort:
+    """Return an effort by its name.
+
+    Raises: SettingError for an unknown one.
+    """
+    if not isinstance(name, str) or name not in EFFORTS:
+        raise SettingError(f"effort must be one of {', '.join(EFFORTS)}, not {one_line(name)}")
+    return EFFORTS[name]
+
+
 def candidates(
-    encoding: Encoding, codes: Auto | Codes = "auto", dropout: Auto | float = "auto"
+    encoding: Encoding,
+    codes: Auto | Codes = "auto",
+    dropout: Auto | float = "auto",
+    effort: str = "default",
 ) -> list[Candidate]:
     """Return what to try on a table, the default first: what is "auto" varies.
 
-    Raises: SettingError for unknown codes, or a dropout that is another text.
+    Raises: SettingError for unknown codes or effort, or a dropout that is another text.
     """
+    most = effort_of(effort)
     if codes not in ("auto", *BINS):
         raise SettingError(
             f"codes must be 'auto' or one of {', '.join(BINS)}, not {one_line(codes)}"
         )
-    tried: list[Codes] = ["bins"]
-    if codes != "auto":
-        tried = [codes]
-    elif encoding.numbers:
-        if most_bins(BINS["fine bins"], len(encoding.columns)) > 1:
-            tried.append("fine bins")
-        if encoding.numbers <= MAX_PERIODIC:
-            tried.append("periodic")
-    if dropout == "auto":
-        return [*(Candidate(each, 0.0) for each in tried), Candidate(tried[0], DROPOUT)]
-    if isinstance(dropout, str):
+    if isinstance(dropout, str) and dropout != "auto":
         raise SettingError(f"dropout must be 'auto' or a number, not {one_line(dropout)}")
-    return [Candidate(each, dropout) for each in tried]
+    tried = [codes] if codes != "auto" else [c for c in most.codes if _suits(c, encoding)]
+    dropouts = most.dropouts if isinstance(dropout, str) else [dropout]
+    if most.crossed:
+        return [Candidate(each, rate) for rate in dropouts for each in tried]
+    return [
+        *(Candidate(each, dropouts[0]) for each in tried),
+        *(Candidate(tried[0], rate) for rate in dropouts[1:]),
+    ]
+
+
+def _suits(codes: Codes, encoding: Encoding) -> bool:
+    """Return whether the codes differ from "bins" for this table, and take no longer than they are
+    worth.
+    """
+    if codes == "fine bins":
+        return encoding.numbers > 0 and most_bins(BINS[codes], len(encoding.columns)) > 1
+    return codes == "bins" or 0 < encoding.numbers <= MAX_PERIODIC
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,11 +137,12 @@ class TableSettings:
     loss        None is cross-entropy for classes, binary cross-entropy for labels, else the squared
                 error
     optimizer   its class
-    lr          the initial rate
+    effort      the name of one of ``EFFORTS``
+    lr          the initial rate; "auto" is the effort's
     batch_size  "auto" is an eighth of the rows, at least 16 and at most 128 (256 for 50,000 rows or
                 more)
     dropout     "auto" is the candidate's
-    epochs      None is 150, and fewer for more than 10,000 rows, down to 20
+    epochs      None is the effort's, and fewer for more than 10,000 rows, down to 20
     patience    epochs without a better validation loss; None is 45 % of the epochs
     engine      "auto", "compiled" or "numpy"
     """
@@ -109,7 +151,8 @@ class TableSettings:
     activation: Activation | Sequence[Activation] = mish
     loss: Loss | None = None
     optimizer: type[Optimizer] = AdamW
-    lr: float = 0.004
+    effort: str = "default"
+    lr: Auto | float = "auto"
     weight_decay: float = 0.01
     dropout: Auto | float = "auto"
     batch_size: Auto | int = "auto"
@@ -158,7 +201,7 @@ class TableSettings:
         epochs = self.epochs
         if epochs is None:
             share = min(1.0, math.sqrt(FULL_EPOCH_ROWS / rows))
-            epochs = max(MIN_EPOCHS, round(EPOCHS * share))
+            epochs = max(MIN_EPOCHS, round(effort_of(self.effort).epochs * share))
         patience = self.patience
         if patience is None:
             patience = max(1, round(0.45 * epochs))
@@ -182,7 +225,8 @@ class TableSettings:
             options["beta2"] = BETA2
         elif "momentum" in {field.name for field in fields(self.optimizer)}:
             options |= {"momentum": 0.9, "nesterov": True}
-        return self.optimizer(self.lr, **options)
+        lr: Any = effort_of(self.effort).lr if self.lr == "auto" else self.lr
+        return self.optimizer(lr, **options)
 
 
 def default_loss(target: Target) -> Loss:

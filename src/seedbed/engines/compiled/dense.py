@@ -8,7 +8,15 @@ from __future__ import annotations
 from typing import Any
 
 from seedbed.engines.compiled.calling import call
-from seedbed.engines.compiled.memory import broadcast, load, load_first, pointer, store, store_first, width
+from seedbed.engines.compiled.memory import (
+    broadcast,
+    load,
+    load_first,
+    pointer,
+    store,
+    store_first,
+    width,
+)
 from seedbed.engines.compiled.products import multiply, transposed
 from seedbed.engines.compiled.records import SCALED, Floats, Matrix, Program, Workspace
 from seedbed.engines.compiled.sums import sum_products
