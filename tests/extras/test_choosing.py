@@ -217,3 +217,57 @@ def test_partial_fit_grows_a_network_with_learned_scales():
     assert fitted.population_.network.inputs == inputs + 3  # two more for k, a flag for x
     assert fitted.encoding_.width == fitted.population_.network.inputs
     np.testing.assert_allclose(fitted.predict(table), before, rtol=1e-5, atol=1e-6)
+
+
+def cities(rows, levels, seed=0):
+    """Return a table and y, to which each city adds its own number."""
+    rng = np.random.default_rng(seed)
+    city, x = rng.integers(0, levels, rows), rng.normal(size=rows)
+    y = np.random.default_rng(1).normal(size=levels)[city] + x + 0.1 * rng.normal(size=rows)
+    return pd.DataFrame({"x": x, "city": [f"c{number}" for number in city]}), y
+
+
+CITIES = {
+    "hidden_layer_sizes": (32,), "members": 2, "max_iter": 20, "random_state": 0,
+    "effort": "fast", "learning_rate_init": 0.02,
+}  # fmt: skip
+
+
+def test_a_column_of_hundreds_of_categories_is_learnt(tmp_path):
+    table, y = cities(5000, 600)
+    fitted = NetworkRegressor(**CITIES).fit(table[:4000], y[:4000])
+    assert fitted.score(table[4000:], y[4000:]) > 0.95
+    network = fitted.population_.network
+    assert network.layers[0] == sb.Embedding([network.inputs - 1], [601], 8, "zeros")
+    assert fitted.notes_ == []
+    unseen = pd.DataFrame({"x": [0.5, 0.5], "city": ["nowhere", None]})
+    found = fitted.predict(unseen)
+    assert found[0] == found[1] == pytest.approx(0.5, abs=0.5)
+    path = tmp_path / "m.safetensors"
+    fitted.save(path)
+    np.testing.assert_array_equal(sb.load(path).predict(unseen), found)
+    explained = sb.explain(fitted, table[:5], y[:5])
+    assert f"E{network.inputs - 1}_1" in {number.symbol for number in explained.numbers}
+    assert sb.diagnose(fitted, table, y) == []
+
+
+def test_later_batches_do_not_extend_a_network_that_embeds():
+    table, y = cities(400, 12)
+    fitted = NetworkRegressor(**CITIES).fit(table, y)
+    later = pd.DataFrame({"x": [0.5, 0.1], "city": ["elsewhere", "c1"]})
+    with pytest.warns(sb.SeedbedWarning, match="not seen in training"):
+        assert fitted.partial_fit(later, [0.5, 0.5]).encoding_.columns[1].levels == 13
+    going = NetworkRegressor(**CITIES).partial_fit(table, y)
+    width = going.encoding_.width
+    assert not going.encoding_.embedded
+    assert going.partial_fit(later, [0.5, 0.5]).encoding_.width == width + 1
+
+
+def test_a_table_of_embedded_columns_alone():
+    table, y = cities(400, 12)
+    alone = table[["city"]]
+    for codes in ("bins", "periodic"):
+        fitted = NetworkRegressor(**CITIES, codes=codes).fit(alone, y - table["x"])
+        assert fitted.score(alone, y - table["x"]) > 0.9
+    classified = NetworkClassifier(**CITIES).fit(alone, y > 0)
+    assert classified.predict_proba(alone).shape == (400, 2)

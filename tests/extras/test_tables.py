@@ -164,11 +164,39 @@ def test_constant_columns_with_missing_values_are_kept(table):
     np.testing.assert_allclose(new, [[0.1, 0]], rtol=1e-3)
 
 
-def test_too_many_categories_are_left_out(table):
-    many = "".join(f"w{i % 300},{i}.5\n" for i in range(900))
+def test_texts_that_are_nearly_all_different_are_left_out(table):
+    many = "".join(f"w{i % 300},{i}.5\n" for i in range(550))
     t = table("word,y\n" + many)
-    with pytest.raises(sb.TableError, match="300 different texts in 900 rows make no categories"):
-        fit(t, np.arange(900), find_target(t, "y", None)[0])
+    with pytest.raises(sb.TableError, match="300 different texts in 550 rows make no categories"):
+        fit(t, np.arange(550), find_target(t, "y", None)[0])
+
+
+def test_the_most_frequent_of_many_categories_are_inputs_and_the_rest_is_one(table):
+    texts = [f"w{i}" for i in range(300) for _ in range(3 if i < 46 else 2)]
+    t = table("word,y\n" + "".join(f"{text},{i}.5\n" for i, text in enumerate(texts)))
+    encoding, notes = fit(t, np.arange(len(texts)), find_target(t, "y", None)[0])
+    (column,) = encoding.columns
+    # of those that occur twice the first in the order of texts
+    twice = sorted(f"w{i}" for i in range(46, 300))[: 254 - 46]
+    assert set(column.categories) == {f"w{i}" for i in range(46)} | set(twice)
+    assert [note.line for note in notes] == [
+        "word: of 300 different texts the 254 most frequent are categories, and all others are one"
+    ]
+    assert not notes[0].is_warning
+    assert encoding.width == len(encoding.input_names) == len(encoding.input_keys) == 255
+    assert encoding.input_names[-1] == "word is another"
+    new = table(f"word\nw0\nw99\nnever\n\nw0\n{twice[-1]}\n", "new.csv")
+    X, counts = encoding.inputs(new)  # an unseen one is no error
+    assert X.sum(axis=1).tolist() == [1, 1, 1, 0, 1, 1]
+    assert X[:, -1].tolist() == [0, 1, 1, 0, 0, 0]
+    assert X[:, column.categories.index("w0")].tolist() == [1, 0, 0, 0, 1, 0]
+    assert counts.lines() == ["word: 1 missing value, taken as no category"]
+    heavy = np.ones(len(texts))
+    heavy[texts.index("w99")] = 5
+    encoding, _ = fit(t, np.arange(len(texts)), find_target(t, "y", None)[0], weights=heavy)
+    assert "w99" in encoding.columns[0].categories
+    written = json.loads(json.dumps(saved_encoding.to_dict(encoding)))
+    assert saved_encoding.from_dict(written) == encoding
 
 
 def test_missing_values_are_not_category_0(table):

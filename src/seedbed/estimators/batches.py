@@ -15,7 +15,7 @@ from seedbed.estimators.data import Role
 from seedbed.estimators.growing import grow, grow_state, grown, transition
 from seedbed.estimators.network import NetworkEstimator, warn_of
 from seedbed.formulas import schedules
-from seedbed.layers.periodic import Periodic
+from seedbed.layers.dense import Dense
 from seedbed.tables.recipe import DEFAULT, candidates
 from seedbed.tables.sources import Source
 from seedbed.training import Continuation, train
@@ -26,7 +26,7 @@ class BatchEstimator(NetworkEstimator):
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Self:
         first = not hasattr(self, "population_")
-        role: Role = "fit" if first else "partial_fit"
+        role: Role = "first batch" if first else "partial_fit"
         data = self._prepare(X, y, sample_weight, role, classes)
         x, t, w = data.x, data.t, self._with_class_weights(data.t, data.w, refit=True)
         candidate = candidates(self.encoding_, self.codes, self.dropout)[0]
@@ -68,7 +68,7 @@ class BatchEstimator(NetworkEstimator):
     def _grow(self, source: Source, rows: Indices, w: Array | None) -> None:
         """Extend the encoding and the members by what some rows bring."""
         before = self.encoding_
-        if isinstance(self.population_.network.layers[0], Periodic):  # its columns are fixed
+        if not isinstance(self.population_.network.layers[0], Dense):  # whose columns are fixed
             _, counts = before.inputs(source, unseen="missing")
             encoding, notes = before, [counts.unseen_note(name) for name in counts.unseen]
         else:

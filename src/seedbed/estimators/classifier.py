@@ -138,7 +138,8 @@ class NetworkClassifier(ClassifierMixin, BatchEstimator):
 
         The first call needs all ``classes`` (not for labels), and fits the encoding on its rows.
         Later calls extend it by new categories and by columns that did not vary before, without
-        changing any earlier row's prediction, unless the codes are periodic. No rows are held out.
+        changing any earlier row's prediction, unless the codes are periodic or ``fit`` embedded a
+        column of ten or more categories. No rows are held out.
         """
         if classes is None and not hasattr(self, "population_") and np.ndim(y) == 1:
             raise DataError(

@@ -20,8 +20,9 @@ from seedbed.tables.model import TableModel
 from seedbed.tables.notes import Note
 from seedbed.tables.targets import Target
 
-Role = Literal["fit", "warm_start", "partial_fit", "validation"]
-"""What rows are used for; "fit" alone fits the encoding and the target."""
+Role = Literal["fit", "first batch", "warm_start", "partial_fit", "validation"]
+"""What rows are used for. The first two fit the encoding and the target; that of a first batch
+grows later."""
 
 
 class Prepared(NamedTuple):
@@ -71,7 +72,8 @@ class TableEstimator(BaseEstimator):
         for name, given in (("y", y), ("sample_weight", weights)):
             if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
                 raise DataError(f"{name} has masked values: leave those rows out")
-        source = self._source(X, reset=role == "fit")
+        fits = role in ("fit", "first batch")
+        source = self._source(X, reset=fits)
         names = [str(name) for name in getattr(y, "columns", ())]
         if not names and isinstance(getattr(y, "name", None), str):  # a Series
             names = [y.name]
@@ -88,12 +90,12 @@ class TableEstimator(BaseEstimator):
                 )
             rows = np.flatnonzero(w)
             y, w = y[rows], w[rows]
-        if role == "fit":
+        if fits:
             self._define_target(y, names, classes)
         self._check_target(y, role, classes)
         t = self._encoded(y)
-        if role == "fit":
-            self._fit_encoding(source, rows, t, w)
+        if fits:
+            self._fit_encoding(source, rows, t, w, embeds=role == "fit")
             for note in self._notes:
                 if note.is_warning:
                     warnings.warn(note.message, SeedbedWarning, stacklevel=3)
@@ -112,6 +114,7 @@ class TableEstimator(BaseEstimator):
         t: Array,
         w: Array | None,
         drop: Collection[str] = (),
+        embeds: bool = True,
     ) -> None:
         """Fit the encoding and the target's scale on some rows, and set the notes.
 
@@ -122,7 +125,9 @@ class TableEstimator(BaseEstimator):
                 f"too few rows of positive weight (n_samples = {len(t)}, at least 2 samples "
                 "are needed): give more rows"
             )
-        encoding, notes = fit(source, rows, self._target, drop, weights=w, separate_target=True)
+        encoding, notes = fit(
+            source, rows, self._target, drop, weights=w, separate_target=True, embeds=embeds
+        )
         encoding, more = self._with_target(encoding, source, rows, t, w)
         self._notes = [*notes, *more]
         self._set_encoding(encoding)

@@ -43,6 +43,8 @@ def grown(
     columns = list(encoding.columns)
     notes: list[Note] = []
     for place, column in enumerate(columns):
+        if isinstance(column, CategoryColumn) and column.has_rest:
+            continue  # which takes what is new
         if isinstance(column, CategoryColumn):
             texts = read_texts(source, column.name, column.categories)[rows]
             known = {*column.categories, *column.spellings}

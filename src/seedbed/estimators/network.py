@@ -288,7 +288,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
             hidden = list(hidden) if isinstance(hidden, Sequence | np.ndarray) else [hidden]
         if hasattr(self, "population_"):
             before: Any = self.population_.recipe
-            is_periodic = isinstance(before.network.layers[0], Periodic)
+            is_periodic = any(isinstance(layer, Periodic) for layer in before.network.layers)
             candidate = Candidate("periodic" if is_periodic else "bins", before.dropout)
         units = self.activation
         units = list(units) if isinstance(units, tuple | list) else [units]

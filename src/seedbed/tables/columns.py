@@ -29,8 +29,12 @@ from seedbed.tables.numbers import NumberColumn, fit_number_column
 from seedbed.tables.sources import Source, join_names
 from seedbed.tables.values import is_missing
 
-MAX_CATEGORIES = 255
-"""Text columns with more distinct values are left out: they hold names or free text."""
+MIN_EMBEDDED = 10
+"""The categories from which a column is embedded, if the network may embed."""
+
+MAX_CATEGORIES, MAX_EMBEDDED = 255, 5_000
+"""Of a column with more distinct texts, one-hot or embedded, the most frequent are categories, and
+all others one; see ``CategoryColumn``."""
 
 Unseen = Literal["error", "missing"]
 
@@ -51,27 +55,47 @@ BOOLEANS = {
 
 @dataclass(frozen=True)
 class CategoryColumn:
-    """One-hot inputs, all 0 where missing; two categories share one input of 1, -1 or 0."""
+    """One-hot inputs, all 0 where missing; two categories share one input of 1, -1 or 0.
+
+    has_rest  whether one more category stands for every other text: those that were rare in
+              training, and those that it did not see
+    embedded  whether the one input is the category's number, from 1; 0 where missing
+    """
 
     name: str
     categories: tuple[str, ...]
+    has_rest: bool = False
+    embedded: bool = False
 
     @cached_property
     def width(self) -> int:
         """Number of inputs that the column makes."""
-        return 1 if len(self.categories) == 2 else len(self.categories)
+        if self.embedded:
+            return 1
+        return (1 if len(self.categories) == 2 else len(self.categories)) + self.has_rest
+
+    @property
+    def levels(self) -> int:
+        """The number of values of an embedded column's input."""
+        return 1 + len(self.categories) + self.has_rest
 
     @property
     def input_keys(self) -> list[tuple[Any, ...]]:
-        """What each input is, (width,): one of the categories, or all of one or two."""
+        """What each input is, (width,): one of the categories, all of one or two, or the rest."""
+        if self.embedded:
+            return [("embedded", self.name, self.categories)]
         if self.width == 1:
             return [("categories", self.name, self.categories)]
-        return [("category", self.name, category) for category in self.categories]
+        rest = [("rest", self.name)] if self.has_rest else []
+        return [*(("category", self.name, category) for category in self.categories), *rest]
 
     @property
     def input_names(self) -> list[str]:
         """The inputs' names, (width,): such as "colour = red"; of two categories, the first."""
-        return [f"{self.name} = {category}" for category in self.categories[: self.width]]
+        if self.embedded:
+            return [self.name]
+        names = [f"{self.name} = {category}" for category in self.categories]
+        return [*names, f"{self.name} is another"] if self.has_rest else names[: self.width]
 
     @property
     def spellings(self) -> Collection[str]:
@@ -100,6 +124,10 @@ class CategoryColumn:
                 for row in unknown
                 if texts[row] is not None and texts[row].casefold() not in MISSING_WORDS
             ]
+            counts.add_missing(self.name, len(unknown) - len(new), "no category")
+            if self.has_rest:
+                code[new] = len(self.categories)
+                new = []
             if new and unseen == "error":
                 raise TableError(
                     f"column {self.name!r} of {source.name} holds {one_line(texts[new[0]])} in row "
@@ -107,11 +135,12 @@ class CategoryColumn:
                     f"({join_names(self.categories)}): mend it, or take such values as missing "
                     "with --unseen missing"
                 )
-            counts.add_missing(self.name, len(unknown) - len(new), "no category")
             counts.add_unseen(self.name, [texts[row] for row in new])
             rows = np.flatnonzero(code >= 0)
             code = code[rows]
-        if width == 1:
+        if self.embedded:
+            X[rows, 0] = 1 + code
+        elif width == 1:
             X[rows, 0] = 1 - 2 * code if len(self.categories) == 2 else 1
         else:
             X[rows, code] = 1
@@ -306,9 +335,11 @@ def read_texts(source: Source, name: str, categories: Sequence[str]) -> Array:
 
 
 def fit_column(
-    read: Read, name: str, train: Indices, weights: Array, bins: int
+    read: Read, name: str, train: Indices, weights: Array, bins: int, embeds: bool = False
 ) -> tuple[NumberColumn | DateColumn | CategoryColumn | None, Note | None]:
     """Return a column's encoding, or None to leave it out; and a note if one is due.
+
+    embeds  whether columns of many categories are to be embedded
 
     Shapes: train (n,) the rows to fit on; weights (n,) theirs.
     """
@@ -325,16 +356,34 @@ def fit_column(
     read_note = Note("numbers", name, f"{name}: {read.note}") if read.note else None
     if read.kind == "text":
         count = max(float(total(weights)), len(present))
-        if len(distinct) > MAX_CATEGORIES or len(distinct) > max(20, count / 2):
+        if len(distinct) > max(20, count / 2):
             line = (
                 f"{name} is left out: {len(distinct):,} different texts in {len(present):,} rows "
                 "make no categories" + (f"; {read.note}" if read.note else "")
             )
             return None, Note("left out", name, line)
-        return CategoryColumn(name, tuple(distinct)), read_note
-    column = fit_number_column(name, present, weights, flagged, bins)
+        embedded = embeds and len(distinct) >= MIN_EMBEDDED
+        most = MAX_EMBEDDED if embedded else MAX_CATEGORIES
+        if len(distinct) > most:
+            kept = most_frequent(present, weights, most - 1)
+            line = (
+                f"{name}: of {len(distinct):,} different texts the {len(kept):,} most frequent are "
+                "categories, and all others are one" + (f"; {read.note}" if read.note else "")
+            )
+            column = CategoryColumn(name, kept, has_rest=True, embedded=embedded)
+            return column, Note("rest", name, line)
+        return CategoryColumn(name, tuple(distinct), embedded=embedded), read_note
+    number = fit_number_column(name, present, weights, flagged, bins)
     if read.kind == "date":
         circles = circles_of(present)
         line = f"{name}: dates, as days{''.join(f', {circle}' for circle in circles)}"
-        return DateColumn(column, read.format, circles), Note("dates", name, line)
-    return replace(column, notation=read.notation, odd=read.odd), read_note
+        return DateColumn(number, read.format, circles), Note("dates", name, line)
+    return replace(number, notation=read.notation, odd=read.odd), read_note
+
+
+def most_frequent(texts: Array, weights: Array, count: int) -> tuple[str, ...]:
+    """Return the ``count`` texts with the largest sums of weights, sorted; of equals the first."""
+    sums: dict[str, float] = {}
+    for text, weight in zip(texts.tolist(), weights.tolist(), strict=True):
+        sums[text] = sums.get(text, 0.0) + weight
+    return tuple(sorted(sorted(sums, key=lambda text: (-sums[text], text))[:count]))

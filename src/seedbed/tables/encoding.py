@@ -62,6 +62,17 @@ class Encoding:
         return len(self.number_encoder.names)
 
     @cached_property
+    def embedded(self) -> dict[int, int]:
+        """The inputs that are category numbers, and how many each has."""
+        place, found = self.number_encoder.width, {}
+        for column in self.columns:
+            if isinstance(column, CategoryColumn):
+                if column.embedded:
+                    found[place] = column.levels
+                place += column.width
+        return found
+
+    @cached_property
     def number_encoder(self) -> NumberEncoder:
         """The encoder of the number columns and of the days of dates."""
         return NumberEncoder([
@@ -222,11 +233,13 @@ def fit(
     weights: Array | None = None,
     *,
     separate_target: bool = False,
+    embeds: bool = False,
 ) -> tuple[Encoding, list[Note]]:
     """Return the encoding of all columns but the target, and notes on columns left out.
 
     A ``separate_target`` is fitted already, and stands outside the table: a column with its name is
-    an input like any other.
+    an input like any other. ``embeds`` has columns of many categories embedded: the network's first
+    layer must be an ``Embedding`` of them.
 
     Medians, ranges, quantiles, categories and the target's scale come from the rows ``train`` (n,)
     alone, with ``weights`` (n,): a row of weight 2 counts as two.
@@ -243,7 +256,7 @@ def fit(
     bins = most_bins(MAX_BINS, len(names))
     for name in names:
         try:
-            column, note = fit_column(read_column(source, name), name, train, w, bins)
+            column, note = fit_column(read_column(source, name), name, train, w, bins, embeds)
         except UnsupportedType as error:
             line = f"{name} is left out: it holds {error.kind} values: no numbers, texts or dates"
             column, note = None, Note("left out", name, line)

@@ -8,7 +8,9 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from seedbed.arrays import one_line
 
-NoteKind = Literal["constant", "left out", "numbers", "dates", "outliers", "unseen", "training"]
+NoteKind = Literal[
+    "constant", "left out", "numbers", "dates", "rest", "outliers", "unseen", "training"
+]
 
 MAX_EXAMPLES = 3
 """Unseen categories of a column that a note shows."""
@@ -18,8 +20,9 @@ class Note(NamedTuple):
     """What was decided about a column.
 
     kind    "constant" (left out, as it does not vary), "left out", "numbers" (how its texts were
-            read), "dates", "outliers" (of a target), "unseen" (later values that were not taken
-            in), or "training" (of no column: a problem of the training)
+            read), "dates", "rest" (rare categories that are taken as one), "outliers" (of a
+            target), "unseen" (later values that were not taken in), or "training" (of no column: a
+            problem of the training)
     column  the column's name
     line    the note
     """
@@ -31,7 +34,7 @@ class Note(NamedTuple):
     @property
     def is_warning(self) -> bool:
         """Whether the note calls for a look at the column."""
-        return self.kind not in ("constant", "dates", "training")
+        return self.kind not in ("constant", "dates", "rest", "training")
 
     @property
     def message(self) -> str:

@@ -11,10 +11,12 @@ from seedbed.arrays import checked_count, one_line
 from seedbed.errors import SettingError
 from seedbed.formulas import losses, schedules
 from seedbed.formulas.activations import Activation, mish
+from seedbed.formulas.initializers import zeros
 from seedbed.formulas.losses import Loss
 from seedbed.formulas.optimizers import AdamW, Optimizer
 from seedbed.layers.base import Layer
 from seedbed.layers.dense import Dense
+from seedbed.layers.embedding import Embedding
 from seedbed.layers.periodic import Periodic
 from seedbed.network import Network
 from seedbed.race import STAGES, Stages
@@ -31,6 +33,9 @@ Auto = Literal["auto"]
 
 BETA2 = 0.95
 """The decay of AdamW's squared gradients."""
+
+EMBEDDING = 8
+"""Units of an embedded column. The vectors start at 0, where an unseen category stays."""
 
 INPUT_SCALE = 6.0
 """How fast the first layer learns a scale for each of its inputs; see ``Dense``."""
@@ -194,6 +199,9 @@ class TableSettings:
         ]
         if candidate.codes == "periodic" and encoding.numbers:
             layers.insert(0, Periodic(3, phases=True, columns=range(encoding.numbers)))
+        if encoding.embedded:
+            columns, levels = list(encoding.embedded), list(encoding.embedded.values())
+            layers.insert(0, Embedding(columns, levels, EMBEDDING, zeros))
         dropout = candidate.dropout if isinstance(self.dropout, str) else self.dropout
         batch: Any = self.batch_size
         if batch == "auto":

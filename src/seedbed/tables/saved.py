@@ -55,7 +55,12 @@ def from_dict(saved: Any) -> Encoding:
 
 def _column_from_dict(given: Any) -> NumberColumn | DateColumn | CategoryColumn:
     if "categories" in given:
-        return CategoryColumn(_checked_text(given["name"]), _distinct_texts(given["categories"]))
+        return CategoryColumn(
+            _checked_text(given["name"]),
+            _distinct_texts(given["categories"]),
+            _boolean(given["has_rest"]),
+            _boolean(given["embedded"]),
+        )
     if "days" in given:
         days = _column_from_dict(given["days"])
         circles = _distinct_texts(given["circles"])
