@@ -153,8 +153,6 @@ def auto(read: Callable[[str], Any]) -> Callable[[str], Any]:
     return read_or_auto
 
 
-_DEFAULTS = TableSettings()
-
 RECIPE = {
     "hidden": Option(auto(widths), "auto", "UNITS", "units of the hidden layers, such as 64,64"),
     "activation": Option(
@@ -162,7 +160,7 @@ RECIPE = {
     ),
     "optimizer": Option(optimizer, "AdamW", "NAME", f"one of {', '.join(optimizers.BY_NAME)}"),
     "lr": Option(auto(number(0)), "auto", "RATE", "initial learning rate"),
-    "weight_decay": Option(number(0), f"{_DEFAULTS.weight_decay:g}", "L", "decoupled weight decay"),
+    "weight_decay": Option(auto(number(0)), "auto", "L", "decoupled weight decay"),
     "dropout": Option(
         auto(number(0, 1, open_high=True)), "auto", "P", "share of activations to drop"
     ),

@@ -40,7 +40,7 @@ class NetworkClassifier(ClassifierMixin, BatchEstimator):
                          Nesterov momentum 0.9
     learning_rate_init   its initial rate; the schedule is ``sb.coslog4``, four cycles; "auto" is
                          0.008, 0.006 or 0.003, by the effort
-    weight_decay         decoupled weight decay
+    weight_decay         decoupled weight decay; "auto" is 0.01, and 0.3 with dropout
     dropout              share of hidden activations set to 0 in training; "auto" tries some
     codes                how networks take numbers: "bins" (up to 8), "fine bins" (up to 24) or
                          "periodic" (through ``sb.Periodic``); "auto" tries some
@@ -91,7 +91,7 @@ class NetworkClassifier(ClassifierMixin, BatchEstimator):
         loss: Any = "auto",
         optimizer: Any = "adamw",
         learning_rate_init: float | Literal["auto"] = "auto",
-        weight_decay: float = 0.01,
+        weight_decay: float | Literal["auto"] = "auto",
         dropout: float | Literal["auto"] = "auto",
         codes: Literal["auto", "bins", "fine bins", "periodic"] = "auto",
         batch_size: int | Literal["auto"] = "auto",

@@ -76,7 +76,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
         loss: Any = "auto",
         optimizer: Any = "adamw",
         learning_rate_init: float | Literal["auto"] = "auto",
-        weight_decay: float = 0.01,
+        weight_decay: float | Literal["auto"] = "auto",
         dropout: float | Literal["auto"] = "auto",
         codes: Literal["auto", "bins", "fine bins", "periodic"] = "auto",
         batch_size: int | Literal["auto"] = "auto",

@@ -61,6 +61,9 @@ class Candidate(NamedTuple):
 
 DEFAULT = Candidate("bins", 0.0)
 
+DECAYS = 0.01, 0.3
+"""The weight decay without dropout, and with it: a table that needs the one needs the other."""
+
 MAX_PERIODIC = 100
 """Number columns up to which a periodic layer is tried: it takes long."""
 
@@ -144,6 +147,8 @@ class TableSettings:
     optimizer   its class
     effort      the name of one of ``EFFORTS``
     lr          the initial rate; "auto" is the effort's
+    weight_decay
+                "auto" is 0.01, and 0.3 with dropout
     batch_size  "auto" is an eighth of the rows, at least 16 and at most 128 (256 for 50,000 rows or
                 more)
     dropout     "auto" is the candidate's
@@ -158,7 +163,7 @@ class TableSettings:
     optimizer: type[Optimizer] = AdamW
     effort: str = "default"
     lr: Auto | float = "auto"
-    weight_decay: float = 0.01
+    weight_decay: Auto | float = "auto"
     dropout: Auto | float = "auto"
     batch_size: Auto | int = "auto"
     epochs: int | None = None
@@ -203,6 +208,7 @@ class TableSettings:
             columns, levels = list(encoding.embedded), list(encoding.embedded.values())
             layers.insert(0, Embedding(columns, levels, EMBEDDING, zeros))
         dropout = candidate.dropout if isinstance(self.dropout, str) else self.dropout
+        is_none = isinstance(dropout, int | float) and dropout == 0
         batch: Any = self.batch_size
         if batch == "auto":
             batch = max(16, min(rows // 8, 128 if rows < LARGE_BATCH_ROWS else 256))
@@ -216,7 +222,7 @@ class TableSettings:
         return Recipe(
             network=Network(encoding.width, [*layers, Dense(target.outputs)]),
             loss=self.loss or default_loss(target),
-            optimizer=self._optimizer(),
+            optimizer=self._optimizer(DECAYS[0 if is_none else 1]),
             epochs=epochs,
             batch_size=min(checked_count("batch_size", batch), rows),
             schedule=schedules.coslog4 if self.optimizer.uses_schedule else schedules.constant,
@@ -227,8 +233,10 @@ class TableSettings:
             engine=self.engine,
         )
 
-    def _optimizer(self) -> Optimizer:
-        options: dict[str, Any] = {"weight_decay": self.weight_decay}
+    def _optimizer(self, decay: float) -> Optimizer:
+        """Return the optimizer; ``decay`` is what "auto" means."""
+        given = decay if self.weight_decay == "auto" else self.weight_decay
+        options: dict[str, Any] = {"weight_decay": given}
         if issubclass(self.optimizer, AdamW):
             options["beta2"] = BETA2
         elif "momentum" in {field.name for field in fields(self.optimizer)}:
