@@ -41,7 +41,7 @@ import accuracy_records
 import numpy as np
 import open_tables
 import pandas as pd
-from accuracy_records import OURS, PEERS, LackingError
+from accuracy_records import EFFORTS, OURS, PEERS, LackingError
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.metrics import log_loss
 from sklearn.neural_network import MLPClassifier
@@ -228,7 +228,7 @@ def named(text):
         parameters = json.loads(given)
     except json.JSONDecodeError:
         parameters = None
-    if not name or name in (OURS, *PEERS) or not isinstance(parameters, dict):
+    if not name or name in (OURS, *EFFORTS, *PEERS) or not isinstance(parameters, dict):
         raise argparse.ArgumentTypeError(
             f"expected a new name and an object of parameters, such as a={{}}, not {text!r}"
         )
@@ -261,7 +261,7 @@ def checked_options():
             f"no tables {', '.join(sorted(unknown))}: there are {', '.join(open_tables.TABLES)}"
         )
     if options.summary is None:
-        known = [OURS, *(name for name, _ in options.seedbed), *PEERS]
+        known = [OURS, *EFFORTS, *(name for name, _ in options.seedbed), *PEERS]
         options.methods = known if options.methods is None else options.methods
         unknown = {*options.methods, *options.again} - set(known)
         if unknown:
@@ -293,7 +293,7 @@ def main():
         remark = accuracy_page.write(
             options.records.with_suffix(".md"), accuracy_records.read(options.records), about,
             options.tables, options.splits,
-            [name for name in options.methods or accuracy_page.PEERS if name != accuracy_page.OURS],
+            [name for name in options.methods if name in PEERS],
         )  # fmt: skip
         print(options.records.with_suffix(".md"), remark)
         return
@@ -315,7 +315,7 @@ def main():
         record_part(options.records, "MNIST", about, [*lines, *on_mnist(options.mnist)])
     if options.one_row or options.mnist is not None:
         return
-    ours = {OURS: {}, **dict(options.seedbed)}
+    ours = {OURS: {}, **EFFORTS, **dict(options.seedbed)}
     todo = lacking(accuracy_records.read(options.records), options, ours)
     failed = measure(options.records, todo, ours) if todo else []
     if failed:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import open_tables
 import pandas as pd
-from accuracy_records import OURS, PEERS, LackingError, complete, newest, source
+from accuracy_records import EFFORTS, OURS, PEERS, LackingError, complete, newest, source
 
 import seedbed as sb
 
@@ -147,6 +147,40 @@ def shared(records, methods):
     return kept, note + (f"; left out: {len(everything - common)} ({left})" if left else "")
 
 
+def efforts(records, tables, splits, peers):
+    """Return the records of Seedbed's efforts that are complete, and their tables of ratios.
+
+    A line is an effort and a peer; the columns are geometric means.
+    """
+    kept, own = [], {}
+    for method in (OURS, *EFFORTS, *peers):
+        try:
+            one = complete(records, method, tables, splits)
+        except LackingError:
+            continue
+        kept += one
+        if method not in peers:
+            own[method] = one
+    others = [record for method in EFFORTS for record in own.get(method, [])]
+    if not others:
+        return [], []
+    found, lines = means(kept), []
+    for which, names in parts(list(found["error"].index)).items():
+        lines += [f"### {which.format(len(names))[0].upper()}{which.format(len(names))[1:]}", ""]
+        lines += ["| effort | peer | error | log loss | fit time |", "|---|---|---|---|---|"]
+        for effort in own:
+            for peer in [*(() if effort == OURS else (OURS,)), *peers]:
+                cells = [effort, peer]
+                for metric in ("error", "log_loss", "seconds"):
+                    frame = found.get(metric)
+                    frame = None if frame is None else frame.loc[frame.index.intersection(names)]
+                    known = frame is not None and len(frame)
+                    cells.append(f"{geometric(frame[effort] / frame[peer]):.3g}" if known else "")
+                lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    return others, lines
+
+
 def origins(records):
     """Return a line a method: its setting, its packages, where and when it was measured."""
     lines = ["| method | measured | of | with | on |", "|---|---|---|---|---|"]
@@ -207,6 +241,9 @@ def page(records, about, tables, splits, peers=PEERS):
     if left_out:
         lines += [f"Not measured with this version: {', '.join(left_out)}.", ""]
     lines += [ASKED.format(ours=OURS), "", "## Ratios", "", *summary(kept, OURS)]
+    others, compared = efforts(records, tables, splits, peers)
+    if others:
+        lines += ["## Efforts", "", "Geometric means of the ratios.", "", *compared]
     lines += ["## Error", "", "Mean over the splits ± their standard deviation.", ""]
     lines += table(found["error"], error)
     if "log_loss" in found:
@@ -217,7 +254,7 @@ def page(records, about, tables, splits, peers=PEERS):
     lines += extras(records)
     lines += ["## Where and when", ""]
     lines += ["Seedbed's numbers are of its newest source that has all tables and splits.", ""]
-    return "\n".join([*lines, *origins(kept)]) + "\n"
+    return "\n".join([*lines, *origins([*kept, *others])]) + "\n"
 
 
 def extras(records):

@@ -17,6 +17,8 @@ from machine import processor
 import seedbed
 
 OURS = "Seedbed"
+EFFORTS = {"Seedbed, fast": {"effort": "fast"}, "Seedbed, high": {"effort": "high"}}
+"""Seedbed's other efforts, and their parameters."""
 PACKAGES = {
     "CatBoost": ("catboost",),
     "RealMLP-TD": ("pytabkit", "torch"),

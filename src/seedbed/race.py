@@ -17,7 +17,7 @@ from seedbed.recipe import Recipe
 from seedbed.runs import Run
 
 Stages = Sequence[tuple[float, int]]
-"""After which shares of the epochs runs end, and how many go on."""
+"""After which shares of the epochs runs end, and how many go on: at last one."""
 
 STAGES: Stages = ((1 / 5, 2), (7 / 15, 1))
 """A cycle of ``coslog4`` ends after these shares, so that the members are at rest."""
@@ -46,7 +46,7 @@ def race(
     runs: Sequence[Run], stop: Stop, callbacks: Sequence[Callback] = (), stages: Stages = STAGES,
     before: Callable[[int], None] = lambda number: None, deadline: float = math.inf,
 ) -> int:  # fmt: skip
-    """Train the runs in stages, and return the index of the one that was trained to the end.
+    """Train the runs in stages, and return the index of the best, which was trained to the end.
 
     The runs monitor the ensemble on the same held-out rows. Those go on whose mean loss is lowest;
     the first run keeps its place against gains of less than one standard error over the rows

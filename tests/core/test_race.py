@@ -52,6 +52,16 @@ def test_the_best_recipe_trains_to_the_end_and_the_others_stop_early():
     assert losses[2] == alone.history.ensemble_val_loss.min()
 
 
+def test_several_recipes_may_be_trained_to_the_end():
+    recipes = {"linear": LINEAR, "slow": SLOW, "good": GOOD}
+    for stages in (((7 / 15, 2), (1, 1)), ((1, 1),)):
+        _, trials = run(recipes, stages=stages)
+        epochs = {trial.name: trial.epochs for trial in trials}
+        assert epochs == {"linear": 30, "slow": 14 if len(stages) > 1 else 30, "good": 30}
+        assert [trial.name for trial in trials if trial.chosen] == ["good"]
+    assert race_cost([1, 2, 3], ((7 / 15, 2), (1, 1))) == pytest.approx(6 * 7 / 15 + 5 * 8 / 15)
+
+
 def test_a_gain_within_one_standard_error_leaves_the_default():
     equal = {str(number): recipe(l2=number * 1e-7) for number in range(4)}  # but for the last bits
     for first in equal:

@@ -109,3 +109,16 @@ def test_the_setting_is_the_source_and_the_parameters():
     assert plain == accuracy_records.setting(OURS, {})
     assert accuracy_records.setting("deep", {"dropout": 0}) == f'{plain} {{"dropout": 0}}'
     assert accuracy_records.setting("HistGradientBoosting").startswith("scikit-learn ")
+
+
+def test_efforts_are_compared_with_the_default_and_the_peers():
+    fast = [record("Seedbed, fast", table, 0.2) for table in TABLES]
+    text = accuracy_page.page([*records(), *fast], "About.", TABLES, 1)
+    section = text.split("## Efforts")[1].split("\n## ")[0]
+    assert "| Seedbed, fast | Seedbed | " in section
+    assert "| Seedbed | CatBoost | " in section
+    assert "Seedbed, high" not in section
+    own = {one["table"]: one["error"] for one in records() if one["method"] == OURS}
+    ratio = accuracy_page.geometric([0.2 / own[table] for table in TABLES])
+    assert f"| Seedbed, fast | Seedbed | {ratio:.3g} |  | " in section
+    assert "## Efforts" not in accuracy_page.page(records(), "About.", TABLES, 1)
