@@ -98,7 +98,8 @@ class Population:
     recipe      the recipe; its engine is the one that trained them, and also predicts
     theta       (P, D) parameters; ``network.views(theta)`` gives each layer's W and b
     seeds       (P,)
-    status      (P,) "finished", "stopped" (early, by ``patience``), "diverged" or "interrupted"
+    status      (P,) "finished", "stopped" (early, by ``patience`` or a time limit), "diverged" or
+                "interrupted"
     epochs      (P,) completed epochs; for a diverged member, those up to its theta
     best_epoch  (P,) completed epochs at theta: fewer than ``epochs`` if the best epoch was restored
     loss        (P,) mean training loss at theta, without dropout and penalties; NaN if diverged

@@ -30,7 +30,7 @@ MIN_RACE_EPOCHS = 40
 class Trial:
     """A recipe that was tried.
 
-    epochs         completed; 0 if the time did not suffice to try it
+    epochs         completed; 0 if the time was over before its turn
     held_out_loss  of the ensemble on the held-out rows, the best of the epochs; NaN without them
     chosen         whether the model is this one
     """
@@ -57,7 +57,7 @@ def race(
     """
 
     def advance(number: int, share: float) -> None:
-        if number > 0 and time.perf_counter() > deadline:
+        if number > 0 and runs[number].epoch == 0 and time.perf_counter() > deadline:
             return
         before(number)
         until = math.ceil(share * runs[number].plan.epochs)
@@ -83,7 +83,7 @@ def epochs_in_time(
     costs   seconds of an epoch of each run
     epochs  wanted
 
-    The first run is always tried, for at least one epoch. Of the others the dearest are left out
+    The first run is always tried, for at least one epoch. Of the others the slowest are left out
     while there is time for fewer than ``MIN_RACE_EPOCHS``.
     """
     tried = sorted(range(len(costs)), key=lambda number: (number > 0, costs[number]))
@@ -95,15 +95,15 @@ def epochs_in_time(
 
 
 def race_cost(costs: Sequence[float], stages: Stages = STAGES) -> float:
-    """Return the most seconds of a race, divided by its epochs."""
-    total, dearest = 0.0, sorted(costs, reverse=True)
+    """Return the most seconds that a race takes per epoch of its length."""
+    total, slowest = 0.0, sorted(costs, reverse=True)
     shares, places = [0.0], [len(costs)]
     for share, count in stages:
         if count < places[-1]:
             shares.append(share)
             places.append(count)
     for (start, end), count in zip(pairwise([*shares, 1.0]), places, strict=True):
-        total += (end - start) * sum(dearest[:count])
+        total += (end - start) * sum(slowest[:count])
     return total
 
 

@@ -65,20 +65,17 @@ class Run:
 
         ``ended`` tells whether no epoch is left, by stopping or by a callback.
 
-        deadline  time of ``time.perf_counter`` that no epoch but the run's first may pass; the
+        deadline  time of ``time.perf_counter`` after which only a run's first epoch may end; the
                   members are then stopped
         """
         plan, state, ensemble = self.plan, self.state, self.ensemble
         periodic = [callback for callback in callbacks if isinstance(callback, Every)]
         count = 1  # epochs per call of the engine
-        began = last_callback = time.perf_counter()
-        first_epoch = self.epoch
+        last_callback = time.perf_counter()
+        if 0 < self.epoch < until and last_callback > deadline and not self.ended:
+            self._end_in_time(callbacks)
         while self.epoch < until and not self.ended and state.running.size and not stop.is_set():
             start, first = time.perf_counter(), self.epoch
-            if start + (start - began) / max(1, first - first_epoch) > deadline and first > 0:
-                state.status[state.running] = Status.STOPPED
-                self.ended = True
-                break
             whole = min(first + count, until)
             epoch = min(whole, *(each.next(first) for each in periodic)) if periodic else whole
             self.training.run(state, range(first, epoch), stop)
@@ -92,6 +89,12 @@ class Run:
                 count = max(1, min(round((epoch - first) * CALLBACK_SECONDS / seconds), 8 * count))
             self.ended = self.ended or epoch == plan.epochs or not state.running.size
             now = time.perf_counter()
+            if deadline < math.inf:
+                left = (deadline - now) / max((now - start) / (epoch - first), 1e-9)
+                count = max(1, min(count, int(left)))
+                if left < 1 and not self.ended and epoch < until:
+                    state.status[state.running] = Status.STOPPED
+                    self.ended = True
             timed = (ensemble is None and epoch == whole) or now - last_callback >= CALLBACK_SECONDS
             last_callback = now if timed else last_callback
             due = [
@@ -102,6 +105,13 @@ class Run:
             if due and _call(due, periodic, self._progress()):
                 self.ended = True
         self.ended = self.ended or stop.is_set() or not state.running.size
+
+    def _end_in_time(self, callbacks: Sequence[Callback]) -> None:
+        """Stop the members, as the time is over, and call the callbacks."""
+        self.state.status[self.state.running] = Status.STOPPED
+        self.ended = True
+        if callbacks:
+            _call(callbacks, (), self._progress())
 
     def finish(self) -> Population:
         """Return the members as trained so far, at their best epochs."""

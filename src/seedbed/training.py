@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypedDict, Unpack
 
 from seedbed import frames
 from seedbed.arrays import Array, Numbers, checked_count, one_line
 from seedbed.engines.blas import one_blas_thread
-from seedbed.engines.state import STATUS_NAMES, Status, Stop
+from seedbed.engines.state import STATUS_NAMES, Status
 from seedbed.errors import DivergenceWarning, InterruptWarning, SettingError
 from seedbed.formulas.losses import Loss
 from seedbed.formulas.optimizers import Optimizer
@@ -22,7 +20,6 @@ from seedbed.network import Network
 from seedbed.planning import make_plan
 from seedbed.population import Population
 from seedbed.progress import Callback, TrainingProgress
-from seedbed.race import STAGES, RaceProgress, Stages, Trial, epochs_in_time, race
 from seedbed.recipe import Recipe
 from seedbed.runs import Run
 
@@ -152,112 +149,6 @@ def train(
         continuation.epochs = plan.epochs
     warn_of_members(population)
     return population
-
-
-def train_best(
-    recipes: Mapping[str, Recipe],
-    inputs: Sequence[Array],
-    T: Array,
-    *,
-    seeds: Any,
-    validations: Sequence[tuple[Any, ...] | None],
-    held_out: Any = None,
-    sample_weight: Array | None = None,
-    start: Array | None = None,
-    progress: bool | None = None,
-    callbacks: Sequence[Callback] = (),
-    threads: int | None = None,
-    stages: Stages = STAGES,
-    deadline: float = math.inf,
-) -> tuple[Population, list[Trial]]:
-    """Train recipes side by side, and return the population of the best and what was tried.
-
-    recipes      by name, the default first (see ``race``); several monitor the ensemble
-    inputs       each recipe's, (N, I)
-    T            (N, O) or (N,), as ``train`` takes them
-    validations  each recipe's (X, T, weights), or None with ``held_out``
-    stages       see ``race``
-    deadline     time of ``time.perf_counter`` by which to end: fewer recipes are tried, for fewer
-                 epochs, if all take longer
-
-    The other arguments are those of ``train``; callbacks are called for each recipe in turn.
-    Raises: as ``train``.
-    """
-    names = list(recipes)
-
-    def prepared(number: int, recipe: Recipe, start: Array | None = start) -> Run:
-        plan = make_plan(
-            recipe, inputs[number], T, seeds, validations[number], sample_weight, None, 1, held_out
-        )
-        return Run(recipe, plan, threads, start, quiet=progress is False, trainings=len(names))
-
-    runs = {number: prepared(number, recipe) for number, recipe in enumerate(recipes.values())}
-    if deadline < math.inf:
-        costs = [_epoch_seconds(run, threads) for run in runs.values()]
-        left = _SAFETY * (deadline - time.perf_counter() - costs[0])
-        tried, epochs = epochs_in_time(costs, runs[0].plan.epochs, left, stages)
-        runs = {
-            number: run
-            if epochs == run.plan.epochs
-            else prepared(number, _shortened(run, epochs), run.state.theta)
-            for number, run in runs.items()
-            if number in tried
-        }
-    racing = list(runs.values())
-    with one_blas_thread(), interruptible() as stop:
-        with RaceProgress(progress, [names[number] for number in runs], racing) as line:
-            best = race(racing, stop, [*callbacks, line.show], stages, line.begin, deadline)
-        population = racing[best].finish()
-    trials = []
-    for number, (name, recipe) in enumerate(recipes.items()):
-        if number not in runs:
-            trials.append(Trial(name, recipe, 0, math.nan, False))
-            continue
-        run = runs[number]
-        loss = math.nan if run.ensemble is None else run.ensemble.best_loss
-        used = replace(run.recipe, engine=run.engine.name)
-        trials.append(Trial(name, used, run.epoch, loss, run is racing[best]))
-    warn_of_members(population)
-    return population, trials
-
-
-_SAFETY = 0.9
-"""The share of the time that is planned for: estimates err by this much."""
-
-_SAMPLE_ROWS = 256
-"""Rows of a sample by which an epoch's time is estimated."""
-
-
-def _epoch_seconds(run: Run, threads: int | None) -> float:
-    """Return the estimated time of an epoch of a run, from one on a sample of its rows."""
-    plan = run.plan
-    rows = min(len(plan.train.x), _SAMPLE_ROWS)
-    sample = replace(plan.train, x=plan.train.x[:rows], t=plan.train.t[:rows], w=None, rows=None)
-    settings: dict[str, Any] = {"epochs": 2, "patience": None}
-    recipe = replace(
-        run.recipe, monitor="members", validation=None, engine=run.engine.name, **settings
-    )
-    short = Run(
-        recipe,
-        replace(plan, train=sample, validation=None, **settings),
-        threads,
-        run.state.theta,  # drawing others takes time
-        quiet=True,
-    )
-    with one_blas_thread():
-        short.advance(1, Stop())  # which loads the engine
-        began = time.perf_counter()
-        short.advance(2, Stop())
-    trained, validated = plan.counts.mean(axis=0)
-    return (time.perf_counter() - began) * float(trained + validated / 3) / rows
-
-
-def _shortened(run: Run, epochs: int) -> Recipe:
-    """Return a run's recipe for fewer epochs, with as much less patience."""
-    recipe, patience = run.recipe, run.recipe.patience
-    if patience is not None:
-        patience = max(1, round(patience * epochs / recipe.epochs))
-    return replace(recipe, epochs=epochs, patience=patience, engine=run.engine.name)
 
 
 def _recipe(method: Network | Recipe, settings: Any) -> Recipe:

@@ -117,6 +117,23 @@ def _layers() -> Parts:
         yield population.predict(x[:1])
 
 
+def _scaled_inputs() -> Parts:
+    """Train layers that scale their inputs, members alone and in lanes, in both precisions."""
+    x, t = _numbers(40, 5), _numbers(40, 2, 3)
+    layers = [
+        sb.Dense(19, sb.mish, input_scale=6.0),
+        sb.Dense(5, sb.tanh, input_scale=0.5),
+        sb.Dense(2, input_scale=1.0),
+    ]
+    for members, dtype in ((1, "float32"), (18, "float32"), (11, "float64")):
+        population = sb.train(
+            sb.Network(5, layers), x, t, loss=sb.squared_error, epochs=12, batch_size=16,
+            optimizer=sb.AdamW(0.01), clip_norm=0.5, l2=0.01, seeds=range(members),
+            engine="compiled", progress=False, dtype=dtype,
+        )  # fmt: skip
+        yield from _parts(population)
+
+
 def _xor() -> Parts:
     X, Y = sb.xor.data()
     recipe = sb.xor.recipe(300)
@@ -246,6 +263,7 @@ CASES: dict[str, Callable[[], Parts]] = {
     ),
     "extreme weights": _extreme_weights,
     "embedding and periodic layers": _layers,
+    "scaled inputs": _scaled_inputs,
     "estimator, numbers": _estimator("NetworkClassifier", "numbers"),
     "estimator, numbers and categories": _estimator("NetworkRegressor", "mixed"),
     "estimator, missing values": _estimator("NetworkClassifier", "missing"),

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import seedbed as sb
+from seedbed.choosing import Entry, train_best
 from seedbed.errors import InterruptWarning
 from seedbed.race import MIN_RACE_EPOCHS, epochs_in_time, race_cost
-from seedbed.training import train_best
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.uniform(-1, 1, (240, 2)).astype(np.float32)
@@ -30,10 +30,15 @@ def recipe(width=16, lr=0.02, **settings):
     )  # fmt: skip
 
 
-def run(recipes, T=Y, **settings):
-    count = len(recipes)
-    given = {"seeds": range(4), "validations": [None] * count, "held_out": HELD_OUT}
-    return train_best(recipes, [X] * count, T, **given | {"progress": False} | settings)
+def run(recipes, T=Y, validations=None, **settings):
+    entries = [
+        lambda name=name, each=each, number=number: Entry(
+            name, each, X, None if validations is None else validations[number]
+        )
+        for number, (name, each) in enumerate(recipes.items())
+    ]
+    given = {"seeds": range(4), "held_out": HELD_OUT, "progress": False}
+    return train_best(entries, T, **given | settings)
 
 
 SLOW, GOOD, LINEAR = recipe(lr=1e-5), recipe(), recipe(width=1)
@@ -141,24 +146,61 @@ LONG = {name: recipe(width=64, lr=0.02, epochs=4000, patience=4000) for name in 
 
 @pytest.mark.parametrize("seconds", [0.3, 1.0])
 def test_a_deadline_ends_the_training(seconds):
-    began = time.perf_counter()
-    population, trials = run(LONG, deadline=began + seconds)
+    began, calls = time.perf_counter(), []
+    population, trials = run(
+        LONG, deadline=began + seconds, callbacks=[sb.every(10**6, calls.append)]
+    )
     assert time.perf_counter() - began < 3 * seconds  # one epoch more on a busy machine
-    assert [trial.name for trial in trials] == list("abc")
+    assert [trial.name for trial in trials] == list("abc")[: len(trials)]
     (chosen,) = (trial for trial in trials if trial.chosen)
     assert 1 <= chosen.epochs < 4000
     assert math.isfinite(chosen.held_out_loss)
     assert population.recipe.epochs < 4000  # the schedule ends in time
     assert population.recipe.patience == population.recipe.epochs
     assert set(population.status) <= {"finished", "stopped"}
-    for trial in trials:
-        assert (trial.epochs == 0) == math.isnan(trial.held_out_loss)
+    assert calls
+    assert calls[-1].epoch == chosen.epochs
 
 
 def test_a_deadline_in_the_past_leaves_one_epoch_of_the_default():
-    population, trials = run(LONG, deadline=time.perf_counter() - 1)
-    assert [(trial.epochs, trial.chosen) for trial in trials] == [(1, True), (0, False), (0, False)]
+    made = []
+    entries = [lambda name=name: made.append(name) or Entry(name, LONG[name], X) for name in LONG]
+    population, trials = train_best(
+        entries, Y, seeds=range(4), held_out=HELD_OUT, progress=False,
+        deadline=time.perf_counter() - 1,
+    )  # fmt: skip
+    assert made == ["a"]  # the others take time even to prepare
+    assert [(trial.epochs, trial.chosen) for trial in trials] == [(1, True)]
     assert (population.epochs == 1).all()
+
+
+def test_a_run_whose_time_is_over_between_two_stages_is_stopped():
+    """Whichever leads, and without a warning: a callback takes the time that is left."""
+    recipes = {"slow": recipe(lr=1e-5, epochs=45), "good": recipe(epochs=45), "linear": LINEAR}
+    deadline = time.perf_counter() + 2
+
+    def idle(progress):
+        if progress.epoch == 21:  # the end of the second stage
+            time.sleep(max(0.0, deadline + 0.1 - time.perf_counter()))
+
+    population, trials = run(recipes, deadline=deadline, callbacks=[sb.every(1, idle)])
+    (chosen,) = (trial for trial in trials if trial.chosen)
+    assert chosen.epochs == 21
+    assert set(population.status) == {"stopped"}
+
+
+def test_a_deadline_without_validation():
+    network = sb.Network(2, [sb.Dense(64, "tanh"), sb.Dense(1)])
+    alone = sb.Recipe(
+        network=network, loss=sb.squared_error, epochs=10**6, engine="numpy", batch_size=24
+    )
+    began = time.perf_counter()
+    population, (trial,) = train_best(
+        [lambda: Entry("alone", alone, X)], Y, seeds=range(4), progress=False, deadline=began + 1
+    )
+    assert time.perf_counter() - began < 3
+    assert trial.epochs == population.epochs.max() < 10**6
+    assert math.isnan(trial.held_out_loss)
 
 
 def test_a_late_deadline_changes_nothing():

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import seedbed as sb
+from seedbed import files
 from seedbed.cli import main
 from seedbed.estimators import NetworkClassifier, NetworkRegressor
 from seedbed.layers import Periodic
@@ -200,7 +201,22 @@ def test_max_time_limits_a_fit():
     (trial,) = (trial for trial in fitted.recipes_ if trial.chosen)
     assert 1 <= trial.epochs < 100
     assert fitted.score(X, y) > 0.3
-    assert len(fitted.recipes_) == 4
+    assert 1 <= len(fitted.recipes_) <= 4
+
+
+def test_networks_without_hidden_layers_try_no_dropout():
+    fitted = NetworkRegressor(**QUICK | {"hidden_layer_sizes": (), "max_iter": 3}).fit(X, WAVE)
+    assert names(fitted) == ["bins", "fine bins", "periodic"]
+    assert fitted.population_.recipe.optimizer.weight_decay == 0.01
+
+
+@pytest.mark.parametrize(
+    ("given", "decay"), [({}, 0.01), ({"dropout": 0.2}, 0.3), ({"weight_decay": 0.1}, 0.1)]
+)
+def test_weight_decay_goes_with_dropout(given, decay):
+    settings = {"codes": "bins", "dropout": 0.0, "max_iter": 2} | given
+    fitted = NetworkRegressor(**QUICK | settings).fit(X, WAVE)
+    assert fitted.population_.recipe.optimizer.weight_decay == decay
 
 
 def test_partial_fit_grows_a_network_with_learned_scales():
@@ -249,6 +265,30 @@ def test_a_column_of_hundreds_of_categories_is_learnt(tmp_path):
     explained = sb.explain(fitted, table[:5], y[:5])
     assert f"E{network.inputs - 1}_1" in {number.symbol for number in explained.numbers}
     assert sb.diagnose(fitted, table, y) == []
+
+
+@pytest.mark.parametrize("change", [{"categories": ["a", "b"]}, {"embedded": False}])
+def test_a_file_whose_categories_do_not_fit_the_embedding_is_refused(change, tmp_path):
+    table, y = cities(400, 12)
+    path = tmp_path / "m.safetensors"
+    NetworkRegressor(**CITIES).fit(table, y).save(path)
+    saved = files.read(path)
+    saved.table["columns"][1].update(change)
+    files.save(path, saved.population, saved.table)
+    with pytest.raises(sb.FileError, match="does not fit its network"):
+        sb.load(path)
+
+
+def test_of_thousands_of_categories_the_rare_ones_share_a_vector(monkeypatch):
+    monkeypatch.setattr("seedbed.tables.columns.MAX_EMBEDDED", 50)
+    table, y = cities(800, 80)
+    fitted = NetworkRegressor(**CITIES).fit(table, y)
+    column = fitted.encoding_.columns[1]
+    assert (len(column.categories), column.levels) == (49, 51)
+    assert "city: of 80 different texts the 49 most frequent are categories" in fitted.notes_[0]
+    rare = next(city for city in table["city"] if city not in column.categories)
+    other = pd.DataFrame({"x": [0.0, 0.0], "city": [rare, "nowhere"]})
+    assert len(set(fitted.predict(other))) == 1
 
 
 def test_later_batches_do_not_extend_a_network_that_embeds():

@@ -94,7 +94,10 @@ def _columns(model: TableModel) -> list[dict[str, Any]]:
         if column is None:
             found.append({"name": name, "kind": "left out"})
         elif isinstance(column, CategoryColumn):
-            found.append({"name": name, "kind": "category", "categories": column.categories})
+            kind = "embedded category" if column.embedded else "category"
+            rest = ["any other"] if column.has_rest else []
+            categories = [*column.categories, *rest]
+            found.append({"name": name, "kind": kind, "categories": categories})
         elif isinstance(column, DateColumn):
             found.append({"name": name, "kind": "date", "format": column.format or None})
         else:

@@ -17,7 +17,7 @@ from seedbed.metrics import Metric
 from seedbed.recipe import Recipe
 from seedbed.tables.encoding import Encoding
 from seedbed.tables.notation import Marks
-from seedbed.tables.recipe import TableSettings
+from seedbed.tables.recipe import DECAYS, TableSettings
 from seedbed.tables.targets import Task
 
 
@@ -191,6 +191,7 @@ def add_recipe(parser: ArgumentParser) -> None:
 def settings_of(options: Mapping[str, Any]) -> TableSettings:
     """Return the settings that the options give."""
     given = {name: options[name] for name in RECIPE if options[name] is not None}
+    given.setdefault("weight_decay", DECAYS[0])  # "auto" would vary with a dropout that is varied
     return TableSettings(**given)
 
 

@@ -46,7 +46,7 @@ def add_to(commands: Any) -> None:
         help="train on a table",
         description="Train several members on a table, and print each member's scores on held-out "
         "rows, their spread, the ensemble's scores and a baseline's. Numbers are scaled and binned "
-        "robustly, categories one-hot encoded, missing values marked. The model is a "
+        "robustly, categories one-hot encoded or embedded, missing values marked. The model is a "
         "NetworkClassifier or NetworkRegressor of seedbed.estimators; sb.load reads its file.",
     )
     add = parser.add_argument

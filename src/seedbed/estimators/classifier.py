@@ -41,17 +41,18 @@ class NetworkClassifier(ClassifierMixin, BatchEstimator):
     learning_rate_init   its initial rate; the schedule is ``sb.coslog4``, four cycles; "auto" is
                          0.008, 0.006 or 0.003, by the effort
     weight_decay         decoupled weight decay; "auto" is 0.01, and 0.3 with dropout
-    dropout              share of hidden activations set to 0 in training; "auto" tries some
+    dropout              share of hidden activations set to 0 in training; "auto": see effort
     codes                how networks take numbers: "bins" (up to 8), "fine bins" (up to 24) or
-                         "periodic" (through ``sb.Periodic``); "auto" tries some
+                         "periodic" (through ``sb.Periodic``); "auto": see effort
     batch_size           rows per step; "auto" is an eighth of the rows, at least 16 and at most
                          128 (256 for 50,000 rows or more)
     effort               "fast" trains one recipe for 60 epochs (bins, no dropout); "default" tries
                          four for 100 (the three codes, and bins with dropout 0.3); "high" tries
                          nine for 300 (the three codes with dropout 0, 0.1 and 0.3)
-    max_time             seconds that fit may take: if all recipes take longer, fewer are tried, for
-                         fewer epochs; at least one epoch is trained. The result then depends on the
-                         machine's speed. None sets no limit
+    max_time             about how many seconds fit may take: if all recipes take longer, fewer are
+                         tried, for fewer epochs. Reading the table and one epoch of one recipe are
+                         the least. The result then depends on the machine's speed. None sets no
+                         limit
     max_iter             epochs; None is the effort's, and fewer for more than 10,000 rows, down to
                          20
     early_stopping       whether members hold out rows and keep the parameters of the epoch with the
@@ -66,8 +67,8 @@ class NetworkClassifier(ClassifierMixin, BatchEstimator):
     engine               "auto", "compiled" (Numba) or "numpy"
     verbose              whether to show a progress line; None shows it for long work in a terminal
 
-    What is "auto" in codes and dropout is chosen by the loss on the held-out rows (``sb.race``):
-    recipes train side by side, the worst end early, and the first keeps its place unless another is
+    What is "auto" in codes and dropout is chosen by the loss on the held-out rows: recipes
+    train side by side, the worst end early, and the first keeps its place unless another is
     better by a standard error. Without held-out rows, and in ``partial_fit``, the first is taken.
 
     Fitted: classes_, population_ (the ``sb.Population``), encoding_ (table to inputs),
@@ -138,8 +139,9 @@ class NetworkClassifier(ClassifierMixin, BatchEstimator):
 
         The first call needs all ``classes`` (not for labels), and fits the encoding on its rows.
         Later calls extend it by new categories and by columns that did not vary before, without
-        changing any earlier row's prediction, unless the codes are periodic or ``fit`` embedded a
-        column of ten or more categories. No rows are held out.
+        changing any earlier row's prediction. A network with periodic codes, or with columns that
+        ``fit`` embedded, is not extended: new categories count as missing. No rows are held out,
+        and ``max_time`` does not apply.
         """
         if classes is None and not hasattr(self, "population_") and np.ndim(y) == 1:
             raise DataError(

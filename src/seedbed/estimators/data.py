@@ -21,8 +21,8 @@ from seedbed.tables.notes import Note
 from seedbed.tables.targets import Target
 
 Role = Literal["fit", "first batch", "warm_start", "partial_fit", "validation"]
-"""What rows are used for. The first two fit the encoding and the target; that of a first batch
-grows later."""
+"""What rows are used for. "fit" and "first batch" fit the encoding and the target; later batches
+extend the encoding of a first batch."""
 
 
 class Prepared(NamedTuple):

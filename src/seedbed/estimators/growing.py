@@ -43,9 +43,9 @@ def grown(
     columns = list(encoding.columns)
     notes: list[Note] = []
     for place, column in enumerate(columns):
-        if isinstance(column, CategoryColumn) and column.has_rest:
-            continue  # which takes what is new
         if isinstance(column, CategoryColumn):
+            if column.has_rest:
+                continue  # the rest category takes what is new
             texts = read_texts(source, column.name, column.categories)[rows]
             known = {*column.categories, *column.spellings}
             new = [text for text in dict.fromkeys(texts) if text is not None and text not in known]

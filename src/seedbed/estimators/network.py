@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from os import PathLike
 from typing import Any, Literal, Self
 
@@ -16,6 +17,7 @@ from sklearn.utils import check_random_state
 
 from seedbed import files, folds
 from seedbed.arrays import Array, Indices, checked_count, checked_number
+from seedbed.choosing import Entry, train_best
 from seedbed.diagnosis.diagnose import diagnose
 from seedbed.diagnosis.finding import Finding
 from seedbed.engines.base import cores
@@ -46,7 +48,7 @@ from seedbed.tables.recipe import (
 from seedbed.tables.saved import to_dict
 from seedbed.tables.sources import Source
 from seedbed.tables.targets import Target
-from seedbed.training import Continuation, train_best
+from seedbed.training import Continuation
 
 _HINTS = {
     "still falling": " (max_iter, learning_rate_init)",
@@ -215,28 +217,27 @@ class NetworkEstimator(FitSummary, TableEstimator):
             classes = t if self.encoding_.target.classes else None
             held_out = folds.hold_out_rows(random, len(seeds), share, len(t), classes)
         validated = not (held_out is None and validation is None)
-        tried = candidates(self.encoding_, self.codes, self.dropout, self.effort)
+        dropout = self.dropout if self._has_hidden() else 0.0
+        tried = candidates(self.encoding_, self.codes, dropout, self.effort)
         if continues or not (validated and self.early_stopping):
             tried = tried[:1]
-        encodings = [self.encoding_] if continues else [self._encoding_of(c, data) for c in tried]
-        recipes = [
-            self._recipe(encoding, len(t), validated, candidate)
-            for candidate, encoding in zip(tried, encodings, strict=True)
-        ]
-        if continues:
-            self._check_continues(recipes[0], len(seeds))
-        inputs = [self._inputs_by(encoding, data)[kept] for encoding in encodings]
+        made: dict[str, tuple[Encoding, Array]] = {}
+
+        def entry(candidate: Candidate) -> Entry:
+            encoding = self.encoding_ if continues else self._encoding_of(candidate, data)
+            recipe = self._recipe(encoding, len(t), validated, candidate)
+            if continues:
+                self._check_continues(recipe, len(seeds))
+            x, held = self._inputs_by(encoding, data)[kept], None
+            if validation is not None:
+                held = self._inputs_by(encoding, validation), validation.t, validation.w
+            made[candidate.name] = encoding, x
+            return Entry(candidate.name, recipe, x, held)
+
         population, self.recipes_ = train_best(
-            {candidate.name: each for candidate, each in zip(tried, recipes, strict=True)},
-            inputs,
+            [partial(entry, candidate) for candidate in tried],
             t,
             seeds=seeds,
-            validations=[
-                None
-                if validation is None
-                else (self._inputs_by(encoding, validation), validation.t, validation.w)
-                for encoding in encodings
-            ],
             held_out=held_out,
             sample_weight=w,
             start=self.population_.theta if continues else None,
@@ -246,10 +247,16 @@ class NetworkEstimator(FitSummary, TableEstimator):
             stages=effort_of(self.effort).stages,
             deadline=deadline,
         )
-        (chosen,) = (number for number, trial in enumerate(self.recipes_) if trial.chosen)
-        if encodings[chosen] is not self.encoding_:
-            self._set_encoding(encodings[chosen])
-        return self._finish(population, inputs[chosen], t, w)
+        (chosen,) = (trial.name for trial in self.recipes_ if trial.chosen)
+        encoding, x = made[chosen]
+        if encoding is not self.encoding_:
+            self._set_encoding(encoding)
+        return self._finish(population, x, t, w)
+
+    def _has_hidden(self) -> bool:
+        """Return whether the networks have hidden layers."""
+        given = self.hidden_layer_sizes
+        return isinstance(given, str) or np.size(given) > 0
 
     def _inputs_by(self, encoding: Encoding, data: Prepared) -> Array:
         """Return prepared rows' inputs by an encoding, (n, I)."""

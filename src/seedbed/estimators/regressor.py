@@ -98,8 +98,9 @@ class NetworkRegressor(RegressorMixin, BatchEstimator):
 
         The first call fits the encoding and the target's scale on its rows. Later calls extend the
         encoding by new categories and by columns that did not vary before, without changing any
-        earlier row's prediction, unless the codes are periodic or ``fit`` embedded a column of ten
-        or more categories. No rows are held out.
+        earlier row's prediction. A network with periodic codes, or with columns that ``fit``
+        embedded, is not extended: new categories count as missing. No rows are held out, and
+        ``max_time`` does not apply.
         """
         return self._partial_fit(X, y, sample_weight, None)
 

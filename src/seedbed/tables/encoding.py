@@ -1,4 +1,5 @@
-"""Table columns to network inputs: numbers scaled and binned, dates, categories one-hot.
+"""Table columns to network inputs: numbers scaled and binned, dates, categories one-hot or
+embedded.
 
 An ``Encoding`` is fitted on the training rows and then encodes any table with the same columns.
 """

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 from seedbed.arrays import checked_count, one_line
 from seedbed.errors import SettingError
 from seedbed.formulas import losses, schedules
@@ -35,7 +37,8 @@ BETA2 = 0.95
 """The decay of AdamW's squared gradients."""
 
 EMBEDDING = 8
-"""Units of an embedded column. The vectors start at 0, where an unseen category stays."""
+"""Units of an embedded column. The vectors start at 0. Unseen categories share that of missing
+values, which stays 0 if training has none."""
 
 INPUT_SCALE = 6.0
 """How fast the first layer learns a scale for each of its inputs; see ``Dense``."""
@@ -62,19 +65,21 @@ class Candidate(NamedTuple):
 DEFAULT = Candidate("bins", 0.0)
 
 DECAYS = 0.01, 0.3
-"""The weight decay without dropout, and with it: a table that needs the one needs the other."""
+"""The weight decay without dropout, and with it: where dropout helps, more decay helps, too."""
 
 MAX_PERIODIC = 100
 """Number columns up to which a periodic layer is tried: it takes long."""
 
 
 class Effort(NamedTuple):
-    """How much a fit tries, and how long."""
+    """How much a fit tries, and how long.
+
+    crossed  whether all codes are tried with each dropout, not only the first
+    """
 
     codes: Sequence[Codes]
     dropouts: Sequence[float]
     crossed: bool
-    """whether each of the codes is tried with each dropout, not only the first"""
     epochs: int
     lr: float
     stages: Stages
@@ -87,7 +92,7 @@ EFFORTS = {
         ("bins", "fine bins", "periodic"), (0.0, 0.1, 0.3), True, 300, 0.003, ((7 / 15, 3), (1, 1))
     ),
 }
-"""By name. The rates are for the numbers of epochs."""
+"""By name. Fewer epochs take a higher rate."""
 
 
 def effort_of(name: str) -> Effort:
@@ -128,9 +133,7 @@ def candidates(
 
 
 def _suits(codes: Codes, encoding: Encoding) -> bool:
-    """Return whether the codes differ from "bins" for this table, and take no longer than they are
-    worth.
-    """
+    """Return whether to try the codes: they differ from "bins", and the table is not too wide."""
     if codes == "fine bins":
         return encoding.numbers > 0 and most_bins(BINS[codes], len(encoding.columns)) > 1
     return codes == "bins" or 0 < encoding.numbers <= MAX_PERIODIC
@@ -138,7 +141,7 @@ def _suits(codes: Codes, encoding: Encoding) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class TableSettings:
-    """A table recipe's settings; "auto" and None depend on the number of rows.
+    """A table recipe's settings; "auto" and None depend on the rows, the effort and the dropout.
 
     hidden      units of each hidden layer; "auto" is (128, 128)
     activation  of the hidden layers: one, or one for each
@@ -208,7 +211,7 @@ class TableSettings:
             columns, levels = list(encoding.embedded), list(encoding.embedded.values())
             layers.insert(0, Embedding(columns, levels, EMBEDDING, zeros))
         dropout = candidate.dropout if isinstance(self.dropout, str) else self.dropout
-        is_none = isinstance(dropout, int | float) and dropout == 0
+        dropout = dropout if len(hidden) else 0.0
         batch: Any = self.batch_size
         if batch == "auto":
             batch = max(16, min(rows // 8, 128 if rows < LARGE_BATCH_ROWS else 256))
@@ -222,11 +225,11 @@ class TableSettings:
         return Recipe(
             network=Network(encoding.width, [*layers, Dense(target.outputs)]),
             loss=self.loss or default_loss(target),
-            optimizer=self._optimizer(DECAYS[0 if is_none else 1]),
+            optimizer=self._optimizer(DECAYS[int(np.any(np.asarray(dropout) != 0))]),
             epochs=epochs,
             batch_size=min(checked_count("batch_size", batch), rows),
             schedule=schedules.coslog4 if self.optimizer.uses_schedule else schedules.constant,
-            dropout=dropout if len(hidden) else 0.0,
+            dropout=dropout,
             patience=patience if stops else None,
             validation=validation,
             monitor=monitor,

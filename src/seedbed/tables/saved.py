@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any, get_args
 
 from seedbed.errors import FileError
+from seedbed.layers.embedding import Embedding
 from seedbed.population import Population
 from seedbed.tables.columns import CategoryColumn
 from seedbed.tables.dates import CIRCLES, FORMATS, DateColumn
@@ -55,12 +56,15 @@ def from_dict(saved: Any) -> Encoding:
 
 def _column_from_dict(given: Any) -> NumberColumn | DateColumn | CategoryColumn:
     if "categories" in given:
-        return CategoryColumn(
+        column = CategoryColumn(
             _checked_text(given["name"]),
             _distinct_texts(given["categories"]),
             _boolean(given["has_rest"]),
             _boolean(given["embedded"]),
         )
+        if not column.categories or (column.has_rest and len(column.categories) < 3):
+            raise ValueError("a column's categories are broken")
+        return column
     if "days" in given:
         days = _column_from_dict(given["days"])
         circles = _distinct_texts(given["circles"])
@@ -122,7 +126,14 @@ def checked_encoding(saved: Any, population: Population, path: object) -> Encodi
     suits_loss = {"classes": bool(target.classes), "probability": target.labels}.get(
         loss.targets, target.task == "regression"
     )
+    first = network.layers[0]
+    embedded = (
+        dict(zip(first.columns, first.categories, strict=True))
+        if isinstance(first, Embedding)
+        else {}
+    )
     fits = (network.inputs, network.outputs) == (encoding.width, encoding.outputs)
+    fits = fits and embedded == encoding.embedded
     if not (fits and suits_loss) or population.diverged.all():
         raise FileError(f"the table encoding in {path} does not fit its network: train again")
     return encoding
