@@ -496,3 +496,28 @@ def test_any_scores_give_consistent_verdicts(data):
         )
     assert str(found)
     assert found.to_json()
+
+
+def test_one_huge_score_erases_no_other_gain():
+    rng = np.random.default_rng(0)
+    a = rng.normal(0.9, 0.01, 30)
+    b = a - rng.uniform(0.01, 0.02, 30)
+    usual = sb.judge({"a": a, "b": b}, higher_is_better=True)["a", "b"]
+    a[7], b[7] = 1e13, 1e13 - 1
+    found = sb.judge({"a": a, "b": b}, higher_is_better=True)["a", "b"]
+    assert (found.wins, found.ties) == (29, 1)  # 1e13 and 1e13 - 1 differ by rounding
+    assert found.verdict == usual.verdict == "better"
+    assert found.typical == pytest.approx(usual.typical, rel=0.1)
+    for size in (1e13, 1e300):
+        a[7], b[7] = size, 0.0
+        found = sb.judge({"a": a, "b": b}, higher_is_better=True)["a", "b"]
+        assert (found.wins, found.ties) == (30, 0)
+        assert found.verdict == "better"
+
+
+def test_equal_gains_at_different_scales_stay_ties():
+    a = np.array([0.9, 0.8, 10.3, 100.2, 1e4 + 0.1, 0.3])
+    b = np.array([0.8, 0.7, 10.2, 100.1, 1e4, 0.4])
+    d = verdict.gains(a, b, True)
+    assert len(set(np.abs(d).tolist())) == 1
+    assert (np.sign(d) == [1, 1, 1, 1, 1, -1]).all()

@@ -307,3 +307,22 @@ def test_functions_are_in_the_frame_of_scores():
     }
     found = sb.compare(methods, X, X[:, 0] + 3, seeds=range(4))
     assert len(found.to_frame()) == 8
+
+
+def test_series_are_paired_by_their_indexes():
+    a = pd.Series([0.9, 0.8, 0.7, 0.6, 0.5, 0.4], index=list("uvwxyz"))
+    b = a - [0.01, 0.02, 0.03, 0.04, 0.05, 0.06]
+    given = sb.judge({"a": a, "b": b.sample(frac=1, random_state=3)}, higher_is_better=True)
+    expected = sb.judge({"a": a.to_numpy(), "b": b.to_numpy()}, higher_is_better=True)
+    np.testing.assert_array_equal(given["a", "b"].differences, expected["a", "b"].differences)
+    with pytest.raises(sb.DataError, match="a and b differ in the row 'z' of their indexes"):
+        sb.judge({"a": a, "b": b[:5]}, higher_is_better=True)
+    twice = pd.concat([b[:5], b[:1]])
+    with pytest.raises(sb.DataError, match="the scores of b have two rows of 'u': keep one"):
+        sb.judge({"a": a, "b": twice}, higher_is_better=True)
+
+
+def test_a_seed_that_is_given_twice_is_refused():
+    scores = {"a": np.arange(6.0), "b": np.arange(6.0) + 1}
+    with pytest.raises(sb.DataError, match="seed 3 is given 2 times: a run that is listed twice"):
+        sb.judge(scores, higher_is_better=True, seeds=[0, 1, 2, 3, 3, 4])

@@ -30,7 +30,8 @@ def judge(
     """Judge scores that exist already, from this library or another.
 
     scores  each method's scores, (n,), all on the same seeds in the same order; NaN where a run
-            failed. A data frame has a column for each method, and a row for each seed
+            failed. A data frame has a column for each method, and a row for each seed; Series with
+            indexes are paired by them
     design  "fixed" if n was chosen before the first score was seen, "adaptive" if the scores were
             looked at after 8, 16, 32 and 64 seeds only, "anytime" otherwise
     seeds   the seeds, (n,), to show in tables; None counts from 0
@@ -47,7 +48,8 @@ def judge(
     if not isinstance(scores, Mapping):
         scores = _by_column(scores)
     arrays = {
-        name: _checked_scores(name, value) for name, value in with_string_names(scores).items()
+        name: _checked_scores(name, value)
+        for name, value in _aligned(with_string_names(scores)).items()
     }
     counts = {len(array) for array in arrays.values()}
     if len(counts) > 1:
@@ -59,6 +61,12 @@ def judge(
     seeds = np.arange(n) if seeds is None else as_array(seeds, "seeds", SettingError)
     if seeds.shape != (n,):
         raise DataError(f"each method has {n} scores, and there are {seeds.size} seeds")
+    values, counted = np.unique(seeds, return_counts=True)
+    if (counted > 1).any():
+        raise DataError(
+            f"seed {one_line(values[counted > 1][0].item())} is given {counted.max()} times: a run "
+            "that is listed twice is one run; leave the repetitions out"
+        )
     return Comparison(
         methods={key: Method(key, array, seeds) for key, array in arrays.items()},
         pairs=judge_all(arrays, all_pairs(list(arrays), baseline), metric, rules),
@@ -103,6 +111,29 @@ def checked_rules(
     if delta is not None:
         delta = checked_number("delta", delta, 0.0, open_low=True)
     return Rules(alpha, len(all_pairs(names, baseline)), design, delta)
+
+
+def _aligned(scores: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return scores with pandas Series in the order of the first one's index.
+
+    Raises: DataError if the indexes differ, or repeat a label.
+    """
+    is_series = [hasattr(value, "index") and hasattr(value, "loc") for value in scores.values()]
+    if not is_series or not all(is_series):
+        return scores
+    names, series = list(scores), list(scores.values())
+    first = series[0].index
+    for name, each in zip(names, series, strict=True):
+        if not each.index.is_unique:
+            label = each.index[each.index.duplicated()][0]
+            raise DataError(f"the scores of {name} have two rows of {one_line(label)}: keep one")
+        if len(each) != len(first) or not each.index.isin(first).all():
+            only = each.index.symmetric_difference(first)[:1].tolist()
+            raise DataError(
+                f"methods need scores on the same seeds: {names[0]} and {name} differ in the row "
+                f"{one_line(*only)} of their indexes"
+            )
+    return {name: each.loc[first].to_numpy() for name, each in zip(names, series, strict=True)}
 
 
 def _by_column(frame: Any) -> dict[str, Any]:

@@ -164,7 +164,8 @@ class Pair:
 def gains(a: Array, b: Array, higher_is_better: bool) -> Array:
     """Return a's gains over b, (n,): a failed run (NaN) scores worst; two failed runs tie.
 
-    Gains that differ only by rounding, such as 0.9 - 0.8 and 0.8 - 0.7, are made equal.
+    Gains that differ only by rounding, such as 0.9 - 0.8 and 0.8 - 0.7, are made equal. A gain's
+    rounding is that of its own two scores, so that one huge score erases no other gain.
     """
     with np.errstate(invalid="ignore", over="ignore"):
         d = a - b if higher_is_better else b - a
@@ -177,13 +178,15 @@ def gains(a: Array, b: Array, higher_is_better: bool) -> Array:
     known = np.flatnonzero(np.isfinite(d))
     if not known.size:
         return d
+    rounding = 2.0**-40 * np.maximum(np.abs(a), np.abs(b))
+    d[known[np.abs(d[known]) <= rounding[known]]] = 0.0
     order = known[np.argsort(np.abs(d[known]), kind="stable")]
-    sizes = np.abs(d[order])
-    both = ~(failed_a | failed_b)
-    rounding = 2.0**-40 * max(np.abs(a[both]).max(initial=0.0), np.abs(b[both]).max(initial=0.0))
-    first = np.diff(sizes, prepend=-math.inf) > rounding
+    sizes, errors = np.abs(d[order]), rounding[order]
+    first = np.ones(len(order), dtype=np.bool_)
+    # a gain with a large rounding is no bridge between two that differ by more than their own
+    first[1:] = np.diff(sizes) > np.minimum(errors[1:], errors[:-1])
     sizes = sizes[first][np.cumsum(first) - 1]
-    d[order] = np.sign(d[order]) * np.where(sizes <= rounding, 0.0, sizes)
+    d[order] = np.sign(d[order]) * sizes
     return d
 
 
