@@ -187,7 +187,7 @@ def test_efforts_differ_in_epochs_and_rate():
         given = {"effort": effort, "codes": "bins", "dropout": 0.0, "members": 2}
         recipe = NetworkRegressor((4,), random_state=0, **given).fit(X, WAVE).population_.recipe
         found.append((recipe.epochs, recipe.optimizer.lr))
-    assert found == [(60, 0.008), (100, 0.006), (300, 0.003)]
+    assert found == [(60, 0.008), (100, 0.006), (250, 0.003)]
 
 
 def test_max_time_limits_a_fit():

@@ -938,3 +938,29 @@ def test_callbacks_by_epoch_see_each_epoch_and_change_no_bit():
     for epoch, theta in frames:
         np.testing.assert_array_equal(theta, sb.train(recipe, X, Y, epochs=epoch, **given).theta)
     np.testing.assert_array_equal(population.theta, frames[-1][1])
+
+
+@pytest.mark.kernels
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-11), ("float32", 1e-3)])
+@pytest.mark.parametrize("width", [3, 33, 64, 70])
+def test_scaled_inputs_of_few_rows_have_the_bits_of_many(width, dtype, tolerance):
+    network = sb.Network(
+        5,
+        [
+            sb.Dense(width, sb.mish, input_scale=6.0),
+            sb.Dense(width + 1, sb.tanh, input_scale=2.0),
+            sb.Dense(2, input_scale=0.5),
+        ],
+    )
+    for batch in (1, 2, 3):
+        population, alone, other = (
+            sb.train(
+                network, X, X[:, :2], loss=sb.squared_error, optimizer=sb.AdamW(0.004), epochs=2,
+                batch_size=batch, seeds=seeds, dtype=dtype, engine=engine,
+            )
+            for seeds, engine in ((range(18), "compiled"), ([2], "compiled"), ([2], "numpy"))
+        )  # fmt: skip
+        np.testing.assert_array_equal(population.theta[2], alone.theta[0])
+        assert difference(alone.theta, other.theta) <= tolerance
+        rows = [alone.predict(X[row : row + 1])[:, 0] for row in range(N)]
+        np.testing.assert_array_equal(np.stack(rows, 1), alone.predict(X))

@@ -48,7 +48,7 @@ class NetworkClassifier(ClassifierMixin, BatchEstimator):
                          128 (256 for 50,000 rows or more)
     effort               "fast" trains one recipe for 60 epochs (bins, no dropout); "default" tries
                          four for 100 (the three codes, and bins with dropout 0.3); "high" tries
-                         nine for 300 (the three codes with dropout 0, 0.1 and 0.3)
+                         nine for 250 (the three codes with dropout 0, 0.1 and 0.3)
     max_time             about how many seconds fit may take: if all recipes take longer, fewer are
                          tried, for fewer epochs. Reading the table and one epoch of one recipe are
                          the least. The result then depends on the machine's speed. None sets no

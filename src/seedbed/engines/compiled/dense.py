@@ -1,6 +1,7 @@
 """A dense layer of a group: z = x W + b, a = f(z), forward and backward.
 
-Where inputs are scaled, W stands for the weights times the scales, which the forward pass writes.
+Where inputs are scaled, W stands for the weights times the scales, which the forward pass writes,
+or the backward pass after one of few rows.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ from seedbed.engines.compiled.products import multiply, transposed
 from seedbed.engines.compiled.records import SCALED, Floats, Matrix, Program, Workspace
 from seedbed.engines.compiled.sums import sum_products
 from seedbed.engines.compiled.target import inline, noinline
+from seedbed.engines.compiled.vectors import fma
+
+FEW_ROWS = 2
+"""Rows up to which a member alone does not write its scaled weights. No result depends on it."""
 
 
 @inline
@@ -73,6 +78,44 @@ def scale_weights(program: Program, work: Workspace, k: int, s: int, theta: Floa
 
 
 @noinline
+def scaled_rows(
+    program: Program, work: Workspace, k: int, theta: Floats, x: Matrix, z: Floats, B: int
+) -> None:
+    """Compute z of a few rows for a member alone, without writing the scaled weights first.
+
+    The numbers are those of ``multiply``: z_o = fma(x_i, s_i W_io, z_o) for i ascending.
+    """
+    I, O, W = program.widths[k], program.widths[k + 1], width(theta)
+    u, f, one = scale_parameters(program, k, 1, theta), work.input_scales[k], load(work.ones, 0)
+    weights, biases = weights_of(program, k, 1, theta).first, biases_of(program, k, 1, theta).first
+    for b in range(B):
+        row, out = pointer(x.first, b * x.row_stride), pointer(z, b * O)
+        e = 0
+        while e + 4 * W <= O:  # enough sums to keep two multipliers busy
+            p, q, r, t = (
+                load(biases, e), load(biases, e + W), load(biases, e + 2 * W),
+                load(biases, e + 3 * W),
+            )  # fmt: skip
+            for i in range(I):
+                scale, x_i = broadcast(u, i) * f + one, broadcast(row, i * x.column_stride)
+                w = pointer(weights, i * O + e)
+                p, q = fma(x_i, scale * load(w, 0), p), fma(x_i, scale * load(w, W), q)
+                r, t = fma(x_i, scale * load(w, 2 * W), r), fma(x_i, scale * load(w, 3 * W), t)
+            store(out, e, p)
+            store(out, e + W, q)
+            store(out, e + 2 * W, r)
+            store(out, e + 3 * W, t)
+            e += 4 * W
+        for first in range(e, O, W):
+            count = O - first
+            p = load_first(biases, first, count)
+            for i in range(I):
+                scale, x_i = broadcast(u, i) * f + one, broadcast(row, i * x.column_stride)
+                p = fma(x_i, scale * load_first(weights, i * O + first, count), p)
+            store(out, first, p)
+
+
+@noinline
 def finish_gradient(program: Program, work: Workspace, k: int, s: int, theta: Floats) -> None:
     """Turn the derivative by the scaled weights, V, at g's W into those by W and u.
 
@@ -109,6 +152,10 @@ def forward(
     I, O = program.widths[k], program.widths[k + 1]
     z, a = pointer(work.numbers, work.z[k]), pointer(work.numbers, work.a[k])
     if program.dense[k] == SCALED:
+        if s == 1 and B <= FEW_ROWS:  # the backward pass makes up for it
+            scaled_rows(program, work, k, theta, x, z, B)
+            call(program.forward[k], (z, a, B * O))
+            return
         scale_weights(program, work, k, s, theta)
     multiply(
         program, work.packed, s, per_lane, biases_of(program, k, s, theta),
@@ -139,6 +186,8 @@ def backward(
     )
     multiply(program, work.packed, s, False, db if adds else zeros, db, ones, dz, 1, O, B)
     if k > 0:
+        if program.dense[k] == SCALED and s == 1 and B <= FEW_ROWS:
+            scale_weights(program, work, k, s, theta)
         dx, dz_rows = Matrix(below, I * s, c), Matrix(delta, O * s, s)
         W_transposed = Matrix(factors_of(program, work, k, s, theta).first, s, O * c)
         multiply(program, work.packed, s, s > 1, zeros, dx, dz_rows, W_transposed, B, I, O)
