@@ -125,11 +125,14 @@ def _scaled_inputs() -> Parts:
         sb.Dense(5, sb.tanh, input_scale=0.5),
         sb.Dense(2, input_scale=1.0),
     ]
-    for members, dtype in ((1, "float32"), (18, "float32"), (11, "float64")):
+    cases: list[tuple[int, dict[str, Any]]] = [
+        (1, {"dtype": "float32"}), (18, {"dtype": "float32"}), (11, {"dtype": "float64"})
+    ]  # fmt: skip
+    for members, settings in cases:
         population = sb.train(
             sb.Network(5, layers), x, t, loss=sb.squared_error, epochs=12, batch_size=16,
             optimizer=sb.AdamW(0.01), clip_norm=0.5, l2=0.01, seeds=range(members),
-            engine="compiled", progress=False, dtype=dtype,
+            engine="compiled", progress=False, **settings,
         )  # fmt: skip
         yield from _parts(population)
 
