@@ -73,7 +73,9 @@ class Run:
         count = 1  # epochs per call of the engine
         last_callback = time.perf_counter()
         if 0 < self.epoch < until and last_callback > deadline and not self.ended:
-            self._end_in_time(callbacks)
+            self._stop_members()
+            if callbacks:
+                _call(callbacks, (), self._progress())
         while self.epoch < until and not self.ended and state.running.size and not stop.is_set():
             start, first = time.perf_counter(), self.epoch
             whole = min(first + count, until)
@@ -93,8 +95,7 @@ class Run:
                 left = (deadline - now) / max((now - start) / (epoch - first), 1e-9)
                 count = max(1, min(count, int(left)))
                 if left < 1 and not self.ended and epoch < until:
-                    state.status[state.running] = Status.STOPPED
-                    self.ended = True
+                    self._stop_members()
             timed = (ensemble is None and epoch == whole) or now - last_callback >= CALLBACK_SECONDS
             last_callback = now if timed else last_callback
             due = [
@@ -106,12 +107,10 @@ class Run:
                 self.ended = True
         self.ended = self.ended or stop.is_set() or not state.running.size
 
-    def _end_in_time(self, callbacks: Sequence[Callback]) -> None:
-        """Stop the members, as the time is over, and call the callbacks."""
+    def _stop_members(self) -> None:
+        """End the run, as its time is over."""
         self.state.status[self.state.running] = Status.STOPPED
         self.ended = True
-        if callbacks:
-            _call(callbacks, (), self._progress())
 
     def finish(self) -> Population:
         """Return the members as trained so far, at their best epochs."""

@@ -239,7 +239,7 @@ def _print(options: Namespace, encoding: Encoding, summary: Any, scores: list[Sc
         f"{summary['inputs']} inputs from {len(encoding.columns)} columns; network "
         f"{summary['network']}; engine {summary['engine']}"
     )
-    tried = summary["tried"]
+    tried = [each for each in summary["tried"] if each["epochs"]]
     if len(tried) > 1:
         best = min(each["held_out_loss"] for each in tried)
         keeps = tried[0]["chosen"] and tried[0]["held_out_loss"] > best

@@ -24,9 +24,9 @@ class Dense(Layer):
     init         the initializer of W, or its name; None takes the activation's ``initializer``
     bias_init    the initializer of b, or its name
     input_scale  0, or how fast a scale s for each input is learned:
-                 a = activation((x s) W + b), s = 1 + input_scale u, u (1, I) from 0; u does not
-                 decay. Inputs that don't matter shrink sooner than by W alone: the scale takes a
-                 step of input_scale times the learning rate from all of an input's weights
+                 a = activation((x s) W + b), s = 1 + input_scale u, with u (1, I), which starts
+                 at 0 and does not decay. All weights of an input share its scale, so that an input
+                 that does not matter shrinks early
 
     Raises: SettingError for an invalid value; the message names it.
     Source: the scale is Holzmüller, Grinsztajn, Steinwart 2024 (RealMLP), with a factor of 6.

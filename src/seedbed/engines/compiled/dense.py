@@ -58,23 +58,31 @@ def factors_of(program: Program, work: Workspace, k: int, s: int, theta: Floats)
     return Matrix(first, program.widths[k + 1] * s, max(s, width(theta)))
 
 
+@inline
+def scale_row(
+    work: Workspace, k: int, s: int, u: Floats, i: int, O: int, source: Floats, target: Floats
+) -> None:
+    """target_o = (1 + input_scale u_i) source_o, for the O numbers of input i; they may be one."""
+    W, f, one = width(source), work.input_scales[k], load(work.ones, 0)
+    if s > 1:
+        for lane in range(0, s, W):
+            scale = load(u, i * s + lane) * f + one
+            for e in range(lane, O * s, s):
+                store(target, e, scale * load(source, e))
+    else:
+        scale = broadcast(u, i) * f + one
+        for e in range(0, O, W):
+            store_first(target, e, scale * load_first(source, e, O - e), O - e)
+
+
 @noinline
 def scale_weights(program: Program, work: Workspace, k: int, s: int, theta: Floats) -> None:
     """Write (1 + input_scale u_i) W_io to ``scaled``."""
-    I, O, W = program.widths[k], program.widths[k + 1], width(theta)
-    u, f, one = scale_parameters(program, k, s, theta), work.input_scales[k], load(work.ones, 0)
+    O, u = program.widths[k + 1], scale_parameters(program, k, s, theta)
     weights, scaled = weights_of(program, k, s, theta).first, pointer(work.numbers, work.scaled[k])
-    for i in range(I):
-        w, v = pointer(weights, i * O * s), pointer(scaled, i * O * s)
-        if s > 1:
-            for lane in range(0, s, W):
-                scale = load(u, i * s + lane) * f + one
-                for e in range(lane, O * s, s):
-                    store(v, e, scale * load(w, e))
-        else:
-            scale = broadcast(u, i) * f + one
-            for e in range(0, O, W):
-                store(v, e, scale * load_first(w, e, O - e))
+    for i in range(program.widths[k]):
+        row = i * O * s
+        scale_row(work, k, s, u, i, O, pointer(weights, row), pointer(scaled, row))
 
 
 @noinline
@@ -121,24 +129,15 @@ def finish_gradient(program: Program, work: Workspace, k: int, s: int, theta: Fl
 
     du_i = input_scale Σ_o W_io dV_io,  dW_io = (1 + input_scale u_i) dV_io
     """
-    I, O, W = program.widths[k], program.widths[k + 1], width(theta)
-    u, f, one = scale_parameters(program, k, s, theta), work.input_scales[k], load(work.ones, 0)
-    du = scale_parameters(program, k, s, work.g)
+    O, f = program.widths[k + 1], work.input_scales[k]
+    u, du = scale_parameters(program, k, s, theta), scale_parameters(program, k, s, work.g)
     weights, gradient = weights_of(program, k, s, theta).first, weights_of(program, k, s, work.g)
-    for i in range(I):
+    for i in range(program.widths[k]):
         w, g = pointer(weights, i * O * s), pointer(gradient.first, i * O * s)
         sum_products(work, s, w, g, O * s)
         for lane in range(s):
             du[i * s + lane] = f * work.partial[lane]
-        if s > 1:
-            for lane in range(0, s, W):
-                scale = load(u, i * s + lane) * f + one
-                for e in range(lane, O * s, s):
-                    store(g, e, scale * load(g, e))
-        else:
-            scale = broadcast(u, i) * f + one
-            for e in range(0, O, W):
-                store_first(g, e, scale * load_first(g, e, O - e), O - e)
+        scale_row(work, k, s, u, i, O, g, g)
 
 
 @inline
