@@ -19,8 +19,8 @@ from seedbed.runs import Run
 Stages = Sequence[tuple[float, int]]
 """After which shares of the epochs runs end, and how many go on: at last one."""
 
-STAGES: Stages = ((1 / 5, 2), (7 / 15, 1))
-"""A cycle of ``coslog4`` ends after these shares, so that the members are at rest."""
+STAGES: Stages = ((2 / 15, 2), (1 / 5, 1))
+"""The second cycle of ``coslog4`` is half over, then over. Later decisions chose no better."""
 
 MIN_RACE_EPOCHS = 40
 """Where time is limited, fewer recipes are tried rather than each for fewer epochs than this."""

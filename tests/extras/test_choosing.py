@@ -70,14 +70,14 @@ def test_what_is_auto_varies(given, expected):
 
 def test_the_model_is_the_chosen_recipe():
     y = np.sin(25 * X[:, 0])  # which eight bins cannot follow
-    fitted = NetworkRegressor(**QUICK | {"max_iter": 80}).fit(X, y)
+    fitted = NetworkRegressor(**QUICK | {"max_iter": 160}).fit(X, y)
     (trial,) = (trial for trial in fitted.recipes_ if trial.chosen)
     assert trial.name == "fine bins"
     assert fitted.population_.recipe == trial.recipe
     assert trial.held_out_loss == min(trial.held_out_loss for trial in fitted.recipes_)
     assert trial.held_out_loss == np.nanmin(fitted.validation_curve_)
     assert fitted.encoding_.width == fitted.population_.network.inputs > 40
-    alone = NetworkRegressor(**QUICK | {"max_iter": 80, "codes": "fine bins", "dropout": 0.0})
+    alone = NetworkRegressor(**QUICK | {"max_iter": 160, "codes": "fine bins", "dropout": 0.0})
     np.testing.assert_array_equal(fitted.predict(X), alone.fit(X, y).predict(X))
 
 
@@ -169,12 +169,12 @@ def test_the_command_says_what_it_tried(tmp_path, capsys):
     path = tmp_path / "t.csv"
     pd.DataFrame(X, columns=["a", "b"]).assign(y=np.sin(25 * X[:, 0])).to_csv(path, index=False)
     words = ["train", str(path), "--target", "y", "--hidden", "12", "--members", "4"]
-    assert main([*words, "--epochs", "80", "--lr", "0.01", "--json"]) == 0
+    assert main([*words, "--epochs", "160", "--lr", "0.01", "--json"]) == 0
     tried = json.loads(capsys.readouterr().out)["tried"]
     assert [each["name"] for each in tried if each["chosen"]] == ["fine bins"]
     assert tried[1]["held_out_loss"] == min(each["held_out_loss"] for each in tried)
-    assert [each["epochs"] for each in tried] == [38, 80, 16, 16]
-    assert main([*words, "--epochs", "80", "--lr", "0.01"]) == 0
+    assert [each["epochs"] for each in tried] == [32, 160, 22, 22]
+    assert main([*words, "--epochs", "160", "--lr", "0.01"]) == 0
     loss = f"fine bins {tried[1]['held_out_loss']:.4g} (taken); periodic"
     assert loss in capsys.readouterr().out
     assert main([*words, "--epochs", "3", "--codes", "bins", "--dropout", "0"]) == 0

@@ -89,7 +89,7 @@ EFFORTS = {
     "fast": Effort(("bins",), (0.0,), False, 60, 0.008, STAGES),
     "default": Effort(("bins", "fine bins", "periodic"), (0.0, 0.3), False, 100, 0.006, STAGES),
     "high": Effort(
-        ("bins", "fine bins", "periodic"), (0.0, 0.1, 0.3), True, 250, 0.003, ((7 / 15, 3), (1, 1))
+        ("bins", "fine bins", "periodic"), (0.0, 0.1, 0.3), True, 250, 0.003, ((1 / 5, 3), (1, 1))
     ),
 }
 """By name. Fewer epochs take a higher rate."""
