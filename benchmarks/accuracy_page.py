@@ -18,7 +18,7 @@ ASKED = (
     "table* is the geometric mean without the table whose absence makes it least, and most. The "
     "verdict is that of `sb.judge`, which gets the logarithm of one number for each table: would "
     "the ratios lean so far to one side of 1 if each were equally likely to be inverted (the exact "
-    "signed-rank test, p adjusted for all peers by Holm's rule)? It is about other tables like "
+    "signed-rank test, p times the number of peers)? It is about other tables like "
     "these, not about other splits of the same."
 )
 
@@ -57,7 +57,7 @@ def without_one(ratios):
 def verdicts(frame, ours):
     """Return ``sb.judge``'s words and adjusted p on each peer; a table stands for a seed."""
     logarithms = {name: np.log(frame[name].to_numpy()) for name in frame}
-    judged = sb.judge(logarithms, higher_is_better=False, baseline=ours)
+    judged = sb.judge(logarithms, higher_is_better=False, design="fixed", baseline=ours)
     words = {}
     for peer in frame.columns.drop(ours):
         pair = judged[peer, ours]

@@ -14,6 +14,7 @@ import seedbed as sb
 from seedbed import streams
 from seedbed.comparing import compare as module
 from seedbed.comparing import search as searching
+from seedbed.comparing import statistics
 from seedbed.comparing.problem import problem_of
 from seedbed.comparing.runs import Runs
 
@@ -54,7 +55,9 @@ def test_better_method_is_found_at_the_first_look():
     assert pair.wins == 8
     assert found.metric is sb.metrics.rmse
     assert list(found.seeds) == list(range(8))
-    assert "good is better than poor: won 8 of 8 paired runs" in str(found)
+    assert "On this data set, the typical gain of good over poor is " in str(found)
+    assert ": better; won 8 of 8 paired runs; none collapsed; found at an early look" in str(found)
+    assert "On new data like this, the mean gain of good over poor is between " in str(found)
     assert found.rules.design == "adaptive"
     assert "on this data set, with a new split for each seed" in found.footer()
 
@@ -164,7 +167,7 @@ def test_given_rows_are_the_test_rows():
     same = sb.compare(BY_RATE, X, NUMBERS, seeds=range(6), split=(mask, ~mask))
     np.testing.assert_array_equal(same.methods["good"].scores, found.methods["good"].scores)
     with pytest.raises(sb.SettingError, match="needs split='resampled'"):
-        found.new_data_interval("good", "poor")
+        found.on_new_data("good", "poor")
 
 
 def test_failed_runs_are_kept_and_score_worst():
@@ -177,7 +180,8 @@ def test_failed_runs_are_kept_and_score_worst():
     assert pair.failed == (0, 8)
     assert np.isinf(pair.differences).all()
     assert math.isnan(pair.mean)
-    assert "good failed in 0 and hot in 8 of 8" in str(found)
+    assert "good collapsed in 0 and hot in 8 (8 failed) of 8" in str(found)
+    assert "no run finished for both" in str(found)
     assert "8 of 8" in str(found)
     assert found.methods["hot"].failed == 8
     assert json.loads(found.to_json())["methods"][1]["scores"] == [None] * 8
@@ -194,8 +198,11 @@ def test_fixed_seeds_are_tested_once():
 
 def test_anytime_stops_at_a_verdict():
     found = sb.compare(BY_RATE, X, NUMBERS, seeds="anytime")
-    assert found["good", "poor"].n == 8
-    assert found["good", "poor"].p_adjusted == pytest.approx(9 / 256)
+    pair = found["good", "poor"]
+    assert (pair.n, pair.better) == (16, "good")
+    assert pair.p_adjusted == pytest.approx(1 / statistics.e_value(pair.differences))
+    assert pair.p_adjusted < 0.05
+    assert statistics.e_value(pair.differences[:8]) < 20
 
 
 def test_seeds_begin_at_first_seed():
@@ -206,7 +213,7 @@ def test_constant_metric_gives_ties():
     flat = sb.Metric("flat", lambda t, p: 1.0, True)
     found = sb.compare(BY_RATE, X, NUMBERS, seeds=range(10), metric=flat)
     assert found["good", "poor"].verdict is sb.Verdict.CANNOT_TELL
-    assert "all 10 paired runs are ties" in found.sentences[0]
+    assert "all 10 are ties" in found.sentences[0]
 
 
 def test_gains_within_delta_are_too_close():
@@ -291,7 +298,8 @@ def test_interrupted_fixed_seeds_use_the_anytime_test(monkeypatch):
         found = sb.compare(BY_RATE, X, NUMBERS, seeds=range(30))
     assert calls == [list(range(8)), list(range(8, 16))]
     assert found.rules.design == "anytime"
-    assert found["good", "poor"].p == pytest.approx(9 / 256)
+    pair = found["good", "poor"]
+    assert pair.p == pytest.approx(1 / statistics.e_value(pair.differences))
     monkeypatch.setattr(Runs, "extend", lambda *_: False)
     with pytest.raises(KeyboardInterrupt):
         sb.compare(BY_RATE, X, NUMBERS)
@@ -317,9 +325,9 @@ def test_comparison_as_html_and_json():
     assert words["methods"][0]["seeds"] == list(range(8))
     assert words["rows"] == {"train": 45, "test": 15}
     assert repr(found) == "<Comparison of 2 methods by RMSE: 1 better>"
-    low, high = found.new_data_interval("<a>", "b&")
+    low, high = found.on_new_data("<a>", "b&")
     assert low < found["<a>", "b&"].mean < high
-    assert found.new_data_interval("b&", "<a>") == (-high, -low)
+    assert found.on_new_data("b&", "<a>") == (-high, -low)
     with pytest.raises(KeyError, match="no pair"):
         found["<a>", "c"]
 

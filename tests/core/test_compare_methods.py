@@ -72,7 +72,7 @@ def test_functions_and_recipes_are_compared():
         assert (method.status, method.epochs) == (None, None)
         assert method.seconds >= 0
     assert (found.methods["network"].epochs == 15).all()
-    assert "least squares is better than mean" in str(found)
+    assert "typical gain of least squares over mean is" in str(found)
     assert found.to_dict()["methods"][0]["status"] is None
 
 

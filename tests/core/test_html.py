@@ -142,7 +142,9 @@ def test_a_gradient_report():
 
 
 def test_comparison_and_explanation(population):
-    found = sb.judge({"<a>": RNG.normal(size=9), "b": RNG.normal(size=9)}, higher_is_better=True)
+    found = sb.judge(
+        {"<a>": RNG.normal(size=9), "b": RNG.normal(size=9)}, higher_is_better=True, design="fixed"
+    )
     assert texts(found._repr_html_())["li"] == found.sentences
     explanation = sb.explain(population, X, Y)
     assert repr(explanation).startswith("<Explanation: One step of seed 0, 2-3-1")

@@ -90,7 +90,7 @@ def test_every_public_function_has_a_docstring():
 
 EXAMPLES = [
     "checking.check", "comparing.compare", "comparing.judge", "comparing.space",
-    "comparing.splitting", "layers.embedding", "layers.periodic", "metrics", "network",
+    "comparing.splitting", "comparing.wording", "layers.embedding", "layers.periodic", "metrics", "network",
     "population", "progress", "training",
 ]  # fmt: skip
 

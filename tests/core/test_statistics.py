@@ -39,7 +39,7 @@ def test_statistics_are_antisymmetric_and_ignore_seed_order(d):
     assert statistics.gain_interval(-d, 0.05) == (-high, -low)
     assert statistics.gain_interval(shuffled, 0.05) == (low, high)
     assert statistics.typical_gain(-d) == -statistics.typical_gain(d)
-    assert statistics.e_value(-d) == pytest.approx(statistics.e_value(shuffled))
+    assert statistics.e_value(-d) == pytest.approx(statistics.e_value(d))
 
 
 @settings(max_examples=200, deadline=None)
@@ -85,20 +85,97 @@ def test_pairs_needed_by_hand():
     averages = [(a + b) / 2 for i, a in enumerate(d) for b in d[i:]]
     share = np.mean([(a > 0) + 0.5 * (a == 0) for a in averages])
     expected = (1.959963985 + 0.841621234) ** 2 / (3 * (share - 0.5) ** 2)
-    assert statistics.pairs_needed(d, 0.05) == math.ceil(expected)
+    need = statistics.pairs_needed(d, 0.05)
+    assert need.pairs == math.ceil(expected)
+    # for each i, the share of j with d_i + d_j > 0: 1, 3/4, 1, 1/2
+    error = 1.28 * 2 * np.std([1, 0.75, 1, 0.5]) / 2
+    leans = share - 0.5 - error, min(0.5, share - 0.5 + error)
+    far, near = ((2.80158 / lean) ** 2 / 3 for lean in leans)
+    assert (need.low, need.high) == (math.ceil(near), pytest.approx(far, rel=1e-3, abs=1))
     assert statistics.pairs_needed(np.array([1.0, -1.0]), 0.05) is None
+    assert statistics.pairs_needed(np.array([1.0, -1.0, 0.5, -0.4]), 0.05).high is None
 
 
-def test_holm_by_hand():
-    assert statistics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert statistics.holm([0.9, 0.8]) == [1.0, 1.0]
+def test_alpha_is_spent_by_the_looks_and_some_is_kept_for_later_ones():
+    spent = [sequential.alpha_spent(n) for n in (*sequential.LOOKS, *sequential.LATER_LOOKS)]
+    assert spent[0] == pytest.approx(0.85 * math.log(1 + (math.e - 1) / 8))
+    assert spent[3:] == pytest.approx([0.85, 0.925, 0.9625, 0.98125, 0.990625])
+    assert spent == sorted(spent)
 
 
-def test_alpha_is_spent_by_the_last_look():
-    assert sequential.alpha_spent(0.05, 1.0) == pytest.approx(0.05)
-    assert sequential.alpha_spent(0.05, 8 / 64) == pytest.approx(
-        0.05 * math.log(1 + (math.e - 1) / 8)
-    )
+@pytest.mark.parametrize("n", [129, 200, 400])
+def test_p_of_many_pairs_is_close_to_the_exact_one(n, monkeypatch):
+    rng, many, few = np.random.default_rng(n), [], []
+    for shift in (0.0, 0.1, 0.2, 0.4):
+        d = rng.normal(shift, 1, n)
+        gap = rng.exponential(1, n) - rng.exponential(1 + shift, n)
+        tied = np.round(4 * rng.normal(shift, 1, 2 * n))
+        votes = rng.choice([-2.0, -1.0, 1.0, 2.0, 3.0], n + 180)
+        many += [d, gap]
+        few += [
+            tied[tied != 0][: n + 180],
+            np.where(rng.random(n) < shift, abs(votes[:n]), votes[:n]),
+        ]
+    for group, most in ((many, 0.01), (few, 0.15)):
+        close = [statistics.signed_rank_p(d) for d in group]
+        with monkeypatch.context() as patch:
+            patch.setattr(statistics, "EXACT_PAIRS", 10**6)
+            exact = [statistics.signed_rank_p(d) for d in group]
+        np.testing.assert_allclose(close, exact, rtol=most)
+        assert min(exact) < 1e-3
+
+
+def test_typical_gains_and_intervals_of_many_pairs():
+    """They are searched by bisection, to the ends that the list of averages has."""
+    rng = np.random.default_rng(1)
+    for d in (rng.normal(0.1, 1, 60), np.round(4 * rng.normal(0.2, 1, 60)) / 50):
+        for failed in (0, 3):
+            d[:failed] = -math.inf
+            found = statistics.typical_gain(d), *statistics.gain_interval(d, 0.05)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(statistics, "LISTED_PAIRS", 10)
+                bisected = statistics.typical_gain(d), *statistics.gain_interval(d, 0.05)
+            np.testing.assert_allclose(bisected, found, atol=1e-9)
+    for sign in (1, -1):
+        d = sign * np.r_[np.full(280, math.inf), rng.normal(size=100)]
+        assert statistics.typical_gain(d) == sign * math.inf
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.integers(-3, 4), min_size=4, max_size=40),
+    st.sampled_from([statistics.signed_rank_p, statistics.anytime_p]),
+    st.sampled_from([0.01, 0.05, 0.1]),
+)
+def test_tied_intervals_contain_0_iff_the_test_does_not_reject(d, test, alpha):
+    d = np.array(d, float) / 50
+    low, high = statistics.gain_interval(d, alpha, test)
+    assert (low <= 0 <= high) == (test(d) > alpha)
+    assert low <= high
+
+
+def test_e_values_by_hand():
+    # ranks among those so far: 1/1, 2/2, then 1/3: the bets are on the signs +, +, -
+    x, w = np.polynomial.legendre.leggauss(20)
+    expected = w @ ((1 + x) * (1 + x) * (1 - x / 3)) / 2
+    assert statistics.e_value(np.array([2.0, 3.0, -1.0])) == pytest.approx(expected)
+    assert statistics.e_value(np.array([0.0, 0.0])) == 1.0
+    # growing gains, all of one sign: those of the sign test, 2^n / (n + 1)
+    assert statistics.e_value(np.arange(1.0, 9.0)) == pytest.approx(2**8 / 9)
+
+
+def test_all_designs_have_one_estimand():
+    """Where big gains are rare and small losses usual, no two of them name opposite winners."""
+    rng, seen = np.random.default_rng(2), set()
+    for _ in range(30):
+        d = np.where(rng.random(64) < 0.45, rng.uniform(1, 2, 64), -rng.uniform(0.1, 1, 64))
+        leads = {
+            sb.judge({"a": d, "b": 0 * d}, higher_is_better=True, design=design).pairs[0].leads
+            for design in ("fixed", "adaptive", "anytime")
+        }
+        seen |= leads
+        assert not {"a", "b"} <= leads
+    assert "a" in seen
 
 
 # ---------------------------------------------------------------- error rates and power
@@ -117,7 +194,7 @@ NOISES = {
 def false_claims(noise, n, design, trials, methods=2, seed=0):
     """Return the share of trials in which any look finds a difference between equal methods."""
     rng, wrong = np.random.default_rng(seed), 0
-    looks = range(1, n + 1) if design == "anytime" else [n]  # the adaptive design looks itself
+    looks = range(8, n + 1, 8) if design == "anytime" else [n]  # the adaptive design looks itself
     for _ in range(trials):
         scores = NOISES[noise](rng, (methods, n))
         for look in looks:
@@ -158,8 +235,8 @@ def test_power():
         for _ in range(200):
             a, b = NOISES[noise](rng, (2, 29))
             a = a + shift
-            pair = sb.judge({"a": a, "b": b}, higher_is_better=True)["a", "b"]
-            found[noise] += pair.better == "a"
+            pair = sb.judge({"a": a, "b": b}, higher_is_better=True, design="fixed")["a", "b"]
+            found[noise] += pair.leads == "a"
         assert found[noise] / 200 >= least - 0.06
 
 
@@ -197,8 +274,11 @@ def test_intervals_cover_after_early_stopping():
 # ---------------------------------------------------------------- planted faults
 
 
-def test_inverted_bonferroni_is_caught(monkeypatch):
-    monkeypatch.setattr(statistics, "holm", lambda p: [each / len(p) for each in p])
+def test_pairs_that_each_take_the_whole_alpha_are_caught(monkeypatch):
+    whole = verdict.Rules
+    monkeypatch.setattr(
+        "seedbed.comparing.judge.Rules", lambda alpha, m, *rest: whole(alpha, 1, *rest)
+    )
     assert false_claims("normal", 20, "fixed", 60, methods=10) > bound(60)
 
 
@@ -211,10 +291,8 @@ def test_best_seed_test_is_caught(monkeypatch):
 
 
 def test_fixed_test_after_every_seed_is_caught(monkeypatch):
-    monkeypatch.setattr(
-        verdict, "_p_and_level", lambda d, rules: (statistics.signed_rank_p(d), rules.alpha)
-    )
-    assert false_claims("normal", 40, "anytime", 60) > bound(60)
+    monkeypatch.setattr(statistics, "anytime_p", statistics.signed_rank_p)
+    assert false_claims("normal", 80, "anytime", 100) > bound(100)
 
 
 def collapsing_method():
@@ -227,33 +305,36 @@ def collapsing_method():
 
 
 def test_dropping_failures_is_caught(monkeypatch):
-    pair = sb.judge(collapsing_method(), higher_is_better=True)["a", "b"]
-    assert pair.better != "a"
-    assert pair.failed == (14, 0)
+    pair = sb.judge(collapsing_method(), higher_is_better=True, design="fixed")["a", "b"]
+    assert pair.leads != "a"
+    assert pair.failed == pair.collapsed == (14, 0)
     assert (pair.wins, pair.losses) == (16, 14)
 
     def dropping(a, b, higher_is_better):
         return np.nan_to_num(a - b, nan=0.0)
 
     monkeypatch.setattr(verdict, "gains", dropping)
-    assert sb.judge(collapsing_method(), higher_is_better=True)["a", "b"].better == "a"
+    assert (
+        sb.judge(collapsing_method(), higher_is_better=True, design="fixed")["a", "b"].leads == "a"
+    )
 
 
 def test_unpaired_scores_are_caught(monkeypatch):
     rng = np.random.default_rng(10)
     hard = rng.normal(0, 5, 30)  # some seeds have harder splits for both methods
     scores = {"a": hard + 0.5 + 0.3 * rng.normal(size=30), "b": hard + 0.3 * rng.normal(size=30)}
-    assert sb.judge(scores, higher_is_better=True)["a", "b"].better == "a"
+    assert sb.judge(scores, higher_is_better=True, design="fixed")["a", "b"].better == "a"
     whole = verdict.gains
     monkeypatch.setattr(verdict, "gains", lambda a, b, higher: whole(a, np.roll(b, 7), higher))
-    assert sb.judge(scores, higher_is_better=True)["a", "b"].better is None
+    assert sb.judge(scores, higher_is_better=True, design="fixed")["a", "b"].better is None
 
 
 # ---------------------------------------------------------------- verdicts and sentences
 
 
 def judged(a, b, **rules):
-    found = sb.judge({"a": a, "b": b}, higher_is_better=True, **rules)
+    given = {"design": "fixed"} | rules
+    found = sb.judge({"a": a, "b": b}, higher_is_better=True, **given)
     return found.pairs[0], found.sentences[0]
 
 
@@ -262,23 +343,31 @@ def test_each_verdict_and_its_sentence():
     b = rng.normal(size=30)
     pair, sentence = judged(b + rng.uniform(0.5, 1, 30), b)
     assert pair.verdict is sb.Verdict.BETTER
-    assert sentence.startswith("a is better than b: won 30 of 30 paired runs; typical gain 0.7")
-    assert "95 % CI" in sentence
-    assert sentence.endswith("adjusted p = 1.9e-09")
+    assert sentence == (
+        f"On the given scores, the typical gain of a over b is {pair.typical:.3g} (95 % CI "
+        f"{pair.low:.3g} to {pair.high:.3g}), the mean gain {pair.mean:.3g}: better; won 30 of 30 "
+        "paired runs; none collapsed; adjusted p = 1.9e-09"
+    )
 
     d = np.r_[np.full(19, 1.0), np.full(11, -0.1)]
     pair, sentence = judged(b, b + d)
     assert pair.verdict is sb.Verdict.SLIGHTLY_BETTER
-    assert pair.better == "b"
-    assert sentence.startswith("b is better than a, but only slightly: won 19 of 30 paired runs")
+    assert pair.better == pair.leads == "b"
+    assert "typical gain of b over a is 0.45" in sentence
+    assert ": better, perhaps only slightly; won 19 of 30 paired runs" in sentence
 
     pair, sentence = judged(b + 0.01 * rng.normal(size=30), b, delta=0.5)
     assert pair.verdict is sb.Verdict.TOO_CLOSE
-    assert sentence.startswith("a and b are too close to matter: within ±0.5")
+    assert "(90 % CI " in sentence
+    assert ": too close to matter, within ±0.5; won " in sentence
 
     pair, sentence = judged(rng.normal(size=30), b)
     assert pair.verdict is sb.Verdict.CANNOT_TELL
     assert stated_need(sentence) == pair.needed > 0
+    low, high = pair.needed_range
+    assert low <= pair.needed
+    assert f"if the true gain is what was seen, about {pair.needed:,} more paired runs" in sentence
+    assert f"({low:,} to {'any number' if high is None else f'{high:,}'})" in sentence
 
     pair, sentence = judged(b[:5] + 1, b[:5])
     assert pair.verdict is sb.Verdict.CANNOT_JUDGE
@@ -287,11 +376,85 @@ def test_each_verdict_and_its_sentence():
 
     pair, sentence = judged(np.ones(30), np.ones(30))
     assert pair.verdict is sb.Verdict.CANNOT_TELL
-    assert "all 30 paired runs are ties" in sentence
+    assert "all 30 are ties" in sentence
 
 
 def stated_need(sentence):
     return int(sentence.split("about ")[1].split(" more")[0].replace(",", ""))
+
+
+def test_a_method_that_is_usually_better_and_worse_on_average():
+    rng = np.random.default_rng(3)
+    b = rng.normal(0.9, 0.01, 30)
+    a = b + rng.uniform(0.005, 0.01, 30)
+    a[[3, 14, 20]] = 0.1
+    pair, sentence = judged(a, b)
+    assert (pair.verdict, pair.better, pair.leads) == (sb.Verdict.MIXED, None, "a")
+    assert pair.collapsed == (3, 0)
+    assert pair.mean < 0 < pair.low
+    assert (
+        ": usually better, but worse on average: a collapsed in 3 and b in 0 of 30; won 27 of 30"
+    ) in sentence
+    assert judged(b, a)[1] == sentence.replace("a ", "x ").replace("b ", "a ").replace("x ", "b ")
+    a[[3, 14, 20]] = np.nan
+    pair, sentence = judged(a, b)
+    assert (pair.verdict, pair.failed) == (sb.Verdict.MIXED, (3, 0))
+    assert "a collapsed in 3 (3 failed) and b in 0 of 30" in sentence
+    a[20] = 0.91
+    assert judged(a, b)[0].verdict == "better"  # 2 failures to 0 are no more than chance
+    # small losses, large gains
+    d = np.where(np.arange(100) % 20 < 9, 1.0, -0.1) + 0.01 * rng.normal(size=100)
+    pair, sentence = judged(d, 0 * d)
+    assert (pair.verdict, pair.leads, pair.wins) == (sb.Verdict.MIXED, "a", 45)
+    assert ": better on average, but wins less often; won 45 of 100" in sentence
+
+
+def test_runs_collapse_that_are_far_below_the_others():
+    def count(a, b):
+        return judged(np.array(a), np.array(b))[0].collapsed
+
+    usual = RNG.normal(0.9, 0.01, 20)
+    assert count(usual, usual + 0.001) == (0, 0)
+    assert sum(sum(count(*RNG.normal(size=(2, 8)))) for _ in range(200)) < 8  # of 3,200
+    assert count(np.r_[usual[:14], [0.1] * 6], usual) == (6, 0)
+    assert count(np.r_[usual[:18], np.nan, 0.5], np.r_[usual[:19], np.nan]) == (2, 1)
+    # scores on few rows: most are equal
+    assert count([1.0] * 6 + [0.98] * 4, [1.0] * 9 + [0.96]) == (0, 0)
+    assert count([1.0] * 6 + [0.98] * 3 + [0.5], [1.0] * 8 + [0.98, 0.83]) == (1, 1)
+    assert count([1.0] * 10, [1.0] * 10) == (0, 0)
+
+
+def test_mostly_tied_runs():
+    a = np.r_[np.full(12, 0.02), np.zeros(52)]
+    pair, sentence = judged(a, np.zeros(64))
+    assert (pair.verdict, pair.better) == (sb.Verdict.SLIGHTLY_BETTER, "a")
+    assert 0 < pair.low <= pair.high
+    assert "(95 % CI 0 to 0, 0 excluded), the mean gain 0.00375" in sentence
+
+
+def test_a_gain_found_early_is_said_to_look_large():
+    early, sentence = judged(np.arange(1.0, 9.0), np.zeros(8), design="adaptive")
+    assert early.n == 8
+    assert "found at an early look, where gains look larger than they are" in sentence
+    late = np.r_[np.zeros(40), np.arange(1.0, 25.0)]
+    pair, sentence = judged(late, np.zeros(64), design="adaptive")
+    assert (pair.n, pair.better) == (64, "a")
+    assert "early" not in sentence
+
+
+def test_closeness_to_delta_is_planned_for():
+    rng = np.random.default_rng(5)
+    pair, sentence = judged(rng.normal(0, 1, 20), np.zeros(20), delta=0.5)
+    assert pair.verdict is sb.Verdict.CANNOT_TELL
+    assert f"about {pair.needed} more paired runs would show it within ±0.5" in sentence
+    half = (pair.high - pair.low) / 2
+    expected = 20 * (half / (0.5 - abs(pair.typical))) ** 2
+    assert 20 + pair.needed == math.ceil(expected)
+
+
+def test_judge_needs_a_design():
+    with pytest.raises(sb.SettingError, match="judge needs design=: 'fixed' if the number of seed"):
+        sb.judge({"a": [1.0, 2.0], "b": [1.0, 3.0]}, higher_is_better=True)
 
 
 def test_no_verdict_claims_equality():
@@ -302,15 +465,15 @@ def test_no_verdict_claims_equality():
 
 def test_lower_is_better_flips_the_gain():
     a, b = np.arange(10.0), np.arange(10.0) + 1
-    found = sb.judge({"a": a, "b": b}, higher_is_better=False)
+    found = sb.judge({"a": a, "b": b}, higher_is_better=False, design="fixed")
     assert found["a", "b"].better == "a"
     assert found["a", "b"].typical == 1.0
 
 
 def test_baseline_reduces_comparisons():
     scores = {name: RNG.normal(size=12) for name in "abcd"}
-    assert sb.judge(scores, higher_is_better=True).rules.comparisons == 6
-    against = sb.judge(scores, higher_is_better=True, baseline="b")
+    assert sb.judge(scores, higher_is_better=True, design="fixed").rules.comparisons == 6
+    against = sb.judge(scores, higher_is_better=True, design="fixed", baseline="b")
     assert against.rules.comparisons == 3
     assert [(pair.a, pair.b) for pair in against.pairs] == [("a", "b"), ("c", "b"), ("d", "b")]
 
@@ -328,7 +491,7 @@ def test_an_adaptive_verdict_is_that_of_its_deciding_look():
         whole, _ = judged(d, np.zeros(64), design="adaptive")
         each = {n: judged(d[:n], np.zeros(n), design="adaptive")[0] for n in sequential.LOOKS}
         first = next((n for n, pair in each.items() if pair.better), 64)
-        for name in ("n", "better", "p", "low", "high", "share_low", "share_high"):
+        for name in ("n", "better", "leads", "p", "low", "high", "share_low", "share_high"):
             assert getattr(whole, name) == getattr(each[first], name)
         deciding.add(first)
     assert deciding == {8, 16, 32, 64}
@@ -338,7 +501,7 @@ def test_failed_pairs_are_not_too_close():
     nan = np.full(10, np.nan)
     pair, sentence = judged(nan, nan, delta=0.01)
     assert pair.verdict is sb.Verdict.CANNOT_TELL
-    assert "both failed in all 10 paired runs" in sentence
+    assert "both failed in all 10" in sentence
     b = RNG.normal(size=30)
     a = b + 0.001
     assert judged(a, b, delta=0.5)[0].verdict is sb.Verdict.TOO_CLOSE
@@ -364,9 +527,14 @@ def test_needed_runs_reach_the_next_look():
     assert (few.verdict, few.needed) == (sb.Verdict.CANNOT_JUDGE, 1)
     two_thirds = np.where(np.arange(30) % 3 > 0, 1.0, -1.0)  # 20 of 30
     pair, _ = judged(two_thirds, np.zeros(30), design="anytime")
-    total = 30 + pair.needed
-    log_e = statistics._log_e_value(round(total * 2 / 3), total - round(total * 2 / 3), 0.5)
-    assert math.log(20) <= log_e <= math.log(20) + 1
+    logs = statistics.log_e_values(np.tile(two_thirds, 10))
+    assert 30 + pair.needed == int(np.argmax(logs >= math.log(20))) + 1
+    slight = np.where(
+        (np.arange(41) % 2 < 1) | (np.arange(41) > 34), 1.0, -1.0
+    )  # beyond the pairs that are followed
+    pair, _ = judged(slight, np.zeros(41), design="anytime")  # by extrapolation
+    logs = statistics.log_e_values(np.tile(slight, 200))
+    assert 41 + pair.needed == pytest.approx(int(np.argmax(logs >= math.log(20))) + 1, rel=0.3)
 
 
 def test_small_levels_use_the_exact_test():
@@ -377,8 +545,8 @@ def test_small_levels_use_the_exact_test():
     assert looks[-1].crossed
     rng, crossed = np.random.default_rng(2), 0
     for _ in range(3000):
-        crossed += sequential.sequential_test(rng.normal(size=64), 0.0099)[-1].crossed
-    assert crossed / 3000 <= bound(3000, 0.0099)
+        crossed += sequential.sequential_test(rng.normal(size=64), 0.00099)[-1].crossed
+    assert crossed / 3000 <= bound(3000, 0.00099)
     scores = {str(i): RNG.normal(size=16) for i in range(30)}
     assert len(sb.judge(scores, higher_is_better=True, design="adaptive").pairs) == 435
 
@@ -416,7 +584,7 @@ def test_equivalence_is_adjusted_for_pairs():
     for delta, alone in ((one * 1.001, True), (one * 0.999, False)):
         assert (judged(d, np.zeros(40), delta=delta)[0].verdict is sb.Verdict.TOO_CLOSE) == alone
     for delta, together in ((all_ * 1.001, True), (all_ * 0.999, False)):
-        found = sb.judge(scores, higher_is_better=True, delta=delta)
+        found = sb.judge(scores, higher_is_better=True, design="fixed", delta=delta)
         assert (found["a", "b"].verdict is sb.Verdict.TOO_CLOSE) == together
 
 
@@ -427,20 +595,30 @@ def test_sequential_intervals_are_wider():
     assert found.low < low < high < found.high
 
 
+def test_intervals_are_for_all_pairs_together():
+    """And each contains 0 exactly if its verdict rejects."""
+    scores = {name: RNG.normal(0.4 * number, 1, 20) for number, name in enumerate("abcd")}
+    for design in ("fixed", "adaptive", "anytime"):
+        found = sb.judge(scores, higher_is_better=True, design=design)
+        for pair in found.pairs:
+            assert pair.confidence == pytest.approx(1 - 0.05 / 6)
+            assert (pair.low <= 0 <= pair.high) == (pair.leads is None)
+            alone = judged(scores[pair.a], scores[pair.b], design=design)[0]
+            assert alone.n < pair.n or pair.high - pair.low >= alone.high - alone.low
+
+
 def test_verdicts_are_antisymmetric():
     scores = {"a": RNG.normal(0.4, 1, 25), "b": RNG.normal(size=25)}
     for design in ("fixed", "anytime"):
         one = sb.judge(scores, higher_is_better=True, design=design)["a", "b"]
         swapped = dict(reversed(scores.items()))
         other = sb.judge(swapped, higher_is_better=True, design=design)["a", "b"]
-        assert (one.wins, one.losses, one.p, one.better) == (
-            other.losses,
-            other.wins,
-            other.p,
-            other.better,
-        )
+        assert (one.wins, one.losses, one.better) == (other.losses, other.wins, other.better)
+        assert one.p == pytest.approx(other.p)
         assert (one.low, one.high, one.typical) == (-other.high, -other.low, -other.typical)
         assert one.share_low == pytest.approx(1 - other.share_high)
+        assert one.swapped.low == other.low
+        assert one.swapped.senses == other.senses
 
 
 @pytest.mark.parametrize(
@@ -457,7 +635,7 @@ def test_verdicts_are_antisymmetric():
 )
 def test_invalid_scores_are_refused(scores, message):
     with pytest.raises(sb.SeedbedError, match=message):
-        sb.judge(scores, higher_is_better=True)
+        sb.judge(scores, higher_is_better=True, design="fixed")
 
 
 @pytest.mark.parametrize(
@@ -472,8 +650,9 @@ def test_invalid_scores_are_refused(scores, message):
     ],
 )
 def test_invalid_rules_are_refused(rules, message):
+    given = {"design": "fixed"} | rules
     with pytest.raises(sb.SeedbedError, match=message):
-        sb.judge({"a": [1.0, 2.0], "b": [1.0, 3.0]}, higher_is_better=True, **rules)
+        sb.judge({"a": [1.0, 2.0], "b": [1.0, 3.0]}, higher_is_better=True, **given)
 
 
 @settings(max_examples=60, deadline=None)
@@ -494,6 +673,11 @@ def test_any_scores_give_consistent_verdicts(data):
         assert (pair.better is not None) == (
             pair.verdict in (sb.Verdict.BETTER, sb.Verdict.SLIGHTLY_BETTER)
         )
+        assert (pair.leads is not None) == (
+            pair.better is not None or pair.verdict is sb.Verdict.MIXED
+        )
+        if pair.verdict not in (sb.Verdict.TOO_CLOSE, sb.Verdict.CANNOT_JUDGE):
+            assert (pair.low <= 0 <= pair.high) == (pair.leads is None)
     assert str(found)
     assert found.to_json()
 
@@ -502,15 +686,15 @@ def test_one_huge_score_erases_no_other_gain():
     rng = np.random.default_rng(0)
     a = rng.normal(0.9, 0.01, 30)
     b = a - rng.uniform(0.01, 0.02, 30)
-    usual = sb.judge({"a": a, "b": b}, higher_is_better=True)["a", "b"]
+    usual = sb.judge({"a": a, "b": b}, higher_is_better=True, design="fixed")["a", "b"]
     a[7], b[7] = 1e13, 1e13 - 1
-    found = sb.judge({"a": a, "b": b}, higher_is_better=True)["a", "b"]
+    found = sb.judge({"a": a, "b": b}, higher_is_better=True, design="fixed")["a", "b"]
     assert (found.wins, found.ties) == (29, 1)  # 1e13 and 1e13 - 1 differ by rounding
     assert found.verdict == usual.verdict == "better"
     assert found.typical == pytest.approx(usual.typical, rel=0.1)
     for size in (1e13, 1e300):
         a[7], b[7] = size, 0.0
-        found = sb.judge({"a": a, "b": b}, higher_is_better=True)["a", "b"]
+        found = sb.judge({"a": a, "b": b}, higher_is_better=True, design="fixed")["a", "b"]
         assert (found.wins, found.ties) == (30, 0)
         assert found.verdict == "better"
 

@@ -223,7 +223,7 @@ def test_judge_reads_missing_and_decimal_scores_and_names_what_is_no_frame():
         pd.DataFrame(scores, dtype=object), pl.DataFrame(scores),
         pl.DataFrame(scores).cast(pl.Decimal(5, 2)),
     ):  # fmt: skip
-        found = sb.judge(frame, higher_is_better=True)
+        found = sb.judge(frame, higher_is_better=True, design="fixed")
         assert np.isnan(found.methods["a"].scores).tolist() == [False, False, True, *[False] * 4]
     for frame, message in (
         (pl.DataFrame(scores).lazy(), "the scores are a lazy frame"),
@@ -231,7 +231,7 @@ def test_judge_reads_missing_and_decimal_scores_and_names_what_is_no_frame():
         (pd.DataFrame(np.ones((6, 2)), columns=["a", "a"]), "two methods have the same name"),
     ):
         with pytest.raises(sb.DataError, match=message):
-            sb.judge(frame, higher_is_better=True)
+            sb.judge(frame, higher_is_better=True, design="fixed")
 
 
 def test_train_takes_decimals_and_refuses_numbers_beyond_a_float64():

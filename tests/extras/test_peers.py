@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy import stats
 from sklearn import metrics as sklearn_metrics
-from statsmodels.stats.multitest import multipletests
 
 import seedbed as sb
 from seedbed.comparing import statistics
@@ -34,13 +33,6 @@ def test_student_t_quantile_equals_scipy(degrees):
     for p in (0.6, 0.9, 0.975, 0.999):
         expected = stats.t.ppf(p, degrees)
         assert statistics.student_t_quantile(p, degrees) == pytest.approx(expected, rel=1e-9)
-
-
-def test_holm_equals_statsmodels():
-    for n in (1, 2, 5, 45):
-        p = RNG.uniform(0, 0.2, n)
-        expected = multipletests(p, method="holm")[1]
-        np.testing.assert_allclose(statistics.holm(p.tolist()), expected, atol=1e-10)
 
 
 def test_corrected_interval_with_scipy_t_quantile():

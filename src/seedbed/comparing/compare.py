@@ -58,7 +58,7 @@ def compare(
     metric      the metric of the scores, or its name, such as "auc"; None is accuracy for classes
                 and labels, else RMSE
     baseline    the method to compare the others with; None judges all pairs
-    alpha       the maximum chance of any false "better" among all pairs
+    alpha       the maximum chance of any false verdict among all pairs, see ``Rules``
     delta       gains within ± delta, in the metric's units, do not matter; choose it before you
                 see a score
     seeds       "adaptive" tests after 8, 16, 32 and 64 seeds, and continues only with open pairs;

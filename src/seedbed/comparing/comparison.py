@@ -13,17 +13,21 @@ import numpy.typing as npt
 from seedbed import html
 from seedbed.arrays import Array
 from seedbed.comparing import statistics
+from seedbed.comparing.sequential import LOOKS
 from seedbed.comparing.verdict import Pair, Rules
+from seedbed.comparing.wording import sentence
 from seedbed.errors import MissingDependencyError, SettingError
 from seedbed.jsonable import to_json
 from seedbed.metrics import Metric
 
 SCOPES = {
     "resampled": "on this data set, with a new split for each seed",
-    "fixed": "on this split of this data set",
+    "fixed": "on this split, of this data set",
     "given": "on the given scores",
 }
-"""What the verdicts hold for, by the kind of split."""
+"""What the verdicts hold for, by the kind of split; sentences have the part before the comma."""
+NEW_DATA_PAIRS = 6
+"""Up to this many pairs, the printed comparison has a line on new data for each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,13 +99,16 @@ class Comparison:
 
     @property
     def sentences(self) -> list[str]:
-        """Each pair's verdict and evidence in one sentence."""
-        return [pair.sentence(self.metric, self.rules) for pair in self.pairs]
+        """Each pair's effect, verdict and evidence in one sentence."""
+        where = self.scope.partition(",")[0]
+        return [sentence(pair, self.metric, self.rules, where) for pair in self.pairs]
 
-    def new_data_interval(self, a: str, b: str) -> tuple[float, float]:
+    def on_new_data(self, a: str, b: str) -> tuple[float, float]:
         """Return an interval of a's mean gain over b on new data like this.
 
-        See ``statistics.corrected_interval``.
+        Of confidence 1 - alpha for all pairs together; unbounded if a run failed. A verdict on
+        resampled rows is about this data set: the splits share rows, so that more seeds are not
+        more data. This interval allows for that; see ``statistics.corrected_interval``.
 
         Raises: SettingError if the seeds shared one split.
         """
@@ -109,7 +116,7 @@ class Comparison:
             raise SettingError("an interval for new data needs split='resampled'")
         pair = self[a, b]
         d = pair.differences if pair.a == a else -pair.differences
-        return statistics.corrected_interval(d, self.rules.alpha, *self.rows)
+        return statistics.corrected_interval(d, self.rules.level, *self.rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the comparison as plain dicts, lists, numbers and strings."""
@@ -209,8 +216,23 @@ class Comparison:
             return "  ".join([first, *others]).rstrip()
 
         ruled = "  ".join("─" * width for width in widths)
-        shown = [line(headers), ruled, *map(line, rows), "", *self.sentences, "", self.footer()]
-        return "\n".join(shown)
+        shown = [line(headers), ruled, *map(line, rows), "", *self.sentences]
+        return "\n".join([*shown, *self.new_data_lines(), "", self.footer()])
+
+    def new_data_lines(self) -> list[str]:
+        """Return a line for each pair on its mean gain on new data, if it can be told."""
+        if self.rows is None or self.scope != SCOPES["resampled"]:
+            return []
+        lines = []
+        for pair in self.pairs[:NEW_DATA_PAIRS]:
+            low, high = self.on_new_data(pair.a, pair.b)
+            if math.isfinite(low):
+                lines.append(
+                    f"On new data like this, the mean gain of {pair.a} over {pair.b} is between "
+                    f"{self.metric.format_gain(low)} and {self.metric.format_gain(high)}"
+                    f"{self.metric.gain_unit} ({100 * (1 - self.rules.level):.3g} % CI)"
+                )
+        return lines
 
     def footer(self) -> str:
         """Return the rules and the scope of the verdicts in one line."""
@@ -218,16 +240,17 @@ class Comparison:
         better = "higher" if self.metric.higher_is_better else "lower"
         design = {
             "fixed": "number of seeds fixed beforehand",
-            "adaptive": f"looks at {', '.join(map(str, rules.looks))} seeds",
+            "adaptive": f"looks at {', '.join(map(str, LOOKS))} seeds",
             "anytime": "valid at any time",
         }[rules.design]
         pairs = "1 pair"
         if rules.comparisons > 1:
-            pairs = f"{rules.comparisons} pairs, intervals not adjusted"
+            pairs = f"{rules.comparisons} pairs, intervals for all together"
         interrupted = "interrupted; " if self.interrupted else ""
         return (
             f"({interrupted}{self.metric.name}, {better} is better; medians and quartiles of "
-            f"seeds; {self.scope}; alpha {rules.alpha:g} over {pairs}; {design})"
+            f"seeds; {self.scope}; alpha {rules.alpha:g} over {pairs}: the chance of a verdict if "
+            f"gains and losses are equally likely; {design})"
         )
 
     def __repr__(self) -> str:
@@ -241,7 +264,7 @@ class Comparison:
     def _html(self) -> list[str]:
         return [
             html.table(*self.table()),
-            html.items(self.sentences),
+            html.items([*self.sentences, *self.new_data_lines()]),
             html.paragraph(self.footer(), note=True),
         ]
 

@@ -20,11 +20,11 @@ def judge(
     scores: Mapping[str, Any] | Any,
     *,
     higher_is_better: bool,
+    design: Design | None = None,
     baseline: str | None = None,
     alpha: float = 0.05,
     delta: float | None = None,
     seeds: Any = None,
-    design: Design = "fixed",
     name: str = "score",
 ) -> Comparison:
     """Judge scores that exist already, from this library or another.
@@ -32,18 +32,25 @@ def judge(
     scores  each method's scores, (n,), all on the same seeds in the same order; NaN where a run
             failed. A data frame has a column for each method, and a row for each seed; Series with
             indexes are paired by them
-    design  "fixed" if n was chosen before the first score was seen, "adaptive" if the scores were
-            looked at after 8, 16, 32 and 64 seeds only, "anytime" otherwise
+    design  how n was chosen, which has no default: "fixed" if before the first score was seen,
+            "adaptive" if the scores were looked at after 8, 16, 32 and 64 seeds only, "anytime"
+            otherwise
     seeds   the seeds, (n,), to show in tables; None counts from 0
 
     For the other arguments see ``compare``.
     Raises: SettingError or DataError for scores that cannot be compared.
     >>> import seedbed as sb
     >>> a, b = [0.91, 0.90, 0.93, 0.92, 0.94, 0.95], [0.90, 0.89, 0.90, 0.88, 0.89, 0.89]
-    >>> found = sb.judge({"a": a, "b": b}, higher_is_better=True)
-    >>> found["a", "b"].verdict.value, found["a", "b"].p
-    ('better', 0.03125)
+    >>> found = sb.judge({"a": a, "b": b}, higher_is_better=True, design="fixed")
+    >>> found["a", "b"].better, found["a", "b"].p
+    ('a', 0.03125)
     """
+    if design is None:
+        raise SettingError(
+            "judge needs design=: 'fixed' if the number of seeds was chosen before the first score "
+            "was seen, 'adaptive' if the scores were looked at after 8, 16, 32 and 64 seeds only, "
+            "'anytime' otherwise"
+        )
     metric = Metric(name, _no_function, higher_is_better)
     if not isinstance(scores, Mapping):
         scores = _by_column(scores)

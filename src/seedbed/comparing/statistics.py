@@ -1,14 +1,18 @@
 """Tests, intervals and sample sizes for paired differences d, (n,).
 
 All use ranks and signs, because a few collapsed seeds ruin a mean. A difference is infinite where
-one method failed. Tests are two-sided, and exact if d and -d are equally likely.
+one method failed. The null hypothesis of each test is that d is symmetric about 0: given |d|, the
+signs are fair coins. Tests are two-sided. Intervals hold the shifts that the test itself does not
+reject.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +20,13 @@ from seedbed.arrays import Array
 
 POWER = 0.8
 """The power that ``pairs_needed`` plans for."""
+EXACT_PAIRS, EXACT_TIED_PAIRS = 128, 300
+"""Up to this many pairs that differ, p is exact: in general, and where |d| has few values."""
+FEW_VALUES = 30
+LISTED_PAIRS = 300
+"""Up to this many pairs, an interval's ends are searched among all Walsh averages."""
+BISECTIONS = 45
+"""Steps that find an end for more pairs: to 3e-14 of the differences' range."""
 
 
 # ---------------------------------------------------------------- ranks
@@ -53,16 +64,56 @@ def rank_sum_distribution(ranks: Array) -> Array:
 
 
 def signed_rank_p(d: Array) -> float:
-    """Return p = P(|Σ ε r| >= |T|), T = Σ sign(d) r, over all signs ε = ±1; 1 if all are ties.
+    """Return p = P(|Σ ε r| >= |Σ sign(d) r|) over all signs ε = ±1; 1 if all are ties.
+
+    Exact up to ``EXACT_PAIRS`` differences that are not 0; for more, within 1 % of the exact value.
+    Where |d| has fewer than ``FEW_VALUES`` values, as the scores on few rows have, it is exact up
+    to ``EXACT_TIED_PAIRS`` of them, and within 15 % for more.
 
     Source: Wilcoxon 1945, conditional on |d|, with Pratt's zeros.
     """
     ranks = signed_ranks(d)
-    p = rank_sum_distribution(ranks)
-    total = len(p) - 1
     extreme = round(abs(2 * ranks.sum()))
-    low = (total - extreme) // 2  # Σ ε 2r = 2 · (sum of +) - total
-    return min(1.0, 2 * float(p[: low + 1].sum())) if extreme else 1.0
+    if not extreme:
+        return 1.0
+    count = np.count_nonzero(ranks)
+    if count > EXACT_PAIRS:
+        steps = np.rint(2 * np.abs(ranks[ranks != 0]))
+        if count > EXACT_TIED_PAIRS or len(np.unique(steps)) >= FEW_VALUES:
+            return min(1.0, 2 * _saddlepoint_tail(steps, extreme))
+    p = rank_sum_distribution(ranks)
+    low = (len(p) - 1 - extreme) // 2  # Σ ε 2r = 2 · (sum of +) - total
+    return min(1.0, 2 * float(p[: low + 1].sum()))
+
+
+def _saddlepoint_tail(steps: Array, at: int) -> float:
+    """Return P(Σ ε s >= at) for whole steps s > 0, (n,), and at > 0.
+
+    The sum's values are 2 g apart, g the steps' greatest common divisor. So the tail begins at
+    at - g, and the approximation is that for lattices.
+
+    Source: Lugannani, Rice 1980; the second continuity correction of Daniels 1987.
+    """
+    unit = float(np.gcd.reduce(steps.astype(np.int64)))
+    edge = at - unit
+    sigma = math.sqrt(float((steps**2).sum()))
+    if edge < 0.05 * sigma:  # where the approximation divides 0 by 0
+        return 0.5 * math.erfc(edge / sigma / math.sqrt(2))
+
+    tilt = edge / sigma**2
+    for _ in range(100):  # Newton's steps from the left of the root: none goes beyond it
+        slopes = np.tanh(steps * tilt)
+        missing = edge - float((steps * slopes).sum())
+        if missing <= 1e-12 * edge:
+            break
+        tilt += missing / float((steps**2 * (1 - slopes**2)).sum())
+    scaled = steps * tilt
+    cumulant = float((scaled + np.log1p(np.exp(-2 * scaled)) - math.log(2)).sum())
+    curvature = float((steps**2 / np.cosh(np.minimum(scaled, 300)) ** 2).sum())
+    w = math.sqrt(2 * (tilt * edge - cumulant))
+    u = math.sinh(unit * tilt) / unit * math.sqrt(curvature)
+    density = math.exp(-w * w / 2) / math.sqrt(2 * math.pi)
+    return 0.5 * math.erfc(w / math.sqrt(2)) + density * (1 / u - 1 / w)
 
 
 # ---------------------------------------------------------------- estimates and intervals
@@ -79,39 +130,87 @@ def walsh_averages(d: Array) -> Array:
 
 
 def typical_gain(d: Array) -> float:
-    """Return the median of the Walsh averages.
+    """Return the median of the Walsh averages, or of many d the root of Σ sign(d - θ) r in θ.
 
     Source: Hodges, Lehmann 1963.
     """
-    averages = walsh_averages(d)
-    low, high = averages[(len(averages) - 1) // 2], averages[len(averages) // 2]
-    return 0.0 if low == -high else float(low + high) / 2
+    if len(d) <= LISTED_PAIRS:
+        averages = walsh_averages(d)
+        low, high = averages[(len(averages) - 1) // 2], averages[len(averages) // 2]
+        return 0.0 if low == -high else float(low + high) / 2
+    finite = d[np.isfinite(d)]
+    if not finite.size:
+        return float(np.sign((d > 0).sum() - (d < 0).sum()) * math.inf) if d.any() else 0.0
+    ends = float(finite.min()) - 1, float(finite.max()) + 1
+
+    def lean(shift: float) -> float:
+        return float(signed_ranks(d - shift).sum())
+
+    if lean(ends[1]) > 0 or lean(ends[0]) < 0:
+        return math.inf if lean(ends[1]) > 0 else -math.inf
+    above = _bisect(lean, *ends, BISECTIONS)
+    below = -_bisect(lambda shift: -lean(-shift), -ends[1], -ends[0], BISECTIONS)
+    return (above + below) / 2
 
 
-def gain_interval(d: Array, alpha: float) -> tuple[float, float]:
-    """Return the interval of shifts of d that the signed-rank test does not reject at ``alpha``.
+def gain_interval(
+    d: Array, alpha: float, p: Callable[[Array], float] = signed_rank_p
+) -> tuple[float, float]:
+    """Return the ends of the shifts θ for which the test's ``p`` of d - θ is above ``alpha``.
 
-    Its ends are two Walsh averages. It is infinite if n is too small to reject any shift.
+    It contains 0 exactly if the test does not reject d. Where the accepted shifts end at 0, as ties
+    allow, and 0 is rejected, that end is the next number to 0.
 
-    Source: Tukey 1949; Hollander, Wolfe, chapter 3.
+    Source: Tukey 1949; Hollander, Wolfe, chapter 3; with ties, the test at each shift.
     """
-    averages, n = walsh_averages(d), len(d)
-    below = np.cumsum(rank_sum_distribution(np.arange(1, n + 1)))[::2]  # P(sum of + <= 0, 1, 2, …)
-    cut = int(np.searchsorted(below, alpha / 2, side="right"))  # sums 0 … cut-1 are rejected
-    if cut == 0:
-        return -math.inf, math.inf
-    return float(averages[cut - 1]), float(averages[len(averages) - cut])
+    low = _lower_end(d, alpha, p)
+    high = 0.0 - _lower_end(-d, alpha, p)
+    low, high = min(low, high), max(low, high)
+    accepts = p(d) > alpha
+    if accepts:
+        return min(low, 0.0), max(high, 0.0)
+    if low <= 0 <= high:  # which side is on the accepted side of 0?
+        tiny = math.ulp(0.0)
+        if typical_gain(d) > 0 or signed_ranks(d).sum() > 0:
+            return tiny, max(high, tiny)
+        return min(low, -tiny), -tiny
+    return low, high
 
 
-def median_interval(d: Array, alpha: float) -> tuple[float, float]:
-    """Return the anytime-valid interval of d's median; see ``e_value``."""
-    ordered, n = np.sort(d), len(d)
-    excluded = 0
-    while 2 * excluded < n and _log_e_value(excluded, n - excluded, 0.5) >= -math.log(alpha):
-        excluded += 1
-    if excluded == 0:
-        return -math.inf, math.inf
-    return float(ordered[excluded - 1]), float(ordered[n - excluded])
+def _lower_end(d: Array, alpha: float, p: Callable[[Array], float]) -> float:
+    """Return the infimum of the shifts that are not rejected, found from the middle down."""
+    finite = d[np.isfinite(d)]
+    if not finite.size:
+        return -math.inf
+
+    def accepts(shift: float) -> bool:
+        return p(d - shift) > alpha
+
+    middle = typical_gain(d)
+    if len(d) > LISTED_PAIRS:
+        start, outside = float(finite.min()), float(finite.min() - 1 - np.ptp(finite))
+        if accepts(outside):
+            return -math.inf
+        inside = middle if math.isfinite(middle) else float(finite.max() + 1)
+        return _bisect(lambda s: -1.0 if accepts(s) else 1.0, start - 1, inside, BISECTIONS)
+    averages = np.unique(walsh_averages(d))
+    averages = averages[np.isfinite(averages)]
+    last = int(np.searchsorted(averages, middle, side="right"))
+    if not last:
+        return -math.inf
+    # p changes at averages only: test one shift below each, and one above the middle
+    below = [averages[0] - 1 - abs(averages[0]), *(averages[:-1] + averages[1:]) / 2]
+    points = np.array([*below, averages[-1] + 1 + abs(averages[-1])])
+    if accepts(float(points[0])):
+        return -math.inf
+    rejected, accepted = 0, last + 1  # one beyond the last point that is tested
+    while accepted - rejected > 1:
+        at = (rejected + accepted) // 2
+        if accepts(float(points[at])):
+            accepted = at
+        else:
+            rejected = at
+    return float(averages[min(accepted, last) - 1])
 
 
 def _binomial_cdf(k: int, n: int, q: float) -> float:
@@ -130,9 +229,11 @@ def _log_choose(n: int) -> Array:
     return np.array([math.log(math.comb(n, k)) for k in range(n + 1)])
 
 
-def _bisect(f: Callable[[float], float], low: float = 0.0, high: float = 1.0) -> float:
-    """Return the root of a decreasing f."""
-    for _ in range(200):
+def _bisect(
+    f: Callable[[float], float], low: float = 0.0, high: float = 1.0, steps: int = 200
+) -> float:
+    """Return the root of a decreasing f, to the last bit or after some steps."""
+    for _ in range(steps):
         middle = (low + high) / 2
         if middle in (low, high):
             break
@@ -154,8 +255,10 @@ def share_interval(
     """
     if any_time:
         bound = -math.log(alpha)
-        lower = _bisect(lambda q: _log_e_value(low, n - low, q) - bound, 0.0, low / n)
-        upper = 1 - _bisect(lambda q: _log_e_value(n - high, high, q) - bound, 0.0, 1 - high / n)
+        lower = _bisect(lambda q: _log_beta_e_value(low, n - low, q) - bound, 0.0, low / n)
+        upper = 1 - _bisect(
+            lambda q: _log_beta_e_value(n - high, high, q) - bound, 0.0, 1 - high / n
+        )
         return (0.0 if low == 0 else lower), (1.0 if high == n else upper)
     lower = _bisect(lambda q: _binomial_cdf(low - 1, n, q) - (1 - alpha / 2)) if low else 0.0
     upper = _bisect(lambda q: _binomial_cdf(high, n, q) - alpha / 2) if high < n else 1.0
@@ -202,74 +305,69 @@ def student_t_quantile(p: float, degrees: int) -> float:
     return math.sqrt(degrees) * math.tan(_bisect(excess, 0.0, math.pi / 2))
 
 
-# ---------------------------------------------------------------- many comparisons
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Return the adjusted p-values: max over k <= j of (m - k + 1) p_(k).
-
-    Source: Holm 1979.
-    """
-    order, adjusted, running = np.argsort(p, kind="stable"), [0.0] * len(p), 0.0
-    for place, which in enumerate(order.tolist()):
-        running = max(running, min(1.0, (len(p) - place) * p[which]))
-        adjusted[which] = running
-    return adjusted
-
-
 # ---------------------------------------------------------------- sample sizes
 
 
 def min_pairs(alpha: float, comparisons: int = 1, *, any_time: bool = False) -> int:
     """Return the smallest n at which a verdict is possible: 1 + log2(m / α), rounded up.
 
-    With ``any_time``, the smallest n at which n wins reach an e-value of m / α.
+    With ``any_time``, the smallest n at which n growing gains reach an e-value of m / α.
     """
     if not any_time:
         return math.ceil(1 + math.log2(comparisons / alpha) - 1e-9)
     n = 1
-    while _log_e_value(n, 0, 0.5) < math.log(comparisons / alpha):
+    while e_value(np.arange(1.0, n + 1)) < comparisons / alpha:
         n += 1
     return n
 
 
-def pairs_needed_any_time(
-    wins: int, losses: int, ties: int, alpha: float, max_pairs: int
-) -> int | None:
-    """Return the pairs at which the e-value would reach 1 / α if these shares continue."""
-    n = wins + losses + ties
-    total = n
-    while total <= max_pairs:
-        total = math.ceil(total * 1.05) + 1
-        won, lost = (round(count / n * total) for count in (wins, losses))
-        if _log_e_value(won, lost, 0.5) >= -math.log(alpha):
-            return total
-    return None
+class Need(NamedTuple):
+    """How many pairs in all give a power of 80 % if the true gain is what was seen.
+
+    low, high  the same, if it is larger or smaller by 1.28 standard errors; None for no limit
+    """
+
+    pairs: int
+    low: int
+    high: int | None
 
 
-def pairs_needed(d: Array, alpha: float) -> int | None:
-    """Return how many pairs give a power of 80 % if the trend of d continues.
+def pairs_needed(d: Array, alpha: float) -> Need | None:
+    """Return how many pairs are needed; None if the differences lean to neither side.
 
     N = (z_{1-α/2} + z_{0.8})² / (3 (p' - ½)²), p' the share of positive Walsh averages, ties
-    counted half. None if p' is ½.
+    counted half.
 
     Source: Noether 1987.
     """
-    averages = walsh_averages(d)
-    share = float((averages > 0).mean() + (averages == 0).mean() / 2)
-    if abs(share - 0.5) < 1e-3:
+    n = len(d)
+    share = 0.5 + float(signed_ranks(d).sum()) / (n * (n + 1))
+    lean = abs(share - 0.5)
+    if lean < 1e-3:
         return None
+    ordered = np.sort(d)
+    positive = (  # for each i, the share of j with d_i + d_j > 0
+        2 * n - np.searchsorted(ordered, -d, "left") - np.searchsorted(ordered, -d, "right")
+    ) / (2 * n)
+    error = 1.28 * 2 * float(positive.std()) / math.sqrt(n)
     from statistics import NormalDist  # slow to load, and rarely needed
 
     z = NormalDist().inv_cdf
-    return math.ceil((z(1 - alpha / 2) + z(POWER)) ** 2 / (3 * (share - 0.5) ** 2))
+    factor = (z(1 - alpha / 2) + z(POWER)) ** 2 / 3
+
+    def pairs(lean: float) -> int:
+        return math.ceil(factor / lean**2)
+
+    return Need(
+        pairs(lean), pairs(min(0.5, lean + error)), pairs(lean - error) if lean > error else None
+    )
 
 
 # ---------------------------------------------------------------- anytime-valid evidence
 
 
-def _log_e_value(wins: int, losses: int, q: float) -> float:
-    """Return log of B(W + 1, L + 1) / (q^W (1 - q)^L)."""
+def _log_beta_e_value(wins: int, losses: int, q: float) -> float:
+    """Return log of B(W + 1, L + 1) / (q^W (1 - q)^L), an e-value against P(win) = q."""
     if (q <= 0 and wins) or (q >= 1 and losses):
         return math.inf
     beta = math.lgamma(wins + 1) + math.lgamma(losses + 1) - math.lgamma(wins + losses + 2)
@@ -277,13 +375,67 @@ def _log_e_value(wins: int, losses: int, q: float) -> float:
     return beta - odds
 
 
-def e_value(d: Array) -> float:
-    """Return the e-value 2^n B(W + 1, L + 1) of W wins and L losses, n = W + L; ties do not count.
+@lru_cache(maxsize=1)
+def _bets() -> tuple[Array, Array]:
+    """Return the bets λ in (-1, 1) and their weights, which sum to 1."""
+    bets, weights = np.polynomial.legendre.leggauss(64)
+    return bets, weights / weights.sum()
 
-    Without a difference, the chance that it ever reaches 1/α is at most α. So the comparison may
-    be checked and stopped at any time.
 
-    Source: Robbins 1970, a uniform mixture over P(A > B); Ville 1939.
+def log_e_values(d: Array) -> Array:
+    """Return the logarithm of the e-value after each of the differences, (n,).
+
+    e_n = ∫ ∏ (1 + λ sign(d_i) u_i) dλ / 2 over λ in (-1, 1), where u_i is the rank of |d_i| among
+    |d_1| … |d_i| over i: bets on the signs, larger where the difference is, as the signed-rank test
+    weighs them. The signs are fair coins if d is symmetric about 0, and then the chance that e ever
+    reaches 1/α is at most α. So the comparison may be checked and stopped at any time.
+
+    Source: Robbins 1970 and Ville 1939 for the mixture; Ramdas et al. 2020 for symmetry.
     """
-    wins, losses = int((d > 0).sum()), int((d < 0).sum())
-    return math.exp(min(_log_e_value(wins, losses, 0.5), 700.0))
+    seen: list[float] = []
+    ranks = np.empty(len(d))
+    for number, size in enumerate(np.abs(d).tolist()):
+        left, right = bisect_left(seen, size), bisect_right(seen, size)
+        seen.insert(right, size)
+        ranks[number] = (left + right + 2) / 2 / (number + 1)
+    bets, weights = _bets()
+    logs = np.cumsum(np.log1p(np.outer(np.sign(d) * ranks, bets)), axis=0)
+    most = logs.max(axis=1)
+    return np.asarray(most + np.log(np.exp(logs - most[:, None]) @ weights))
+
+
+def e_value(d: Array) -> float:
+    """Return the e-value of all the differences; see ``log_e_values``."""
+    return math.exp(min(float(log_e_values(d)[-1]), 700.0))
+
+
+def anytime_p(d: Array) -> float:
+    """Return 1 over the e-value, at most 1."""
+    return min(1.0, 1 / e_value(d))
+
+
+def pairs_needed_any_time(d: Array, alpha: float) -> Need | None:
+    """Return at how many pairs the e-value would reach 1/α if these differences repeat.
+
+    Its logarithm grows in proportion to the pairs in the end. The range is that of
+    ``pairs_needed``, in proportion.
+    """
+    need = pairs_needed(d, alpha)
+    if need is None:
+        return None
+    logs = log_e_values(np.tile(d, max(4, -(-_REPEATED // len(d)))))
+    wanted = -math.log(alpha)
+    if logs[-1] >= wanted:
+        total = int(np.argmax(logs >= wanted)) + 1
+    else:
+        half = len(logs) // 2
+        growth = float(logs[-1] - logs[half - 1]) / (len(logs) - half)
+        if growth <= 0:
+            return None
+        total = len(logs) + math.ceil((wanted - float(logs[-1])) / growth)
+    high = None if need.high is None else math.ceil(total * need.high / need.pairs)
+    return Need(total, math.ceil(total * need.low / need.pairs), high)
+
+
+_REPEATED = 512
+"""Pairs up to which an e-value is followed; beyond them it is extrapolated."""

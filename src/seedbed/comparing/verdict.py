@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import combinations
@@ -13,12 +13,17 @@ import numpy as np
 
 from seedbed.arrays import Array
 from seedbed.comparing import statistics
-from seedbed.comparing.sequential import LOOKS, sequential_test
+from seedbed.comparing.sequential import LATER_LOOKS, LOOKS, sequential_test
+from seedbed.comparing.statistics import Need
 from seedbed.metrics import Metric
 
 Design = Literal["fixed", "adaptive", "anytime"]
-MIN_CLEAR_SHARE = 0.75
-"""A better method that wins less than this share of the pairs is only slightly better."""
+CLEAR_SHARE = 0.6
+"""A better method may be so only slightly, unless the share of runs that it wins is surely larger
+than this: by its interval of confidence 1 - alpha, as for one pair and one look."""
+FAR = 8
+"""A run collapsed if it is more than this many times as far below its method's median as a best run
+is above: of the two methods, the one with the larger distance."""
 MAX_PAIRS_NEEDED = 10_000
 """Estimates of the pairs needed above this are not shown."""
 
@@ -27,7 +32,8 @@ class Verdict(StrEnum):
     """The verdict on a pair. None of them claims that there is no difference."""
 
     BETTER = "better"
-    SLIGHTLY_BETTER = "slightly better"
+    SLIGHTLY_BETTER = "better, perhaps only slightly"
+    MIXED = "better in one sense only"
     TOO_CLOSE = "too close to matter"
     CANNOT_TELL = "can't tell yet"
     CANNOT_JUDGE = "cannot be judged"
@@ -35,26 +41,31 @@ class Verdict(StrEnum):
     @property
     def is_final(self) -> bool:
         """Whether the comparison stops running this pair."""
-        return self in (Verdict.BETTER, Verdict.SLIGHTLY_BETTER, Verdict.TOO_CLOSE)
+        return self not in (Verdict.CANNOT_TELL, Verdict.CANNOT_JUDGE)
 
 
 @dataclass(frozen=True)
 class Rules:
     """A comparison's rules, fixed before its first score.
 
-    alpha        the maximum chance of any false "better" among all pairs
-    comparisons  the number of pairs, m
-    design       "fixed": a fixed number of seeds, one look; "adaptive": at most four planned looks;
-                 "anytime": any number of looks
+    alpha        the maximum chance of any false verdict among all pairs: one that says better,
+                 perhaps only slightly better or better in one sense only, where the differences of
+                 the two methods' scores are symmetric about 0, as those of equal methods are
+    comparisons  the number of pairs, m; each is tested at alpha / m (Bonferroni)
+    design       "fixed": a fixed number of seeds, one look; "adaptive": planned looks; "anytime":
+                 any number of looks
     delta        gains within ± delta do not matter; None if not given
-    looks        the numbers of pairs after which the adaptive design tests
     """
 
     alpha: float
     comparisons: int
     design: Design
     delta: float | None = None
-    looks: tuple[int, ...] = LOOKS
+
+    @property
+    def level(self) -> float:
+        """The level at which each pair is tested."""
+        return self.alpha / self.comparisons
 
     @property
     def min_pairs(self) -> int:
@@ -72,14 +83,21 @@ class Pair:
     wins, losses, ties  the number of seeds on which a was better, b was, neither was
     failed           the number of seeds on which a failed, b failed
     failed_both      those on which both did: ties, but no evidence that the methods are close
-    typical, low, high  the Hodges-Lehmann gain and its interval
+    collapsed        the number of seeds on which a collapsed, b collapsed, failures included: their
+                     scores are far below the method's median (``FAR``)
+    typical, low, high  the Hodges-Lehmann gain and the interval of the test that decided: it
+                     contains 0 exactly if the test does not reject
     mean             the mean gain over the seeds on which both finished; NaN if there are none
     share, share_low, share_high  P(a better than b), ties counted half, and its interval
-    confidence       the minimum coverage of both intervals
-    p, p_adjusted    of the design's test; adjusted for all pairs
+    confidence       the coverage of both intervals, for all pairs together; that of two one-sided
+                     tests if the verdict is "too close to matter"
+    p, p_adjusted    of the design's test; times the number of pairs
     verdict, better  the verdict, and the better method's name or None
-    needed           how many more paired runs give a power of 80 % if the trend continues; None if
-                     the verdict is final or there is no trend
+    leads            whom the test favours, where it rejects: also "in one sense only"
+    needed           for ``CANNOT_TELL``, how many more paired runs give a power of 80 % if the true
+                     gain is what was seen; for ``CANNOT_JUDGE``, how many are lacking; else None
+    needed_range     the same if the gain is larger and smaller by 1.28 standard errors; None as the
+                     second for no limit
     """
 
     a: str
@@ -90,6 +108,7 @@ class Pair:
     ties: int
     failed: tuple[int, int]
     failed_both: int
+    collapsed: tuple[int, int]
     typical: float
     low: float
     high: float
@@ -100,65 +119,42 @@ class Pair:
     confidence: float
     p: float
     p_adjusted: float
-    verdict: Verdict
-    better: str | None
-    needed: int | None
+    verdict: Verdict = Verdict.CANNOT_TELL
+    better: str | None = None
+    leads: str | None = None
+    needed: int | None = None
+    needed_range: tuple[int, int | None] | None = None
 
     @property
     def n(self) -> int:
         """How many seeds both were trained from."""
         return len(self.differences)
 
-    def sentence(self, metric: Metric, rules: Rules) -> str:
-        """Return the verdict and its evidence in one sentence."""
-        a, b = (self.b, self.a) if self.better == self.b else (self.a, self.b)
-        swapped = a != self.a
-        wins = self.losses if swapped else self.wins
-        typical, low, high = self.typical, self.low, self.high
-        if swapped:
-            typical, low, high = -typical, -high, -low
-        unit = metric.gain_unit
-        interval = (
-            f"{metric.format_gain(low)} to {metric.format_gain(high)}"
-            if math.isfinite(low) or math.isfinite(high)
-            else "unbounded"
-        )
-        confidence = f"{100 * self.confidence:g} % CI"
-        gain = f"typical gain {metric.format_gain(typical)}{unit} ({confidence} {interval})"
-        p = f"adjusted p = {_format_p(self.p_adjusted)}"
-        n = self.n
-        won = f"won {wins}{f' and tied {self.ties}' if self.ties else ''} of {n} paired runs"
-        if self.verdict is Verdict.BETTER:
-            text = f"{a} is better than {b}: {won}; {gain}; {p}"
-        elif self.verdict is Verdict.SLIGHTLY_BETTER:
-            text = f"{a} is better than {b}, but only slightly: {won}; {gain}; {p}"
-        elif self.verdict is Verdict.TOO_CLOSE:
-            assert rules.delta is not None
-            delta = metric.format_gain(rules.delta)
-            text = (
-                f"{a} and {b} are too close to matter: within ±{delta}{unit}, "
-                f"{gain}, after {n} paired runs"
-            )
-        elif self.verdict is Verdict.CANNOT_JUDGE:
-            text = f"{a} against {b} cannot be judged: {n} pairs; at least {rules.min_pairs} needed"
-        else:
-            if self.failed_both == n:
-                why = f"both failed in all {n} paired runs"
-            elif self.ties == n:
-                why = f"all {n} paired runs are ties (another metric may separate them)"
-            elif self.needed is None:
-                why = f"the {n} paired runs so far favour neither"
-            else:
-                runs = "run is" if self.needed == 1 else "runs are"
-                why = f"about {self.needed:,} more paired {runs} needed"
-            text = (
-                f"{a} against {b}, can't tell yet: {why}; so far {a} won {wins} and lost "
-                f"{self.losses} of {n}; {gain}; {p}"
-            )
-        if any(self.failed):
-            failed_a, failed_b = self.failed
-            text += f"; {self.a} failed in {failed_a} and {self.b} in {failed_b} of {n}"
-        return text
+    @property
+    def swapped(self) -> Pair:
+        """The same with b's gains over a."""
+        return replace(
+            self, a=self.b, b=self.a, differences=-self.differences, wins=self.losses,
+            losses=self.wins, failed=self.failed[::-1], collapsed=self.collapsed[::-1],
+            typical=0.0 - self.typical, low=0.0 - self.high, high=0.0 - self.low,
+            mean=0.0 - self.mean, share=1 - self.share, share_low=1 - self.share_high,
+            share_high=1 - self.share_low,
+        )  # fmt: skip
+
+    @property
+    def senses(self) -> tuple[int, int, int]:
+        """Whom the typical gain, the mean gain and the share of wins favour: 1 for a, -1 for b.
+
+        The mean gain is that of the runs that both finished, unless one fails more often than
+        chance explains (a one-sided sign test, p <= 1/8, such as 3 to 0).
+        """
+        alone = [count - self.failed_both for count in self.failed]
+        more = _sign(alone[1] - alone[0])
+        total = sum(alone)
+        chance = sum(math.comb(total, k) for k in range(min(alone) + 1)) / 2**total
+        mean = 0.0 if math.isnan(self.mean) else self.mean
+        sense = more if more and (chance <= 1 / 8 or mean == 0) else _sign(mean)
+        return _sign(self.typical), sense, _sign(self.wins - self.losses)
 
 
 def gains(a: Array, b: Array, higher_is_better: bool) -> Array:
@@ -170,11 +166,9 @@ def gains(a: Array, b: Array, higher_is_better: bool) -> Array:
     with np.errstate(invalid="ignore", over="ignore"):
         d = a - b if higher_is_better else b - a
     failed_a, failed_b = np.isnan(a), np.isnan(b)
-    d[failed_a & ~failed_b], d[failed_b & ~failed_a], d[failed_a & failed_b] = (
-        -math.inf,
-        math.inf,
-        0,
-    )
+    d[np.isnan(d)] = 0.0  # both failed, or both are infinitely good
+    d[failed_a & ~failed_b] = -math.inf
+    d[failed_b & ~failed_a] = math.inf
     known = np.flatnonzero(np.isfinite(d))
     if not known.size:
         return d
@@ -190,6 +184,27 @@ def gains(a: Array, b: Array, higher_is_better: bool) -> Array:
     return d
 
 
+def collapses(a: Array, b: Array, higher_is_better: bool) -> tuple[int, int]:
+    """Return how many of two methods' runs collapsed: failed, or far below the method's median.
+
+    Far is ``FAR`` times the distance from the median up to the best run, the larger one of the two
+    methods', or where both are 0, to the nearest other score.
+    """
+    sign = 1.0 if higher_is_better else -1.0
+    known = [np.sort(sign * each[~np.isnan(each)]) for each in (a, b)]
+    middles = [each[len(each) // 2] if each.size else 0.0 for each in known]
+    with np.errstate(invalid="ignore"):
+        above = [each - middle for each, middle in zip(known, middles, strict=True)]
+        distance = max((each[-1] for each in above if each.size), default=0.0)
+        if not distance > 0:
+            others = np.abs(np.concatenate(above))
+            distance = min(others[others > 0], default=math.inf)
+        counts = [len(a), len(b)]
+        for number, each in enumerate(above):
+            counts[number] -= int((each >= -FAR * distance).sum())
+    return counts[0], counts[1]
+
+
 def judge_all(
     scores: Mapping[str, Array],
     pairs: Sequence[tuple[str, str]],
@@ -202,17 +217,8 @@ def judge_all(
     ``decided`` pairs keep the runs of the look that decided them.
     """
     decided = decided or {}
-    judged = [
-        decided.get(pair) or _judge(*pair, scores[pair[0]], scores[pair[1]], metric, rules)
-        for pair in pairs
-    ]
-    if rules.design == "fixed":
-        adjusted = statistics.holm([pair.p for pair in judged])
-    else:
-        adjusted = [min(1.0, rules.comparisons * pair.p) for pair in judged]
     return [
-        _decide(replace(pair, p_adjusted=p), rules)
-        for pair, p in zip(judged, adjusted, strict=True)
+        decided.get((a, b)) or _judge(a, b, scores[a], scores[b], metric, rules) for a, b in pairs
     ]
 
 
@@ -227,21 +233,22 @@ def _judge(a: str, b: str, scores_a: Array, scores_b: Array, metric: Metric, rul
     n = min(len(scores_a), len(scores_b))
     d = gains(scores_a[:n], scores_b[:n], metric.higher_is_better)
     if rules.design == "adaptive":  # runs after the deciding look are ignored
-        looks = sequential_test(d, rules.alpha / rules.comparisons, rules.looks)
+        looks = sequential_test(d, rules.level)
         n = looks[-1].n if looks else n
-        d = d[:n]
+        d, scores_a, scores_b = d[:n], scores_a[:n], scores_b[:n]
+    scores_a, scores_b = scores_a[:n], scores_b[:n]
     wins, losses = int((d > 0).sum()), int((d < 0).sum())
     ties = n - wins - losses
-    p, level = _p_and_level(d, rules)
-    low, high = _interval(d, rules.alpha, rules)
+    p, test, level = _test(d, rules)
+    low, high = statistics.gain_interval(d, level, test) if level else (-math.inf, math.inf)
     share_low, share_high = 0.0, 1.0
     if level > 0:
         share_low, share_high = statistics.share_interval(
             wins, wins + ties, n, level, any_time=rules.design == "anytime"
         )
-    failed_a, failed_b = np.isnan(scores_a[:n]), np.isnan(scores_b[:n])
+    failed_a, failed_b = np.isnan(scores_a), np.isnan(scores_b)
     finished = np.isfinite(d) & ~(failed_a & failed_b)
-    return Pair(
+    pair = Pair(
         a=a,
         b=b,
         differences=d,
@@ -250,6 +257,7 @@ def _judge(a: str, b: str, scores_a: Array, scores_b: Array, metric: Metric, rul
         ties=ties,
         failed=(int(failed_a.sum()), int(failed_b.sum())),
         failed_both=int((failed_a & failed_b).sum()),
+        collapsed=collapses(scores_a, scores_b, metric.higher_is_better),
         typical=statistics.typical_gain(d),
         low=low,
         high=high,
@@ -257,83 +265,95 @@ def _judge(a: str, b: str, scores_a: Array, scores_b: Array, metric: Metric, rul
         share=(wins + ties / 2) / n,
         share_low=share_low,
         share_high=share_high,
-        confidence=1 - rules.alpha,
+        confidence=1 - rules.level,
         p=p,
-        p_adjusted=p,
-        verdict=Verdict.CANNOT_TELL,
-        better=None,
-        needed=None,
+        p_adjusted=min(1.0, rules.comparisons * p),
     )
+    return _decided(pair, rules)
 
 
-def _p_and_level(d: Array, rules: Rules) -> tuple[float, float]:
-    """Return the design's unadjusted p, and the level of its intervals."""
+def _test(d: Array, rules: Rules) -> tuple[float, Callable[[Array], float], float]:
+    """Return the design's p, the test of one look, and the level at which that test decides."""
     if rules.design == "anytime":
-        return min(1.0, 1 / statistics.e_value(d)), rules.alpha
+        return statistics.anytime_p(d), statistics.anytime_p, rules.level
     if rules.design == "fixed":
-        return statistics.signed_rank_p(d), rules.alpha
-    looks = sequential_test(d, rules.alpha / rules.comparisons, rules.looks)
-    return (looks[-1].p if looks else 1.0), _level(d, rules.alpha, rules)
+        return statistics.signed_rank_p(d), statistics.signed_rank_p, rules.level
+    looks = sequential_test(d, rules.level)
+    if not looks:
+        return 1.0, statistics.signed_rank_p, 0.0
+    return looks[-1].p, statistics.signed_rank_p, looks[-1].level
 
 
-def _level(d: Array, alpha: float, rules: Rules) -> float:
-    """Return the last look's level when all looks together have ``alpha``."""
-    looks = sequential_test(d, alpha, rules.looks, stop=False)
-    return looks[-1].level if looks else 0.0
-
-
-def _interval(d: Array, alpha: float, rules: Rules) -> tuple[float, float]:
-    """Return the gain's interval by the design's test."""
-    if rules.design == "anytime":
-        return statistics.median_interval(d, alpha)
-    level = alpha if rules.design == "fixed" else _level(d, alpha, rules)
-    return statistics.gain_interval(d, level)
-
-
-def _decide(pair: Pair, rules: Rules) -> Pair:
-    verdict, better, needed = Verdict.CANNOT_TELL, None, None
+def _decided(pair: Pair, rules: Rules) -> Pair:
+    """Return the pair with its verdict."""
     if pair.n < rules.min_pairs:
-        verdict, needed = Verdict.CANNOT_JUDGE, rules.min_pairs - pair.n
-    elif _is_close(pair, rules):
-        verdict = Verdict.TOO_CLOSE
-    elif pair.p_adjusted <= rules.alpha:
-        share = max(pair.share, 1 - pair.share)
-        verdict = Verdict.BETTER if share >= MIN_CLEAR_SHARE else Verdict.SLIGHTLY_BETTER
-        direction = pair.wins - pair.losses  # the anytime test uses signs alone
-        if rules.design != "anytime":
-            direction = statistics.signed_ranks(pair.differences).sum()
-        better = pair.a if direction > 0 else pair.b
-    else:
-        needed = _needed(pair, rules)
-    return replace(pair, verdict=verdict, better=better, needed=needed)
-
-
-def _needed(pair: Pair, rules: Rules) -> int | None:
-    """Return how many more pairs are needed if the trend continues; None if there is no trend."""
-    alpha = rules.alpha / rules.comparisons
-    if rules.design == "anytime":
-        total = statistics.pairs_needed_any_time(
-            pair.wins, pair.losses, pair.ties, alpha, MAX_PAIRS_NEEDED
+        needed = rules.min_pairs - pair.n
+        return replace(pair, verdict=Verdict.CANNOT_JUDGE, needed=needed)
+    close = _interval_if_close(pair, rules)
+    if close is not None:
+        low, high = close
+        return replace(
+            pair, verdict=Verdict.TOO_CLOSE, low=low, high=high, confidence=1 - 2 * rules.level
         )
+    if pair.p_adjusted > rules.alpha:
+        more, reach = _needed(pair, rules)
+        return replace(pair, needed=more, needed_range=reach)
+    lead = _sign(float(statistics.signed_ranks(pair.differences).sum()))
+    leads = pair.a if lead > 0 else pair.b
+    typical, mean, wins = (lead * sense for sense in pair.senses)
+    if mean <= 0 or wins <= 0 or typical < 0:  # typical is 0 where most runs tie
+        return replace(pair, verdict=Verdict.MIXED, leads=leads)
+    won = pair.wins if lead > 0 else pair.losses
+    surely, _ = statistics.share_interval(won, won + pair.ties, pair.n, rules.alpha)
+    verdict = Verdict.BETTER if surely > CLEAR_SHARE else Verdict.SLIGHTLY_BETTER
+    return replace(pair, verdict=verdict, better=leads, leads=leads)
+
+
+def _needed(pair: Pair, rules: Rules) -> tuple[int | None, tuple[int, int | None] | None]:
+    """Return how many more pairs are needed, and the range; None if nothing can be said."""
+    n = pair.n
+    room = 0.0 if rules.delta is None else rules.delta - abs(pair.typical)
+    if room > 0 and math.isfinite(pair.high - pair.low):  # more likely too close than better
+        total = math.ceil(n * ((pair.high - pair.low) / 2 / room) ** 2)
+        return (max(total, n + 1) - n if total <= MAX_PAIRS_NEEDED else None), None
+    need: Need | None
+    if rules.design == "anytime":
+        found = statistics.pairs_needed_any_time(pair.differences, rules.level)
+        if found is None:
+            return None, None
+        need = found
     else:
-        total = statistics.pairs_needed(pair.differences, alpha)
-    if total is None or total > MAX_PAIRS_NEEDED:
-        return None
-    # the estimate may be reached already: then it takes until the next look, or a quarter more
-    next_looks = [look for look in rules.looks if look > pair.n]
-    if rules.design == "adaptive" and next_looks:
-        return max(total, next_looks[0]) - pair.n
-    return max(total - pair.n, math.ceil(pair.n / 4))
+        found = statistics.pairs_needed(pair.differences, rules.level)
+        if found is None:
+            return None, None
+        need = found
+    if need.pairs > MAX_PAIRS_NEEDED:
+        return None, None
+    # what was needed is there already: the next look, or a quarter more
+    least = n + math.ceil(n / 4)
+    if rules.design == "adaptive":
+        least = next((look for look in (*LOOKS, *LATER_LOOKS) if look > n), least)
+
+    def more(total: int) -> int:
+        return max(total, least) - n
+
+    return more(need.pairs), (more(need.low), None if need.high is None else more(need.high))
 
 
-def _is_close(pair: Pair, rules: Rules) -> bool:
-    """Return whether two one-sided tests place the gain within ± delta."""
+def _interval_if_close(pair: Pair, rules: Rules) -> tuple[float, float] | None:
+    """Return the interval by which two one-sided tests place the gain within ± delta, or None."""
     if rules.delta is None or pair.failed_both:
-        return False
-    alpha = min(0.5, 2 * rules.alpha / rules.comparisons)
-    low, high = _interval(pair.differences, alpha, rules)
-    return -rules.delta < low and high < rules.delta
+        return None
+    d, level = pair.differences, min(0.5, 2 * rules.level)
+    test = statistics.anytime_p if rules.design == "anytime" else statistics.signed_rank_p
+    if rules.design == "adaptive":
+        looks = sequential_test(d, level, stop=False)
+        level = looks[-1].level if looks else 0.0
+    if not level:
+        return None
+    low, high = statistics.gain_interval(d, level, test)
+    return (low, high) if -rules.delta < low and high < rules.delta else None
 
 
-def _format_p(p: float) -> str:
-    return "1" if p > 0.995 else f"{p:.2g}"
+def _sign(value: float) -> int:
+    return (value > 0) - (value < 0)

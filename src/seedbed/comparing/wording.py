@@ -1,0 +1,125 @@
+"""A pair's verdict in one sentence: the effect, the verdict, the evidence."""
+
+from __future__ import annotations
+
+import math
+
+from seedbed.comparing.sequential import LOOKS
+from seedbed.comparing.verdict import Pair, Rules, Verdict
+from seedbed.metrics import Metric
+
+
+def sentence(pair: Pair, metric: Metric, rules: Rules, where: str = "") -> str:
+    """Return what was found about a pair in one sentence.
+
+    where  what the verdict holds for, such as "on this data set"
+
+    >>> import seedbed as sb
+    >>> a, b = [0.91, 0.90, 0.93, 0.92, 0.94, 0.95], [0.90, 0.89, 0.90, 0.88, 0.89, 0.89]
+    >>> print(sb.judge({"a": a, "b": b}, higher_is_better=True, design="fixed").sentences[0])
+    On the given scores, the typical gain of a over b is 0.035 (95 % CI 0.01 to 0.06), the mean \
+gain 0.0333: better, perhaps only slightly; won 6 of 6 paired runs; none collapsed; adjusted p = 0.031
+    """
+    if pair.verdict is Verdict.CANNOT_JUDGE:
+        return (
+            f"{pair.a} against {pair.b} cannot be judged: {pair.n} pairs; at least "
+            f"{rules.min_pairs} needed"
+        )
+    if pair.leads == pair.b or (pair.leads is None and pair.typical < 0):
+        pair = pair.swapped
+    parts = [
+        f"{_effect(pair, metric)}: {_verdict(pair, metric, rules)}",
+        f"won {pair.wins}{f' and tied {pair.ties}' if pair.ties else ''} of {pair.n} paired runs",
+    ]
+    if pair.verdict is not Verdict.MIXED or not any(pair.collapsed):
+        parts.append(_collapses(pair))
+    if pair.leads is not None and _stopped_early(pair, rules):
+        parts.append("found at an early look, where gains look larger than they are")
+    if pair.verdict is not Verdict.TOO_CLOSE:
+        parts.append(f"adjusted p = {_format_p(pair.p_adjusted)}")
+    if pair.verdict is Verdict.CANNOT_TELL:
+        parts.append(_needed(pair, metric, rules))
+    text = "; ".join(part for part in parts if part)
+    return f"{where[0].upper()}{where[1:]}, {text}" if where else text[0].upper() + text[1:]
+
+
+def _effect(pair: Pair, metric: Metric) -> str:
+    """Return the typical gain with its interval, and the mean gain."""
+    unit = metric.gain_unit
+    low, high = pair.low, pair.high
+    interval = "unbounded"
+    if math.isfinite(low) or math.isfinite(high):
+        tiny = math.ulp(0.0)
+        interval = " to ".join(
+            metric.format_gain(0.0 if abs(end) == tiny else end) for end in (low, high)
+        )
+        if tiny in (abs(low), abs(high)):
+            interval += ", 0 excluded"
+    if math.isnan(pair.mean):
+        mean = "no run finished for both"
+    else:
+        mean = f"the mean gain {metric.format_gain(pair.mean)}"
+        if any(pair.failed):
+            finished = pair.n - pair.failed[0] - pair.failed[1] + pair.failed_both
+            mean += f" where both finished ({finished})"
+    return (
+        f"the typical gain of {pair.a} over {pair.b} is {metric.format_gain(pair.typical)}{unit} "
+        f"({100 * pair.confidence:.3g} % CI {interval}), {mean}"
+    )
+
+
+def _verdict(pair: Pair, metric: Metric, rules: Rules) -> str:
+    """Return the verdict on the first method."""
+    if pair.verdict is Verdict.TOO_CLOSE:
+        assert rules.delta is not None
+        delta = f"{metric.format_gain(rules.delta)}{metric.gain_unit}"
+        return f"too close to matter, within ±{delta}"
+    if pair.verdict is not Verdict.MIXED:
+        return pair.verdict.value
+    _, mean, wins = pair.senses
+    if wins > 0:
+        text = "usually better, but " + ("worse on average" if mean < 0 else "not on average")
+        return f"{text}: {_collapses(pair)}" if any(pair.collapsed) else text
+    if mean > 0:
+        return "better on average, but " + ("wins less often" if wins < 0 else "wins as often")
+    return "better by its typical gain alone, not on average and not in most runs"
+
+
+def _collapses(pair: Pair) -> str:
+    """Return how many runs of each collapsed, and how many of these failed."""
+    if not any(pair.collapsed):
+        return "none collapsed"
+    each = [
+        f"{name} {word} in {count}{f' ({failed} failed)' if failed else ''}"
+        for name, word, count, failed in zip(
+            (pair.a, pair.b), ("collapsed", ""), pair.collapsed, pair.failed, strict=True
+        )
+    ]
+    return f"{each[0]} and {' '.join(each[1].split())} of {pair.n}"
+
+
+def _needed(pair: Pair, metric: Metric, rules: Rules) -> str:
+    """Return what would decide."""
+    n = pair.n
+    if pair.failed_both == n:
+        return f"both failed in all {n}"
+    if pair.ties == n:
+        return f"all {n} are ties (another metric may separate them)"
+    if pair.needed is None:
+        return "no number of runs can be named that would decide"
+    count = f"about {pair.needed:,} more paired run{'s' if pair.needed > 1 else ''}"
+    if rules.delta is not None and abs(pair.typical) < rules.delta:
+        delta = f"{metric.format_gain(rules.delta)}{metric.gain_unit}"
+        return f"if the true gain is what was seen, {count} would show it within ±{delta}"
+    low, high = pair.needed_range or (pair.needed, None)
+    reach = f"{low:,} to {'any number' if high is None else f'{high:,}'}"
+    return f"if the true gain is what was seen, {count} ({reach}) would decide"
+
+
+def _stopped_early(pair: Pair, rules: Rules) -> bool:
+    """Return whether the verdict was found at a look before the last."""
+    return rules.design == "anytime" or (rules.design == "adaptive" and pair.n < LOOKS[-1])
+
+
+def _format_p(p: float) -> str:
+    return "1" if p > 0.995 else f"{p:.2g}"
