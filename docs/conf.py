@@ -12,6 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ["NO_COLOR"] = "1"
+os.environ["SEEDBED_JOURNAL"] = "off"  # a page shows the same, however often it is built
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 from docstrings import attribute_docstrings, to_rst

@@ -85,6 +85,7 @@ if _typing.TYPE_CHECKING:
     from seedbed.comparing.compare import compare
     from seedbed.comparing.comparison import Comparison
     from seedbed.comparing.judge import judge
+    from seedbed.comparing.plan import Plan, plan
     from seedbed.comparing.search import Search, search
     from seedbed.comparing.space import Space, log_uniform, uniform
     from seedbed.comparing.splitting import splits
@@ -120,6 +121,7 @@ __all__ = [
     "Network",
     "Optimizer",
     "Periodic",
+    "Plan",
     "Population",
     "Progress",
     "RMSprop",
@@ -160,6 +162,7 @@ __all__ = [
     "mish",
     "one_cycle",
     "orthogonal",
+    "plan",
     "poisson",
     "quantile",
     "relu",
@@ -188,6 +191,7 @@ _LAZY = {
     "Explanation": "seedbed.explaining",
     "Finding": "seedbed.diagnosis.finding",
     "GradientReport": "seedbed.checking.report",
+    "Plan": "seedbed.comparing.plan",
     "Search": "seedbed.comparing.search",
     "Space": "seedbed.comparing.space",
     "Verdict": "seedbed.comparing.verdict",
@@ -197,6 +201,7 @@ _LAZY = {
     "explain": "seedbed.explaining",
     "judge": "seedbed.comparing.judge",
     "log_uniform": "seedbed.comparing.space",
+    "plan": "seedbed.comparing.plan",
     "search": "seedbed.comparing.search",
     "splits": "seedbed.comparing.splitting",
     "uniform": "seedbed.comparing.space",

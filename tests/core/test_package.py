@@ -89,9 +89,9 @@ def test_every_public_function_has_a_docstring():
 
 
 EXAMPLES = [
-    "checking.check", "comparing.compare", "comparing.judge", "comparing.space",
-    "comparing.splitting", "comparing.wording", "layers.embedding", "layers.periodic", "metrics", "network",
-    "population", "progress", "training",
+    "checking.check", "comparing.compare", "comparing.judge", "comparing.plan", "comparing.space",
+    "comparing.splitting", "comparing.wording", "layers.embedding", "layers.periodic", "metrics",
+    "network", "population", "progress", "training",
 ]  # fmt: skip
 
 

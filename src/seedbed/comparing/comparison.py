@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,9 @@ from seedbed.errors import MissingDependencyError, SettingError
 from seedbed.jsonable import to_json
 from seedbed.metrics import Metric
 
+if TYPE_CHECKING:
+    from seedbed.comparing.course import Callbacks, Course
+
 SCOPES = {
     "resampled": "on this data set, with a new split for each seed",
     "fixed": "on this split, of this data set",
@@ -30,17 +33,25 @@ NEW_DATA_PAIRS = 6
 """Up to this many pairs, the printed comparison has a line on new data for each."""
 
 
+class Written(NamedTuple):
+    """Where and when a plan was written down, and its hash."""
+
+    path: str
+    date: str
+    digest: str
+
+
 @dataclass(frozen=True, eq=False)
 class Method:
     """One method's runs, one for each seed.
 
-    scores   (n,) NaN where the run failed
+    scores   (n,) NaN where the run failed; infinite where the metric's best is
     seeds    (n,)
     status   (n,) as ``Population.status``; None for other methods than recipes
     epochs   (n,) epochs trained; None for other methods than recipes
     seconds  mean training time per seed, of a function with its predictions; None if only scores
-             were given. Recipes trained together share the time by their epochs; the first ones
-             include the engine's start-up
+             were given. Recipes trained together share the time by their epochs; compilation is
+             not counted
     """
 
     name: str
@@ -68,7 +79,13 @@ class Comparison:
     scope        what the verdicts hold for
     rows         how many rows were trained on and scored on; None if only scores were given
     interrupted  whether the comparison was interrupted
-    notes        on how a table was encoded for recipes: columns left out, missing values
+    notes        on how a table was encoded for recipes: columns left out, missing values; on runs
+                 that the metric could not score
+    written      the plan that was written down before the first score; None if none was, or if
+                 only scores were given
+    tries        how many comparisons of these methods on these rows there have been on this
+                 computer with other seeds, metrics or rules, this one included; see ``journal``
+    course       the comparison's methods and runs, for ``extend``; None if only scores were given
 
     ``print(comparison)`` shows a table and one sentence per pair; ``seedbed.plots.comparison``
     draws it.
@@ -83,6 +100,9 @@ class Comparison:
     rows: tuple[int, int] | None = None
     interrupted: bool = False
     notes: Sequence[str] = ()
+    written: Written | None = None
+    tries: int = 1
+    course: Course | None = None
 
     def __getitem__(self, names: tuple[str, str]) -> Pair:
         wanted = {str(name) for name in names} if isinstance(names, tuple) else set()
@@ -118,6 +138,25 @@ class Comparison:
         d = pair.differences if pair.a == a else -pair.differences
         return statistics.corrected_interval(d, self.rules.level, *self.rows)
 
+    def extend(self, seeds: int | None = None, *, callbacks: Callbacks = ()) -> Comparison:
+        """Train the undecided pairs from more seeds, and return the verdicts on all runs.
+
+        The error rate stays within alpha, however often this is done: the adaptive design keeps a
+        share of alpha for looks after 128, 256, 512 and 1,024 seeds, and the anytime test holds at
+        any number. Fixed seeds cannot be extended.
+
+        seeds  the number in all: one of these looks, or any for "anytime"; None is the next look,
+               or twice as many
+
+        Raises: SettingError; otherwise as ``compare``.
+        """
+        if self.course is None:
+            raise SettingError(
+                "only scores were given, so there is nothing to train: judge the longer scores, "
+                "with design='anytime'"
+            )
+        return self.course.run(self.course.later_looks(seeds), callbacks)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the comparison as plain dicts, lists, numbers and strings."""
         return {
@@ -132,6 +171,8 @@ class Comparison:
             "rows": self.rows and {"train": self.rows[0], "test": self.rows[1]},
             "interrupted": self.interrupted,
             "notes": list(self.notes),
+            "plan": self.written and self.written._asdict(),
+            "tries": self.tries,
             "methods": [
                 {
                     "name": method.name,
@@ -246,9 +287,16 @@ class Comparison:
         pairs = "1 pair"
         if rules.comparisons > 1:
             pairs = f"{rules.comparisons} pairs, intervals for all together"
-        interrupted = "interrupted; " if self.interrupted else ""
+        before = "interrupted; " if self.interrupted else ""
+        if self.rows is not None:
+            before += "not planned beforehand; "
+            if self.written is not None:
+                path, date, digest = self.written
+                before = f"planned in {path} on {date[:10]}, {digest}; "
+        if self.tries > 1:
+            before += f"comparison {self.tries} of these methods on these rows; "
         return (
-            f"({interrupted}{self.metric.name}, {better} is better; medians and quartiles of "
+            f"({before}{self.metric.name}, {better} is better; medians and quartiles of "
             f"seeds; {self.scope}; alpha {rules.alpha:g} over {pairs}: the chance of a verdict if "
             f"gains and losses are equally likely; {design})"
         )
@@ -293,8 +341,11 @@ def _quartiles(scores: Array, metric: Metric) -> tuple[str, str, str]:
     for q in (0.25, 0.5, 0.75):
         position = q * (len(filled) - 1)
         low, high = filled[math.floor(position)], filled[math.ceil(position)]
-        value = low + (high - low) * (position % 1) if np.isfinite([low, high]).all() else worst
-        shown.append(metric.format(float(value)) if math.isfinite(value) else "failed")
+        if np.isfinite([low, high]).all():
+            value = low + (high - low) * (position % 1)
+        else:
+            value = worst if worst in (low, high) else -worst
+        shown.append("failed" if value == worst else metric.format(float(value)))
     return shown[0], shown[1], shown[2]
 
 

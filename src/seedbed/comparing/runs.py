@@ -108,6 +108,25 @@ class Runs:
         self.status: dict[str, list[str]] = {name: [] for name in self.recipes}
         self.epochs: dict[str, list[int]] = {name: [] for name in self.recipes}
         self.seconds = dict.fromkeys(methods, 0.0)
+        self.warm: set[Hashable] = set()
+        self.unscored = 0
+
+    def resume(self, methods: Mapping[str, Method]) -> None:
+        """Take the runs of earlier methods of the same names."""
+        for name, method in methods.items():
+            self.seeds[name] = method.seeds.tolist()
+            self.scores[name] = method.scores.tolist()
+            self.seconds[name] = (method.seconds or 0.0) * len(method.seeds)
+            if name in self.recipes and method.status is not None and method.epochs is not None:
+                self.status[name] = method.status.tolist()
+                self.epochs[name] = method.epochs.tolist()
+
+    def notes(self) -> list[str]:
+        """Return what a reader of the scores must know."""
+        if not self.unscored:
+            return []
+        runs = "1 run counts" if self.unscored == 1 else f"{self.unscored} runs count"
+        return [f"{self.metric.name}: {runs} as failed, as the metric returned NaN"]
 
     def _with_engine(self, recipe: Recipe, runs: int) -> Recipe:
         """Return the recipe with the engine that "auto" picks for all runs."""
@@ -126,7 +145,14 @@ class Runs:
         for group in filter(None, groups):
             if stop.is_set() or not self._extend(group, seeds):
                 return False
-        return self._run_others([name for name in self.others if name in names], seeds, stop)
+        complete = self._run_others([name for name in self.others if name in names], seeds, stop)
+        scores = [score for each in self.scores.values() for score in each]
+        if self.unscored and self.unscored == len(scores):
+            raise DataError(
+                f"the metric {self.metric.name} returned NaN for all {len(scores)} runs; it must "
+                "return numbers"
+            )
+        return complete
 
     def results(self) -> dict[str, Method]:
         """Return each method's runs so far."""
@@ -196,6 +222,7 @@ class Runs:
     def _train(self, names: list[str], seeds: Sequence[int]) -> bool:
         splits = [self.rows(seed) for seed in seeds]
         recipe = Recipe.merge([self.recipes[name] for name in names], len(seeds))
+        self._warm_up(names[0], splits[0][0], seeds[0])
         began = time.perf_counter()
         with warnings.catch_warnings():  # the table reports them
             warnings.simplefilter("ignore", DivergenceWarning)
@@ -223,6 +250,19 @@ class Runs:
             self.epochs[name] += population.epochs[members].tolist()
             self.seconds[name] += share * int(population.epochs[members].sum())
         return True
+
+    def _warm_up(self, name: str, rows: Indices, seed: int) -> None:
+        """Train one member for one epoch, so that no method's time includes compilation."""
+        recipe = self.recipes[name]
+        if recipe.engine == "numpy" or recipe.structure in self.warm:
+            return
+        self.warm.add(recipe.structure)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            train(
+                replace(recipe, epochs=1), self.problem.inputs, self.problem.targets, seeds=seed,
+                rows=[rows], progress=False, threads=1,
+            )  # fmt: skip
 
     def _score_members(self, population: Population, tests: Sequence[Indices]) -> list[float]:
         X, t = self.problem.inputs, self.problem.t
@@ -253,10 +293,11 @@ class Runs:
         try:
             score = float(value)
         except (TypeError, ValueError):
-            score = math.nan
-        if math.isnan(score):
             raise DataError(
                 f"the metric {self.metric.name} returned {one_line(value)} for {where}; it must "
                 "return a number"
-            )
-        return score if math.isfinite(score) else math.nan  # an infinite score is a failure
+            ) from None
+        if math.isnan(score):
+            self.unscored += 1
+        worst = -math.inf if self.metric.higher_is_better else math.inf
+        return math.nan if score == worst else score  # infinitely bad is a failure

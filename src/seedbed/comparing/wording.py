@@ -16,9 +16,17 @@ def sentence(pair: Pair, metric: Metric, rules: Rules, where: str = "") -> str:
 
     >>> import seedbed as sb
     >>> a, b = [0.91, 0.90, 0.93, 0.92, 0.94, 0.95], [0.90, 0.89, 0.90, 0.88, 0.89, 0.89]
-    >>> print(sb.judge({"a": a, "b": b}, higher_is_better=True, design="fixed").sentences[0])
-    On the given scores, the typical gain of a over b is 0.035 (95 % CI 0.01 to 0.06), the mean \
-gain 0.0333: better, perhaps only slightly; won 6 of 6 paired runs; none collapsed; adjusted p = 0.031
+    >>> found = sb.judge({"a": a, "b": b}, higher_is_better=True, design="fixed")
+    >>> for part in found.sentences[0].replace(":", ";").replace(",", ";").split("; "):
+    ...     print(part)
+    On the given scores
+    the typical gain of a over b is 0.035 (95 % CI 0.01 to 0.06)
+    the mean gain 0.0333
+    better
+    perhaps only slightly
+    won 6 of 6 paired runs
+    none collapsed
+    adjusted p = 0.031
     """
     if pair.verdict is Verdict.CANNOT_JUDGE:
         return (

@@ -1,0 +1,215 @@
+"""plan(): a comparison written down before its first score."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from seedbed.arrays import as_array, one_line
+from seedbed.comparing import journal
+from seedbed.comparing.comparison import Comparison, Written
+from seedbed.comparing.course import Callbacks, Course, design_and_looks
+from seedbed.comparing.fingerprint import data_digest, digest, method_to_dict
+from seedbed.comparing.judge import checked_rules
+from seedbed.comparing.methods import AnyMethod, checked_methods
+from seedbed.comparing.rows import SplitKind
+from seedbed.errors import FileError, SettingError
+from seedbed.metrics import Metric
+from seedbed.streams import checked_seeds
+from seedbed.tables.targets import Task
+from seedbed.writing import write_atomically
+
+FORMAT = "seedbed plan"
+
+
+@dataclass(eq=False)
+class Plan:
+    """What ``plan`` returns: a comparison's methods and rules. The arguments are those of
+    ``compare``.
+
+    data     a hash of the rows and targets, or None if they were not given
+    written  where the plan was written down and when, or None
+    """
+
+    methods: Mapping[str, AnyMethod]
+    metric: Metric | str | None = None
+    baseline: str | None = None
+    alpha: float = 0.05
+    delta: float | None = None
+    seeds: Any = "adaptive"
+    split: SplitKind | tuple[Any, Any] = "resampled"
+    test: float = 0.25
+    task: Task | None = None
+    first_seed: int = 0
+    data: str | None = None
+    written: Written | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.methods = checked_methods(self.methods)
+        self.baseline = None if self.baseline is None else str(self.baseline)
+        design, _ = design_and_looks(self.seeds, self.first_seed)
+        checked_rules(list(self.methods), self.baseline, self.alpha, self.delta, design)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as plain dicts, lists, numbers and strings."""
+        seeds = self.seeds if isinstance(self.seeds, str) else checked_seeds(self.seeds).tolist()
+        split: Any = self.split
+        if not isinstance(split, str):
+            split = [_rows(part) for part in split]
+        metric = self.metric.name if isinstance(self.metric, Metric) else self.metric
+        return {
+            "methods": {name: method_to_dict(each) for name, each in self.methods.items()},
+            "metric": metric,
+            "baseline": self.baseline,
+            "alpha": self.alpha,
+            "delta": self.delta,
+            "seeds": seeds,
+            "first_seed": self.first_seed,
+            "split": split,
+            "test": self.test,
+            "task": self.task,
+            "data": self.data,
+        }
+
+    @property
+    def digest(self) -> str:
+        """A hash of the plan."""
+        return digest(self.to_dict())
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the plan down: rules, methods and hashes as JSON, with the date and the versions.
+
+        A file that holds this plan already is kept, with its date.
+
+        Raises: FileError if it cannot be written; SettingError if it holds another plan.
+        """
+        path = Path(path)
+        content = self.to_dict()
+        earlier = _read(path) if path.exists() else None
+        if earlier is not None:
+            if earlier["digest"] != digest(content):
+                old = earlier["plan"]
+                differing = [key for key in content if content[key] != old.get(key)]
+                raise SettingError(
+                    f"{path} holds another plan (it differs in {', '.join(differing)}): give "
+                    "another file name, so that both stay written down"
+                )
+            self.written = Written(str(path), earlier["date"], earlier["digest"])
+            return
+        date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        self.written = Written(str(path), date, digest(content))
+        saved = {
+            "format": FORMAT,
+            "digest": self.written.digest,
+            "date": date,
+            "versions": versions(),
+            "plan": content,
+        }
+        write_atomically(path, (json.dumps(saved, indent=1) + "\n").encode())
+
+    def run(
+        self,
+        X: Any,
+        Y: Any,
+        *,
+        progress: bool | None = None,
+        callbacks: Callbacks = (),
+        threads: int | None = None,
+    ) -> Comparison:
+        """Train every method and judge, as ``compare`` does.
+
+        Raises: as ``compare``; SettingError if the plan was made for other rows.
+        """
+        course = self.begin(X, Y, progress, threads)
+        return course.run(course.looks, callbacks)
+
+    def begin(
+        self, X: Any, Y: Any, progress: bool | None = None, threads: int | None = None
+    ) -> Course:
+        """Return the course of the comparison, before any training.
+
+        Raises: as ``run``.
+        """
+        rows = data_digest(X, Y)
+        if self.data not in (None, rows):
+            raise SettingError(
+                "the plan is for other rows or targets than these: plan anew, or give the same"
+            )
+        course = Course(self, X, Y, progress, threads, self.written)
+        content = self.to_dict()
+        methods = content.pop("methods")
+        content["data"] = rows
+        course.tries = journal.enter(digest(methods), rows, digest(content))
+        return course
+
+
+def plan(
+    methods: Mapping[str, AnyMethod],
+    X: Any = None,
+    Y: Any = None,
+    *,
+    metric: Metric | str | None = None,
+    baseline: str | None = None,
+    alpha: float = 0.05,
+    delta: float | None = None,
+    seeds: Literal["adaptive", "anytime"] | Sequence[int] | Any = "adaptive",
+    split: SplitKind | tuple[Any, Any] = "resampled",
+    test: float = 0.25,
+    task: Task | None = None,
+    first_seed: int = 0,
+) -> Plan:
+    """Plan a comparison, to write it down before the first score.
+
+    X, Y  the rows and targets, if the plan is to be for these only; see ``compare``, also for the
+          other arguments
+
+    ``plan.save("plan.json")`` writes it down; ``plan.run(X, Y)`` then trains and judges, and the
+    result quotes the plan. A comparison without a written plan says so.
+
+    Raises: SettingError.
+    >>> import dataclasses, seedbed as sb
+    >>> recipe = sb.xor.recipe(400)
+    >>> slow = dataclasses.replace(recipe, optimizer=sb.SGD(lr=0.01))
+    >>> planned = sb.plan({"fast": recipe, "slow": slow}, seeds=range(8), split=([0, 1, 2], [3]))
+    >>> planned.run(*sb.xor.data())["fast", "slow"].n
+    8
+    """
+    data = None if X is None else data_digest(X, Y)
+    return Plan(methods, metric, baseline, alpha, delta, seeds, split, test, task, first_seed, data)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what trains and judges."""
+    from seedbed import __version__
+
+    return {"seedbed": __version__, "python": platform.python_version(), "numpy": np.__version__}
+
+
+def _rows(part: Any) -> list[int]:
+    array = as_array(list(part) if isinstance(part, range) else part, "rows", SettingError)
+    return (np.flatnonzero(array) if array.dtype == np.bool_ else array).tolist()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return a plan file's content.
+
+    Raises: FileError.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+        if content["format"] != FORMAT:
+            raise ValueError(one_line(content["format"]))
+        _ = content["digest"], content["date"], content["plan"].get
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise FileError(f"{path} is no plan of Seedbed: give another file name") from None
+    return dict(content)

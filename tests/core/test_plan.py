@@ -1,0 +1,286 @@
+"""Plans written down before the first score, extensions, and the journal of comparisons."""
+
+import dataclasses
+import functools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import seedbed as sb
+from seedbed.comparing import course, journal, sequential
+
+RNG = np.random.default_rng(3)
+N = 60
+X = RNG.normal(size=(N, 4))
+Y = X @ [1.0, -2.0, 0.5, 0.0] + 0.3 * RNG.normal(size=N)
+
+
+def recipe(lr=0.05, **options):
+    given = {
+        "network": sb.Network(4, [sb.Dense(6, sb.tanh), sb.Dense(1)]),
+        "loss": sb.squared_error,
+        "optimizer": sb.Adam(lr),
+        "epochs": 10,
+        "engine": "numpy",
+    }
+    return sb.Recipe(**given | options)
+
+
+def least(X_train, Y_train, X_test, seed, ridge=0.0):
+    A = X_train.T @ X_train + ridge * np.eye(X_train.shape[1])
+    return X_test @ np.linalg.solve(A, X_train.T @ Y_train)
+
+
+def noise(X_train, Y_train, X_test, seed, number):
+    return np.random.default_rng([seed, number]).normal(size=len(X_test))
+
+
+EQUAL = {name: functools.partial(noise, number=n) for n, name in enumerate(["one", "other"], 4)}
+ALIKE = {"one": recipe(0.05), "other": recipe(0.0501)}
+RULES = {"metric": "mae", "alpha": 0.1, "delta": 0.001, "seeds": range(8), "split": "fixed"}
+
+
+def test_a_planned_comparison_is_that_of_compare_and_quotes_the_plan(tmp_path):
+    path = tmp_path / "plan.json"
+    planned = sb.plan(ALIKE, X, Y, **RULES)
+    planned.save(path)
+    found = planned.run(X, Y)
+    alone = sb.compare(ALIKE, X, Y, **RULES)
+    assert found.to_dict() | {"plan": None} == alone.to_dict() | {
+        "methods": found.to_dict()["methods"]  # with other times
+    }
+    assert [m.scores.tolist() for m in found.methods.values()] == [
+        m.scores.tolist() for m in alone.methods.values()
+    ]
+    assert found.written.path == str(path)
+    assert f"(planned in {path} on 20" in found.footer()
+    assert found.written.digest in found.footer()
+    assert "(not planned beforehand; " in alone.footer()
+    assert (
+        "planned"
+        not in sb.judge(
+            {"a": [1.0, 2.0], "b": [2.0, 1.0]}, higher_is_better=True, design="fixed"
+        ).footer()
+    )
+    saved = json.loads(path.read_text())
+    assert saved["digest"] == planned.digest
+    assert saved["plan"]["methods"]["one"]["recipe"]["optimizer"]["lr"] == 0.05
+    assert saved["plan"]["seeds"] == list(range(8))
+    assert saved["versions"]["seedbed"] == sb.__version__
+
+
+def test_a_plan_on_file_is_kept(tmp_path):
+    path = tmp_path / "plan.json"
+    sb.plan(ALIKE, **RULES).save(path)
+    before = path.read_bytes()
+    again = sb.plan(ALIKE, **RULES)
+    again.save(path)
+    assert path.read_bytes() == before
+    assert again.written.date == json.loads(before)["date"]
+    for change, name in (({"metric": "rmse"}, "metric"), ({"seeds": range(9)}, "seeds")):
+        with pytest.raises(sb.SettingError, match=f"another plan .it differs in {name}."):
+            sb.plan(ALIKE, **RULES | change).save(path)
+    with pytest.raises(sb.SettingError, match="it differs in methods"):
+        sb.plan({"one": recipe(), "other": recipe(0.06)}, **RULES).save(path)
+    assert path.read_bytes() == before
+    path.write_text("{}")
+    with pytest.raises(sb.FileError, match="is no plan of Seedbed"):
+        sb.plan(ALIKE, **RULES).save(path)
+
+
+def test_a_plan_is_for_its_rows():
+    planned = sb.plan(ALIKE, X, Y, **RULES)
+    with pytest.raises(sb.SettingError, match="the plan is for other rows or targets"):
+        planned.run(X, Y + 1)
+    with pytest.raises(sb.SettingError, match="at least two methods"):
+        sb.plan({"one": recipe()})
+    with pytest.raises(sb.SettingError, match="invalid alpha"):
+        sb.plan(ALIKE, alpha=2)
+    with pytest.raises(sb.SettingError, match="is a single seed"):
+        sb.plan(ALIKE, seeds=3)
+
+
+def own(z):
+    return z * z
+
+
+def test_every_difference_between_methods_changes_the_digest():
+    from seedbed.comparing.fingerprint import digest, method_to_dict
+
+    mine = sb.Activation("mine", own, lambda z, y: 2 * z)
+    different = [
+        recipe(), recipe(0.06), recipe(epochs=11), least, functools.partial(least, ridge=1.0),
+        lambda X, Y, Z, seed: Z[:, 0], lambda X, Y, Z, seed: Z[:, 1],
+        recipe(network=sb.Network(4, [sb.Dense(6, mine), sb.Dense(1)])),
+    ]  # fmt: skip
+    assert len({digest(method_to_dict(each)) for each in different}) == len(different)
+
+
+def test_digests_are_the_same_in_another_process(tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import test_plan as t, seedbed as sb;"
+        "print(sb.plan({**t.ALIKE, 'f': t.least}, t.X, t.Y, **t.RULES).digest)"
+    )
+    folder = str(Path(__file__).parent)
+    printed = {
+        subprocess.run(
+            [sys.executable, "-c", code, folder], capture_output=True, text=True, check=True,
+            env=os.environ | {"PYTHONHASHSEED": seed}, cwd=tmp_path,
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert printed == {sb.plan({**ALIKE, "f": least}, X, Y, **RULES).digest + "\n"}
+
+
+# ---------------------------------------------------------------- extension
+
+
+def test_an_extended_comparison_is_the_longer_one(monkeypatch):
+    found = sb.compare(EQUAL, X, Y)
+    assert found["one", "other"].n == 64
+    longer = found.extend()
+    assert longer["one", "other"].n == 128
+    np.testing.assert_array_equal(longer.methods["one"].scores[:64], found.methods["one"].scores)
+    monkeypatch.setattr(course, "LOOKS", (*sequential.LOOKS, 128))
+    whole = sb.compare(EQUAL, X, Y)
+    np.testing.assert_array_equal(whole.methods["one"].scores, longer.methods["one"].scores)
+    assert whole.sentences == longer.sentences
+
+
+def test_decided_pairs_keep_their_verdict():
+    methods = {**EQUAL, "bad": lambda X, Y, Z, seed: Z[:, 0] + 20}
+    found = sb.compare(methods, X, Y)
+    longer = found.extend(128)
+    assert longer["one", "bad"].n == found["one", "bad"].n < 64
+    assert longer["one", "other"].n == 128
+    assert len(longer.methods["bad"].scores) == len(found.methods["bad"].scores)
+
+
+def test_the_anytime_design_goes_on_to_any_number():
+    with pytest.warns(sb.InterruptWarning):
+        found = sb.compare(EQUAL, X, Y, seeds="anytime", callbacks=[lambda found: True])
+    assert found["one", "other"].n == 8
+    assert found.extend(20)["one", "other"].n == 20
+    assert found.extend()["one", "other"].n == 40  # twice as many
+
+
+def test_what_cannot_be_extended():
+    with pytest.raises(sb.SettingError, match="fixed seeds has spent its alpha"):
+        sb.compare(EQUAL, X, Y, seeds=range(6)).extend()
+    scores = {"a": [1.0, 2.0], "b": [2.0, 1.0]}
+    with pytest.raises(sb.SettingError, match="only scores were given"):
+        sb.judge(scores, higher_is_better=True, design="anytime").extend()
+    found = sb.compare(EQUAL, X, Y)
+    with pytest.raises(sb.SettingError, match="a later look, 128, 256, 512, 1024, not 100"):
+        found.extend(100)
+
+
+def test_extending_keeps_the_error_rate():
+    """Equal methods, extended to the last look whenever nothing is decided."""
+    rng, wrong, trials = np.random.default_rng(5), 0, 300
+    for _ in range(trials):
+        d = rng.normal(size=1024)
+        wrong += sequential.sequential_test(d, 0.05)[-1].crossed
+    assert wrong / trials <= 0.05 + 3 * (0.05 * 0.95 / trials) ** 0.5
+
+
+# ---------------------------------------------------------------- the journal
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    path = tmp_path / "state" / "journal.jsonl"
+    monkeypatch.setenv(journal.VARIABLE, str(path))
+    return path
+
+
+def test_other_tries_of_the_same_comparison_are_counted(kept):
+    quick = {"seeds": range(6)}
+    first = sb.compare(ALIKE, X, Y, **quick)
+    assert first.tries == 1
+    assert "of these methods" not in first.footer()
+    assert sb.compare(ALIKE, X, Y, **quick).tries == 1  # the same scores again
+    third = [
+        sb.compare(ALIKE, X, Y, **quick | change)
+        for change in ({"metric": "mae"}, {"seeds": range(6, 12)})
+    ][-1]
+    assert third.tries == 3
+    assert "comparison 3 of these methods on these rows; " in third.footer()
+    assert third.to_dict()["tries"] == 3
+    assert sb.compare(ALIKE, X, Y + 1, **quick).tries == 1
+    other = {**ALIKE, "other": recipe(0.06)}
+    assert sb.compare(other, X, Y, **quick).tries == 1
+    lines = [json.loads(line) for line in kept.read_text().splitlines()]
+    assert len(lines) == 5
+    assert {*lines[0]} == {"date", "methods", "rows", "settings"}
+
+
+def test_a_journal_that_cannot_be_used_is_left_alone(kept, monkeypatch):
+    kept.parent.mkdir()
+    kept.write_bytes(b"\xff not json\n[1]\n")
+    assert sb.compare(ALIKE, X, Y, seeds=range(6)).tries == 1
+    assert kept.read_bytes().startswith(b"\xff not json\n[1]\n{")
+    monkeypatch.setattr(journal, "MAX_BYTES", 10)
+    size = kept.stat().st_size
+    assert sb.compare(ALIKE, X, Y, seeds=range(7)).tries == 1
+    assert kept.stat().st_size == size
+    monkeypatch.setenv(journal.VARIABLE, str(kept / "below a file"))
+    assert sb.compare(ALIKE, X, Y, seeds=range(6)).tries == 1
+
+
+def test_where_the_journal_is(monkeypatch, tmp_path):
+    monkeypatch.setenv(journal.VARIABLE, "off")
+    assert journal.path() is None
+    monkeypatch.delenv(journal.VARIABLE)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert journal.path() == tmp_path / ".local/state/seedbed/comparisons.jsonl"
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "x"))
+    assert journal.path() == tmp_path / "x/seedbed/comparisons.jsonl"
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert journal.path() == tmp_path / "Library/Application Support/seedbed/comparisons.jsonl"
+
+
+# ---------------------------------------------------------------- scores that metrics give
+
+
+def test_an_infinitely_good_score_is_the_best():
+    best = sb.Metric("psnr", lambda t, p: np.inf if t[0, 0] > 0 else float(-abs(t - p).max()), True)
+    found = sb.compare(ALIKE, X, Y, seeds=range(8), metric=best)
+    scores = found.methods["one"].scores
+    assert 0 < np.isinf(scores).sum() < 8
+    assert found.methods["one"].failed == 0
+    assert found["one", "other"].ties >= np.isinf(scores).sum()
+    assert "inf" in str(found)
+    worst = dataclasses.replace(best, higher_is_better=False)
+    assert sb.compare(ALIKE, X, Y, seeds=range(8), metric=worst).methods["one"].failed > 0
+
+
+def test_one_run_without_a_score_is_one_failed_run():
+    odd = sb.Metric("odd", lambda t, p: np.nan if t[0, 0] > 1 else float(abs(t - p).max()), False)
+    found = sb.compare(ALIKE, X, Y, seeds=range(12), metric=odd)
+    failed = found.methods["one"].failed
+    assert 0 < failed < 12
+    assert found.methods["other"].failed == failed
+    assert found.notes == [f"odd: {2 * failed} runs count as failed, as the metric returned NaN"]
+    never = sb.Metric("never", lambda t, p: np.nan, False)
+    with pytest.raises(sb.DataError, match="never returned NaN for all 16 runs"):
+        sb.compare(ALIKE, X, Y, seeds=range(8), metric=never)
+    text = sb.Metric("text", lambda t, p: "good", False)
+    with pytest.raises(sb.DataError, match="text returned 'good' for seed 0; it must return a num"):
+        sb.compare(ALIKE, X, Y, seeds=range(8), metric=text)
+
+
+def test_time_per_seed_excludes_compilation():
+    """Two methods of one structure, trained together or apart, cost the same."""
+    methods = {"one": recipe(epochs=200), "deep": recipe(
+        epochs=200, network=sb.Network(4, [sb.Dense(6, sb.tanh), sb.Dense(6), sb.Dense(1)])
+    )}  # fmt: skip
+    found = sb.compare({**methods, "alike": recipe(0.06, epochs=200)}, X, Y, seeds=range(8))
+    assert found.methods["one"].seconds == pytest.approx(found.methods["alike"].seconds)
