@@ -552,16 +552,47 @@ def test_winner_has_the_best_mean_rank(monkeypatch):
         return True
 
     monkeypatch.setattr(Runs, "extend", extend)
-    calls = []
-    monkeypatch.setattr(searching, "compare", lambda *given, **rules: calls.append((given, rules)))
+    plans = []
+    monkeypatch.setattr(searching.Plan, "run", lambda self, *_, **__: plans.append(self))
     space = sb.Space(recipe(0.05), lr=[0.1, 0.2])
-    rules = {"alpha": 0.01, "delta": 0.3, "split": "fixed", "test": 0.4}
-    found = sb.search(space, X, NUMBERS, budget=12, metric=sb.metrics.r2, **rules)
+    rules = {"alpha": 0.01, "delta": 0.3, "test": 0.4}
+    found = sb.search(space, X, NUMBERS, budget=12, metric=sb.metrics.r2, split="fixed", **rules)
     assert found.winner == "lr=0.2"
-    ((given, passed),) = calls
-    assert list(given[0]) == ["lr=0.2", "baseline"]
-    assert passed["first_seed"] == 6
-    assert rules.items() <= passed.items()
+    (planned,) = plans
+    assert list(planned.methods) == ["lr=0.2", "baseline"]
+    assert (planned.first_seed, planned.baseline) == (6, "baseline")
+    assert {name: getattr(planned, name) for name in rules} == rules
+
+
+@pytest.mark.parametrize("split", ["resampled", "fixed", (range(44), range(44, 60))])
+def test_the_confirmation_is_tested_on_rows_that_the_search_did_not_see(split, monkeypatch):
+    seen, made = [], Runs.__init__
+
+    def init(self, *given):
+        made(self, *given)
+        seen.append(self)
+
+    monkeypatch.setattr(Runs, "__init__", init)
+    found = sb.search(
+        sb.Space(classifier(1e-4), lr=[0.05, 0.02]), X, CLASSES, budget=9, split=split
+    )
+    choosing, confirming = seen
+    searched = {row for seed in range(9) for part in choosing.rows(seed) for row in part}
+    train, test = confirming.rows(40)
+    assert not searched & set(test.tolist())
+    assert set(train.tolist()) < searched
+    assert len(searched) + len(test) == N
+    for seed in (41, 42):
+        np.testing.assert_array_equal(confirming.rows(seed)[1], test)
+    drawn = [choosing.rows(seed)[1].tolist() for seed in range(4)]
+    assert len({tuple(rows) for rows in drawn}) == (1 if split == "fixed" else 4)
+    if not isinstance(split, str):
+        assert (set(test.tolist()), searched) == (set(split[1]), set(split[0]))
+    else:
+        assert len(test) == sum(round((number == CLASSES).sum() / 4) for number in range(3))
+        assert set(CLASSES[test]) == {0, 1, 2}
+    assert found.confirmation.rows == (len(train), len(test))
+    assert found.confirmation.sentences[0].startswith("On rows that the search did not see, the")
 
 
 def test_each_round_uses_fresh_seeds(monkeypatch):
@@ -597,7 +628,7 @@ def test_search_survives_an_interrupted_confirmation(monkeypatch):
     def interrupt(*given, **rules):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(searching, "compare", interrupt)
+    monkeypatch.setattr(searching.Plan, "run", interrupt)
     found = sb.search(sb.Space(recipe(), lr=[0.1, 0.2]), X, NUMBERS, budget=8)
     assert found.interrupted
     assert len(found.trials) == 2

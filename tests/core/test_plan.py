@@ -268,7 +268,7 @@ def test_one_run_without_a_score_is_one_failed_run():
     failed = found.methods["one"].failed
     assert 0 < failed < 12
     assert found.methods["other"].failed == failed
-    assert found.notes == [f"odd: {2 * failed} runs count as failed, as the metric returned NaN"]
+    assert found.notes == (f"odd: {2 * failed} runs count as failed, as the metric returned NaN",)
     never = sb.Metric("never", lambda t, p: np.nan, False)
     with pytest.raises(sb.DataError, match="never returned NaN for all 16 runs"):
         sb.compare(ALIKE, X, Y, seeds=range(8), metric=never)

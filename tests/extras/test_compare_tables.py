@@ -177,14 +177,14 @@ def test_estimators_score_as_in_ones_own_loop():
     recipe = network(2, sb.cross_entropy, inputs=4)
     methods = {"forest": forest, "linear": linear, "net": recipe}
     for metric in ("accuracy", "auc"):
-        found = sb.compare(methods, A, B, metric=metric, seeds=range(6))
+        found = sb.compare(methods, A, B, metric=metric, seeds=range(7))
         for name, made in (
             ("forest", lambda seed: make_pipeline(
                 StandardScaler(), RandomForestClassifier(5, random_state=seed))),
             ("linear", lambda seed: LogisticRegression()),
         ):  # fmt: skip
             scores = []
-            for seed, train, test in sb.splits(A, B, seeds=range(6)):
+            for seed, train, test in sb.splits(A, B, seeds=range(7)):
                 fitted = made(seed).fit(A[train], B[train])
                 p = fitted.predict_proba(A[test])
                 hits = (fitted.predict(A[test]) == B[test]).mean()
@@ -209,7 +209,7 @@ def test_own_estimators_need_no_special_case():
         "wide": NetworkClassifier((16,), **options), "none": NetworkClassifier((), **options)
     }  # fmt: skip
     with pytest.warns(ConvergenceWarning, match="still falling"):
-        found = sb.compare(methods, A, B, metric="log_loss", seeds=range(2))
+        found = sb.compare(methods, A, B, metric="log_loss", seeds=range(6))
     assert np.isfinite(found.methods["wide"].scores).all()
 
 
@@ -240,7 +240,7 @@ def test_labels_of_estimators():
     methods = {"forest": RandomForestClassifier(5), "each": MultiOutputClassifier(
         LogisticRegression())}  # fmt: skip
     for metric in ("accuracy", "auc", "brier"):
-        found = sb.compare(methods, A, both, metric=metric, seeds=range(2))
+        found = sb.compare(methods, A, both, metric=metric, seeds=range(6))
         assert (found.methods["forest"].scores >= 0).all()
         assert found.scope
     assert np.median(found.methods["each"].scores) < 0.2
@@ -260,7 +260,7 @@ def test_labels_of_estimators():
 )  # fmt: skip
 def test_invalid_estimators_are_refused(methods, message):
     with pytest.raises(sb.SeedbedError, match=message):
-        sb.compare(methods, A, B, seeds=range(2))
+        sb.compare(methods, A, B, seeds=range(6))
 
 
 def test_search_over_an_estimators_parameters():
@@ -305,8 +305,8 @@ def test_functions_are_in_the_frame_of_scores():
         "mean": lambda X, Y, X_test, seed: np.full(len(X_test), Y.mean()),
         "zero": lambda X, Y, X_test, seed: np.zeros(len(X_test)),
     }
-    found = sb.compare(methods, X, X[:, 0] + 3, seeds=range(4))
-    assert len(found.to_frame()) == 8
+    found = sb.compare(methods, X, X[:, 0] + 3, seeds=range(6))
+    assert len(found.to_frame()) == 12
 
 
 def test_series_are_paired_by_their_indexes():

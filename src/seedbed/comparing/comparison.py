@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SCOPES = {
     "resampled": "on this data set, with a new split for each seed",
     "fixed": "on this split, of this data set",
+    "apart": "on rows that the search did not see, of this data set",
     "given": "on the given scores",
 }
 """What the verdicts hold for, by the kind of split; sentences have the part before the comma."""

@@ -72,7 +72,7 @@ class Course:
             plan.methods, self.problem, self.metric, plan.split, plan.test, progress, threads,
             min(most, LOOKS[-1]),
         )  # fmt: skip
-        self.scope = SCOPES["resampled" if self.runs.splits.fixed is None else "fixed"]
+        self.scope = SCOPES[self.runs.splits.scope]
         self.pairs = all_pairs(names, plan.baseline)
         self.decided: dict[tuple[str, str], Pair] = {}
         self.done = 0
@@ -135,7 +135,7 @@ class Course:
             scope=self.scope,
             rows=self.runs.row_counts,
             interrupted=interrupted,
-            notes=[*self.problem.notes, *self.runs.notes()],
+            notes=(*self.problem.notes, *self.runs.notes()),
             written=self.written,
             tries=self.tries,
             course=self,

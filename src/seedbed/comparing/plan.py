@@ -20,7 +20,7 @@ from seedbed.comparing.course import Callbacks, Course, design_and_looks
 from seedbed.comparing.fingerprint import data_digest, digest, method_to_dict
 from seedbed.comparing.judge import checked_rules
 from seedbed.comparing.methods import AnyMethod, checked_methods
-from seedbed.comparing.rows import SplitKind
+from seedbed.comparing.rows import SplitKind, Splits
 from seedbed.errors import FileError, SettingError
 from seedbed.metrics import Metric
 from seedbed.streams import checked_seeds
@@ -45,7 +45,7 @@ class Plan:
     alpha: float = 0.05
     delta: float | None = None
     seeds: Any = "adaptive"
-    split: SplitKind | tuple[Any, Any] = "resampled"
+    split: SplitKind | tuple[Any, Any] | Splits = "resampled"
     test: float = 0.25
     task: Task | None = None
     first_seed: int = 0
@@ -62,7 +62,9 @@ class Plan:
         """Return the plan as plain dicts, lists, numbers and strings."""
         seeds = self.seeds if isinstance(self.seeds, str) else checked_seeds(self.seeds).tolist()
         split: Any = self.split
-        if not isinstance(split, str):
+        if isinstance(split, Splits):
+            split = split.to_plain()
+        elif not isinstance(split, str):
             split = [_rows(part) for part in split]
         metric = self.metric.name if isinstance(self.metric, Metric) else self.metric
         return {

@@ -54,8 +54,12 @@ class Problem:
     def splits(self, split: Any, test: float) -> Splits:
         """Return the train and test rows of each seed, counted from 0 to N - 1.
 
+        split  as for ``compare``; or ``Splits`` of these rows
+
         Raises: SettingError, ShapeError or DataError for an invalid split.
         """
+        if isinstance(split, Splits):
+            return split
         classes = self.t if self.kind == "classes" else None
         if len(self) < self.total and isinstance(split, tuple | list):
             position = np.full(self.total, -1)

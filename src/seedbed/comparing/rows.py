@@ -41,6 +41,7 @@ class Splits:
         test: float,
     ) -> None:
         self.count, self.classes = count, classes
+        self.given = isinstance(split, tuple | list)
         self.fixed: tuple[Indices, Indices] | None = None
         if isinstance(split, tuple | list):
             self.fixed = _checked_split(split, count)
@@ -58,9 +59,29 @@ class Splits:
         if split == "fixed":
             self.fixed = self._drawn(0)
 
+    @property
+    def scope(self) -> Literal["resampled", "fixed", "apart"]:
+        """What verdicts on these rows hold for; see ``SCOPES``."""
+        return "resampled" if self.fixed is None else "fixed"
+
+    def to_plain(self) -> Any:
+        """Return what the splits are as plain dicts, lists, numbers and strings."""
+        if self.fixed is None:
+            return "resampled"
+        return [rows.tolist() for rows in self.fixed]
+
     def of(self, seed: int) -> tuple[Indices, Indices]:
         """Return the seed's train rows and test rows."""
         return self.fixed or self._drawn(seed)
+
+    def apart(self, seed: int) -> tuple[Splits, Splits]:
+        """Return splits to choose a method by, and splits to confirm it by.
+
+        No test row of the second is a train or test row of the first: they are drawn by the seed,
+        or are the given test rows. Both train on the other rows.
+        """
+        others, kept = self.fixed if self.given and self.fixed is not None else self._drawn(seed)
+        return _Among(others, self), _Confirming(others, kept, self)
 
     def _drawn(self, seed: int) -> tuple[Indices, Indices]:
         n = self.count
@@ -81,6 +102,42 @@ class Splits:
                 f"{n} rows cannot be split with test={self.test:g}: give more rows or another share"
             )
         return np.flatnonzero(~out), np.flatnonzero(out)
+
+
+class _Among(Splits):
+    """Splits of some of the rows; their kind and share are those of other splits."""
+
+    def __init__(self, rows: Indices, like: Splits) -> None:
+        kind: SplitKind = "resampled" if like.fixed is None or like.given else "fixed"
+        classes = None if like.classes is None else like.classes[rows]
+        super().__init__(len(rows), classes, kind, like.test)
+        self.rows = rows
+
+    def of(self, seed: int) -> tuple[Indices, Indices]:
+        """Return the seed's train rows and test rows."""
+        train, test = super().of(seed)
+        return self.rows[train], self.rows[test]
+
+
+class _Confirming(_Among):
+    """The same train rows as ``_Among``, and fixed test rows apart from them."""
+
+    def __init__(self, rows: Indices, kept: Indices, like: Splits) -> None:
+        super().__init__(rows, like)
+        self.kept = kept
+
+    @property
+    def scope(self) -> Literal["resampled", "fixed", "apart"]:
+        """What verdicts on these rows hold for."""
+        return "apart"
+
+    def to_plain(self) -> Any:
+        """Return the train rows that seeds draw from, and the test rows."""
+        return {"train among": self.rows.tolist(), "test": self.kept.tolist()}
+
+    def of(self, seed: int) -> tuple[Indices, Indices]:
+        """Return the seed's train rows and the test rows."""
+        return super().of(seed)[0], self.kept
 
 
 def _checked_split(split: Sequence[Any], rows: int) -> tuple[Indices, Indices]:

@@ -17,7 +17,7 @@ from seedbed.comparing import fitting
 from seedbed.comparing.comparison import Method
 from seedbed.comparing.methods import AnyMethod
 from seedbed.comparing.problem import Problem
-from seedbed.comparing.rows import SplitKind
+from seedbed.comparing.rows import SplitKind, Splits
 from seedbed.engines.select import fastest
 from seedbed.engines.state import Stop
 from seedbed.errors import (
@@ -72,7 +72,7 @@ class Runs:
 
     methods  by name, checked
     split    "resampled": each seed draws its test rows; "fixed": all seeds share them; or
-             (train rows, test rows)
+             (train rows, test rows); or ``Splits``
     test     the share of the rows to draw for testing
     planned  the expected number of seeds, by which "auto" picks one engine for all runs
     """
@@ -82,7 +82,7 @@ class Runs:
         methods: Mapping[str, AnyMethod],
         problem: Problem,
         metric: Metric,
-        split: SplitKind | tuple[Any, Any] | list[Any],
+        split: SplitKind | tuple[Any, Any] | list[Any] | Splits,
         test: float,
         progress: bool | None,
         threads: int | None,

@@ -1,4 +1,4 @@
-"""search(): successive halving over seeds, and a confirmation of the winner on fresh seeds."""
+"""search(): successive halving over seeds, and a confirmation of the winner on rows of its own."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 
 from seedbed import html
 from seedbed.arrays import Array, checked_count
-from seedbed.comparing.compare import compare
 from seedbed.comparing.comparison import Comparison, to_frame
 from seedbed.comparing.methods import AnyMethod, check_recipe, checked_methods, identity, kind_of
+from seedbed.comparing.plan import Plan
 from seedbed.comparing.problem import problem_of
 from seedbed.comparing.rows import SplitKind
 from seedbed.comparing.runs import Runs, checked_metric
@@ -54,7 +54,8 @@ class Search:
     trials        every setting, the winner first
     winner        the winner's name
     method        the winner: a recipe, an estimator or a function
-    confirmation  the winner against the baseline on fresh seeds; None if the winner is the baseline
+    confirmation  the winner against the baseline, from fresh seeds and on rows that the search did
+                  not see; None if the winner is the baseline
                   or the search was interrupted
     size          how many settings the space has; None if numbers are drawn
     runs          how many runs the search took, and how many the confirmation
@@ -95,7 +96,7 @@ class Search:
                 else "the winner is the baseline: no setting did better"
             )
         else:
-            lines += ["", f"From fresh seeds:\n\n{self.confirmation}"]
+            lines += ["", f"From fresh seeds, on fresh rows:\n\n{self.confirmation}"]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -124,7 +125,7 @@ def search(
     progress: bool | None = None,
     threads: int | None = None,
 ) -> Search:
-    """Search for a better setting, and compare it with the baseline on fresh seeds.
+    """Search for a better setting, and compare it with the baseline on rows of their own.
 
     space     a Space, or methods by name
     budget    the maximum number of runs (one setting from one seed) of the search; the confirmation
@@ -137,7 +138,8 @@ def search(
     Successive halving: all settings are trained from the same few seeds, the better half from as
     many seeds again, and so on. Settings are ranked within each seed, failed runs last, and
     selected by their mean rank, so no single lucky or collapsed run decides. The confirmation uses
-    none of the search's seeds, so its verdict is as valid as that of any two methods.
+    none of the search's seeds, and is tested on rows that the search did not see: a share ``test``
+    of all, or the given test rows. So its verdict is as valid as that of any two methods.
 
     Raises: SettingError, ShapeError, DataError or MethodError.
     Source: Jamieson, Talwalkar 2016, with seeds in place of epochs.
@@ -161,7 +163,8 @@ def search(
     metric = checked_metric(metric, problem.kind)
     first = _first_round_seeds(len(methods), budget)
     planned = max(1, budget // len(methods))
-    runs = Runs(methods, problem, metric, split, test, progress, threads, planned)
+    choosing, confirming = problem.splits(split, test).apart(seed)
+    runs = Runs(methods, problem, metric, choosing, test, progress, threads, planned)
     names, rounds, used = list(methods), dict.fromkeys(methods, 0), 0
     ranks = dict.fromkeys(methods, math.nan)
     interrupted = False
@@ -198,11 +201,12 @@ def search(
     elif identity(winner.method) != identity(baseline):
         name = winner.name if winner.name != "baseline" else "the winner"
         try:
-            confirmation = compare(
-                {name: winner.method, "baseline": baseline}, X, Y, metric=metric,
-                baseline="baseline", alpha=alpha, delta=delta, split=split, test=test,
-                task=task, first_seed=seed + used, progress=progress, threads=threads,
+            planned_before = Plan(
+                {name: winner.method, "baseline": baseline}, metric=metric, baseline="baseline",
+                alpha=alpha, delta=delta, split=confirming, test=test, task=task,
+                first_seed=seed + used,
             )  # fmt: skip
+            confirmation = planned_before.run(X, Y, progress=progress, threads=threads)
         except KeyboardInterrupt:  # return the search itself
             interrupted = True
     confirmed = 0
