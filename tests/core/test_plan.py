@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -88,8 +89,12 @@ def test_a_plan_on_file_is_kept(tmp_path):
     with pytest.raises(sb.SettingError, match="it differs in methods"):
         sb.plan({"one": recipe(), "other": recipe(0.06)}, **RULES).save(path)
     assert path.read_bytes() == before
-    path.write_text("{}")
-    with pytest.raises(sb.FileError, match="is no plan of Seedbed"):
+    for text, message in (("{}", "is no plan of Seedbed"), ('"', "is no plan of Seedbed")):
+        path.write_text(text)
+        with pytest.raises(sb.FileError, match=message):
+            sb.plan(ALIKE, **RULES).save(path)
+    path.write_text(json.dumps(json.loads(before) | {"plan": 3}))
+    with pytest.raises(sb.FileError, match="is a damaged plan"):
         sb.plan(ALIKE, **RULES).save(path)
 
 
@@ -173,7 +178,7 @@ def test_what_cannot_be_extended():
     with pytest.raises(sb.SettingError, match="fixed seeds has spent its alpha"):
         sb.compare(EQUAL, X, Y, seeds=range(6)).extend()
     scores = {"a": [1.0, 2.0], "b": [2.0, 1.0]}
-    with pytest.raises(sb.SettingError, match="only scores were given"):
+    with pytest.raises(sb.SettingError, match="there are only scores"):
         sb.judge(scores, higher_is_better=True, design="anytime").extend()
     found = sb.compare(EQUAL, X, Y)
     with pytest.raises(sb.SettingError, match="a later look, 128, 256, 512, 1024, not 100"):
@@ -187,6 +192,98 @@ def test_extending_keeps_the_error_rate():
         d = rng.normal(size=1024)
         wrong += sequential.sequential_test(d, 0.05)[-1].crossed
     assert wrong / trials <= 0.05 + 3 * (0.05 * 0.95 / trials) ** 0.5
+
+
+# ---------------------------------------------------------------- saved comparisons
+
+
+def test_a_saved_comparison_is_the_same(tmp_path):
+    path = tmp_path / "found.json"
+    hot = recipe(optimizer=sb.SGD(1e3), loss=sb.squared_error)
+    metric = sb.Metric("psnr", lambda t, p: np.inf if t[0, 0] > 1 else -abs(t - p).max(), True)
+    found = sb.compare({**ALIKE, "hot": hot}, X, Y, metric=metric, delta=0.01, baseline="one")
+    found.save(path)
+    loaded = sb.Comparison.load(path)
+    assert loaded.to_json() == found.to_json()
+    assert str(loaded) == str(found)
+    assert np.isinf(loaded.methods["one"].scores).any()
+    assert loaded.methods["hot"].failed > 0
+    with pytest.raises(sb.SettingError, match=r"Plan\.resume gives"):
+        loaded.extend()
+    before = path.read_bytes()
+    loaded.save(path)
+    assert json.loads(before) | {"date": 0} == json.loads(path.read_bytes()) | {"date": 0}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.pop("rules"), "is a damaged comparison"),
+        (lambda c: c["rules"].pop("alpha"), "is a damaged comparison"),
+        (lambda c: c["methods"]["one"]["scores"].pop(), "is a damaged comparison"),
+        (lambda c: c["methods"].pop("one"), "is a damaged comparison"),
+        (lambda c: c["methods"]["one"]["scores"].__setitem__(0, "x"), "is a damaged comparison"),
+        (lambda c: c["pairs"].append({"a": "x"}), "is a damaged comparison"),
+        (lambda c: c["pairs"][0].update(n=0), "is a damaged comparison"),
+        (lambda c: c.update(version=9), "is of version 9 of its format"),
+        (lambda c: c.update(format="x"), "is no comparison of Seedbed"),
+    ],
+)
+def test_a_damaged_file_is_refused(change, message, tmp_path):
+    path = tmp_path / "found.json"
+    sb.compare(ALIKE, X, Y, seeds=range(6)).save(path)
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(sb.FileError, match=message):
+        sb.Comparison.load(path)
+    path.write_text("[" * 100_000)
+    with pytest.raises(sb.FileError, match="is no comparison of Seedbed"):
+        sb.Comparison.load(path)
+    with pytest.raises(sb.FileError, match="cannot be read: No such file"):
+        sb.Comparison.load(tmp_path / "none")
+
+
+@pytest.mark.parametrize("seeds", ["adaptive", "anytime", range(40)], ids=str)
+def test_a_resumed_comparison_is_the_uninterrupted_one(seeds, tmp_path, monkeypatch):
+    methods = {**EQUAL, "bad": lambda X, Y, Z, seed: Z[:, 0] + 20}
+    planned = sb.plan(methods, X, Y, seeds=seeds)
+    whole = planned.run(X, Y)
+    run, count = course.Runs._run, []
+
+    def interrupted(self, name, seed):
+        count.append(name)
+        if len(count) == 62:  # in the middle of the third method's seed 20
+            os.kill(os.getpid(), signal.SIGINT)
+        return run(self, name, seed)
+
+    monkeypatch.setattr(course.Runs, "_run", interrupted)
+    with pytest.warns(sb.InterruptWarning):
+        found = planned.run(X, Y)
+    assert found.interrupted
+    assert len(found.methods["one"].scores) < len(whole.methods["one"].scores)
+    found.save(tmp_path / "found.json")
+    loaded = sb.Comparison.load(tmp_path / "found.json")
+    monkeypatch.setattr(course.Runs, "_run", run)
+    resumed = sb.plan(methods, X, Y, seeds=seeds).resume(loaded, X, Y)
+    assert resumed.sentences == whole.sentences
+    assert not resumed.interrupted
+    for name, method in whole.methods.items():
+        np.testing.assert_array_equal(resumed.methods[name].scores, method.scores)
+        np.testing.assert_array_equal(resumed.methods[name].seeds, method.seeds)
+    again = planned.resume(resumed, X, Y)
+    assert again.sentences == whole.sentences
+    if seeds == "adaptive":
+        assert again.extend().sentences == whole.extend().sentences
+
+
+def test_only_a_comparison_of_the_plan_is_resumed():
+    found = sb.compare(ALIKE, X, Y, **RULES)
+    for methods, change in ((ALIKE, {"alpha": 0.05}), ({"one": recipe(), "other": least}, {})):
+        with pytest.raises(sb.SettingError, match="is not one of this plan"):
+            sb.plan(methods, **RULES | change).resume(found, X, Y)
+    with pytest.raises(sb.SettingError, match="is not one of this plan"):
+        sb.plan(ALIKE, **RULES).resume(found, X, Y + 1)
 
 
 # ---------------------------------------------------------------- the journal

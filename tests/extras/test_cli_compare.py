@@ -59,9 +59,9 @@ def test_scores_are_in_the_targets_units(houses, capsys):
 
 def test_all_combinations_against_a_baseline(houses, capsys):
     given = [houses, "--target", "dear", "--vary", "lr=0.01,0.001", "--vary", "hidden=4,8x8"]
-    assert run(*given, "--epochs", "5", "--seeds", "6", "--baseline", "lr=0.01 hidden=4") == 0
+    assert run(*given, "--epochs", "5", "--seeds", "7", "--baseline", "lr=0.01 hidden=4") == 0
     out = capsys.readouterr().out
-    assert out.count("against lr=0.01 hidden=4") + out.count("is better than") == 3
+    assert out.count("the typical gain of ") == 3
     assert "lr=0.001 hidden=8x8" in out
     assert "(baseline)" in out
     assert "accuracy, higher is better" in out

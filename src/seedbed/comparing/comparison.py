@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,9 +13,9 @@ import numpy.typing as npt
 
 from seedbed import html
 from seedbed.arrays import Array
-from seedbed.comparing import statistics
+from seedbed.comparing import saved, statistics
 from seedbed.comparing.sequential import LOOKS
-from seedbed.comparing.verdict import Pair, Rules
+from seedbed.comparing.verdict import Pair, Rules, judge_all
 from seedbed.comparing.wording import sentence
 from seedbed.errors import MissingDependencyError, SettingError
 from seedbed.jsonable import to_json
@@ -67,6 +68,14 @@ class Method:
         """How many runs failed."""
         return int(np.isnan(self.scores).sum())
 
+    def first(self, n: int) -> Method:
+        """Return the method with its first n runs."""
+        return replace(
+            self, scores=self.scores[:n], seeds=self.seeds[:n],
+            status=None if self.status is None else self.status[:n],
+            epochs=None if self.epochs is None else self.epochs[:n],
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
@@ -86,6 +95,7 @@ class Comparison:
                  only scores were given
     tries        how many comparisons of these methods on these rows there have been on this
                  computer with other seeds, metrics or rules, this one included; see ``journal``
+    fingerprint  a hash of methods, rules, rows and seeds, by which a saved comparison is resumed
     course       the comparison's methods and runs, for ``extend``; None if only scores were given
 
     ``print(comparison)`` shows a table and one sentence per pair; ``seedbed.plots.comparison``
@@ -103,6 +113,7 @@ class Comparison:
     notes: Sequence[str] = ()
     written: Written | None = None
     tries: int = 1
+    fingerprint: str | None = None
     course: Course | None = None
 
     def __getitem__(self, names: tuple[str, str]) -> Pair:
@@ -153,10 +164,85 @@ class Comparison:
         """
         if self.course is None:
             raise SettingError(
-                "only scores were given, so there is nothing to train: judge the longer scores, "
-                "with design='anytime'"
+                "there are only scores, and nothing to train: Plan.resume gives a loaded "
+                "comparison its methods; judge longer scores of your own with design='anytime'"
             )
         return self.course.run(self.course.later_looks(seeds), callbacks)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the comparison to a file: all scores, seeds, rules, looks and the plan, as JSON.
+
+        Raises: FileError if it cannot be written.
+        """
+        methods = {
+            name: {
+                "seeds": method.seeds.tolist(),
+                "scores": saved.scores_to_list(method.scores),
+                "status": None if method.status is None else method.status.tolist(),
+                "epochs": None if method.epochs is None else method.epochs.tolist(),
+                "seconds": method.seconds,
+            }
+            for name, method in self.methods.items()
+        }
+        pairs = [
+            {"a": pair.a, "b": pair.b, "n": pair.n, "found": sentence}
+            for pair, sentence in zip(self.pairs, self.sentences, strict=True)
+        ]
+        content = {
+            "metric": saved.metric_to_dict(self.metric),
+            "rules": asdict(self.rules),
+            "baseline": self.baseline,
+            "scope": self.scope,
+            "rows": self.rows,
+            "interrupted": self.interrupted,
+            "notes": list(self.notes),
+            "plan": self.written,
+            "tries": self.tries,
+            "fingerprint": self.fingerprint,
+            "pairs": pairs,
+            "methods": methods,
+        }
+        saved.write(path, "comparison", content)
+
+    @staticmethod
+    def load(path: str | PathLike[str]) -> Comparison:
+        """Return a comparison from its file; the verdicts are judged anew from its scores.
+
+        It has no methods to train: ``Plan.resume`` goes on with it.
+
+        Raises: FileError if the file cannot be read, or is damaged.
+        """
+        content = saved.read(path, "comparison")
+        try:
+            metric, rules = saved.metric_from_dict(content["metric"]), Rules(**content["rules"])
+            methods = {
+                name: Method(
+                    name,
+                    saved.scores_from_list(each["scores"]),
+                    np.array(each["seeds"], np.int64),
+                    None if each["status"] is None else np.array(each["status"]),
+                    None if each["epochs"] is None else np.array(each["epochs"], np.int64),
+                    each["seconds"],
+                )
+                for name, each in content["methods"].items()
+            }
+            if any(len(method.scores) != len(method.seeds) for method in methods.values()):
+                raise ValueError
+            pairs = [
+                judge_all(
+                    {name: methods[name].scores[: each["n"]] for name in (each["a"], each["b"])},
+                    [(each["a"], each["b"])], metric, rules,
+                )[0]
+                for each in content["pairs"]
+            ]  # fmt: skip
+            return Comparison(
+                methods, pairs, metric, rules, content["baseline"], content["scope"],
+                content["rows"] and tuple(content["rows"]), content["interrupted"],
+                tuple(content["notes"]), content["plan"] and Written(*content["plan"]),
+                content["tries"], content["fingerprint"],
+            )  # fmt: skip
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, ZeroDivisionError):
+            raise saved.damaged(path, "comparison") from None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the comparison as plain dicts, lists, numbers and strings."""

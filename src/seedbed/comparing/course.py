@@ -46,6 +46,7 @@ class Course:
     ) -> None:  # fmt: skip
         self.plan, self.progress = plan, progress
         self.written, self.tries = written, tries
+        self.fingerprint: str | None = None
         self.design, self.looks = design_and_looks(plan.seeds, plan.first_seed)
         names = list(plan.methods)
         self.rules = checked_rules(names, plan.baseline, plan.alpha, plan.delta, self.design)
@@ -138,15 +139,32 @@ class Course:
             notes=(*self.problem.notes, *self.runs.notes()),
             written=self.written,
             tries=self.tries,
+            fingerprint=self.fingerprint,
             course=self,
         )
 
     def resume(self, found: Comparison) -> None:
-        """Take the runs and the decided pairs of a comparison of the same plan."""
-        self.runs.resume(found.methods)
-        self.done = max(pair.n for pair in found.pairs)
+        """Take the runs and the decided pairs of a comparison of the same plan.
+
+        What came after the last complete look is dropped, runs and verdicts.
+        """
+        longest = max(len(method.scores) for method in found.methods.values())
+        looks = {*self.looks, *LATER_LOOKS}
+        if self.design == "anytime":
+            looks |= set(range(ANYTIME_STEP, longest + 1, ANYTIME_STEP))
         if self.design != "fixed":
-            self.decided = {(pair.a, pair.b): pair for pair in found.pairs if pair.verdict.is_final}
+            self.decided = {
+                (pair.a, pair.b): pair
+                for pair in found.pairs
+                if pair.verdict.is_final and pair.n in looks
+            }
+        names = {name for pair in self.pairs if pair not in self.decided for name in pair}
+        runs = min((len(found.methods[name].scores) for name in names), default=0)
+        self.done = max((look for look in looks if look <= runs), default=0)
+        self.runs.resume({
+            name: method.first(self.done) if name in names else method
+            for name, method in found.methods.items()
+        })  # fmt: skip
 
     def later_looks(self, seeds: int | None) -> list[int]:
         """Return the looks of an extension, up to ``seeds`` in all; None is the next step.

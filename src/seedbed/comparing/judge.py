@@ -10,6 +10,7 @@ import numpy as np
 
 from seedbed.arrays import Array, as_array, checked_number, one_line
 from seedbed.comparing.comparison import SCOPES, Comparison, Method
+from seedbed.comparing.saved import not_computed
 from seedbed.comparing.verdict import Design, Rules, all_pairs, judge_all
 from seedbed.errors import DataError, SettingError
 from seedbed.metrics import Metric
@@ -51,7 +52,7 @@ def judge(
             "was seen, 'adaptive' if the scores were looked at after 8, 16, 32 and 64 seeds only, "
             "'anytime' otherwise"
         )
-    metric = Metric(name, _no_function, higher_is_better)
+    metric = Metric(name, not_computed, higher_is_better)
     if not isinstance(scores, Mapping):
         scores = _by_column(scores)
     arrays = {
@@ -178,7 +179,3 @@ def _checked_scores(name: str, value: Any) -> Array:
     if np.isinf(scores).any():
         raise DataError(f"the scores of {name} contain infinity: mark a failed run with NaN")
     return scores
-
-
-def _no_function(t: Array, p: Array) -> float:
-    raise NotImplementedError("scores were given, not predictions")

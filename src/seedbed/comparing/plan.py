@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import json
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
@@ -13,21 +10,18 @@ from typing import Any, Literal
 
 import numpy as np
 
-from seedbed.arrays import as_array, one_line
-from seedbed.comparing import journal
+from seedbed.arrays import as_array
+from seedbed.comparing import journal, saved
 from seedbed.comparing.comparison import Comparison, Written
 from seedbed.comparing.course import Callbacks, Course, design_and_looks
 from seedbed.comparing.fingerprint import data_digest, digest, method_to_dict
 from seedbed.comparing.judge import checked_rules
 from seedbed.comparing.methods import AnyMethod, checked_methods
 from seedbed.comparing.rows import SplitKind, Splits
-from seedbed.errors import FileError, SettingError
+from seedbed.errors import SettingError
 from seedbed.metrics import Metric
 from seedbed.streams import checked_seeds
 from seedbed.tables.targets import Task
-from seedbed.writing import write_atomically
-
-FORMAT = "seedbed plan"
 
 
 @dataclass(eq=False)
@@ -93,29 +87,23 @@ class Plan:
 
         Raises: FileError if it cannot be written; SettingError if it holds another plan.
         """
-        path = Path(path)
-        content = self.to_dict()
-        earlier = _read(path) if path.exists() else None
-        if earlier is not None:
-            if earlier["digest"] != digest(content):
-                old = earlier["plan"]
+        path, content = Path(path), self.to_dict()
+        if path.exists():
+            earlier = saved.read(path, "plan")
+            try:
+                old, date = dict(earlier["plan"]), str(earlier["date"])
+            except (KeyError, TypeError, ValueError):
+                raise saved.damaged(path, "plan") from None
+            if old != content:
                 differing = [key for key in content if content[key] != old.get(key)]
                 raise SettingError(
                     f"{path} holds another plan (it differs in {', '.join(differing)}): give "
                     "another file name, so that both stay written down"
                 )
-            self.written = Written(str(path), earlier["date"], earlier["digest"])
-            return
-        date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        else:
+            date = saved.now()
+            saved.write(path, "plan", {"digest": digest(content), "plan": content})
         self.written = Written(str(path), date, digest(content))
-        saved = {
-            "format": FORMAT,
-            "digest": self.written.digest,
-            "date": date,
-            "versions": versions(),
-            "plan": content,
-        }
-        write_atomically(path, (json.dumps(saved, indent=1) + "\n").encode())
 
     def run(
         self,
@@ -133,6 +121,35 @@ class Plan:
         course = self.begin(X, Y, progress, threads)
         return course.run(course.looks, callbacks)
 
+    def resume(
+        self,
+        found: Comparison,
+        X: Any,
+        Y: Any,
+        *,
+        progress: bool | None = None,
+        callbacks: Callbacks = (),
+        threads: int | None = None,
+    ) -> Comparison:
+        """Go on with a comparison of this plan that was interrupted, or saved and loaded.
+
+        The result is that of an uninterrupted ``run``. If it was complete, it is returned with its
+        methods, so that it can be extended.
+
+        Raises: as ``run``; SettingError for a comparison of another plan.
+        """
+        course = self.begin(X, Y, progress, threads)
+        if found.fingerprint != course.fingerprint:
+            raise SettingError(
+                "the comparison is not one of this plan: methods, rules, rows and seeds must be "
+                "those it began with"
+            )
+        course.resume(found)
+        looks = [look for look in course.looks if look > course.done]
+        if not looks or len(course.decided) == len(course.pairs):
+            return course.judged()
+        return course.run(looks, callbacks)
+
     def begin(
         self, X: Any, Y: Any, progress: bool | None = None, threads: int | None = None
     ) -> Course:
@@ -146,9 +163,9 @@ class Plan:
                 "the plan is for other rows or targets than these: plan anew, or give the same"
             )
         course = Course(self, X, Y, progress, threads, self.written)
-        content = self.to_dict()
+        content = self.to_dict() | {"data": rows}
+        course.fingerprint = digest(content)
         methods = content.pop("methods")
-        content["data"] = rows
         course.tries = journal.enter(digest(methods), rows, digest(content))
         return course
 
@@ -188,30 +205,6 @@ def plan(
     return Plan(methods, metric, baseline, alpha, delta, seeds, split, test, task, first_seed, data)
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of what trains and judges."""
-    from seedbed import __version__
-
-    return {"seedbed": __version__, "python": platform.python_version(), "numpy": np.__version__}
-
-
 def _rows(part: Any) -> list[int]:
     array = as_array(list(part) if isinstance(part, range) else part, "rows", SettingError)
     return (np.flatnonzero(array) if array.dtype == np.bool_ else array).tolist()
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Return a plan file's content.
-
-    Raises: FileError.
-    """
-    try:
-        content = json.loads(path.read_bytes())
-        if content["format"] != FORMAT:
-            raise ValueError(one_line(content["format"]))
-        _ = content["digest"], content["date"], content["plan"].get
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise FileError(f"{path} is no plan of Seedbed: give another file name") from None
-    return dict(content)
