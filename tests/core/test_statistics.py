@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 import seedbed as sb
 from seedbed.comparing import sequential, statistics, verdict
 
+pytestmark = pytest.mark.filterwarnings("ignore:the differences of")  # planted in order
 RNG = np.random.default_rng(11)
 
 
@@ -450,6 +452,26 @@ def test_closeness_to_delta_is_planned_for():
     half = (pair.high - pair.low) / 2
     expected = 20 * (half / (0.5 - abs(pair.typical))) ** 2
     assert 20 + pair.needed == math.ceil(expected)
+
+
+def test_dependent_runs_are_warned_of():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 30))
+    rules = {"higher_is_better": True, "design": "fixed"}
+    with pytest.warns(sb.SeedbedWarning, match="each of 30 runs is listed 2 times"):
+        sb.judge({"a": np.tile(a, 2), "b": np.tile(b, 2)}, **rules)
+    walk = np.zeros(40)
+    for step in range(1, 40):
+        walk[step] = 0.95 * walk[step - 1] + rng.normal()
+    with pytest.warns(sb.SeedbedWarning, match=r"of b and a follow one another .correlation 0"):
+        sb.judge({"b": walk, "a": np.zeros(40)}, **rules)
+    with pytest.warns(sb.SeedbedWarning, match="sorted scores are not pairs"):
+        sb.judge({"a": np.sort(a), "b": np.sort(b) ** 3}, **rules)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(200):
+            sb.judge(dict(zip("ab", rng.normal(size=(2, 20)), strict=True)), **rules)
+            sb.judge(dict(zip("ab", np.round(2 * rng.normal(size=(2, 12))), strict=True)), **rules)
 
 
 def test_judge_needs_a_design():

@@ -154,7 +154,7 @@ def run(options: Namespace) -> int:
         for note in found.notes:
             print("  " + " ".join(note.split()))
         print_table(*found.table())
-        print("\n" + "\n".join(found.sentences) + "\n\n" + found.footer())
+        print("\n" + "\n".join([*found.lines, *found.new_data_lines(), "", found.footer()]))
     if options.plot is not None:
         save_picture(plots.comparison(found), options.plot)
     return INTERRUPTED if found.interrupted else 0

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from seedbed import html
 from seedbed.arrays import Array
-from seedbed.comparing import saved, statistics
+from seedbed.comparing import report, saved, statistics
 from seedbed.comparing.sequential import LOOKS
 from seedbed.comparing.verdict import Pair, Rules, judge_all
 from seedbed.comparing.wording import sentence
@@ -31,8 +31,6 @@ SCOPES = {
     "given": "on the given scores",
 }
 """What the verdicts hold for, by the kind of split; sentences have the part before the comma."""
-NEW_DATA_PAIRS = 6
-"""Up to this many pairs, the printed comparison has a line on new data for each."""
 
 
 class Written(NamedTuple):
@@ -134,6 +132,29 @@ class Comparison:
         """Each pair's effect, verdict and evidence in one sentence."""
         where = self.scope.partition(",")[0]
         return [sentence(pair, self.metric, self.rules, where) for pair in self.pairs]
+
+    @property
+    def lines(self) -> list[str]:
+        """What is printed: the sentences, or a line for each method if the pairs are more."""
+        return self.sentences if len(self.pairs) <= len(self.methods) else report.method_lines(self)
+
+    @property
+    def best(self) -> list[str]:
+        """The leading method and those that are not told apart from it."""
+        leader, others = report.best_set(self)
+        return [leader, *others]
+
+    def to_markdown(self) -> str:
+        """Return the tables of methods and pairs as Markdown."""
+        return report.markdown(self)
+
+    def to_latex(self) -> str:
+        """Return the tables of methods and pairs as LaTeX's tabular, for the package booktabs."""
+        return report.latex(self)
+
+    def paragraph(self) -> str:
+        """Return a paragraph for a paper's methods section: test, seeds, scope, software."""
+        return report.paragraph(self)
 
     def on_new_data(self, a: str, b: str) -> tuple[float, float]:
         """Return an interval of a's mean gain over b on new data like this.
@@ -344,7 +365,7 @@ class Comparison:
             return "  ".join([first, *others]).rstrip()
 
         ruled = "  ".join("─" * width for width in widths)
-        shown = [line(headers), ruled, *map(line, rows), "", *self.sentences]
+        shown = [line(headers), ruled, *map(line, rows), "", *self.lines]
         return "\n".join([*shown, *self.new_data_lines(), "", self.footer()])
 
     def new_data_lines(self) -> list[str]:
@@ -352,7 +373,7 @@ class Comparison:
         if self.rows is None or self.scope != SCOPES["resampled"]:
             return []
         lines = []
-        for pair in self.pairs[:NEW_DATA_PAIRS]:
+        for pair in self.pairs if len(self.pairs) <= len(self.methods) else ():
             low, high = self.on_new_data(pair.a, pair.b)
             if math.isfinite(low):
                 lines.append(
@@ -399,7 +420,7 @@ class Comparison:
     def _html(self) -> list[str]:
         return [
             html.table(*self.table()),
-            html.items([*self.sentences, *self.new_data_lines()]),
+            html.items([*self.lines, *self.new_data_lines()]),
             html.paragraph(self.footer(), note=True),
         ]
 

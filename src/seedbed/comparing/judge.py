@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,8 +13,9 @@ import numpy as np
 from seedbed.arrays import Array, as_array, checked_number, one_line
 from seedbed.comparing.comparison import SCOPES, Comparison, Method
 from seedbed.comparing.saved import not_computed
-from seedbed.comparing.verdict import Design, Rules, all_pairs, judge_all
-from seedbed.errors import DataError, SettingError
+from seedbed.comparing.statistics import midranks
+from seedbed.comparing.verdict import Design, Rules, all_pairs, gains, judge_all
+from seedbed.errors import DataError, SeedbedWarning, SettingError
 from seedbed.metrics import Metric
 from seedbed.tables.values import as_floats
 
@@ -38,7 +41,10 @@ def judge(
             otherwise
     seeds   the seeds, (n,), to show in tables; None counts from 0
 
-    For the other arguments see ``compare``.
+    For the other arguments see ``compare``. Warns of runs that are listed several times, and of
+    differences that follow one another, as those of one training's checkpoints do: such runs are
+    fewer than they seem, and verdicts on them are wrong too often.
+
     Raises: SettingError or DataError for scores that cannot be compared.
     >>> import seedbed as sb
     >>> a, b = [0.91, 0.90, 0.93, 0.92, 0.94, 0.95], [0.90, 0.89, 0.90, 0.88, 0.89, 0.89]
@@ -75,6 +81,7 @@ def judge(
             f"seed {one_line(values[counted > 1][0].item())} is given {counted.max()} times: a run "
             "that is listed twice is one run; leave the repetitions out"
         )
+    _warn_of_dependent_runs(arrays)
     return Comparison(
         methods={key: Method(key, array, seeds) for key, array in arrays.items()},
         pairs=judge_all(arrays, all_pairs(list(arrays), baseline), metric, rules),
@@ -83,6 +90,45 @@ def judge(
         baseline=baseline,
         scope=SCOPES["given"],
     )
+
+
+MIN_DEPENDENT, MAX_Z = 10, 4.0
+"""Dependent runs are looked for among at least so many, and warned of beyond so many standard
+errors."""
+
+
+def _warn_of_dependent_runs(scores: Mapping[str, Array]) -> None:
+    """Warn if the runs are not independent, as far as the scores show it."""
+    rows = np.stack(list(scores.values()), axis=1)
+    n = len(rows)
+    if n < MIN_DEPENDENT:
+        return
+    _, counts = np.unique(rows, axis=0, return_counts=True)
+    if counts.min() == counts.max() > 1 and len(counts) > 3:
+        warnings.warn(
+            f"each of {len(counts)} runs is listed {counts[0]} times: a repetition is no new run, "
+            "so leave it out, or the verdict is wrong too often",
+            SeedbedWarning,
+            stacklevel=3,
+        )
+    first, *others = scores
+    for name in others:
+        d = gains(scores[first], scores[name], True)
+        ranks = midranks(d) - (n + 1) / 2
+        spread = float((ranks**2).sum())
+        if not spread:
+            continue
+        correlation = float((ranks[1:] * ranks[:-1]).sum()) / spread
+        if (correlation + 1 / n) * math.sqrt(n) > MAX_Z:
+            warnings.warn(
+                f"the differences of {first} and {name} follow one another (correlation "
+                f"{correlation:.2f} from row to row): runs that depend on each other, such as the "
+                "checkpoints of one training, are fewer than they seem, and the verdict is wrong "
+                "too often; sorted scores are not pairs",
+                SeedbedWarning,
+                stacklevel=3,
+            )
+            return
 
 
 def with_string_names(methods: Mapping[Any, Any]) -> dict[str, Any]:

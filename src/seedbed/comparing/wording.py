@@ -44,7 +44,7 @@ def sentence(pair: Pair, metric: Metric, rules: Rules, where: str = "") -> str:
     if pair.leads is not None and _stopped_early(pair, rules):
         parts.append("found at an early look, where gains look larger than they are")
     if pair.verdict is not Verdict.TOO_CLOSE:
-        parts.append(f"adjusted p = {_format_p(pair.p_adjusted)}")
+        parts.append(f"adjusted p = {format_p(pair.p_adjusted)}")
     if pair.verdict is Verdict.CANNOT_TELL:
         parts.append(_needed(pair, metric, rules))
     text = "; ".join(part for part in parts if part)
@@ -129,5 +129,6 @@ def _stopped_early(pair: Pair, rules: Rules) -> bool:
     return rules.design == "anytime" or (rules.design == "adaptive" and pair.n < LOOKS[-1])
 
 
-def _format_p(p: float) -> str:
+def format_p(p: float) -> str:
+    """Return a p-value as text."""
     return "1" if p > 0.995 else f"{p:.2g}"

@@ -1,0 +1,219 @@
+"""A comparison as text for people: a line a method, Markdown, LaTeX, and a methods paragraph."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from seedbed.comparing import saved
+from seedbed.comparing.sequential import LATER_LOOKS, LOOKS
+from seedbed.comparing.verdict import Pair
+from seedbed.comparing.wording import format_p
+
+if TYPE_CHECKING:
+    from seedbed.comparing.comparison import Comparison
+
+_NAMED = 4
+"""Up to this many methods are named in a list."""
+_LATEX = str.maketrans({
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "∞": r"$\infty$", "±": r"$\pm$", "’": "'",
+})  # fmt: skip
+
+
+def best_set(found: Comparison) -> tuple[str, list[str]]:
+    """Return the leading method, and those that are not told apart from it, in order.
+
+    The leader is the one that leads most others, less those that lead it; of equal ones, the one
+    with the best median.
+    """
+    names = _ranked(found)
+    leader = names[0]
+    beaten = {_trailing(pair) for pair in found.pairs if pair.leads == leader}
+    return leader, [name for name in names[1:] if name not in beaten]
+
+
+def method_lines(found: Comparison) -> list[str]:
+    """Return a line for each method, after one on the best: whom it is told apart from."""
+    leader, others = best_set(found)
+    first = f"Best: {leader}"
+    if others:
+        first += f"; not told apart from it: {_listed(others, len(others))}"
+    lines = [first]
+    for name in _ranked(found):
+        groups: dict[str, list[str]] = {}
+        for pair in found.pairs:
+            if name in (pair.a, pair.b):
+                other = pair.b if name == pair.a else pair.a
+                groups.setdefault(_relation(pair, name), []).append(other)
+        parts = [f"{words} {_listed(groups[words])}" for words in sorted(groups)]
+        lines.append(f"{name}: {'; '.join(parts)}")
+    return lines
+
+
+def markdown(found: Comparison) -> str:
+    """Return the tables of methods and pairs as Markdown."""
+    tables = (found.table(), _pair_table(found))
+    parts = []
+    for headers, rows in tables:
+        lines = [headers, ["---"] * len(headers), *rows]
+        parts.append(
+            "\n".join(
+                "| " + " | ".join(c.replace("|", r"\|") for c in line) + " |" for line in lines
+            )
+        )
+    return "\n\n".join(parts) + "\n"
+
+
+def latex(found: Comparison) -> str:
+    """Return the tables of methods and pairs as LaTeX's tabular, for the package booktabs."""
+    parts = []
+    for headers, rows in (found.table(), _pair_table(found)):
+        body = [" & ".join(cell.translate(_LATEX) for cell in row) + r" \\" for row in rows]
+        head = " & ".join(cell.translate(_LATEX) for cell in headers) + r" \\"
+        parts += [
+            rf"\begin{{tabular}}{{l{'r' * (len(headers) - 1)}}}", r"\toprule", head, r"\midrule",
+            *body, r"\bottomrule", r"\end{tabular}", "",
+        ]  # fmt: skip
+    return "\n".join(parts)
+
+
+def paragraph(found: Comparison) -> str:
+    """Return what a paper says about how the comparison was made."""
+    rules = found.rules
+    seeds = found.seeds
+    sentences = [
+        f"We compared {len(found.methods)} methods by {found.metric.name} "
+        f"({'higher' if found.metric.higher_is_better else 'lower'} is better), each with at most "
+        f"{len(seeds)} runs (seeds {_ranges(seeds)}); the same seed gave every method the same "
+        "initial weights where shapes allowed, and the same train and test rows."
+    ]
+    if found.rows is not None:
+        kind = {
+            "on this data set": "drawn anew for each seed",
+            "on this split": "the same for all seeds",
+        }.get(found.scope.partition(",")[0], "apart from those that chose the methods")
+        sentences.append(
+            f"Each run was trained on {found.rows[0]:,} rows and tested on {found.rows[1]:,} "
+            f"others, {kind}."
+        )
+    test = (
+        "two-sided signed-rank test of paired differences (Wilcoxon 1945; zeros after Pratt 1959)"
+    )
+    if rules.design == "anytime":
+        design = (
+            "an anytime-valid test of paired differences, a mixture of bets on signed ranks "
+            "(Robbins 1970; Ville 1939)"
+        )
+    elif rules.design == "adaptive":
+        looks = [look for look in (*LOOKS, *LATER_LOOKS) if look <= max(LOOKS[-1], len(seeds))]
+        design = (
+            f"the {test}, with looks after {_listed(list(map(str, looks)), 9)} seeds whose levels "
+            "add up to alpha (Lan and DeMets 1983)"
+        )
+    else:
+        design = f"the {test}, on a number of seeds fixed beforehand"
+    pairs = "1 pair" if rules.comparisons == 1 else f"{rules.comparisons} pairs (Bonferroni)"
+    sentences.append(
+        f"Pairs were judged by {design}, at a familywise alpha of {rules.alpha:g} over {pairs}."
+    )
+    if rules.delta is not None:
+        sentences.append(
+            f"Gains within ±{found.metric.format_gain(rules.delta)}{found.metric.gain_unit} were "
+            "held not to matter, by two one-sided tests."
+        )
+    sentences.append(
+        "Gains are medians of pairwise means (Hodges and Lehmann 1963) with intervals of "
+        f"{100 * (1 - rules.level):.4g} % confidence by inversion of the same test, which holds if "
+        "the differences are symmetric about the gain."
+    )
+    failed = sum(method.failed for method in found.methods.values())
+    total = sum(len(method.scores) for method in found.methods.values())
+    sentences.append(f"Of {total:,} runs {failed:,} failed; a failed run scores worst.")
+    if found.written is not None:
+        _, date, digest = found.written
+        sentences.append(f"The plan was written down before the first score ({date}, {digest}).")
+    elif found.rows is not None:
+        sentences.append("The comparison was not planned beforehand.")
+    if found.tries > 1:
+        sentences.append(f"It was comparison {found.tries} of these methods on these rows.")
+    versions = saved.versions()
+    sentences.append(
+        f"Software: Seedbed {versions['seedbed']}, NumPy {versions['numpy']}, Python "
+        f"{versions['python']}."
+    )
+    return " ".join(sentences)
+
+
+def _pair_table(found: Comparison) -> tuple[list[str], list[list[str]]]:
+    """Return the pairs' table: its headers and its rows of strings."""
+    metric = found.metric
+    unit = f",{metric.gain_unit}" if metric.gain_unit else ""
+    headers = [
+        "pair", f"typical gain{unit}", "interval", f"mean gain{unit}", "won", "tied", "of",
+        "adjusted p", "verdict",
+    ]  # fmt: skip
+    rows = []
+    for each in found.pairs:
+        pair = each.swapped if each.leads == each.b else each
+        tiny = math.ulp(0.0)
+        ends = [0.0 if abs(end) == tiny else end for end in (pair.low, pair.high)]
+        rows.append([
+            f"{pair.a} over {pair.b}",
+            metric.format_gain(pair.typical),
+            " to ".join(map(metric.format_gain, ends)),
+            "-" if math.isnan(pair.mean) else metric.format_gain(pair.mean),
+            str(pair.wins), str(pair.ties), str(pair.n), format_p(pair.p_adjusted),
+            pair.verdict.value,
+        ])  # fmt: skip
+    return headers, rows
+
+
+def _ranked(found: Comparison) -> list[str]:
+    """Return the methods by how many they lead, less how many lead them, then by the median."""
+    lead = dict.fromkeys(found.methods, 0)
+    for pair in found.pairs:
+        if pair.leads is not None:
+            lead[pair.leads] += 1
+            lead[_trailing(pair)] -= 1
+    worst = -math.inf if found.metric.higher_is_better else math.inf
+    sign = -1 if found.metric.higher_is_better else 1
+
+    def median(name: str) -> float:
+        scores = found.methods[name].scores
+        return sign * float(np.sort(np.where(np.isnan(scores), worst, scores))[len(scores) // 2])
+
+    return sorted(found.methods, key=lambda name: (-lead[name], median(name)))
+
+
+def _relation(pair: Pair, name: str) -> str:
+    """Return how a method stands to the other of its pair; the words sort in order of interest."""
+    if pair.leads is None:
+        return "not told apart from" if pair.verdict != "too close to matter" else "too close to"
+    if pair.better is None:
+        return f"in one sense {'better' if pair.leads == name else 'worse'} than"
+    return "better than" if pair.better == name else "worse than"
+
+
+def _trailing(pair: Pair) -> str:
+    return pair.b if pair.leads == pair.a else pair.a
+
+
+def _listed(names: Sequence[str], most: int = _NAMED) -> str:
+    """Return names as a list in a sentence."""
+    shown = list(names[:most])
+    if len(names) > most:
+        shown.append(f"{len(names) - most} more")
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def _ranges(seeds: Sequence[int] | np.ndarray) -> str:
+    """Return whole numbers as ranges: 0 to 15, or a list."""
+    ordered = sorted(int(seed) for seed in seeds)
+    if len(ordered) > 1 and ordered[-1] - ordered[0] == len(ordered) - 1:
+        return f"{ordered[0]} to {ordered[-1]}"
+    return _listed([str(seed) for seed in ordered], 12)
