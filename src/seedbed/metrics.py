@@ -66,8 +66,12 @@ class Metric:
         """Return a difference of two scores as text, without its unit."""
         if not math.isfinite(value):
             return "-∞" if value < 0 else "∞"
-        value = (100 * value if self.percent else value) + 0.0
+        value = float(self.in_units(value)) + 0.0
         return f"{value:{'+' if sign else ''}.3g}"
+
+    def in_units(self, gains: Any) -> Any:
+        """Return differences of two scores in ``gain_unit``."""
+        return 100 * gains if self.percent else gains
 
     @property
     def gain_unit(self) -> str:

@@ -29,6 +29,7 @@ SCOPES = {
     "fixed": "on this split, of this data set",
     "apart": "on rows that the search did not see, of this data set",
     "given": "on the given scores",
+    "sets": "on data sets like these, each of which counts once",
 }
 """What the verdicts hold for, by the kind of split; sentences have the part before the comma."""
 
@@ -94,6 +95,7 @@ class Comparison:
     tries        how many comparisons of these methods on these rows there have been on this
                  computer with other seeds, metrics or rules, this one included; see ``journal``
     fingerprint  a hash of methods, rules, rows and seeds, by which a saved comparison is resumed
+    sets         the data sets that the verdicts rest on, each of which counts once; None for runs
     course       the comparison's methods and runs, for ``extend``; None if only scores were given
 
     ``print(comparison)`` shows a table and one sentence per pair; ``seedbed.plots.comparison``
@@ -112,6 +114,7 @@ class Comparison:
     written: Written | None = None
     tries: int = 1
     fingerprint: str | None = None
+    sets: Sequence[str] | None = None
     course: Course | None = None
 
     def __getitem__(self, names: tuple[str, str]) -> Pair:
@@ -131,7 +134,8 @@ class Comparison:
     def sentences(self) -> list[str]:
         """Each pair's effect, verdict and evidence in one sentence."""
         where = self.scope.partition(",")[0]
-        return [sentence(pair, self.metric, self.rules, where) for pair in self.pairs]
+        unit = "paired runs" if self.sets is None else "data sets"
+        return [sentence(pair, self.metric, self.rules, where, unit) for pair in self.pairs]
 
     @property
     def lines(self) -> list[str]:
@@ -193,8 +197,12 @@ class Comparison:
     def save(self, path: str | PathLike[str]) -> None:
         """Write the comparison to a file: all scores, seeds, rules, looks and the plan, as JSON.
 
-        Raises: FileError if it cannot be written.
+        Raises: FileError if it cannot be written; SettingError for several data sets.
         """
+        if self.sets is not None:
+            raise SettingError(
+                "scores on data sets are not saved: keep the table, and judge it anew"
+            )
         methods = {
             name: {
                 "seeds": method.seeds.tolist(),
@@ -281,6 +289,7 @@ class Comparison:
             "notes": list(self.notes),
             "plan": self.written and self.written._asdict(),
             "tries": self.tries,
+            "data_sets": None if self.sets is None else list(self.sets),
             "methods": [
                 {
                     "name": method.name,
@@ -336,7 +345,13 @@ class Comparison:
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Return the methods' table: its headers and its rows of strings."""
         metric = self.metric
-        headers = ["method", "seeds", metric.name, "quartiles", "failed"]
+        headers = [
+            "method",
+            "seeds" if self.sets is None else "data sets",
+            metric.name,
+            "quartiles",
+            "failed",
+        ]
         timed = any(method.seconds is not None for method in self.methods.values())
         rows = []
         for method in self.methods.values():
@@ -387,8 +402,9 @@ class Comparison:
         """Return the rules and the scope of the verdicts in one line."""
         rules = self.rules
         better = "higher" if self.metric.higher_is_better else "lower"
+        unit = "seeds" if self.sets is None else "data sets"
         design = {
-            "fixed": "number of seeds fixed beforehand",
+            "fixed": f"number of {unit} fixed beforehand",
             "adaptive": f"looks at {', '.join(map(str, LOOKS))} seeds",
             "anytime": "valid at any time",
         }[rules.design]
@@ -400,13 +416,15 @@ class Comparison:
             before += "not planned beforehand; "
             if self.written is not None:
                 path, date, digest = self.written
-                before = f"planned in {path} on {date[:10]}, {digest}; "
+                before = before.replace(
+                    "not planned beforehand", f"planned in {path} on {date[:10]}, {digest}"
+                )
         if self.tries > 1:
             before += f"comparison {self.tries} of these methods on these rows; "
         return (
-            f"({before}{self.metric.name}, {better} is better; medians and quartiles of "
-            f"seeds; {self.scope}; alpha {rules.alpha:g} over {pairs}: the chance of a verdict if "
-            f"gains and losses are equally likely; {design})"
+            f"({before}{self.metric.name}, {better} is better; medians and quartiles of {unit}; "
+            f"{self.scope}; alpha {rules.alpha:g} over {pairs}: the chance of a verdict if gains "
+            f"and losses are equally likely; {design})"
         )
 
     def __repr__(self) -> str:

@@ -14,9 +14,19 @@ from seedbed.arrays import Array, as_array, checked_number, one_line
 from seedbed.comparing.comparison import SCOPES, Comparison, Method
 from seedbed.comparing.saved import not_computed
 from seedbed.comparing.statistics import midranks
-from seedbed.comparing.verdict import Design, Rules, all_pairs, gains, judge_all
-from seedbed.errors import DataError, SeedbedWarning, SettingError
+from seedbed.comparing.suites import (
+    LogError,
+    Suite,
+    gains_by_set,
+    is_long,
+    log_errors,
+    relative_errors,
+    suite_of,
+)
+from seedbed.comparing.verdict import Design, Rules, all_pairs, gains, judge_all, judge_gains
+from seedbed.errors import DataError, SeedbedWarning, SettingError, TableError
 from seedbed.metrics import Metric
+from seedbed.tables.sources import as_frame
 from seedbed.tables.values import as_floats
 
 
@@ -30,16 +40,25 @@ def judge(
     delta: float | None = None,
     seeds: Any = None,
     name: str = "score",
+    columns: Mapping[str, str] | None = None,
 ) -> Comparison:
     """Judge scores that exist already, from this library or another.
 
     scores  each method's scores, (n,), all on the same seeds in the same order; NaN where a run
-            failed. A data frame has a column for each method, and a row for each seed; Series with
+            failed. A data frame has a column for each method, and a row for each seed; or a row for
+            each run, and columns of methods, data sets, seeds or folds, and scores. Series with
             indexes are paired by them
     design  how n was chosen, which has no default: "fixed" if before the first score was seen,
             "adaptive" if the scores were looked at after 8, 16, 32 and 64 seeds only, "anytime"
             otherwise
     seeds   the seeds, (n,), to show in tables; None counts from 0
+
+    columns the names of a long frame's columns by role, where they are not usual: "method",
+            "data set", "run" (one, or a list such as ["repeat", "fold"]), "score"
+
+    With several data sets, each counts once, and the verdict is about data sets like these: a
+    pair's gain on a data set is the typical gain of its runs in the logarithm of the error (1 -
+    score if higher is better).
 
     For the other arguments see ``compare``. Warns of runs that are listed several times, and of
     differences that follow one another, as those of one training's checkpoints do: such runs are
@@ -58,9 +77,17 @@ def judge(
             "was seen, 'adaptive' if the scores were looked at after 8, 16, 32 and 64 seeds only, "
             "'anytime' otherwise"
         )
-    metric = Metric(name, not_computed, higher_is_better)
+    baseline = None if baseline is None else str(baseline)
     if not isinstance(scores, Mapping):
-        scores = _by_column(scores)
+        if hasattr(scores, "columns") and is_long(scores, columns):
+            suite = suite_of(_eager(scores), columns, _checked_scores)
+            if len(suite.sets) > 1:
+                return _judge_sets(suite, higher_is_better, design, baseline, alpha, delta)
+            scores = {method: suite.scores[method, suite.sets[0]] for method in suite.methods}
+            name = suite.score if name == "score" else name
+        else:
+            scores = _by_column(scores)
+    metric = Metric(name, not_computed, higher_is_better)
     arrays = {
         name: _checked_scores(name, value)
         for name, value in _aligned(with_string_names(scores)).items()
@@ -69,7 +96,6 @@ def judge(
     if len(counts) > 1:
         each = ", ".join(f"{key} has {len(array)}" for key, array in arrays.items())
         raise DataError(f"methods need scores on the same seeds: {each}")
-    baseline = None if baseline is None else str(baseline)
     rules = checked_rules(list(arrays), baseline, alpha, delta, design)
     (n,) = counts
     seeds = np.arange(n) if seeds is None else as_array(seeds, "seeds", SettingError)
@@ -90,6 +116,49 @@ def judge(
         baseline=baseline,
         scope=SCOPES["given"],
     )
+
+
+def _judge_sets(
+    suite: Suite, higher_is_better: bool, design: Design, baseline: str | None, alpha: float,
+    delta: float | None,
+) -> Comparison:  # fmt: skip
+    """Judge a suite of data sets, each of which counts once."""
+    rules = checked_rules(suite.methods, baseline, alpha, delta, design)
+    if design == "adaptive":
+        raise SettingError(
+            "the adaptive design is for seeds: choose the data sets beforehand, design='fixed', or "
+            "judge them at any time, design='anytime'"
+        )
+    logs = log_errors(suite, higher_is_better)
+    count = len(suite.sets)
+    pairs = []
+    for a, b in all_pairs(suite.methods, baseline):
+        found = gains_by_set(suite, logs, a, b)
+        pairs.append(judge_gains(a, b, count, lambda _, found=found: found, rules))  # type: ignore[misc]
+    numbers = np.arange(count)
+    return Comparison(
+        methods={
+            name: Method(name, errors, numbers)
+            for name, errors in relative_errors(suite, logs).items()
+        },
+        pairs=pairs,
+        metric=LogError("relative error", not_computed, higher_is_better=False),
+        rules=rules,
+        baseline=baseline,
+        scope=SCOPES["sets"],
+        sets=tuple(suite.sets),
+    )
+
+
+def _eager(frame: Any) -> Any:
+    """Return a data frame as a narwhals frame.
+
+    Raises: DataError for a lazy one.
+    """
+    try:
+        return as_frame(frame)
+    except TableError as error:
+        raise DataError(str(error).replace("X is", "the scores are")) from None
 
 
 MIN_DEPENDENT, MAX_Z = 10, 4.0

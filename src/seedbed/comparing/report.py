@@ -10,7 +10,7 @@ import numpy as np
 
 from seedbed.comparing import saved
 from seedbed.comparing.sequential import LATER_LOOKS, LOOKS
-from seedbed.comparing.verdict import Pair
+from seedbed.comparing.verdict import Pair, Verdict
 from seedbed.comparing.wording import format_p
 
 if TYPE_CHECKING:
@@ -193,7 +193,8 @@ def _ranked(found: Comparison) -> list[str]:
 def _relation(pair: Pair, name: str) -> str:
     """Return how a method stands to the other of its pair; the words sort in order of interest."""
     if pair.leads is None:
-        return "not told apart from" if pair.verdict != "too close to matter" else "too close to"
+        words = {Verdict.TOO_CLOSE: "too close to", Verdict.CANNOT_JUDGE: "too few runs against"}
+        return words.get(pair.verdict, "not told apart from")
     if pair.better is None:
         return f"in one sense {'better' if pair.leads == name else 'worse'} than"
     return "better than" if pair.better == name else "worse than"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import combinations
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -229,14 +229,22 @@ def all_pairs(names: Sequence[str], baseline: str | None) -> list[tuple[str, str
     return list(combinations(names, 2))
 
 
-def _judge(a: str, b: str, scores_a: Array, scores_b: Array, metric: Metric, rules: Rules) -> Pair:
-    n = min(len(scores_a), len(scores_b))
-    d = gains(scores_a[:n], scores_b[:n], metric.higher_is_better)
+class Gains(NamedTuple):
+    """A pair's gains by seed or data set, (n,), who failed there, and how many runs collapsed."""
+
+    d: Array
+    failed_a: Array
+    failed_b: Array
+    collapsed: tuple[int, int]
+
+
+def judge_gains(a: str, b: str, n: int, of_first: Callable[[int], Gains], rules: Rules) -> Pair:
+    """Return a pair with its verdict, from the gains on the first n seeds or fewer."""
+    d = of_first(n).d
     if rules.design == "adaptive":  # runs after the deciding look are ignored
         looks = sequential_test(d, rules.level)
         n = looks[-1].n if looks else n
-        d, scores_a, scores_b = d[:n], scores_a[:n], scores_b[:n]
-    scores_a, scores_b = scores_a[:n], scores_b[:n]
+    d, failed_a, failed_b, collapsed = of_first(n)
     wins, losses = int((d > 0).sum()), int((d < 0).sum())
     ties = n - wins - losses
     p, test, level = _test(d, rules)
@@ -246,7 +254,6 @@ def _judge(a: str, b: str, scores_a: Array, scores_b: Array, metric: Metric, rul
         share_low, share_high = statistics.share_interval(
             wins, wins + ties, n, level, any_time=rules.design == "anytime"
         )
-    failed_a, failed_b = np.isnan(scores_a), np.isnan(scores_b)
     finished = np.isfinite(d) & ~(failed_a & failed_b)
     pair = Pair(
         a=a,
@@ -257,7 +264,7 @@ def _judge(a: str, b: str, scores_a: Array, scores_b: Array, metric: Metric, rul
         ties=ties,
         failed=(int(failed_a.sum()), int(failed_b.sum())),
         failed_both=int((failed_a & failed_b).sum()),
-        collapsed=collapses(scores_a, scores_b, metric.higher_is_better),
+        collapsed=collapsed,
         typical=statistics.typical_gain(d),
         low=low,
         high=high,
@@ -270,6 +277,18 @@ def _judge(a: str, b: str, scores_a: Array, scores_b: Array, metric: Metric, rul
         p_adjusted=min(1.0, rules.comparisons * p),
     )
     return _decided(pair, rules)
+
+
+def _judge(a: str, b: str, scores_a: Array, scores_b: Array, metric: Metric, rules: Rules) -> Pair:
+    higher = metric.higher_is_better
+
+    def of_first(n: int) -> Gains:
+        one, other = scores_a[:n], scores_b[:n]
+        return Gains(
+            gains(one, other, higher), np.isnan(one), np.isnan(other), collapses(one, other, higher)
+        )
+
+    return judge_gains(a, b, min(len(scores_a), len(scores_b)), of_first, rules)
 
 
 def _test(d: Array, rules: Rules) -> tuple[float, Callable[[Array], float], float]:

@@ -9,10 +9,13 @@ from seedbed.comparing.verdict import Pair, Rules, Verdict
 from seedbed.metrics import Metric
 
 
-def sentence(pair: Pair, metric: Metric, rules: Rules, where: str = "") -> str:
+def sentence(
+    pair: Pair, metric: Metric, rules: Rules, where: str = "", unit: str = "paired runs"
+) -> str:
     """Return what was found about a pair in one sentence.
 
     where  what the verdict holds for, such as "on this data set"
+    unit   what a pair has n of: "paired runs" or "data sets"
 
     >>> import seedbed as sb
     >>> a, b = [0.91, 0.90, 0.93, 0.92, 0.94, 0.95], [0.90, 0.89, 0.90, 0.88, 0.89, 0.89]
@@ -37,16 +40,18 @@ def sentence(pair: Pair, metric: Metric, rules: Rules, where: str = "") -> str:
         pair = pair.swapped
     parts = [
         f"{_effect(pair, metric)}: {_verdict(pair, metric, rules)}",
-        f"won {pair.wins}{f' and tied {pair.ties}' if pair.ties else ''} of {pair.n} paired runs",
+        f"won {pair.wins}{f' and tied {pair.ties}' if pair.ties else ''} of {pair.n} {unit}",
     ]
-    if pair.verdict is not Verdict.MIXED or not any(pair.collapsed):
+    runs = unit == "paired runs"
+    said = pair.verdict is Verdict.MIXED and any(pair.collapsed)
+    if not said and (runs or any(pair.failed)):
         parts.append(_collapses(pair))
     if pair.leads is not None and _stopped_early(pair, rules):
         parts.append("found at an early look, where gains look larger than they are")
     if pair.verdict is not Verdict.TOO_CLOSE:
         parts.append(f"adjusted p = {format_p(pair.p_adjusted)}")
     if pair.verdict is Verdict.CANNOT_TELL:
-        parts.append(_needed(pair, metric, rules))
+        parts.append(_needed(pair, metric, rules, unit))
     text = "; ".join(part for part in parts if part)
     return f"{where[0].upper()}{where[1:]}, {text}" if where else text[0].upper() + text[1:]
 
@@ -106,7 +111,7 @@ def _collapses(pair: Pair) -> str:
     return f"{each[0]} and {' '.join(each[1].split())} of {pair.n}"
 
 
-def _needed(pair: Pair, metric: Metric, rules: Rules) -> str:
+def _needed(pair: Pair, metric: Metric, rules: Rules, unit: str) -> str:
     """Return what would decide."""
     n = pair.n
     if pair.failed_both == n:
@@ -114,8 +119,8 @@ def _needed(pair: Pair, metric: Metric, rules: Rules) -> str:
     if pair.ties == n:
         return f"all {n} are ties (another metric may separate them)"
     if pair.needed is None:
-        return "no number of runs can be named that would decide"
-    count = f"about {pair.needed:,} more paired run{'s' if pair.needed > 1 else ''}"
+        return f"no number of {unit} can be named that would decide"
+    count = f"about {pair.needed:,} more {unit if pair.needed > 1 else unit[:-1]}"
     if rules.delta is not None and abs(pair.typical) < rules.delta:
         delta = f"{metric.format_gain(rules.delta)}{metric.gain_unit}"
         return f"if the true gain is what was seen, {count} would show it within ±{delta}"

@@ -77,19 +77,20 @@ def _draw_scores(axes: Any, found: Comparison, names: list[str]) -> None:
     better = "higher" if metric.higher_is_better else "lower"
     axes.set_xlabel(f"{metric.name}{', %' if metric.percent else ''} ({better} is better)")
     axes.grid(visible=False, axis="y")
-    entitle(axes, "Scores", "a dot per run, a line per seed, a bar at the median")
+    words = "run, a line per seed" if found.sets is None else "data set, joined by a line"
+    entitle(axes, "Scores", f"a dot per {words}, a bar at the median")
 
 
 def _draw_gains(axes: Any, found: Comparison, pairs: list[Any]) -> None:
-    scale = 100.0 if found.metric.percent else 1.0
+    units = found.metric.in_units
     palette = palette_of(axes)
     for row, pair in enumerate(pairs):
-        d = pair.differences * scale
-        d = d[np.isfinite(d)]
+        d = pair.differences
+        d = units(d[np.isfinite(d)])
         axes.plot(d, np.full(len(d), row) + 0.18, "o", color=palette.muted, markersize=3, alpha=0.7)
         if np.isfinite([pair.low, pair.high]).all():
             axes.plot(
-                [pair.low * scale, pair.high * scale], [row] * 2, color=palette.ink, linewidth=2
+                [units(pair.low), units(pair.high)], [row] * 2, color=palette.ink, linewidth=2
             )
         else:
             low, high = found.metric.format_gain(pair.low), found.metric.format_gain(pair.high)
@@ -101,28 +102,31 @@ def _draw_gains(axes: Any, found: Comparison, pairs: list[Any]) -> None:
             edge = palette.colours[0] if pair.better else palette.ink
             fill = edge if pair.better else palette.surface
             axes.plot(
-                pair.typical * scale, row, "D", color=edge, markerfacecolor=fill, markersize=7,
+                units(pair.typical), row, "D", color=edge, markerfacecolor=fill, markersize=7,
                 zorder=3,
             )  # fmt: skip
     axes.axvline(0, color=palette.muted, linewidth=0.8)
     if found.rules.delta is not None:
         axes.axvspan(
-            -found.rules.delta * scale,
-            found.rules.delta * scale,
+            units(-found.rules.delta),
+            units(found.rules.delta),
             color=palette.faint,
             alpha=0.5,
             zorder=0,
         )
     labels = [
         f"{pair.a} over {pair.b}\n"
-        + (f"{pair.better} is {pair.verdict.value}" if pair.better else pair.verdict.value)
+        + (f"{pair.leads} is {pair.verdict.value}" if pair.leads else pair.verdict.value)
         for pair in pairs
     ]
     axes.set_yticks(range(len(pairs)), [escaped(label) for label in labels], fontsize="small")
     axes.set_ylim(len(pairs) - 0.5, -0.5)
-    confidence = f"{100 * (1 - found.rules.alpha):g} %"
+    confidence = f"{100 * (1 - found.rules.level):.3g} %"
     axes.set_xlabel(f"gain, {found.metric.gain_unit.strip() or found.metric.name}")
     hidden = len(found.pairs) - len(pairs)
     rest = f"; {hidden} more pairs are not shown" if hidden else ""
     axes.grid(visible=False, axis="y")
-    entitle(axes, "Gains", f"a dot per seed, the typical gain and its {confidence} interval{rest}")
+    unit = "seed" if found.sets is None else "data set"
+    entitle(
+        axes, "Gains", f"a dot per {unit}, the typical gain and its {confidence} interval{rest}"
+    )
