@@ -208,8 +208,9 @@ _LAZY = {
 }
 
 
-_LAZY_MODULES = ("estimators", "plots")
-"""Not in ``__all__``: they need further packages, and ``import *`` loads all that is listed."""
+_LAZY_MODULES = ("estimators", "plots", "testing")
+"""Not in ``__all__``, as ``import *`` loads all that is listed; the first two need further
+packages."""
 
 
 def __getattr__(name: str) -> _typing.Any:

@@ -41,10 +41,11 @@ def test_ratios_are_those_by_hand():
     (row,) = [line for line in lines if line.startswith("| CatBoost") and "of 7" in line]
     mean, best, worst = 0.5 ** (6 / 7), 0.5, 0.5 ** (5 / 6)
     assert f"| {mean:.3f} | 0.500 | {best:.3f} (vowel) | {worst:.3f} (" in row
-    assert "| 6 of 7 | better, p = 0.031 | 1.5 |" in row  # 2 of the 64 signs of six equal ratios
+    verdict = "better, perhaps only slightly, p = 0.031"  # 2 of the 64 signs of six equal ratios
+    assert f"| 6 of 7 | {verdict} | 1.5 |" in row
     assert "vowel 1.00 (CatBoost)" in "\n".join(lines)
     worse = accuracy_page.summary(two, "CatBoost")
-    assert "| 0 of 7 | worse, p = 0.031 | 0.667 |" in "\n".join(worse)
+    assert "| 0 of 7 | worse, perhaps only slightly, p = 0.031 | 0.667 |" in "\n".join(worse)
 
 
 def test_an_error_rate_below_half_a_row_counts_as_half_a_row():

@@ -167,3 +167,30 @@ def test_long_comparisons_are_compiled_if_possible(monkeypatch):
         assert runs.extend(methods, [0, 1], Stop())
         assert {r.engine for r in runs.recipes.values()} == {engine}
         assert np.isfinite(runs.scores["0.1"]).all()
+
+
+def test_a_setting_is_asserted_not_to_be_worse(houses, capsys):
+    given = [houses, "--target", "price", "--vary", "lr=0.05,0.00001", *SMALL]
+    margin = ["--margin", "1000"]
+    assert run(*given, "--assert-not-worse", "lr=0.05", *margin) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("lr=0.05 is not worse than lr=0.00001 by 1e+03 or more: typical gain ")
+    assert out.count("\n") == 1
+    assert run(*given, "--assert-not-worse", "lr=0.00001", *margin, "--json") == 1
+    words = json.loads(capsys.readouterr().out)
+    assert words["status"] == "worse"
+    assert words["sentence"].startswith("lr=0.00001 is worse than lr=0.05 by more than 1e+03")
+    three = [houses, "--target", "price", "--vary", "lr=0.05,0.02,0.00001", *SMALL]
+    for words, message in (
+        ([*given, "--assert-not-worse", "lr=0.05"], "--assert-not-worse and --margin belong"),
+        ([*given, *margin], "--assert-not-worse and --margin belong"),
+        ([*given, "--assert-not-worse", "lr=1", *margin], "lr=1 is none of them"),
+        ([*three, "--assert-not-worse", "lr=0.05", *margin], "name the other one with --baseline"),
+        (
+            [*three, "--assert-not-worse", "lr=0.05", *margin, "--baseline", "x"],
+            "x is none of them",
+        ),
+    ):
+        assert run(*words) == 2
+        assert message in capsys.readouterr().err
+    assert run(*three, "--assert-not-worse", "lr=0.05", *margin, "--baseline", "lr=0.00001") == 0

@@ -24,11 +24,13 @@ from seedbed.cli.options import (
 from seedbed.cli.show import check_picture, print_json, print_table, save_picture
 from seedbed.comparing.compare import compare
 from seedbed.comparing.comparison import Comparison
-from seedbed.comparing.encoded import encode_table
+from seedbed.comparing.encoded import EncodedTable, encode_table
+from seedbed.comparing.plan import Plan
 from seedbed.errors import SettingError
 from seedbed.metrics import BY_NAME
 from seedbed.tables.encoding import Encoding
 from seedbed.tables.reading import read
+from seedbed.testing import trained
 
 _MAX_SETTINGS = 1000
 
@@ -88,6 +90,14 @@ def add_to(commands: Any) -> None:
     add_columns(parser)
     add_recipe(parser)
     add("--test", type=share, default=0.25, metavar="SHARE", help="share of test rows (0.25)")
+    add(
+        "--assert-not-worse", metavar="NAME", dest="candidate",
+        help="train until it is clear whether this setting, such as lr=0.001, is worse than the "
+        "other (or the --baseline) by the --margin: exit status 0 if not, 1 if it is, 2 if the "
+        "runs do not tell",
+    )  # fmt: skip
+    margin = "the loss that does not matter, in the metric's units (0.01: one point of accuracy)"
+    add("--margin", type=number(0), metavar="M", help=margin)
     add("--plot", type=Path, metavar="FILE", help="draw the scores and gains (.png, .svg or .pdf)")
     add("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
@@ -127,6 +137,10 @@ def run(options: Namespace) -> int:
     chosen: Any = options.seeds
     if isinstance(chosen, int):
         chosen = range(options.seed, options.seed + chosen)
+    if (options.candidate is None) != (options.margin is None):
+        raise SettingError("--assert-not-worse and --margin belong together: give both, or none")
+    if options.candidate is not None:
+        return _assert_not_worse(options, methods, table, chosen)
     printed: set[str] = set()
 
     def print_final(so_far: Comparison) -> None:
@@ -158,6 +172,33 @@ def run(options: Namespace) -> int:
     if options.plot is not None:
         save_picture(plots.comparison(found), options.plot)
     return INTERRUPTED if found.interrupted else 0
+
+
+def _assert_not_worse(
+    options: Namespace, methods: dict[str, Any], table: EncodedTable, seeds: Any
+) -> int:
+    """Train the candidate and the baseline, print what was found, and return the exit status."""
+    others = [name for name in methods if name != options.candidate]
+    baseline = options.baseline or (others[0] if len(others) == 1 else None)
+    if options.candidate not in methods or baseline not in others:
+        wrong = options.candidate if options.candidate not in methods else options.baseline
+        raise SettingError(
+            f"--assert-not-worse needs two of the settings {', '.join(methods)}: "
+            + (f"{wrong} is none of them" if wrong else "name the other one with --baseline")
+        )
+    planned = Plan(
+        {name: methods[name] for name in (options.candidate, baseline)}, options.metric, baseline,
+        options.alpha, seeds=seeds, test=options.test, first_seed=options.seed,
+    )  # fmt: skip
+    result = trained(planned, table, None, options.candidate, options.margin)
+    if options.json:
+        found = {"status": result.status, "low": result.low, "high": result.high}
+        print_json(found | {"needed": result.needed, "sentence": result.sentence})
+    else:
+        print(result.sentence)
+    if options.plot is not None:
+        save_picture(plots.comparison(result.comparison), options.plot)
+    return {"fine": 0, "worse": 1, "can't tell": 2}[result.status]
 
 
 def _methods(options: Namespace, encoding: Encoding, rows: int) -> dict[str, Any]:

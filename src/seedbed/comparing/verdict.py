@@ -363,15 +363,18 @@ def _interval_if_close(pair: Pair, rules: Rules) -> tuple[float, float] | None:
     """Return the interval by which two one-sided tests place the gain within ± delta, or None."""
     if rules.delta is None or pair.failed_both:
         return None
-    d, level = pair.differences, min(0.5, 2 * rules.level)
+    low, high = one_sided_bounds(pair.differences, rules)
+    return (low, high) if -rules.delta < low and high < rules.delta else None
+
+
+def one_sided_bounds(d: Array, rules: Rules) -> tuple[float, float]:
+    """Return the bounds below and above which the gain surely is, each at the level of one pair."""
+    level = min(0.5, 2 * rules.level)
     test = statistics.anytime_p if rules.design == "anytime" else statistics.signed_rank_p
     if rules.design == "adaptive":
         looks = sequential_test(d, level, stop=False)
         level = looks[-1].level if looks else 0.0
-    if not level:
-        return None
-    low, high = statistics.gain_interval(d, level, test)
-    return (low, high) if -rules.delta < low and high < rules.delta else None
+    return statistics.gain_interval(d, level, test) if level else (-math.inf, math.inf)
 
 
 def _sign(value: float) -> int:
