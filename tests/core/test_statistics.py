@@ -402,8 +402,13 @@ def test_a_method_that_is_usually_better_and_worse_on_average():
     pair, sentence = judged(a, b)
     assert (pair.verdict, pair.failed) == (sb.Verdict.MIXED, (3, 0))
     assert "a collapsed in 3 (3 failed) and b in 0 of 30" in sentence
-    a[20] = 0.91
-    assert judged(a, b)[0].verdict == "better"  # 2 failures to 0 are no more than chance
+    assert ": usually better, but it collapses more often: " in sentence
+    a[[14, 20]] = b[[14, 20]] + 0.008
+    assert judged(a, b)[0].verdict == "better"  # 1 failure to 0 is no more than chance
+    a[3] = b[3] - 0.19
+    pair, sentence = judged(a, b)
+    assert (pair.verdict, pair.collapsed) == ("better", (1, 0))
+    assert "better; won 29 of 30 paired runs; a collapsed in 1 and b in 0 of 30" in sentence
     # small losses, large gains
     d = np.where(np.arange(100) % 20 < 9, 1.0, -0.1) + 0.01 * rng.normal(size=100)
     pair, sentence = judged(d, 0 * d)

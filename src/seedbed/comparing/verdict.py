@@ -142,19 +142,18 @@ class Pair:
         )  # fmt: skip
 
     @property
-    def senses(self) -> tuple[int, int, int]:
-        """Whom the typical gain, the mean gain and the share of wins favour: 1 for a, -1 for b.
+    def senses(self) -> tuple[int, int, int, int]:
+        """Whom the typical gain, the mean gain, the share of wins and the collapses favour: 1 for
+        a, -1 for b, 0 for neither.
 
-        The mean gain is that of the runs that both finished, unless one fails more often than
-        chance explains (a one-sided sign test, p <= 1/8, such as 3 to 0).
+        The mean is that of the runs that both finished. Collapses favour a method if the other has
+        more than chance explains: by a one-sided sign test, p <= 1/4, such as 2 to 0.
         """
-        alone = [count - self.failed_both for count in self.failed]
-        more = _sign(alone[1] - alone[0])
-        total = sum(alone)
-        chance = sum(math.comb(total, k) for k in range(min(alone) + 1)) / 2**total
-        mean = 0.0 if math.isnan(self.mean) else self.mean
-        sense = more if more and (chance <= 1 / 8 or mean == 0) else _sign(mean)
-        return _sign(self.typical), sense, _sign(self.wins - self.losses)
+        fewer, more = sorted(self.collapsed)
+        chance = sum(math.comb(fewer + more, k) for k in range(fewer + 1)) / 2 ** (fewer + more)
+        collapses = _sign(self.collapsed[1] - self.collapsed[0]) if chance <= 1 / 4 else 0
+        mean = collapses if math.isnan(self.mean) else _sign(self.mean)
+        return _sign(self.typical), mean, _sign(self.wins - self.losses), collapses
 
 
 def gains(a: Array, b: Array, higher_is_better: bool) -> Array:
@@ -319,8 +318,9 @@ def _decided(pair: Pair, rules: Rules) -> Pair:
         return replace(pair, needed=more, needed_range=reach)
     lead = _sign(float(statistics.signed_ranks(pair.differences).sum()))
     leads = pair.a if lead > 0 else pair.b
-    typical, mean, wins = (lead * sense for sense in pair.senses)
-    if mean <= 0 or wins <= 0 or typical < 0:  # typical is 0 where most runs tie
+    typical, mean, wins, collapses = (lead * sense for sense in pair.senses)
+    # the typical gain is 0 where most runs tie
+    if mean <= 0 or wins <= 0 or typical < 0 or collapses < 0:
         return replace(pair, verdict=Verdict.MIXED, leads=leads)
     won = pair.wins if lead > 0 else pair.losses
     surely, _ = statistics.share_interval(won, won + pair.ties, pair.n, rules.alpha)

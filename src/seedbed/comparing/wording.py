@@ -89,9 +89,12 @@ def _verdict(pair: Pair, metric: Metric, rules: Rules) -> str:
         return f"too close to matter, within ±{delta}"
     if pair.verdict is not Verdict.MIXED:
         return pair.verdict.value
-    _, mean, wins = pair.senses
+    _, mean, wins, collapses = pair.senses
     if wins > 0:
-        text = "usually better, but " + ("worse on average" if mean < 0 else "not on average")
+        text = "worse on average" if mean < 0 else "not on average"
+        if mean > 0 and collapses < 0:
+            text = "it collapses more often"
+        text = f"usually better, but {text}"
         return f"{text}: {_collapses(pair)}" if any(pair.collapsed) else text
     if mean > 0:
         return "better on average, but " + ("wins less often" if wins < 0 else "wins as often")
