@@ -177,7 +177,7 @@ def asymmetric(name, rng, n):
     elif name == "equal means, skewed":
         gain = rng.exponential(1, n) - 1
     else:  # equal means, one collapses in a tenth of the runs
-        gain = np.where(rng.random(n) < 0.1, -0.9, 0.1) + 0.05 * rng.normal(size=n)
+        gain = np.where(rng.random(n) < 0.1, -45, 5) + 0.5 * rng.normal(size=n)
     return np.stack([b + 0.01 * gain, b])
 
 
