@@ -84,7 +84,7 @@ if _typing.TYPE_CHECKING:
     from seedbed.checking.report import GradientReport
     from seedbed.comparing.compare import compare
     from seedbed.comparing.comparison import Comparison
-    from seedbed.comparing.judge import judge
+    from seedbed.comparing.judge import judge, judge_in_order
     from seedbed.comparing.plan import Plan, plan
     from seedbed.comparing.search import Search, search
     from seedbed.comparing.space import Space, log_uniform, uniform
@@ -154,6 +154,7 @@ __all__ = [
     "huber",
     "identity",
     "judge",
+    "judge_in_order",
     "leaky_relu",
     "lecun",
     "load",
@@ -200,6 +201,7 @@ _LAZY = {
     "diagnose": "seedbed.diagnosis.diagnose",
     "explain": "seedbed.explaining",
     "judge": "seedbed.comparing.judge",
+    "judge_in_order": "seedbed.comparing.judge",
     "log_uniform": "seedbed.comparing.space",
     "plan": "seedbed.comparing.plan",
     "search": "seedbed.comparing.search",

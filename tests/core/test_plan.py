@@ -277,6 +277,28 @@ def test_a_resumed_comparison_is_the_uninterrupted_one(seeds, tmp_path, monkeypa
         assert again.extend().sentences == whole.extend().sentences
 
 
+def test_a_saved_search_is_the_same(tmp_path):
+    path = tmp_path / "found.json"
+    space = sb.Space(recipe(1e-4), lr=[1e-5, 0.05, 1e9])
+    found = sb.search(space, X, Y, budget=12)
+    found.save(path)
+    loaded = sb.Search.load(path)
+    assert str(loaded) == str(found)
+    assert (loaded.winner, loaded.runs, loaded.size) == ("lr=0.05", found.runs, 3)
+    for one, other in zip(loaded.trials, found.trials, strict=True):
+        np.testing.assert_array_equal(one.scores, other.scores)
+        assert (one.name, one.rounds, one.mean_rank) == (other.name, other.rounds, other.mean_rank)
+    loaded.save(path)
+    assert sb.Search.load(path).confirmation.to_json() == found.confirmation.to_json()
+    content = json.loads(path.read_text())
+    content["trials"][0]["scores"] = 3
+    path.write_text(json.dumps(content))
+    with pytest.raises(sb.FileError, match="is a damaged search"):
+        sb.Search.load(path)
+    with pytest.raises(sb.FileError, match="is no comparison of Seedbed"):
+        sb.Comparison.load(path)
+
+
 def test_only_a_comparison_of_the_plan_is_resumed():
     found = sb.compare(ALIKE, X, Y, **RULES)
     for methods, change in ((ALIKE, {"alpha": 0.05}), ({"one": recipe(), "other": least}, {})):

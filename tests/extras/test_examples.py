@@ -22,7 +22,7 @@ def test_an_example_runs_and_has_at_most_30_lines(path):
     )
     assert result.returncode == 0, result.stderr
     expected = {
-        "compare": "is better than lr=0.0003",
+        "compare": " over lr=0.0003 is ",
         "estimator": "of 45 new wines classified correctly",
         "xor": "seeds solve XOR",
         "table": "of 69 new rows predicted correctly",

@@ -51,7 +51,7 @@ def test_each_data_set_counts_once():
     assert two.sentences[0].startswith(
         f"On data sets like these, the typical gain of A over D is {gain:.3g} % of the error (95 %"
     )
-    assert ": better; won 12 of 12 data sets; adjusted p = 0.00049" in two.sentences[0]
+    assert ": better; won 12 of 12 data sets; takes about as long; adjusted p = 0.00049" in two.sentences[0]
     assert gain == pytest.approx(100 * (1 - 0.95 / 1.3), abs=2)
 
 
@@ -138,6 +138,51 @@ def test_equal_methods_are_told_apart_in_at_most_5_percent_of_suites():
         frame = table(dict.fromkeys("ABC", 1.0), sets=10, runs=2, noise=0.1, seed=trial)
         wrong += any(pair.leads for pair in sb.judge(frame, **RULES).pairs)
     assert wrong / trials <= 0.05 + 3 * (0.05 * 0.95 / trials) ** 0.5
+
+
+def test_metrics_in_order_are_tested_while_the_earlier_ones_tell():
+    frame = FRAME.assign(auc=1 - 0.3 * FRAME["metric_error"], log_loss=0.5)
+    frame["log_loss"] *= 1 + 0.001 * np.random.default_rng(0).normal(size=len(frame))
+    rules = {"design": "fixed"}
+    found = sb.judge_in_order(
+        frame, {"metric_error": False, "auc": True, "log_loss": False}, **rules
+    )
+    assert list(found) == ["metric_error", "auc", "log_loss"]
+    first, second, third = found.values()
+    alone = sb.judge(frame, higher_is_better=True, design="fixed", columns={"score": "auc"})
+    assert second["A", "D"].leads == alone["A", "D"].leads == "A"
+    assert first["B", "C"].leads is None
+    assert second["B", "C"].verdict is sb.Verdict.NOT_TESTED
+    assert "not tested, as an earlier metric does not tell them apart" in second.sentences[3]
+    assert third["A", "D"].verdict is sb.Verdict.CANNOT_TELL
+    last = sb.judge_in_order(frame, {"log_loss": False, "metric_error": False}, **rules)
+    assert {pair.verdict for pair in last["metric_error"].pairs} == {sb.Verdict.NOT_TESTED}
+    assert "not tested against" in last["metric_error"].lines[1]
+    with pytest.raises(sb.SettingError, match="metrics is empty"):
+        sb.judge_in_order(frame, {}, **rules)
+
+
+def test_times_are_told_beside_the_gain():
+    slow = FRAME.assign(time_train_s=np.where(FRAME.method.eq("A"), 30.0, 10.0))
+    two = sb.judge(slow[slow.method.isin(["A", "D"])], **RULES)
+    assert "; takes 3 times as long; " in two.sentences[0]
+    assert two.methods["A"].seconds == pytest.approx(30)
+    assert "30 s" in str(two)
+    zero = slow.assign(time_train_s=0.0)
+    assert sb.judge(zero, **RULES).methods["A"].seconds is None
+
+
+def test_a_ranking_joins_methods_that_are_not_told_apart():
+    found = sb.judge(FRAME, **RULES)
+    axes = plots.ranking(found)
+    assert [label.get_text() for label in axes.get_yticklabels()][::3] == ["A", "D"]
+    joined = [line for line in axes.lines if line.get_gid() == "tied"]
+    assert [line.get_ydata().tolist() for line in joined] == [[0.85, 2.15]]  # B and C
+    assert "behind A, % of the error" in axes.get_xlabel()
+    with pytest.raises(sb.SettingError, match="a ranking needs verdicts on all pairs"):
+        plots.ranking(sb.judge(FRAME, baseline="A", **RULES))
+    failed = {name: np.full(9, np.nan) for name in "abc"} | {"d": np.arange(9.0)}
+    plots.ranking(sb.judge(failed, higher_is_better=True, design="fixed"))
 
 
 def test_suites_are_drawn():

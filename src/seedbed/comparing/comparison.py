@@ -135,7 +135,20 @@ class Comparison:
         """Each pair's effect, verdict and evidence in one sentence."""
         where = self.scope.partition(",")[0]
         unit = "paired runs" if self.sets is None else "data sets"
-        return [sentence(pair, self.metric, self.rules, where, unit) for pair in self.pairs]
+        return [
+            sentence(pair, self.metric, self.rules, where, unit, self._time_ratio(pair))
+            for pair in self.pairs
+        ]
+
+    def _time_ratio(self, pair: Pair) -> float | None:
+        """Return a's training time over b's, if a table of data sets gives both.
+
+        Times that ``compare`` measures are in the table alone: a sentence is the same on every run.
+        """
+        if self.sets is None:
+            return None
+        times = [self.methods[name].seconds for name in (pair.a, pair.b)]
+        return times[0] / times[1] if times[0] and times[1] else None
 
     @property
     def lines(self) -> list[str]:
@@ -199,6 +212,25 @@ class Comparison:
 
         Raises: FileError if it cannot be written; SettingError for several data sets.
         """
+        saved.write(path, "comparison", self.to_saved())
+
+    @staticmethod
+    def load(path: str | PathLike[str]) -> Comparison:
+        """Return a comparison from its file; the verdicts are judged anew from its scores.
+
+        It has no methods to train: ``Plan.resume`` goes on with it.
+
+        Raises: FileError if the file cannot be read, or is damaged.
+        """
+        content = saved.read(path, "comparison")
+        with saved.undamaged(path, "comparison"):
+            return Comparison.from_saved(content)
+
+    def to_saved(self) -> dict[str, Any]:
+        """Return what ``from_saved`` takes, as JSON takes it.
+
+        Raises: SettingError for several data sets.
+        """
         if self.sets is not None:
             raise SettingError(
                 "scores on data sets are not saved: keep the table, and judge it anew"
@@ -217,7 +249,7 @@ class Comparison:
             {"a": pair.a, "b": pair.b, "n": pair.n, "found": sentence}
             for pair, sentence in zip(self.pairs, self.sentences, strict=True)
         ]
-        content = {
+        return {
             "metric": saved.metric_to_dict(self.metric),
             "rules": asdict(self.rules),
             "baseline": self.baseline,
@@ -231,47 +263,41 @@ class Comparison:
             "pairs": pairs,
             "methods": methods,
         }
-        saved.write(path, "comparison", content)
 
     @staticmethod
-    def load(path: str | PathLike[str]) -> Comparison:
-        """Return a comparison from its file; the verdicts are judged anew from its scores.
+    def from_saved(content: Mapping[str, Any]) -> Comparison:
+        """Return the comparison that ``to_saved`` described.
 
-        It has no methods to train: ``Plan.resume`` goes on with it.
-
-        Raises: FileError if the file cannot be read, or is damaged.
+        Raises: KeyError, TypeError, ValueError, IndexError, AttributeError or ZeroDivisionError for
+        anything else.
         """
-        content = saved.read(path, "comparison")
-        try:
-            metric, rules = saved.metric_from_dict(content["metric"]), Rules(**content["rules"])
-            methods = {
-                name: Method(
-                    name,
-                    saved.scores_from_list(each["scores"]),
-                    np.array(each["seeds"], np.int64),
-                    None if each["status"] is None else np.array(each["status"]),
-                    None if each["epochs"] is None else np.array(each["epochs"], np.int64),
-                    each["seconds"],
-                )
-                for name, each in content["methods"].items()
-            }
-            if any(len(method.scores) != len(method.seeds) for method in methods.values()):
-                raise ValueError
-            pairs = [
-                judge_all(
-                    {name: methods[name].scores[: each["n"]] for name in (each["a"], each["b"])},
-                    [(each["a"], each["b"])], metric, rules,
-                )[0]
-                for each in content["pairs"]
-            ]  # fmt: skip
-            return Comparison(
-                methods, pairs, metric, rules, content["baseline"], content["scope"],
-                content["rows"] and tuple(content["rows"]), content["interrupted"],
-                tuple(content["notes"]), content["plan"] and Written(*content["plan"]),
-                content["tries"], content["fingerprint"],
-            )  # fmt: skip
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError, ZeroDivisionError):
-            raise saved.damaged(path, "comparison") from None
+        metric, rules = saved.metric_from_dict(content["metric"]), Rules(**content["rules"])
+        methods = {
+            name: Method(
+                name,
+                saved.scores_from_list(each["scores"]),
+                np.array(each["seeds"], np.int64),
+                None if each["status"] is None else np.array(each["status"]),
+                None if each["epochs"] is None else np.array(each["epochs"], np.int64),
+                each["seconds"],
+            )
+            for name, each in content["methods"].items()
+        }
+        if any(len(method.scores) != len(method.seeds) for method in methods.values()):
+            raise ValueError
+        pairs = [
+            judge_all(
+                {name: methods[name].scores[: each["n"]] for name in (each["a"], each["b"])},
+                [(each["a"], each["b"])], metric, rules,
+            )[0]
+            for each in content["pairs"]
+        ]  # fmt: skip
+        return Comparison(
+            methods, pairs, metric, rules, content["baseline"], content["scope"],
+            content["rows"] and tuple(content["rows"]), content["interrupted"],
+            tuple(content["notes"]), content["plan"] and Written(*content["plan"]),
+            content["tries"], content["fingerprint"],
+        )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """Return the comparison as plain dicts, lists, numbers and strings."""

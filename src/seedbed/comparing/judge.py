@@ -6,6 +6,7 @@ import contextlib
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,15 @@ from seedbed.comparing.suites import (
     relative_errors,
     suite_of,
 )
-from seedbed.comparing.verdict import Design, Rules, all_pairs, gains, judge_all, judge_gains
+from seedbed.comparing.verdict import (
+    Design,
+    Rules,
+    Verdict,
+    all_pairs,
+    gains,
+    judge_all,
+    judge_gains,
+)
 from seedbed.errors import DataError, SeedbedWarning, SettingError, TableError
 from seedbed.metrics import Metric
 from seedbed.tables.sources import as_frame
@@ -118,6 +127,48 @@ def judge(
     )
 
 
+def judge_in_order(
+    frame: Any,
+    metrics: Mapping[str, bool],
+    *,
+    columns: Mapping[str, str] | None = None,
+    **settings: Any,
+) -> dict[str, Comparison]:
+    """Judge a long table by several metrics, in an order stated beforehand.
+
+    frame     a row for each run, and a column for each metric; see ``judge``
+    metrics   the columns in their order, and whether higher is better
+    columns   the names of the other columns by role, as for ``judge``
+    settings  further arguments of ``judge``: design, baseline, alpha
+
+    A pair is tested by a metric only if each earlier one told it apart, so that the chance of a
+    false verdict on it stays within alpha for all metrics together (gatekeeping by a fixed
+    sequence). The others are "not tested" by it.
+
+    Returns: a comparison for each metric. Raises: as ``judge``.
+    """
+    if not metrics:
+        raise SettingError("metrics is empty: give columns, such as {'log_loss': False}")
+    found: dict[str, Comparison] = {}
+    told: set[frozenset[str]] | None = None
+    for name, higher_is_better in metrics.items():
+        each = judge(
+            frame, higher_is_better=higher_is_better, columns={**(columns or {}), "score": name},
+            name=name, **settings,
+        )  # fmt: skip
+        if told is not None:
+            each = replace(each, pairs=[
+                pair if {pair.a, pair.b} in told else replace(
+                    pair, verdict=Verdict.NOT_TESTED, better=None, leads=None, needed=None,
+                    needed_range=None,
+                )
+                for pair in each.pairs
+            ])  # fmt: skip
+        found[name] = each
+        told = {frozenset({pair.a, pair.b}) for pair in each.pairs if pair.leads is not None}
+    return found
+
+
 def _judge_sets(
     suite: Suite, higher_is_better: bool, design: Design, baseline: str | None, alpha: float,
     delta: float | None,
@@ -138,7 +189,7 @@ def _judge_sets(
     numbers = np.arange(count)
     return Comparison(
         methods={
-            name: Method(name, errors, numbers)
+            name: Method(name, errors, numbers, seconds=suite.seconds.get(name))
             for name, errors in relative_errors(suite, logs).items()
         },
         pairs=pairs,

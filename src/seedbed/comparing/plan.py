@@ -90,10 +90,8 @@ class Plan:
         path, content = Path(path), self.to_dict()
         if path.exists():
             earlier = saved.read(path, "plan")
-            try:
+            with saved.undamaged(path, "plan"):
                 old, date = dict(earlier["plan"]), str(earlier["date"])
-            except (KeyError, TypeError, ValueError):
-                raise saved.damaged(path, "plan") from None
             if old != content:
                 differing = [key for key in content if content[key] != old.get(key)]
                 raise SettingError(

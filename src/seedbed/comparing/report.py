@@ -31,10 +31,30 @@ def best_set(found: Comparison) -> tuple[str, list[str]]:
     The leader is the one that leads most others, less those that lead it; of equal ones, the one
     with the best median.
     """
-    names = _ranked(found)
+    names = ranked(found)
     leader = names[0]
     beaten = {_trailing(pair) for pair in found.pairs if pair.leads == leader}
     return leader, [name for name in names[1:] if name not in beaten]
+
+
+def tied_sets(found: Comparison) -> list[list[str]]:
+    """Return the largest sets of methods, neighbours in order, of which no two are told apart.
+
+    Sets of one are left out. Every pair must have been judged: with a baseline, there are none.
+    """
+    names = ranked(found)
+    apart = {frozenset((pair.a, pair.b)) for pair in found.pairs if pair.leads is not None}
+    judged = {frozenset((pair.a, pair.b)) for pair in found.pairs}
+    sets: list[list[str]] = []
+    for start in range(len(names)):
+        end = start + 1
+        while end < len(names) and all(
+            frozenset((names[end], other)) in judged - apart for other in names[start:end]
+        ):
+            end += 1
+        if end - start > 1 and (not sets or sets[-1][-1] != names[end - 1]):
+            sets.append(names[start:end])
+    return sets
 
 
 def method_lines(found: Comparison) -> list[str]:
@@ -44,7 +64,7 @@ def method_lines(found: Comparison) -> list[str]:
     if others:
         first += f"; not told apart from it: {_listed(others, len(others))}"
     lines = [first]
-    for name in _ranked(found):
+    for name in ranked(found):
         groups: dict[str, list[str]] = {}
         for pair in found.pairs:
             if name in (pair.a, pair.b):
@@ -173,7 +193,7 @@ def _pair_table(found: Comparison) -> tuple[list[str], list[list[str]]]:
     return headers, rows
 
 
-def _ranked(found: Comparison) -> list[str]:
+def ranked(found: Comparison) -> list[str]:
     """Return the methods by how many they lead, less how many lead them, then by the median."""
     lead = dict.fromkeys(found.methods, 0)
     for pair in found.pairs:
@@ -193,7 +213,11 @@ def _ranked(found: Comparison) -> list[str]:
 def _relation(pair: Pair, name: str) -> str:
     """Return how a method stands to the other of its pair; the words sort in order of interest."""
     if pair.leads is None:
-        words = {Verdict.TOO_CLOSE: "too close to", Verdict.CANNOT_JUDGE: "too few runs against"}
+        words = {
+            Verdict.TOO_CLOSE: "too close to",
+            Verdict.CANNOT_JUDGE: "too few runs against",
+            Verdict.NOT_TESTED: "not tested against",
+        }
         return words.get(pair.verdict, "not told apart from")
     if pair.better is None:
         return f"in one sense {'better' if pair.leads == name else 'worse'} than"

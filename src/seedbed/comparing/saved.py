@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import math
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -66,9 +67,13 @@ def read(path: str | PathLike[str], kind: str) -> dict[str, Any]:
     return dict(content)
 
 
-def damaged(path: str | PathLike[str], kind: str) -> FileError:
-    """Return the error for content that is not as it was written."""
-    return FileError(f"{path} is a damaged {kind}: save it anew")
+@contextlib.contextmanager
+def undamaged(path: str | PathLike[str], kind: str) -> Iterator[None]:
+    """Raise FileError for content that is not as it was written."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, ZeroDivisionError):
+        raise FileError(f"{path} is a damaged {kind}: save it anew") from None
 
 
 def scores_to_list(scores: Array) -> list[float | str | None]:

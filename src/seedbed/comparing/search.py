@@ -6,13 +6,16 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any
 
 import numpy as np
 
 from seedbed import html
 from seedbed.arrays import Array, checked_count
+from seedbed.comparing import saved
 from seedbed.comparing.comparison import Comparison, to_frame
+from seedbed.comparing.fingerprint import method_to_dict
 from seedbed.comparing.methods import AnyMethod, check_recipe, checked_methods, identity, kind_of
 from seedbed.comparing.plan import Plan
 from seedbed.comparing.problem import problem_of
@@ -53,7 +56,7 @@ class Search:
 
     trials        every setting, the winner first
     winner        the winner's name
-    method        the winner: a recipe, an estimator or a function
+    method        the winner: a recipe, an estimator or a function; None if the search was loaded
     confirmation  the winner against the baseline, from fresh seeds and on rows that the search did
                   not see; None if the winner is the baseline
                   or the search was interrupted
@@ -69,6 +72,52 @@ class Search:
     size: int | None
     runs: tuple[int, int]
     interrupted: bool
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the search to a file: all scores, and the confirmation, as JSON.
+
+        Raises: FileError if it cannot be written.
+        """
+        content = {
+            "trials": [
+                {
+                    "name": trial.name,
+                    "method": method_to_dict(trial.method) if trial.method is not None else None,
+                    "scores": saved.scores_to_list(trial.scores),
+                    "rounds": trial.rounds,
+                    "mean_rank": None if math.isnan(trial.mean_rank) else trial.mean_rank,
+                }
+                for trial in self.trials
+            ],
+            "winner": self.winner,
+            "confirmation": self.confirmation and self.confirmation.to_saved(),
+            "size": self.size,
+            "runs": self.runs,
+            "interrupted": self.interrupted,
+        }
+        saved.write(path, "search", content)
+
+    @staticmethod
+    def load(path: str | PathLike[str]) -> Search:
+        """Return a search from its file, without its methods.
+
+        Raises: FileError if the file cannot be read, or is damaged.
+        """
+        content = saved.read(path, "search")
+        with saved.undamaged(path, "search"):
+            trials = [
+                Trial(
+                    each["name"], None, saved.scores_from_list(each["scores"]), each["rounds"],
+                    math.nan if each["mean_rank"] is None else float(each["mean_rank"]),
+                )
+                for each in content["trials"]
+            ]  # fmt: skip
+            confirmation = content["confirmation"]
+            return Search(
+                trials, content["winner"], None,
+                None if confirmation is None else Comparison.from_saved(confirmation),
+                content["size"], tuple(content["runs"]), content["interrupted"],
+            )  # fmt: skip
 
     def to_frame(self) -> Any:
         """Return a data frame of the search's runs: setting, run, score, rounds.

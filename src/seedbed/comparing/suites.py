@@ -47,6 +47,7 @@ class Suite:
     runs      each data set's runs
     scores    by method and data set, (n,) in the order of the set's runs; NaN where a run failed
     score     the column of the scores
+    seconds   each method's geometric mean of the first column of times, if there is one
     """
 
     methods: list[str]
@@ -54,6 +55,7 @@ class Suite:
     runs: dict[str, list[str]]
     scores: dict[tuple[str, str], Array]
     score: str
+    seconds: dict[str, float]
 
 
 def is_long(frame: Any, columns: Mapping[str, str] | None) -> bool:
@@ -111,7 +113,19 @@ def suite_of(frame: Any, columns: Mapping[str, str] | None, as_numbers: Any) -> 
                     "scores on the same runs; mark a failed run with NaN"
                 )
             scores[method, name] = np.array([table[method, name, run] for run in ordered[name]])
-    return Suite(methods, found, ordered, scores, score)
+    return Suite(methods, found, ordered, scores, score, _seconds(frame, names, texts["method"]))
+
+
+def _seconds(frame: Any, names: Sequence[str], methods: Sequence[str]) -> dict[str, float]:
+    """Return each method's geometric mean of the first column of times above 0."""
+    for name in names:
+        if name.lower().startswith(_TIMES) and frame[name].dtype.is_numeric():
+            values = frame[name].to_numpy().astype(np.float64)
+            if not (values > 0).all():
+                return {}
+            own = np.array(methods)
+            return {m: float(np.exp(np.log(values[own == m]).mean())) for m in set(methods)}
+    return {}
 
 
 def log_errors(suite: Suite, higher_is_better: bool) -> dict[tuple[str, str], Array]:

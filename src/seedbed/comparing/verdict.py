@@ -37,11 +37,12 @@ class Verdict(StrEnum):
     TOO_CLOSE = "too close to matter"
     CANNOT_TELL = "can't tell yet"
     CANNOT_JUDGE = "cannot be judged"
+    NOT_TESTED = "not tested"
 
     @property
     def is_final(self) -> bool:
         """Whether the comparison stops running this pair."""
-        return self not in (Verdict.CANNOT_TELL, Verdict.CANNOT_JUDGE)
+        return self not in (Verdict.CANNOT_TELL, Verdict.CANNOT_JUDGE, Verdict.NOT_TESTED)
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,19 @@ from seedbed.comparing.sequential import LOOKS
 from seedbed.comparing.verdict import Pair, Rules, Verdict
 from seedbed.metrics import Metric
 
+EQUAL_TIME = 1.25
+"""Training times within this factor are about equal: a shared machine varies as much."""
+
 
 def sentence(
-    pair: Pair, metric: Metric, rules: Rules, where: str = "", unit: str = "paired runs"
-) -> str:
+    pair: Pair, metric: Metric, rules: Rules, where: str = "", unit: str = "paired runs",
+    time: float | None = None,
+) -> str:  # fmt: skip
     """Return what was found about a pair in one sentence.
 
     where  what the verdict holds for, such as "on this data set"
     unit   what a pair has n of: "paired runs" or "data sets"
+    time   a's training time over b's, or None
 
     >>> import seedbed as sb
     >>> a, b = [0.91, 0.90, 0.93, 0.92, 0.94, 0.95], [0.90, 0.89, 0.90, 0.88, 0.89, 0.89]
@@ -37,7 +42,7 @@ def sentence(
             f"{rules.min_pairs} needed"
         )
     if pair.leads == pair.b or (pair.leads is None and pair.typical < 0):
-        pair = pair.swapped
+        pair, time = pair.swapped, time and 1 / time
     parts = [
         f"{_effect(pair, metric)}: {_verdict(pair, metric, rules)}",
         f"won {pair.wins}{f' and tied {pair.ties}' if pair.ties else ''} of {pair.n} {unit}",
@@ -46,9 +51,12 @@ def sentence(
     said = pair.verdict is Verdict.MIXED and any(pair.collapsed)
     if not said and (runs or any(pair.failed)):
         parts.append(_collapses(pair))
+    if pair.leads is not None and time is not None:
+        equal = 1 / EQUAL_TIME < time < EQUAL_TIME
+        parts.append(f"takes {'about as long' if equal else f'{time:.2g} times as long'}")
     if pair.leads is not None and _stopped_early(pair, rules):
         parts.append("found at an early look, where gains look larger than they are")
-    if pair.verdict is not Verdict.TOO_CLOSE:
+    if pair.verdict not in (Verdict.TOO_CLOSE, Verdict.NOT_TESTED):
         parts.append(f"adjusted p = {format_p(pair.p_adjusted)}")
     if pair.verdict is Verdict.CANNOT_TELL:
         parts.append(_needed(pair, metric, rules, unit))
@@ -87,6 +95,8 @@ def _verdict(pair: Pair, metric: Metric, rules: Rules) -> str:
         assert rules.delta is not None
         delta = f"{metric.format_gain(rules.delta)}{metric.gain_unit}"
         return f"too close to matter, within ±{delta}"
+    if pair.verdict is Verdict.NOT_TESTED:
+        return "not tested, as an earlier metric does not tell them apart"
     if pair.verdict is not Verdict.MIXED:
         return pair.verdict.value
     _, mean, wins, collapses = pair.senses
