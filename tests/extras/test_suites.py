@@ -51,7 +51,8 @@ def test_each_data_set_counts_once():
     assert two.sentences[0].startswith(
         f"On data sets like these, the typical gain of A over D is {gain:.3g} % of the error (95 %"
     )
-    assert ": better; won 12 of 12 data sets; takes about as long; adjusted p = 0.00049" in two.sentences[0]
+    evidence = ": better; won 12 of 12 data sets; takes about as long; adjusted p = 0.00049"
+    assert evidence in two.sentences[0]
     assert gain == pytest.approx(100 * (1 - 0.95 / 1.3), abs=2)
 
 
