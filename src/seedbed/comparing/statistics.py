@@ -392,21 +392,29 @@ def log_e_values(d: Array) -> Array:
 
     Source: Robbins 1970 and Ville 1939 for the mixture; Ramdas et al. 2020 for symmetry.
     """
+    return _log_mixture(np.cumsum(_log_bets(d), axis=0))
+
+
+def e_value(d: Array) -> float:
+    """Return the e-value of all the differences; see ``log_e_values``."""
+    return math.exp(min(float(_log_mixture(_log_bets(d).sum(axis=0))), 700.0))
+
+
+def _log_bets(d: Array) -> Array:
+    """Return the logarithm of what each difference turns each bet into, (n, bets)."""
     seen: list[float] = []
     ranks = np.empty(len(d))
     for number, size in enumerate(np.abs(d).tolist()):
         left, right = bisect_left(seen, size), bisect_right(seen, size)
         seen.insert(right, size)
         ranks[number] = (left + right + 2) / 2 / (number + 1)
-    bets, weights = _bets()
-    logs = np.cumsum(np.log1p(np.outer(np.sign(d) * ranks, bets)), axis=0)
-    most = logs.max(axis=1)
-    return np.asarray(most + np.log(np.exp(logs - most[:, None]) @ weights))
+    return np.asarray(np.log1p(np.outer(np.sign(d) * ranks, _bets()[0])))
 
 
-def e_value(d: Array) -> float:
-    """Return the e-value of all the differences; see ``log_e_values``."""
-    return math.exp(min(float(log_e_values(d)[-1]), 700.0))
+def _log_mixture(logs: Array) -> Array:
+    """Return the logarithm of the weighted mean of exp(logs) over the last axis."""
+    most = logs.max(axis=-1)
+    return np.asarray(most + np.log(np.exp(logs - most[..., None]) @ _bets()[1]))
 
 
 def anytime_p(d: Array) -> float:
