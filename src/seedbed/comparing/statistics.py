@@ -25,8 +25,8 @@ EXACT_PAIRS, EXACT_TIED_PAIRS = 128, 300
 FEW_VALUES = 30
 LISTED_PAIRS = 300
 """Up to this many pairs, an interval's ends are searched among all Walsh averages."""
-BISECTIONS = 45
-"""Steps that find an end for more pairs: to 3e-14 of the differences' range."""
+BISECTIONS = 34
+"""Steps that find an end for more pairs: to 6e-11 of the differences' range."""
 
 
 # ---------------------------------------------------------------- ranks
