@@ -28,7 +28,8 @@ from seedbed.comparing import sequential, statistics, verdict
 
 PAGE = Path(__file__).with_name("honesty.md")
 LOOKS = sequential.LOOKS
-TRIALS, FAMILIES, POWERED, NETWORKS, SEARCHES = 20_000, 5_000, 5_000, 2_000, 200
+TRIALS, FAMILIES, POWERED, NETWORKS, SEARCHES = 20_000, 2_000, 2_000, 1_000, 100
+MANY_ADAPTIVE = 1_000  # trials of ten methods at each look, which take long
 AT_ONCE = 500  # trials in one job of a process
 ALPHA = 0.05
 
@@ -431,6 +432,11 @@ def searches(trials, split):
 # ------------------------------------------------------------------ the page
 
 
+def bound(trials):
+    """Return 5 % and three standard errors, as text."""
+    return f"{100 * (ALPHA + 3 * math.sqrt(ALPHA * (1 - ALPHA) / trials)):.2f} %"
+
+
 def percent(count, trials):
     return f"{100 * count / trials:.2f} %"
 
@@ -461,7 +467,8 @@ def main():
             "", "## Two equal methods, alpha = 5 %", "",
             f"Share of {trials:,} comparisons that end in a verdict. Adaptive: looks after 8, 16, "
             "32 and 64 pairs, and stops at the first that crosses. At any time: looks after every "
-            "one of 64 pairs. Required: at most 5.46 %.", "",
+            f"one of 64 pairs. Required: at most {bound(trials)}, three standard errors above 5 %.",
+            "",
             "| noise | " + " | ".join(f"n = {n}" for n in SIZES) + " | adaptive | at any time |",
             "|---" * (len(SIZES) + 3) + "|",
         ]  # fmt: skip
@@ -474,13 +481,18 @@ def main():
         count = FAMILIES // share
         page += [
             "", "## Several equal methods, all pairs", "",
-            f"Share of {count:,} trials in which any two are told apart. Required: at most 5.92 %.",
+            f"Share of {count:,} trials in which any two are told apart. Required: at most "
+            f"{bound(count)}. (10 adaptive: {MANY_ADAPTIVE // share:,} trials.)",
             "", "| noise | 10 methods, n = 20 | 10, adaptive | 3, adaptive |", "|---|---|---|---|",
         ]  # fmt: skip
         for kind in ("normal", "collapsing", "tied"):
             cells = [
-                percent(total(families, batches(count, kind, *of)), count)
-                for of in ((10, "fixed"), (10, "adaptive"), (3, "adaptive"))
+                percent(total(families, batches(trials_of, kind, *of)), trials_of)
+                for trials_of, *of in (
+                    (count, 10, "fixed"),
+                    (MANY_ADAPTIVE // share, 10, "adaptive"),
+                    (count, 3, "adaptive"),
+                )
             ]
             page.append(f"| {kind} | {' | '.join(cells)} |")
             print(page[-1], flush=True)
@@ -519,7 +531,7 @@ def main():
         page += [
             "", "## Going on after no verdict", "",
             f"Share of {count:,} comparisons of equal methods that end in a verdict when they are "
-            "extended again and again, up to 1,024 seeds. Required: at most 5.92 %.", "",
+            f"extended again and again, up to 1,024 seeds. Required: at most {bound(count)}.", "",
             "| " + " | ".join(KINDS[:4]) + " |", "|---" * 4 + "|",
         ]  # fmt: skip
         cells = [percent(total(extended, batches(count, kind)), count) for kind in KINDS[:4]]
@@ -583,7 +595,10 @@ def main():
             "| 5 equal methods: any two told apart | required | 2 methods, one 2 % better: found | "
             "5 % better |", "|---|---|---|---|",
         ]  # fmt: skip
-        cells = [percent(total(suites, batches(count, 5, 0.0, noises))[0], count), "at most 5.92 %"]
+        cells = [
+            percent(total(suites, batches(count, 5, 0.0, noises))[0], count),
+            f"at most {bound(count)}",
+        ]
         for gain in (0.02, 0.05):
             cells.append(percent(total(suites, batches(count, 2, gain, noises))[1], count))
         page.append(f"| {' | '.join(cells)} |")
@@ -607,7 +622,7 @@ def main():
         f"{count:,} comparisons of two 64-16-10 networks on digits, equal in distribution (one "
         "starts from the other's weights with opposite sign), 64 fresh seeds each, a new split for "
         "each seed, scored by accuracy. All rules judge the same runs. Required of the first two: "
-        "at most 6.5 %.", "", "| rule | told apart |", "|---|---|",
+        f"at most {bound(count)}.", "", "| rule | told apart |", "|---|---|",
     ]  # fmt: skip
     for rule, words in (
         ("fixed", "Seedbed, 30 seeds"),

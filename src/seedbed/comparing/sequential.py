@@ -20,8 +20,9 @@ LATER_LOOKS = (128, 256, 512, 1024)
 """Where it tests again if the comparison is extended."""
 KEPT = 0.15
 """The share of alpha that the first looks leave to the later ones."""
-MIN_FLIPS = 9_999
-"""Minimum number of sign flips from which a look's critical value is estimated."""
+MIN_FLIPS, FLIPS_AT_LEVEL = 9_999, 50
+"""A look's critical value is estimated from at least so many sign flips, and at least from so many
+over alpha. The observed signs are one of them, so that the level holds with any number."""
 MIN_FLIP_LEVEL = 0.001
 """Below this level sign flips would be too many, and each look uses the exact test instead."""
 MAX_FLIP_LOOK = 64
@@ -89,7 +90,7 @@ def _looks(content: bytes, alpha: float, stop: bool) -> list[Look]:
 
 
 def _flipped_looks(d: Array, alpha: float, looks: Sequence[int], stop: bool) -> list[Look]:
-    paths = max(MIN_FLIPS, math.ceil(200 / alpha))
+    paths = max(MIN_FLIPS, math.ceil(FLIPS_AT_LEVEL / alpha))
     running = np.ones(paths + 1, dtype=np.bool_)  # the last path is the observed one
     done: list[Look] = []
     for n in looks:
