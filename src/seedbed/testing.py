@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,11 +14,14 @@ from seedbed.comparing import statistics
 from seedbed.comparing.comparison import Comparison
 from seedbed.comparing.judge import judge
 from seedbed.comparing.plan import Plan
-from seedbed.comparing.verdict import Rules, gains, one_sided_bounds
+from seedbed.comparing.sequential import LOOKS
+from seedbed.comparing.verdict import Design, gains, one_sided_bounds
+from seedbed.comparing.wording import ends
 from seedbed.errors import InterruptWarning, SettingError
 from seedbed.metrics import Metric
 
 _NAMES = "candidate", "baseline"
+_SETTINGS = "seeds", "split", "test", "task", "first_seed"
 
 
 class UndecidedError(AssertionError):
@@ -31,7 +34,8 @@ class NotWorse:
 
     status      "fine": the candidate's typical gain is surely above -margin; "worse": it is surely
                 below, or the candidate collapses more often than chance explains; "can't tell"
-    low, high   one-sided bounds of the typical gain, each with confidence 1 - alpha
+    low, high   bounds of the typical gain: above low with confidence 1 - alpha, below high with
+                1 - alpha / 2; a seed on which both failed may hide any gain
     needed      for "can't tell", how many more paired runs would tell if the true gain is what was
                 seen; None if no number can be named
     sentence    all this in one sentence
@@ -66,7 +70,8 @@ def assert_not_worse(
                          accuracy); for a trained comparison choose it before the first run
     higher_is_better     of scores; a metric knows it
     alpha                the maximum chance of passing a candidate that is worse by the margin, and
-                         of failing one that is not
+                         of failing one that is not, half of it for its gain and half for collapses;
+                         over all looks
     settings             further arguments of ``compare``, such as seeds, split and task; training
                          stops at the first look that tells
 
@@ -80,6 +85,13 @@ def assert_not_worse(
     >>> found.status, round(found.low, 3)
     ('fine', -0.005)
     """
+    known = ("design", "seeds", "name") if X is None else _SETTINGS
+    unknown = [name for name in settings if name not in known]
+    if unknown:
+        raise SettingError(
+            f"assert_not_worse has no setting {unknown[0]} for "
+            f"{'scores' if X is None else 'methods'}: the settings are {', '.join(known)}"
+        )
     if X is None:
         if higher_is_better is None:
             raise SettingError("scores need higher_is_better=True, or False for errors")
@@ -106,6 +118,11 @@ def trained(plan: Plan, X: Any, Y: Any, candidate: str, margin: float) -> NotWor
     """
     checked_number("margin", margin, 0)
     course = plan.begin(X, Y)
+    if course.metric.percent and margin >= 0.5:
+        raise SettingError(
+            f"margin {margin:g} is half the range of {course.metric.name} or more: one percentage "
+            "point is margin=0.01"
+        )
     (pair,) = course.pairs
     other = pair[1] if candidate == pair[0] else pair[0]
     looks = course.looks if course.design != "fixed" else course.looks[-1:]
@@ -129,11 +146,13 @@ def examined(found: Comparison, candidate: str, baseline: str, margin: float) ->
     metric, rules = found.metric, found.rules
     a, b = found.methods[candidate].scores, found.methods[baseline].scores
     d = gains(a, b, metric.higher_is_better)
-    low, high = one_sided_bounds(d, rules)
+    both = np.isnan(a) & np.isnan(b)
+    low, _ = one_sided_bounds(np.where(both, -math.inf, d), rules)
+    _, high = one_sided_bounds(np.where(both, math.inf, d), replace(rules, alpha=rules.alpha / 2))
     typical = statistics.typical_gain(d)
     pair = found[candidate, baseline]
     pair = pair if pair.a == candidate else pair.swapped
-    fell = _falls_more_often(pair.collapsed, rules)
+    fell = _falls_more_often(pair.collapsed, rules.design, rules.alpha / 2)
     status: Literal["fine", "worse", "can't tell"] = "can't tell"
     if high < -margin or fell:
         status = "worse"
@@ -143,16 +162,18 @@ def examined(found: Comparison, candidate: str, baseline: str, margin: float) ->
     by = f"{metric.format_gain(margin)}{unit}"
     seen = f"typical gain {metric.format_gain(typical)}{unit}"
     needed = None
+    least, most = ends(low, high, metric)
     if status == "fine":
         text = f"{candidate} is not worse than {baseline} by {by} or more"
-        seen += f", surely above {metric.format_gain(low)}"
+        seen += f", surely at least {least}"
+    elif fell:
+        text = f"{candidate} is worse than {baseline} in how often it collapses"
     elif status == "worse":
-        text = f"{candidate} is worse than {baseline}"
-        text += " in how often it collapses" if fell else f" by more than {by}"
-        seen += f", surely below {metric.format_gain(high)}" if math.isfinite(high) else ""
+        text = f"{candidate} is worse than {baseline} by more than {by}"
+        seen += f", surely at most {most}"
     else:
         text = f"can't tell whether {candidate} is worse than {baseline} by {by}"
-        seen += f" ({metric.format_gain(low)} to {metric.format_gain(high)})"
+        seen += f" ({least} to {most})"
         needed = _needed(n, typical, low, high, margin)
     fallen = f"{candidate} collapsed in {pair.collapsed[0]} and {baseline} in {pair.collapsed[1]}"
     collapsed = f"{fallen} of them" if any(pair.collapsed) else "none collapsed"
@@ -162,12 +183,18 @@ def examined(found: Comparison, candidate: str, baseline: str, margin: float) ->
     return NotWorse(status, low, high, needed, sentence, found)
 
 
-def _falls_more_often(collapsed: tuple[int, int], rules: Rules) -> bool:
-    """Return whether the candidate collapses more often, by a one-sided sign test at alpha."""
+def _falls_more_often(collapsed: tuple[int, int], design: Design, alpha: float) -> bool:
+    """Return whether the candidate collapses more often, at alpha over all looks of a design: by a
+    one-sided sign test, at the looks of the adaptive design with its share each; at any time by the
+    e-value of a mixture.
+    """
     more, fewer = collapsed
     total = more + fewer
+    if design == "anytime":
+        e = math.exp(statistics.log_beta_e_value(more, fewer, 0.5))
+        return more > fewer and e >= 1 / alpha
     chance = sum(math.comb(total, k) for k in range(more, total + 1)) / 2**total
-    return more > fewer and chance <= rules.alpha
+    return more > fewer and chance <= alpha / (len(LOOKS) if design == "adaptive" else 1)
 
 
 def _needed(n: int, typical: float, low: float, high: float, margin: float) -> int | None:

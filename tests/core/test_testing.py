@@ -24,7 +24,7 @@ def test_a_candidate_within_the_margin_is_fine():
     assert found.sentence.startswith(
         "candidate is not worse than baseline by 0.01 or more: typical"
     )
-    assert f"surely above {found.low:.3g}, in 30 paired runs; none collapsed" in found.sentence
+    assert f"surely at least {found.low:.3g}, in 30 paired runs; none collapsed" in found.sentence
     flipped = assert_not_worse(-changed(-0.002), -OLD, margin=0.01, higher_is_better=False)
     assert flipped.low == pytest.approx(found.low)
 

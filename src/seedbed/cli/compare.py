@@ -140,6 +140,8 @@ def run(options: Namespace) -> int:
     if (options.candidate is None) != (options.margin is None):
         raise SettingError("--assert-not-worse and --margin belong together: give both, or none")
     if options.candidate is not None:
+        if options.delta is not None:
+            raise SettingError("--assert-not-worse has a --margin: leave --delta out")
         return _assert_not_worse(options, methods, table, chosen)
     printed: set[str] = set()
 

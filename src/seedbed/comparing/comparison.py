@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -67,14 +67,6 @@ class Method:
         """How many runs failed."""
         return int(np.isnan(self.scores).sum())
 
-    def first(self, n: int) -> Method:
-        """Return the method with its first n runs."""
-        return replace(
-            self, scores=self.scores[:n], seeds=self.seeds[:n],
-            status=None if self.status is None else self.status[:n],
-            epochs=None if self.epochs is None else self.epochs[:n],
-        )  # fmt: skip
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
@@ -95,6 +87,7 @@ class Comparison:
     tries        how many comparisons of these methods on these rows there have been on this
                  computer with other seeds, metrics or rules, this one included; see ``journal``
     fingerprint  a hash of methods, rules, rows and seeds, by which a saved comparison is resumed
+    versions     those of what trained and judged
     sets         the data sets that the verdicts rest on, each of which counts once; None for runs
     course       the comparison's methods and runs, for ``extend``; None if only scores were given
 
@@ -114,6 +107,7 @@ class Comparison:
     written: Written | None = None
     tries: int = 1
     fingerprint: str | None = None
+    versions: Mapping[str, str] = field(default_factory=saved.versions)
     sets: Sequence[str] | None = None
     course: Course | None = None
 
@@ -157,7 +151,14 @@ class Comparison:
 
     @property
     def best(self) -> list[str]:
-        """The leading method and those that are not told apart from it."""
+        """The leading method and those that are not told apart from it.
+
+        Raises: SettingError with a baseline, as the other pairs are not judged.
+        """
+        if self.baseline is not None:
+            raise SettingError(
+                "the best method needs verdicts on all pairs: compare without a baseline"
+            )
         leader, others = report.best_set(self)
         return [leader, *others]
 
@@ -260,6 +261,7 @@ class Comparison:
             "plan": self.written,
             "tries": self.tries,
             "fingerprint": self.fingerprint,
+            "versions": dict(self.versions),
             "pairs": pairs,
             "methods": methods,
         }
@@ -276,7 +278,7 @@ class Comparison:
             name: Method(
                 name,
                 saved.scores_from_list(each["scores"]),
-                np.array(each["seeds"], np.int64),
+                np.array(each["seeds"]),
                 None if each["status"] is None else np.array(each["status"]),
                 None if each["epochs"] is None else np.array(each["epochs"], np.int64),
                 each["seconds"],
@@ -296,7 +298,7 @@ class Comparison:
             methods, pairs, metric, rules, content["baseline"], content["scope"],
             content["rows"] and tuple(content["rows"]), content["interrupted"],
             tuple(content["notes"]), content["plan"] and Written(*content["plan"]),
-            content["tries"], content["fingerprint"],
+            content["tries"], content["fingerprint"], dict(content["versions"]),
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
@@ -331,9 +333,9 @@ class Comparison:
             "pairs": [
                 {
                     **{
-                        field.name: getattr(pair, field.name)
-                        for field in fields(pair)
-                        if field.name != "differences"
+                        each.name: getattr(pair, each.name)
+                        for each in fields(pair)
+                        if each.name != "differences"
                     },
                     "verdict": pair.verdict.value,
                     "n": pair.n,

@@ -85,6 +85,8 @@ class Course:
         anytime test, because the planned test needs all seeds.
         """
         most, stopped, so_far = looks[-1], False, None
+        for name in {name for pair in self.pairs if pair not in self.decided for name in pair}:
+            self.runs.drop_after(name, self.done)  # what an interruption left of the next look
         with interruptible() as stop, StatusLine(self.progress) as line:
             for look in looks:
                 names = {name for pair in self.pairs if pair not in self.decided for name in pair}
@@ -146,12 +148,15 @@ class Course:
     def resume(self, found: Comparison) -> None:
         """Take the runs and the decided pairs of a comparison of the same plan.
 
-        What came after the last complete look is dropped, runs and verdicts.
+        What an interruption left after the last complete look is dropped, runs and verdicts.
         """
+        self.written = found.written  # the plan that the first score was planned by
         longest = max(len(method.scores) for method in found.methods.values())
         looks = {*self.looks, *LATER_LOOKS}
         if self.design == "anytime":
             looks |= set(range(ANYTIME_STEP, longest + 1, ANYTIME_STEP))
+        if not found.interrupted:
+            looks |= {len(method.scores) for method in found.methods.values()}
         if self.design != "fixed":
             self.decided = {
                 (pair.a, pair.b): pair
@@ -161,10 +166,9 @@ class Course:
         names = {name for pair in self.pairs if pair not in self.decided for name in pair}
         runs = min((len(found.methods[name].scores) for name in names), default=0)
         self.done = max((look for look in looks if look <= runs), default=0)
-        self.runs.resume({
-            name: method.first(self.done) if name in names else method
-            for name, method in found.methods.items()
-        })  # fmt: skip
+        self.runs.resume(found.methods)
+        for name in names:
+            self.runs.drop_after(name, self.done)
 
     def later_looks(self, seeds: int | None) -> list[int]:
         """Return the looks of an extension, up to ``seeds`` in all; None is the next step.

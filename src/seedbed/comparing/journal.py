@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 VARIABLE = "SEEDBED_JOURNAL"
 MAX_BYTES = 50_000_000
@@ -36,40 +37,52 @@ def path() -> Path | None:
     return state / "seedbed" / "comparisons.jsonl"
 
 
-def enter(methods: str, rows: str, settings: str) -> int:
-    """Note a comparison; return how many of these methods on these rows there have been.
+class Known(NamedTuple):
+    """What the journal knows of a comparison.
+
+    tries  how many comparisons of these methods on these rows there have been, this one included
+    first  when this one was first begun, or None if that is not known
+    """
+
+    tries: int
+    first: str | None
+
+
+def enter(methods: str, rows: str, settings: str) -> Known:
+    """Note a comparison, and return what is known of it.
 
     Comparisons with equal settings count once: they have the same scores. A journal that cannot be
     read or written counts as empty.
     """
     file = path()
     if file is None:
-        return 1
+        return Known(1, None)
     try:
         if file.exists() and file.stat().st_size > MAX_BYTES:
-            return 1
-        earlier = _settings(file, methods, rows)
-        if settings not in earlier:
+            return Known(1, None)
+        earlier = _dates(file, methods, rows)
+        first = earlier.get(settings)
+        if first is None:
             date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
             line = {"date": date, "methods": methods, "rows": rows, "settings": settings}
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with file.open("a", encoding="utf-8") as journal:
                 journal.write(json.dumps(line) + "\n")
     except OSError:
-        return 1
-    return len(earlier | {settings})
+        return Known(1, None)
+    return Known(len(earlier.keys() | {settings}), first)
 
 
-def _settings(file: Path, methods: str, rows: str) -> set[str]:
-    """Return the settings with which these methods were compared on these rows."""
-    found: set[str] = set()
+def _dates(file: Path, methods: str, rows: str) -> dict[str, str]:
+    """Return the settings with which these methods were compared on these rows, and when first."""
+    found: dict[str, str] = {}
     if not file.exists():
         return found
     for text in file.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             line = json.loads(text)
             if (line["methods"], line["rows"]) == (methods, rows):
-                found.add(str(line["settings"]))
+                found.setdefault(str(line["settings"]), str(line["date"]))
         except (ValueError, KeyError, TypeError):  # not a line of ours
             continue
     return found

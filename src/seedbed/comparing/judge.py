@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -55,8 +56,8 @@ def judge(
 
     scores  each method's scores, (n,), all on the same seeds in the same order; NaN where a run
             failed. A data frame has a column for each method, and a row for each seed; or a row for
-            each run, and columns of methods, data sets, seeds or folds, and scores. Series with
-            indexes are paired by them
+            each run, and columns of methods, data sets, seeds or folds, and scores. If all are
+            Series, their indexes pair them
     design  how n was chosen, which has no default: "fixed" if before the first score was seen,
             "adaptive" if the scores were looked at after 8, 16, 32 and 64 seeds only, "anytime"
             otherwise
@@ -67,7 +68,7 @@ def judge(
 
     With several data sets, each counts once, and the verdict is about data sets like these: a
     pair's gain on a data set is the typical gain of its runs in the logarithm of the error (1 -
-    score if higher is better).
+    score if higher is better), and delta is on that scale: 0.02 is 2 % of the error.
 
     For the other arguments see ``compare``. Warns of runs that are listed several times, and of
     differences that follow one another, as those of one training's checkpoints do: such runs are
@@ -88,14 +89,16 @@ def judge(
         )
     baseline = None if baseline is None else str(baseline)
     if not isinstance(scores, Mapping):
-        if hasattr(scores, "columns") and is_long(scores, columns):
-            suite = suite_of(_eager(scores), columns, _checked_scores)
+        frame = _eager(scores) if hasattr(scores, "columns") else None
+        if frame is not None and is_long(frame, columns):
+            suite = suite_of(frame, columns, _checked_scores)
             if len(suite.sets) > 1:
                 return _judge_sets(suite, higher_is_better, design, baseline, alpha, delta)
             scores = {method: suite.scores[method, suite.sets[0]] for method in suite.methods}
             name = suite.score if name == "score" else name
         else:
-            scores = _by_column(scores)
+            scores, found = _by_column(scores)
+            seeds = found if seeds is None else seeds
     metric = Metric(name, not_computed, higher_is_better)
     arrays = {
         name: _checked_scores(name, value)
@@ -110,6 +113,8 @@ def judge(
     seeds = np.arange(n) if seeds is None else as_array(seeds, "seeds", SettingError)
     if seeds.shape != (n,):
         raise DataError(f"each method has {n} scores, and there are {seeds.size} seeds")
+    if seeds.dtype.kind not in "iuU":
+        raise DataError(f"seeds must be whole numbers or texts, not {one_line(seeds.tolist())}")
     values, counted = np.unique(seeds, return_counts=True)
     if (counted > 1).any():
         raise DataError(
@@ -212,9 +217,9 @@ def _eager(frame: Any) -> Any:
         raise DataError(str(error).replace("X is", "the scores are")) from None
 
 
-MIN_DEPENDENT, MAX_Z = 10, 4.0
+MIN_DEPENDENT, MAX_Z = 10, 2.8
 """Dependent runs are looked for among at least so many, and warned of beyond so many standard
-errors."""
+errors: of independent runs, one pair in 400."""
 
 
 def _warn_of_dependent_runs(scores: Mapping[str, Array]) -> None:
@@ -231,8 +236,7 @@ def _warn_of_dependent_runs(scores: Mapping[str, Array]) -> None:
             SeedbedWarning,
             stacklevel=3,
         )
-    first, *others = scores
-    for name in others:
+    for first, name in combinations(scores, 2):
         d = gains(scores[first], scores[name], True)
         ranks = midranks(d) - (n + 1) / 2
         spread = float((ranks**2).sum())
@@ -310,8 +314,8 @@ def _aligned(scores: Mapping[str, Any]) -> Mapping[str, Any]:
     return {name: each.loc[first].to_numpy() for name, each in zip(names, series, strict=True)}
 
 
-def _by_column(frame: Any) -> dict[str, Any]:
-    """Return a data frame's columns by name.
+def _by_column(frame: Any) -> tuple[dict[str, Any], Any]:
+    """Return a data frame's columns by name, and its column of seeds, if there is one.
 
     Raises: DataError for anything else.
     """
@@ -325,9 +329,11 @@ def _by_column(frame: Any) -> dict[str, Any]:
     names = [str(column) for column in frame.columns]
     if len(set(names)) < len(names):
         raise DataError(f"two methods have the same name: {one_line(names)}")
-    return {
+    found = {
         name: frame[column].to_numpy() for name, column in zip(names, frame.columns, strict=True)
     }
+    seeds = [name for name in names if name.lower() == "seed"]
+    return found, found.pop(seeds[0]) if seeds else None
 
 
 def _checked_scores(name: str, value: Any) -> Array:
@@ -335,7 +341,7 @@ def _checked_scores(name: str, value: Any) -> Array:
         value = np.where(np.ma.getmaskarray(value), np.nan, value.data)
     array = as_array(value, f"the scores of {name}", DataError)
     if array.dtype == object:  # a frame's missing values, or decimal numbers
-        with contextlib.suppress(TypeError, ValueError):
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
             array = as_floats(array)
     if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "fiub":
         raise DataError(

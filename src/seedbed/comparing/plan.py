@@ -10,14 +10,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from seedbed.arrays import as_array
+from seedbed import metrics
+from seedbed.arrays import as_array, checked_count, checked_number, one_line
 from seedbed.comparing import journal, saved
 from seedbed.comparing.comparison import Comparison, Written
 from seedbed.comparing.course import Callbacks, Course, design_and_looks
-from seedbed.comparing.fingerprint import data_digest, digest, method_to_dict
+from seedbed.comparing.fingerprint import data_digest, digest, method_to_dict, metric_to_plain
 from seedbed.comparing.judge import checked_rules
 from seedbed.comparing.methods import AnyMethod, checked_methods
 from seedbed.comparing.rows import SplitKind, Splits
+from seedbed.comparing.runs import checked_metric
 from seedbed.errors import SettingError
 from seedbed.metrics import Metric
 from seedbed.streams import checked_seeds
@@ -31,6 +33,7 @@ class Plan:
 
     data     a hash of the rows and targets, or None if they were not given
     written  where the plan was written down and when, or None
+    has_run  whether it has been run
     """
 
     methods: Mapping[str, AnyMethod]
@@ -45,12 +48,31 @@ class Plan:
     first_seed: int = 0
     data: str | None = None
     written: Written | None = field(default=None, init=False)
+    has_run: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self.methods = checked_methods(self.methods)
+        if isinstance(self.metric, str):
+            metrics.by_name(self.metric)
+        elif self.metric is not None and not isinstance(self.metric, Metric):
+            checked_metric(self.metric, "numbers")
+        if not isinstance(self.split, tuple | list | Splits) and self.split not in (
+            "resampled", "fixed"
+        ):  # fmt: skip
+            raise SettingError(
+                "split must be 'resampled', 'fixed' or (train rows, test rows), not "
+                + one_line(self.split)
+            )
+        self.test = checked_number("test", self.test, 0.0, 1.0, open_low=True, open_high=True)
+        self.first_seed = checked_count("first_seed", self.first_seed, minimum=0)
+        if self.task not in (None, "classification", "regression"):
+            raise SettingError(
+                f"task must be 'classification' or 'regression', not {one_line(self.task)}"
+            )
         self.baseline = None if self.baseline is None else str(self.baseline)
         design, _ = design_and_looks(self.seeds, self.first_seed)
-        checked_rules(list(self.methods), self.baseline, self.alpha, self.delta, design)
+        rules = checked_rules(list(self.methods), self.baseline, self.alpha, self.delta, design)
+        self.alpha, self.delta = rules.alpha, rules.delta
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as plain dicts, lists, numbers and strings."""
@@ -60,10 +82,9 @@ class Plan:
             split = split.to_plain()
         elif not isinstance(split, str):
             split = [_rows(part) for part in split]
-        metric = self.metric.name if isinstance(self.metric, Metric) else self.metric
         return {
             "methods": {name: method_to_dict(each) for name, each in self.methods.items()},
-            "metric": metric,
+            "metric": metric_to_plain(self.metric),
             "baseline": self.baseline,
             "alpha": self.alpha,
             "delta": self.delta,
@@ -85,8 +106,14 @@ class Plan:
 
         A file that holds this plan already is kept, with its date.
 
-        Raises: FileError if it cannot be written; SettingError if it holds another plan.
+        Raises: FileError if it cannot be written; SettingError if it holds another plan, or the
+        plan has been run.
         """
+        if self.has_run and not Path(path).exists():
+            raise SettingError(
+                "the plan has been run, and a plan is written down before the first score: save "
+                "the comparison instead"
+            )
         path, content = Path(path), self.to_dict()
         if path.exists():
             earlier = saved.read(path, "plan")
@@ -155,16 +182,24 @@ class Plan:
 
         Raises: as ``run``.
         """
+        written = self.written
+        if written is not None and written.digest != self.digest:
+            written = None  # the plan was changed since
+        course = Course(self, X, Y, progress, threads, written)
         rows = data_digest(X, Y)
         if self.data not in (None, rows):
             raise SettingError(
                 "the plan is for other rows or targets than these: plan anew, or give the same"
             )
-        course = Course(self, X, Y, progress, threads, self.written)
         content = self.to_dict() | {"data": rows}
         course.fingerprint = digest(content)
-        methods = content.pop("methods")
-        course.tries = journal.enter(digest(methods), rows, digest(content))
+        own = content.pop("methods")
+        content |= {"metric": course.metric.name, "task": course.problem.kind}
+        known = journal.enter(digest(sorted(map(digest, own.values()))), rows, digest(content))
+        course.tries = known.tries
+        if written is not None and known.first is not None and known.first < written.date:
+            course.written = None  # the scores came before the plan
+        self.has_run = True
         return course
 
 

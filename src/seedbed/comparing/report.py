@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seedbed.comparing import saved
 from seedbed.comparing.sequential import LATER_LOOKS, LOOKS
 from seedbed.comparing.verdict import Pair, Verdict
-from seedbed.comparing.wording import format_p
+from seedbed.comparing.wording import ends, format_p
 
 if TYPE_CHECKING:
     from seedbed.comparing.comparison import Comparison
@@ -106,12 +105,22 @@ def paragraph(found: Comparison) -> str:
     """Return what a paper says about how the comparison was made."""
     rules = found.rules
     seeds = found.seeds
-    sentences = [
-        f"We compared {len(found.methods)} methods by {found.metric.name} "
-        f"({'higher' if found.metric.higher_is_better else 'lower'} is better), each with at most "
-        f"{len(seeds)} runs (seeds {_ranges(seeds)}); the same seed gave every method the same "
-        "initial weights where shapes allowed, and the same train and test rows."
-    ]
+    better = "higher" if found.metric.higher_is_better else "lower"
+    first = f"We compared {len(found.methods)} methods by {found.metric.name} ({better} is better)"
+    if found.sets is not None:
+        first += (
+            f" on {len(found.sets)} data sets, each of which counts once, with its runs' typical "
+            "gain in the logarithm of the error."
+        )
+    elif found.rows is None:
+        first += f", each with {len(seeds)} scores, which were given, paired by their seeds."
+    else:
+        first += (
+            f", each with at most {len(seeds)} runs (seeds {_ranges(seeds)}); the same seed gave "
+            "every method the same initial weights where shapes allowed, and the same train and "
+            "test rows."
+        )
+    sentences = [first]
     if found.rows is not None:
         kind = {
             "on this data set": "drawn anew for each seed",
@@ -136,7 +145,8 @@ def paragraph(found: Comparison) -> str:
             "add up to alpha (Lan and DeMets 1983)"
         )
     else:
-        design = f"the {test}, on a number of seeds fixed beforehand"
+        unit = "seeds" if found.sets is None else "data sets"
+        design = f"the {test}, on a number of {unit} fixed beforehand"
     pairs = "1 pair" if rules.comparisons == 1 else f"{rules.comparisons} pairs (Bonferroni)"
     sentences.append(
         f"Pairs were judged by {design}, at a familywise alpha of {rules.alpha:g} over {pairs}."
@@ -153,7 +163,8 @@ def paragraph(found: Comparison) -> str:
     )
     failed = sum(method.failed for method in found.methods.values())
     total = sum(len(method.scores) for method in found.methods.values())
-    sentences.append(f"Of {total:,} runs {failed:,} failed; a failed run scores worst.")
+    if found.sets is None:
+        sentences.append(f"Of {total:,} runs {failed:,} failed; a failed run scores worst.")
     if found.written is not None:
         _, date, digest = found.written
         sentences.append(f"The plan was written down before the first score ({date}, {digest}).")
@@ -161,7 +172,7 @@ def paragraph(found: Comparison) -> str:
         sentences.append("The comparison was not planned beforehand.")
     if found.tries > 1:
         sentences.append(f"It was comparison {found.tries} of these methods on these rows.")
-    versions = saved.versions()
+    versions = found.versions
     sentences.append(
         f"Software: Seedbed {versions['seedbed']}, NumPy {versions['numpy']}, Python "
         f"{versions['python']}."
@@ -180,12 +191,10 @@ def _pair_table(found: Comparison) -> tuple[list[str], list[list[str]]]:
     rows = []
     for each in found.pairs:
         pair = each.swapped if each.leads == each.b else each
-        tiny = math.ulp(0.0)
-        ends = [0.0 if abs(end) == tiny else end for end in (pair.low, pair.high)]
         rows.append([
             f"{pair.a} over {pair.b}",
             metric.format_gain(pair.typical),
-            " to ".join(map(metric.format_gain, ends)),
+            " to ".join(ends(pair.low, pair.high, metric)),
             "-" if math.isnan(pair.mean) else metric.format_gain(pair.mean),
             str(pair.wins), str(pair.ties), str(pair.n), format_p(pair.p_adjusted),
             pair.verdict.value,

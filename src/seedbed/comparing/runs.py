@@ -121,6 +121,13 @@ class Runs:
                 self.status[name] = method.status.tolist()
                 self.epochs[name] = method.epochs.tolist()
 
+    def drop_after(self, name: str, count: int) -> None:
+        """Keep a method's first runs only."""
+        lists: list[Any] = [self.seeds, self.scores, self.status, self.epochs]
+        for by_name in lists:
+            if name in by_name:
+                del by_name[name][count:]
+
     def notes(self) -> list[str]:
         """Return what a reader of the scores must know."""
         if not self.unscored:

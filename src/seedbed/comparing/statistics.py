@@ -226,7 +226,10 @@ def _binomial_cdf(k: int, n: int, q: float) -> float:
 
 @lru_cache(maxsize=256)
 def _log_choose(n: int) -> Array:
-    return np.array([math.log(math.comb(n, k)) for k in range(n + 1)])
+    if n <= 1000:
+        return np.array([math.log(math.comb(n, k)) for k in range(n + 1)])
+    logs = np.array([math.lgamma(k + 1) for k in range(n + 1)])
+    return np.asarray(logs[-1] - logs - logs[::-1])
 
 
 def _bisect(
@@ -255,9 +258,9 @@ def share_interval(
     """
     if any_time:
         bound = -math.log(alpha)
-        lower = _bisect(lambda q: _log_beta_e_value(low, n - low, q) - bound, 0.0, low / n)
+        lower = _bisect(lambda q: log_beta_e_value(low, n - low, q) - bound, 0.0, low / n)
         upper = 1 - _bisect(
-            lambda q: _log_beta_e_value(n - high, high, q) - bound, 0.0, 1 - high / n
+            lambda q: log_beta_e_value(n - high, high, q) - bound, 0.0, 1 - high / n
         )
         return (0.0 if low == 0 else lower), (1.0 if high == n else upper)
     lower = _bisect(lambda q: _binomial_cdf(low - 1, n, q) - (1 - alpha / 2)) if low else 0.0
@@ -366,7 +369,7 @@ def pairs_needed(d: Array, alpha: float) -> Need | None:
 # ---------------------------------------------------------------- anytime-valid evidence
 
 
-def _log_beta_e_value(wins: int, losses: int, q: float) -> float:
+def log_beta_e_value(wins: int, losses: int, q: float) -> float:
     """Return log of B(W + 1, L + 1) / (q^W (1 - q)^L), an e-value against P(win) = q."""
     if (q <= 0 and wins) or (q >= 1 and losses):
         return math.inf

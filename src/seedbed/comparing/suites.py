@@ -59,11 +59,13 @@ class Suite:
 
 
 def is_long(frame: Any, columns: Mapping[str, str] | None) -> bool:
-    """Return whether a frame has a row for each run: it has a column of methods."""
+    """Return whether a frame has a row for each run: it has a column of methods' names."""
     if columns:
         return True
-    names = [str(name).lower() for name in getattr(frame, "columns", ())]
-    return any(name in names for name in ROLES["method"]) and len(names) > 1
+    for name in frame.columns:
+        if str(name).lower() in ROLES["method"] and not frame[name].dtype.is_numeric():
+            return all(isinstance(value, str) for value in frame[name].to_list())
+    return False
 
 
 def suite_of(frame: Any, columns: Mapping[str, str] | None, as_numbers: Any) -> Suite:
@@ -76,6 +78,10 @@ def suite_of(frame: Any, columns: Mapping[str, str] | None, as_numbers: Any) -> 
     method lacks one.
     """
     names = [str(name) for name in frame.columns]
+    if columns is not None and not isinstance(columns, Mapping):
+        raise SettingError(
+            f"columns must be a dict by role, such as {{'score': 'rmse'}}, not {one_line(columns)}"
+        )
     role = _roles(names, dict(columns or {}))
     score = role.pop("score", None) or _score_column(frame, names, role)
     texts = {
@@ -182,6 +188,9 @@ def _roles(names: Sequence[str], given: dict[str, Any]) -> dict[str, Any]:
         raise SettingError(
             f"columns has the role {one_line(unknown[0])}: the roles are {', '.join(ROLES)}, score"
         )
+    wrong = [v for v in given.values() if not isinstance(v, str | list | tuple)]
+    if wrong:
+        raise SettingError(f"columns must hold names of columns, not {one_line(wrong[0])}")
     role: dict[str, Any] = {}
     for key, usual in ROLES.items():
         asked = given.get(key)

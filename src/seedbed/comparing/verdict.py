@@ -22,8 +22,8 @@ CLEAR_SHARE = 0.6
 """A better method may be so only slightly, unless the share of runs that it wins is surely larger
 than this: by its interval of confidence 1 - alpha, as for one pair and one look."""
 FAR = 8
-"""A run collapsed if it is more than this many times as far below its method's median as a best run
-is above: of the two methods, the one with the larger distance."""
+"""A run collapsed if it is more than this many times as far below both methods' medians as a best
+run is above its own: of the two methods, the one with the larger distance."""
 MAX_PAIRS_NEEDED = 10_000
 """Estimates of the pairs needed above this are not shown."""
 
@@ -85,7 +85,7 @@ class Pair:
     failed           the number of seeds on which a failed, b failed
     failed_both      those on which both did: ties, but no evidence that the methods are close
     collapsed        the number of seeds on which a collapsed, b collapsed, failures included: their
-                     scores are far below the method's median (``FAR``)
+                     scores are far below both methods' medians (``FAR``)
     typical, low, high  the Hodges-Lehmann gain and the interval of the test that decided: it
                      contains 0 exactly if the test does not reject
     mean             the mean gain over the seeds on which both finished; NaN if there are none
@@ -169,7 +169,7 @@ def gains(a: Array, b: Array, higher_is_better: bool) -> Array:
     d[np.isnan(d)] = 0.0  # both failed, or both are infinitely good
     d[failed_a & ~failed_b] = -math.inf
     d[failed_b & ~failed_a] = math.inf
-    known = np.flatnonzero(np.isfinite(d))
+    known = np.flatnonzero(np.isfinite(a) & np.isfinite(b) & np.isfinite(d))
     if not known.size:
         return d
     rounding = 2.0**-40 * np.maximum(np.abs(a), np.abs(b))
@@ -185,24 +185,33 @@ def gains(a: Array, b: Array, higher_is_better: bool) -> Array:
 
 
 def collapses(a: Array, b: Array, higher_is_better: bool) -> tuple[int, int]:
-    """Return how many of two methods' runs collapsed: failed, or far below the method's median.
+    """Return how many of two methods' runs collapsed: failed, or far below both methods' medians.
 
-    Far is ``FAR`` times the distance from the median up to the best run, the larger one of the two
+    Far is ``FAR`` times the distance from a median up to the best run, the larger one of the two
     methods', or where both are 0, to the nearest other score.
     """
     sign = 1.0 if higher_is_better else -1.0
     known = [np.sort(sign * each[~np.isnan(each)]) for each in (a, b)]
-    middles = [each[len(each) // 2] if each.size else 0.0 for each in known]
-    with np.errstate(invalid="ignore"):
-        above = [each - middle for each, middle in zip(known, middles, strict=True)]
-        distance = max((each[-1] for each in above if each.size), default=0.0)
-        if not distance > 0:
-            others = np.abs(np.concatenate(above))
-            distance = min(others[others > 0], default=math.inf)
-        counts = [len(a), len(b)]
-        for number, each in enumerate(above):
-            counts[number] -= int((each >= -FAR * distance).sum())
+    middles = [each[len(each) // 2] for each in known if each.size]
+    if not middles:
+        return len(a), len(b)
+    distances = np.concatenate([
+        _distances(each, each[len(each) // 2]) for each in known if each.size
+    ])  # fmt: skip
+    distance = distances.max()
+    if not distance > 0:
+        distance = min(np.abs(distances[distances < 0]), default=math.inf)
+    counts = [len(a), len(b)]
+    for number, each in enumerate(known):
+        fine = _distances(each, min(middles)) >= -FAR * distance
+        counts[number] -= int(fine.sum())
     return counts[0], counts[1]
+
+
+def _distances(scores: Array, middle: float) -> Array:
+    """Return how far scores are above a median; an infinite one is 0 above itself."""
+    with np.errstate(invalid="ignore"):
+        return np.where(scores == middle, 0.0, scores - middle)
 
 
 def judge_all(
@@ -248,7 +257,9 @@ def judge_gains(a: str, b: str, n: int, of_first: Callable[[int], Gains], rules:
     wins, losses = int((d > 0).sum()), int((d < 0).sum())
     ties = n - wins - losses
     p, test, level = _test(d, rules)
-    low, high = statistics.gain_interval(d, level, test) if level else (-math.inf, math.inf)
+    low, high = -math.inf, math.inf
+    if level and not (failed_a & failed_b).all():
+        low, high = statistics.gain_interval(d, level, test)
     share_low, share_high = 0.0, 1.0
     if level > 0:
         share_low, share_high = statistics.share_interval(

@@ -70,11 +70,8 @@ def _effect(pair: Pair, metric: Metric) -> str:
     low, high = pair.low, pair.high
     interval = "unbounded"
     if math.isfinite(low) or math.isfinite(high):
-        tiny = math.ulp(0.0)
-        interval = " to ".join(
-            metric.format_gain(0.0 if abs(end) == tiny else end) for end in (low, high)
-        )
-        if tiny in (abs(low), abs(high)):
+        interval = " to ".join(ends(low, high, metric))
+        if math.ulp(0.0) in (abs(low), abs(high)):
             interval += ", 0 excluded"
     if math.isnan(pair.mean):
         mean = "no run finished for both"
@@ -87,6 +84,13 @@ def _effect(pair: Pair, metric: Metric) -> str:
         f"the typical gain of {pair.a} over {pair.b} is {metric.format_gain(pair.typical)}{unit} "
         f"({100 * pair.confidence:.3g} % CI {interval}), {mean}"
     )
+
+
+def ends(low: float, high: float, metric: Metric) -> tuple[str, str]:
+    """Return an interval's ends as text; one next to 0, see ``gain_interval``, as 0."""
+    tiny = math.ulp(0.0)
+    low, high = (0.0 if abs(end) == tiny else end for end in (low, high))
+    return metric.format_gain(low), metric.format_gain(high)
 
 
 def _verdict(pair: Pair, metric: Metric, rules: Rules) -> str:
