@@ -41,6 +41,11 @@ def noise(X_train, Y_train, X_test, seed, number):
     return np.random.default_rng([seed, number]).normal(size=len(X_test))
 
 
+OTHERS = {
+    "f": least,
+    "partial": functools.partial(least, ridge=least),
+    "set": lambda X, Y, Z, seed: Z[:, 0] * ("b" in {"aa", "bb", "cc"}),
+}
 EQUAL = {name: functools.partial(noise, number=n) for n, name in enumerate(["one", "other"], 4)}
 ALIKE = {"one": recipe(0.05), "other": recipe(0.0501)}
 RULES = {"metric": "mae", "alpha": 0.1, "delta": 0.001, "seeds": range(8), "split": "fixed"}
@@ -98,7 +103,7 @@ def test_a_plan_on_file_is_kept(tmp_path):
         sb.plan(ALIKE, **RULES).save(path)
 
 
-def test_a_plan_is_for_its_rows():
+def test_a_plan_is_for_its_rows_and_checked_at_once(tmp_path):
     planned = sb.plan(ALIKE, X, Y, **RULES)
     with pytest.raises(sb.SettingError, match="the plan is for other rows or targets"):
         planned.run(X, Y + 1)
@@ -106,8 +111,47 @@ def test_a_plan_is_for_its_rows():
         sb.plan({"one": recipe()})
     with pytest.raises(sb.SettingError, match="invalid alpha"):
         sb.plan(ALIKE, alpha=2)
-    with pytest.raises(sb.SettingError, match="is a single seed"):
-        sb.plan(ALIKE, seeds=3)
+    for given, message in (
+        ({"seeds": 3}, "is a single seed"),
+        (
+            {"split": "nonsense"},
+            "split must be 'resampled', 'fixed' or .train rows, test rows., no",
+        ),
+        ({"split": 5}, "split must be"),
+        ({"test": np.nan}, "invalid test"),
+        ({"test": "x"}, "test must be one number"),
+        ({"metric": np.mean}, "metric must be a Metric"),
+        ({"metric": "acuracy"}, "accuracy"),
+        ({"task": "x"}, "task must be"),
+    ):
+        with pytest.raises(sb.SettingError, match=message):
+            sb.plan(ALIKE, **given)
+    with pytest.raises(sb.DataError, match="X"):
+        sb.plan(ALIKE, [[1, 2], [3]], [1, 2])
+    with pytest.raises(sb.SeedbedError, match="X"):
+        sb.compare(ALIKE, [[1, 2], [3]], [1, 2])
+    numpy = sb.plan(ALIKE, first_seed=np.int64(3), alpha=np.float32(0.1), test=np.float32(0.5))
+    numpy.save(tmp_path / "numpy.json")
+
+
+def test_a_plan_that_came_after_the_scores_is_none(tmp_path, monkeypatch):
+    planned = sb.plan(ALIKE, **RULES)
+    found = planned.run(X, Y)
+    with pytest.raises(sb.SettingError, match="has been run, and a plan is written down before"):
+        planned.save(tmp_path / "late.json")
+    other = sb.plan(ALIKE, **RULES)
+    other.save(tmp_path / "late.json")
+    assert other.resume(found, X, Y).written is None
+    assert "not planned beforehand" in other.resume(found, X, Y).footer()
+    other.alpha = 0.01  # and what was changed since is another plan
+    assert other.run(X, Y).written is None
+    monkeypatch.setenv(journal.VARIABLE, str(tmp_path / "journal"))
+    sb.compare(ALIKE, X, Y, **RULES)
+    line = json.loads((tmp_path / "journal").read_text())
+    (tmp_path / "journal").write_text(json.dumps(line | {"date": "2020-01-01T00:00:00+00:00"}))
+    late = sb.plan(ALIKE, **RULES)
+    late.save(tmp_path / "late.json")
+    assert late.run(X, Y).written is None
 
 
 def own(z):
@@ -123,13 +167,34 @@ def test_every_difference_between_methods_changes_the_digest():
         lambda X, Y, Z, seed: Z[:, 0], lambda X, Y, Z, seed: Z[:, 1],
         recipe(network=sb.Network(4, [sb.Dense(6, mine), sb.Dense(1)])),
     ]  # fmt: skip
+
+    def enclosing(k):
+        return lambda X, Y, Z, seed: Z[:, 0] * k
+
+    class Fitted:
+        def __init__(self, k):
+            self.k = k
+
+        def fit(self, X, Y):
+            return self
+
+        def predict(self, X):
+            return X[:, 0] * self.k
+
+    different += [enclosing(1), enclosing(2), Fitted(1), Fitted(2), functools.partial(least, own)]
+    different += [lambda X, Y, Z, seed, k=k: Z[:, k] for k in (0, 1)]
     assert len({digest(method_to_dict(each)) for each in different}) == len(different)
+    metrics = [
+        sb.Metric("m", f, higher) for f in (lambda t, p: 1.0, lambda t, p: 2.0)
+        for higher in (True, False)
+    ]  # fmt: skip
+    assert len({sb.plan(ALIKE, metric=metric).digest for metric in metrics}) == 4
 
 
 def test_digests_are_the_same_in_another_process(tmp_path):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import test_plan as t, seedbed as sb;"
-        "print(sb.plan({**t.ALIKE, 'f': t.least}, t.X, t.Y, **t.RULES).digest)"
+        "print(sb.plan({**t.ALIKE, **t.OTHERS}, t.X, t.Y, **t.RULES).digest)"
     )
     folder = str(Path(__file__).parent)
     printed = {
@@ -139,7 +204,7 @@ def test_digests_are_the_same_in_another_process(tmp_path):
         ).stdout
         for seed in ("1", "2")
     }  # fmt: skip
-    assert printed == {sb.plan({**ALIKE, "f": least}, X, Y, **RULES).digest + "\n"}
+    assert printed == {sb.plan({**ALIKE, **OTHERS}, X, Y, **RULES).digest + "\n"}
 
 
 # ---------------------------------------------------------------- extension
@@ -297,6 +362,46 @@ def test_a_saved_search_is_the_same(tmp_path):
         sb.Search.load(path)
     with pytest.raises(sb.FileError, match="is no comparison of Seedbed"):
         sb.Comparison.load(path)
+
+
+def test_an_extension_after_an_interruption_repeats_no_seed():
+    """Whether a signal or a method's exception ends the look."""
+    calls, at = [], {"signal": 22, "raise": 60}
+
+    def fragile(X_train, Y_train, X_test, seed):
+        calls.append(seed)
+        if len(calls) == at["signal"]:
+            os.kill(os.getpid(), signal.SIGINT)
+        if len(calls) == at["raise"]:
+            raise RuntimeError("now and then")
+        return noise(X_train, Y_train, X_test, seed, 4)
+
+    methods = {"one": fragile, "other": EQUAL["other"]}
+    with pytest.warns(sb.InterruptWarning):
+        found = sb.compare(methods, X, Y, seeds="anytime")
+    assert found.interrupted
+    found = found.extend(40)
+    with pytest.raises(sb.MethodError, match="now and then"):
+        found.extend(64)
+    found = found.extend(64)
+    whole = sb.compare(EQUAL, X, Y, seeds=range(64))
+    for name in EQUAL:
+        assert found.methods[name].seeds.tolist() == list(range(64))
+        np.testing.assert_array_equal(found.methods[name].scores, whole.methods[name].scores)
+
+
+def test_a_comparison_extended_to_any_number_is_resumed_whole(tmp_path):
+    planned = sb.plan(EQUAL, X, Y, seeds="anytime")
+    with pytest.warns(sb.InterruptWarning):
+        found = planned.run(X, Y, callbacks=[lambda found: True])
+    found = found.extend(21)
+    found.save(tmp_path / "found.json")
+    resumed = planned.resume(sb.Comparison.load(tmp_path / "found.json"), X, Y)
+    assert len(resumed.methods["one"].scores) == 256
+    found = found.extend(300)
+    found.save(tmp_path / "found.json")
+    resumed = planned.resume(sb.Comparison.load(tmp_path / "found.json"), X, Y)
+    assert resumed.sentences == found.sentences
 
 
 def test_only_a_comparison_of_the_plan_is_resumed():

@@ -122,3 +122,23 @@ def test_the_paragraph_quotes_the_plan(tmp_path):
     assert f"written down before the first score ({planned.written.date}, {planned.digest})" in text
     assert "(seeds 1, 2, 3, 5, 8, 13 and 21)" in text
     assert "trained on 50 rows and tested on 30 others, the same for all seeds" in text
+
+
+def test_what_is_not_known_of_given_scores_is_not_said():
+    text = judged().paragraph()
+    assert "each with 24 scores, which were given, paired by their seeds" in text
+    assert "initial weights" not in text
+    found = judged(baseline="a")
+    with pytest.raises(sb.SettingError, match="the best method needs verdicts on all pairs"):
+        _ = found.best
+
+
+def test_text_seeds_are_saved(tmp_path):
+    found = judged(seeds=[f"table {number}" for number in range(24)])
+    found.save(tmp_path / "found.json")
+    loaded = sb.Comparison.load(tmp_path / "found.json")
+    assert loaded.to_json() == found.to_json()
+    with pytest.raises(sb.DataError, match="seeds must be whole numbers or texts"):
+        judged(seeds=np.arange(24) + 0.5)
+    with pytest.raises(sb.DataError, match="must be numbers"):
+        judged({"a": [10**400, 1], "b": [1, 2]})

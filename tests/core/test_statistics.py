@@ -727,6 +727,41 @@ def test_one_huge_score_erases_no_other_gain():
         assert found.verdict == "better"
 
 
+def test_a_seed_on_which_both_failed_erases_no_gain():
+    a, b = np.array([0.91, 0.92, 0.93, 0.95]), np.array([0.90, 0.91, 0.92, 0.90])
+    expected = verdict.gains(a, b, True)
+    assert (expected[:3] > 0).all()
+    for place in range(5):
+        found = verdict.gains(np.insert(a, place, np.nan), np.insert(b, place, np.nan), True)
+        np.testing.assert_array_equal(np.delete(found, place), expected)
+        assert found[place] == 0
+    best = verdict.gains(np.insert(a, 1, math.inf), np.insert(b, 1, math.inf), True)
+    np.testing.assert_array_equal(np.delete(best, 1), expected)
+
+
+def test_a_run_that_still_beats_the_other_method_has_not_collapsed():
+    rng = np.random.default_rng(6)
+    a, b = 0.95 + 0.001 * rng.normal(size=30), 0.8 + 0.001 * rng.normal(size=30)
+    a[:5] = 0.9
+    pair, sentence = judged(a, b)
+    assert (pair.verdict, pair.collapsed) == ("better", (0, 0))
+    assert "won 30 of 30" in sentence
+    assert judged(np.r_[[math.inf] * 8, 3.0], np.arange(1.0, 10))[0].collapsed == (0, 0)
+
+
+def test_two_methods_that_always_fail_have_no_interval():
+    pair, sentence = judged(np.full(9, np.nan), np.full(9, np.nan))
+    assert (pair.low, pair.high) == (-math.inf, math.inf)
+    assert "(95 % CI unbounded), no run finished for both" in sentence
+
+
+def test_many_pairs_take_no_time():
+    rng = np.random.default_rng(0)
+    pair, _ = judged(rng.normal(0.1, 1, 20_000), np.zeros(20_000))
+    assert pair.better == "a"
+    assert pair.low < 0.1 < pair.high
+
+
 def test_equal_gains_at_different_scales_stay_ties():
     a = np.array([0.9, 0.8, 10.3, 100.2, 1e4 + 0.1, 0.3])
     b = np.array([0.8, 0.7, 10.2, 100.1, 1e4, 0.4])

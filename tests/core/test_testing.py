@@ -1,6 +1,7 @@
 """assert_not_worse(): did a model get worse?"""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -55,6 +56,43 @@ def test_too_few_runs_do_not_tell():
         assert_not_worse([0.9, 0.8], [0.9, 0.8], **RULES)
 
 
+def test_seeds_on_which_both_failed_show_nothing():
+    nan = np.full(12, np.nan)
+    with pytest.raises(UndecidedError, match="-∞ to ∞"):
+        assert_not_worse(nan, nan, **RULES)
+    a, b = np.r_[OLD[:12] + 0.001, np.full(40, np.nan)], np.r_[OLD[:12], np.full(40, np.nan)]
+    with pytest.raises(UndecidedError):
+        assert_not_worse(a, b, **RULES)
+
+
+def test_a_candidate_that_wins_every_run_is_fine():
+    a, b = 0.95 + 0.001 * RNG.normal(size=30), 0.8 + 0.001 * RNG.normal(size=30)
+    a[:5] = 0.9
+    assert assert_not_worse(a, b, **RULES).status == "fine"
+
+
+@pytest.mark.parametrize(("seeds", "most"), [("adaptive", 64), ("anytime", 256)])
+def test_equal_methods_that_collapse_are_rarely_called_worse(seeds, most, monkeypatch):
+    """By how often they collapse, or by their gain, at any of the looks."""
+    from seedbed import testing
+
+    rng, worse, trials = np.random.default_rng(1), 0, 150
+    rules = {"higher_is_better": True, "design": seeds}
+    looks = (8, 16, 32, 64) if seeds == "adaptive" else range(8, most + 1, 16)
+    monkeypatch.setattr(testing, "one_sided_bounds", lambda d, rules: (-np.inf, np.inf))
+    for _ in range(trials):
+        scores = np.where(rng.random((2, most)) < 0.2, 0.1, rng.normal(0.9, 0.01, (2, most)))
+        for n in looks:
+            given = {"a": scores[0, :n], "b": scores[1, :n]}
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                found = sb.judge(given, **rules)
+            if testing.examined(found, "a", "b", 10.0).status == "worse":
+                worse += 1
+                break
+    assert worse / trials <= 0.025 + 3 * math.sqrt(0.025 * 0.975 / trials)
+
+
 def test_error_rates_at_the_margin():
     """A candidate worse by exactly the margin passes, and fails, in at most 5 % each."""
     rng, passed, failed, trials = np.random.default_rng(0), 0, 0, 400
@@ -105,5 +143,16 @@ def test_bad_arguments():
         assert_not_worse(OLD, OLD, margin=-1, higher_is_better=True)
     with pytest.raises(sb.SettingError, match="invalid margin: -1"):
         assert_not_worse(least, noisy, X, Y, margin=-1)
+    with pytest.raises(
+        sb.SettingError, match="has no setting split for scores: the settings are des"
+    ):
+        assert_not_worse(OLD, OLD, **RULES, split="fixed")
+    with pytest.raises(sb.SettingError, match="has no setting baseline_ for methods"):
+        assert_not_worse(least, noisy, X, Y, margin=1, baseline_="x")
+    with pytest.raises(sb.SettingError, match="margin 30 is half the range of accuracy or more"):
+        assert_not_worse(
+            lambda X, Y, Z, seed: Y[: len(Z)], lambda X, Y, Z, seed: Y[-len(Z) :], X,
+            (Y > 0).astype(int), margin=30, task="classification",
+        )  # fmt: skip
     with pytest.raises(sb.DataError, match="on the same seeds: candidate has 30, baseline has 29"):
         assert_not_worse(OLD, OLD[1:], **RULES)

@@ -111,6 +111,19 @@ def test_failures_and_perfect_scores():
     assert "2 of 12" in str(found)
 
 
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_wide_frame_may_have_a_method_called_model(library):
+    rng = np.random.default_rng(0)
+    b = rng.normal(0.9, 0.01, 12)
+    frame = importlib.import_module(library).DataFrame(
+        {"baseline": b, "model": b + 0.01, "seed": np.arange(12) + 5}
+    )
+    found = sb.judge(frame, higher_is_better=True, design="fixed")
+    assert found["model", "baseline"].better == "model"
+    assert list(found.methods) == ["baseline", "model"]
+    assert found.seeds.tolist() == list(range(5, 17))
+
+
 def test_what_is_refused():
     lacking = FRAME[~(FRAME.method.eq("C") & FRAME.task.eq("t4") & FRAME.seed.eq(1))]
     for frame, given, message in (
@@ -122,6 +135,8 @@ def test_what_is_refused():
         (FRAME, {"columns": {"method": "x"}}, "there is no column 'x'"),
         (FRAME, {"columns": {"score": "x"}}, "there is no column 'x'"),
         (FRAME, {"columns": {"who": "method"}}, "columns has the role 'who'"),
+        (FRAME, {"columns": ["method"]}, "columns must be a dict by role"),
+        (FRAME, {"columns": {"method": 3}}, "columns must hold names of columns, not 3"),
         (FRAME, {"design": "adaptive"}, "the adaptive design is for seeds"),
         (FRAME[["task", "seed", "metric_error"]], {"columns": {"score": "metric_error"}},
          "no column names the methods"),

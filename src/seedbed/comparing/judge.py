@@ -238,6 +238,10 @@ def _warn_of_dependent_runs(scores: Mapping[str, Array]) -> None:
         )
     for first, name in combinations(scores, 2):
         d = gains(scores[first], scores[name], True)
+        d = d[~(np.isnan(scores[first]) & np.isnan(scores[name]))]
+        n = len(d)
+        if n < MIN_DEPENDENT:
+            continue
         ranks = midranks(d) - (n + 1) / 2
         spread = float((ranks**2).sum())
         if not spread:
