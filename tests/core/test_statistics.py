@@ -655,7 +655,7 @@ def test_verdicts_are_antisymmetric():
         ({"a": [1.0, 2.0]}, "at least two methods, not 1"),
         ({}, "at least two methods, not 0"),
         ({"a": [1.0, 2.0], "b": [1.0]}, "on the same seeds: a has 2, b has 1"),
-        ({"a": [1.0, math.inf], "b": [1.0, 2.0]}, "mark a failed run with NaN"),
+        ({"a": [1.0, -math.inf], "b": [1.0, 2.0]}, "a contain -inf: mark a failed run with NaN"),
         ({"a": ["x"], "b": [1.0]}, "must be numbers, one per seed"),
         ({"a": [], "b": []}, "must be numbers, one per seed"),
         ({"a": [[1.0]], "b": [1.0]}, "must be numbers, one per seed"),

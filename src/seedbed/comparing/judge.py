@@ -93,6 +93,8 @@ def judge(
         if frame is not None and is_long(frame, columns):
             suite = suite_of(frame, columns, _checked_scores)
             if len(suite.sets) > 1:
+                for (method, _), array in suite.scores.items():
+                    _refuse_infinitely_bad(method, array, higher_is_better)
                 return _judge_sets(suite, higher_is_better, design, baseline, alpha, delta)
             scores = {method: suite.scores[method, suite.sets[0]] for method in suite.methods}
             name = suite.score if name == "score" else name
@@ -104,6 +106,8 @@ def judge(
         name: _checked_scores(name, value)
         for name, value in _aligned(with_string_names(scores)).items()
     }
+    for key, array in arrays.items():
+        _refuse_infinitely_bad(key, array, higher_is_better)
     counts = {len(array) for array in arrays.values()}
     if len(counts) > 1:
         each = ", ".join(f"{key} has {len(array)}" for key, array in arrays.items())
@@ -352,6 +356,14 @@ def _checked_scores(name: str, value: Any) -> Array:
             f"the scores of {name} are {one_line(value)}; they must be numbers, one per seed"
         )
     scores = array.astype(np.float64)
-    if np.isinf(scores).any():
-        raise DataError(f"the scores of {name} contain infinity: mark a failed run with NaN")
     return scores
+
+
+def _refuse_infinitely_bad(name: str, scores: Array, higher_is_better: bool) -> None:
+    """Refuse scores that no finished run has.
+
+    Raises: DataError.
+    """
+    worst = -math.inf if higher_is_better else math.inf
+    if (scores == worst).any():
+        raise DataError(f"the scores of {name} contain {worst:g}: mark a failed run with NaN")
