@@ -28,8 +28,8 @@ from seedbed.comparing import sequential, statistics, verdict
 
 PAGE = Path(__file__).with_name("honesty.md")
 LOOKS = sequential.LOOKS
-TRIALS, FAMILIES, POWERED, NETWORKS, SEARCHES = 20_000, 2_000, 2_000, 1_000, 100
-MANY_ADAPTIVE = 1_000  # trials of ten methods at each look, which take long
+TRIALS, FAMILIES, POWERED, NETWORKS, SEARCHES = 10_000, 2_000, 2_000, 1_000, 60
+MANY_ADAPTIVE = 500  # trials of ten methods at each look, which take long
 AT_ONCE = 500  # trials in one job of a process
 ALPHA = 0.05
 

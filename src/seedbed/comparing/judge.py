@@ -355,8 +355,7 @@ def _checked_scores(name: str, value: Any) -> Array:
         raise DataError(
             f"the scores of {name} are {one_line(value)}; they must be numbers, one per seed"
         )
-    scores = array.astype(np.float64)
-    return scores
+    return array.astype(np.float64)
 
 
 def _refuse_infinitely_bad(name: str, scores: Array, higher_is_better: bool) -> None:
