@@ -1,10 +1,10 @@
 """Measure how often usual rules, and other tools, call equal networks different: writes fooled.md.
 
-    pip install -e '.[dev]' autorank deepsig optuna && python benchmarks/fooled.py    (15 minutes)
+    pip install -e '.[dev]' autorank deepsig optuna && python benchmarks/fooled.py    (10 minutes)
 
 Two recipes for scikit-learn's digits, equal in distribution, train from 64 fresh seeds each, again
 and again; then a recipe and one with a rate lower by a tenth. All rules judge the same runs;
-deep-significance, which takes seconds, the first fifty. The last three are Seedbed's.
+deep-significance, which takes seconds, the first twenty. The last three are Seedbed's.
 """
 
 import argparse
@@ -27,7 +27,7 @@ import seedbed as sb
 
 PAGE = Path(__file__).with_name("fooled.md")
 PICTURE = Path(__file__).parents[1] / "docs" / "static" / "fooled.svg"
-TRIALS, FEW = 400, 50
+TRIALS, FEW = 200, 20
 LOOKS = range(8, 65, 8)
 
 

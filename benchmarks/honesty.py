@@ -16,6 +16,7 @@ import datetime
 import math
 import multiprocessing
 import time
+import warnings
 import zlib
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from scipy import stats
 import seedbed as sb
 from seedbed.comparing import sequential, statistics, verdict
 
+warnings.simplefilter("ignore", sb.SeedbedWarning)  # of some random scores that seem to depend
 PAGE = Path(__file__).with_name("honesty.md")
 LOOKS = sequential.LOOKS
 TRIALS, FAMILIES, POWERED, NETWORKS, SEARCHES = 10_000, 2_000, 2_000, 1_000, 60
