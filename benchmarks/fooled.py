@@ -94,19 +94,18 @@ def least_epsilon(a, b):
 
 
 def wilcoxon_pruner(a, b):
-    """Optuna's pruner as it is meant: the second trial is pruned against the first, the best."""
+    """Optuna's pruner: the second trial is pruned against the first, which is complete."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="maximize", pruner=optuna.pruners.WilcoxonPruner())
-    first, second = (a, b) if a[:30].mean() >= b[:30].mean() else (b, a)
     trial = study.ask()
     for step in range(30):
-        trial.report(first[step], step)
-    study.tell(trial, first[:30].mean())
+        trial.report(a[step], step)
+    study.tell(trial, a[:30].mean())
     trial = study.ask()
     for step in range(30):
-        trial.report(second[step], step)
+        trial.report(b[step], step)
         if trial.should_prune():
             return True
     return False
@@ -170,7 +169,7 @@ def drawn(rows):
     axes.axvline(5, color="black", linewidth=0.8, linestyle="--")
     axes.set_yticks(range(len(names)), names)
     axes.set_xlim(0, 112)
-    axes.set_xlabel("equal networks called different, % of comparisons (dashed: 5 %)")
+    axes.set_xlabel("equal networks called different, % (dashed: 5 %)")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(PICTURE, metadata={"Date": None})
 
