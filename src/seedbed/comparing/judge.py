@@ -89,7 +89,8 @@ def judge(
         )
     baseline = None if baseline is None else str(baseline)
     if not isinstance(scores, Mapping):
-        frame = _eager(scores) if hasattr(scores, "columns") else None
+        is_lazy = hasattr(type(scores), "collect")  # whose columns cost, and are refused below
+        frame = _eager(scores) if not is_lazy and hasattr(scores, "columns") else None
         if frame is not None and is_long(frame, columns):
             suite = suite_of(frame, columns, _checked_scores)
             if len(suite.sets) > 1:
@@ -218,7 +219,7 @@ def _eager(frame: Any) -> Any:
     try:
         return as_frame(frame)
     except TableError as error:
-        raise DataError(str(error).replace("X is", "the scores are")) from None
+        raise DataError(str(error).replace("X ", "the table of scores ", 1)) from None
 
 
 MIN_DEPENDENT, MAX_Z = 10, 2.8
