@@ -1,12 +1,12 @@
 """assert_not_worse(): did a model get worse?"""
 
 import math
-import warnings
 
 import numpy as np
 import pytest
 
 import seedbed as sb
+from seedbed import testing
 from seedbed.testing import UndecidedError, assert_not_worse
 
 RNG = np.random.default_rng(3)
@@ -71,26 +71,17 @@ def test_a_candidate_that_wins_every_run_is_fine():
     assert assert_not_worse(a, b, **RULES).status == "fine"
 
 
-@pytest.mark.parametrize(("seeds", "most"), [("adaptive", 64), ("anytime", 256)])
-def test_equal_methods_that_collapse_are_rarely_called_worse(seeds, most, monkeypatch):
-    """By how often they collapse, or by their gain, at any of the looks."""
-    from seedbed import testing
-
-    rng, worse, trials = np.random.default_rng(1), 0, 150
-    rules = {"higher_is_better": True, "design": seeds}
-    looks = (8, 16, 32, 64) if seeds == "adaptive" else range(8, most + 1, 16)
-    monkeypatch.setattr(testing, "one_sided_bounds", lambda d, rules: (-np.inf, np.inf))
+@pytest.mark.parametrize("design", ["fixed", "adaptive", "anytime"])
+def test_equal_methods_that_collapse_are_rarely_called_worse(design):
+    """In a fifth of their runs, at any of the design's looks: half of alpha is for collapses."""
+    rng, worse, trials = np.random.default_rng(1), 0, 2000
+    looks = {"fixed": [64], "adaptive": [8, 16, 32, 64], "anytime": range(8, 257, 8)}[design]
     for _ in range(trials):
-        scores = np.where(rng.random((2, most)) < 0.2, 0.1, rng.normal(0.9, 0.01, (2, most)))
-        for n in looks:
-            given = {"a": scores[0, :n], "b": scores[1, :n]}
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                found = sb.judge(given, **rules)
-            if testing.examined(found, "a", "b", 10.0).status == "worse":
-                worse += 1
-                break
+        fell = np.cumsum(rng.random((2, 256)) < 0.2, axis=1)
+        pairs = [tuple(fell[:, n - 1].tolist()) for n in looks]
+        worse += any(testing._falls_more_often(pair, design, 0.025) for pair in pairs)
     assert worse / trials <= 0.025 + 3 * math.sqrt(0.025 * 0.975 / trials)
+    assert testing._falls_more_often((12, 1), design, 0.025)
 
 
 def test_error_rates_at_the_margin():
