@@ -216,13 +216,13 @@ def bound(trials, level=0.05):
 @pytest.mark.parametrize("noise", NOISES)
 @pytest.mark.parametrize("n", [6, 10, 32])
 def test_false_positive_rate_with_fixed_seeds(noise, n):
-    assert false_claims(noise, n, "fixed", 800) <= bound(800)
+    assert false_claims(noise, n, "fixed", 500) <= bound(500)
 
 
 @pytest.mark.parametrize("noise", NOISES)
 def test_false_positive_rate_with_repeated_looks(noise):
-    assert false_claims(noise, 64, "adaptive", 250) <= bound(250)
-    assert false_claims(noise, 40, "anytime", 60) <= bound(60)
+    assert false_claims(noise, 64, "adaptive", 150) <= bound(150)
+    assert false_claims(noise, 40, "anytime", 40) <= bound(40)
 
 
 def test_false_positive_rate_with_ten_methods():
