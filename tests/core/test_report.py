@@ -109,7 +109,7 @@ def test_each_number_in_the_paragraph_is_the_results(design):
     assert failed > 0
     assert f"Seedbed {sb.__version__}, NumPy {np.__version__}" in text
     assert "not planned beforehand" in text
-    assert "drawn anew for each seed" in text
+    assert "others, drawn for each seed" in text
 
 
 def test_the_paragraph_quotes_the_plan(tmp_path):

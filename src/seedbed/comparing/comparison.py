@@ -217,7 +217,7 @@ class Comparison:
 
     @staticmethod
     def load(path: str | PathLike[str]) -> Comparison:
-        """Return a comparison from its file; the verdicts are judged anew from its scores.
+        """Return a comparison from its file. Its verdicts are computed from its scores again.
 
         It has no methods to train: ``Plan.resume`` goes on with it.
 
@@ -234,7 +234,7 @@ class Comparison:
         """
         if self.sets is not None:
             raise SettingError(
-                "scores on data sets are not saved: keep the table, and judge it anew"
+                "scores on data sets are not saved: keep the table, and judge it again"
             )
         methods = {
             name: {
@@ -440,13 +440,11 @@ class Comparison:
         if rules.comparisons > 1:
             pairs = f"{rules.comparisons} pairs, intervals for all together"
         before = "interrupted; " if self.interrupted else ""
-        if self.rows is not None:
+        if self.written is not None:
+            path, date, digest = self.written
+            before += f"planned in {path} on {date[:10]}, {digest}; "
+        elif self.rows is not None:
             before += "not planned beforehand; "
-            if self.written is not None:
-                path, date, digest = self.written
-                before = before.replace(
-                    "not planned beforehand", f"planned in {path} on {date[:10]}, {digest}"
-                )
         if self.tries > 1:
             before += f"comparison {self.tries} of these methods on these rows; "
         return (

@@ -179,7 +179,7 @@ class Course:
             raise SettingError(
                 "a comparison on fixed seeds has spent its alpha on them, and testing again on "
                 "more would call equal methods better more often: plan with seeds='adaptive' or "
-                "'anytime', or compare anew on other seeds"
+                "'anytime', or make another comparison on other seeds"
             )
         if self.design == "adaptive":
             later = [look for look in (*LOOKS, *LATER_LOOKS) if look > self.done]

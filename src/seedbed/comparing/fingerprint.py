@@ -76,14 +76,15 @@ def data_digest(X: Any, Y: Any) -> str:
         else:
             arrays = {"": as_array(part, name, DataError)}
         for column, array in arrays.items():
-            hashed.update(f"{column} {array.shape} {array.dtype.kind}\n".encode())
+            hashed.update(f"{column} {array.shape} {array.dtype.str}\n".encode())
             hashed.update(_bytes(array))
     return hashed.hexdigest()[:16]
 
 
-def _bytes(array: Array) -> bytes:
+def _bytes(array: Array) -> bytes | memoryview:
+    """Return an array's content, as a view of it where that is contiguous."""
     if array.dtype.kind in "fiub":
-        return np.ascontiguousarray(array, np.float64).tobytes()
+        return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
     return "\x1f".join(map(str, array.ravel().tolist())).encode("utf-8", "surrogatepass")
 
 

@@ -191,12 +191,11 @@ def _judge_sets(
             "judge them at any time, design='anytime'"
         )
     logs = log_errors(suite, higher_is_better)
-    count = len(suite.sets)
-    pairs = []
-    for a, b in all_pairs(suite.methods, baseline):
-        found = gains_by_set(suite, logs, a, b)
-        pairs.append(judge_gains(a, b, count, lambda _, found=found: found, rules))  # type: ignore[misc]
-    numbers = np.arange(count)
+    pairs = [
+        judge_gains(a, b, gains_by_set(suite, logs, a, b), rules)
+        for a, b in all_pairs(suite.methods, baseline)
+    ]
+    numbers = np.arange(len(suite.sets))
     return Comparison(
         methods={
             name: Method(name, errors, numbers, seconds=suite.seconds.get(name))

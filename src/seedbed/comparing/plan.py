@@ -10,16 +10,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from seedbed import metrics
-from seedbed.arrays import as_array, checked_count, checked_number, one_line
+from seedbed.arrays import as_array, checked_count
 from seedbed.comparing import journal, saved
 from seedbed.comparing.comparison import Comparison, Written
 from seedbed.comparing.course import Callbacks, Course, design_and_looks
 from seedbed.comparing.fingerprint import data_digest, digest, method_to_dict, metric_to_plain
 from seedbed.comparing.judge import checked_rules
 from seedbed.comparing.methods import AnyMethod, checked_methods
-from seedbed.comparing.rows import SplitKind, Splits
-from seedbed.comparing.runs import checked_metric
+from seedbed.comparing.problem import checked_task
+from seedbed.comparing.rows import SplitKind, Splits, checked_share
+from seedbed.comparing.runs import as_metric
 from seedbed.errors import SettingError
 from seedbed.metrics import Metric
 from seedbed.streams import checked_seeds
@@ -52,23 +52,10 @@ class Plan:
 
     def __post_init__(self) -> None:
         self.methods = checked_methods(self.methods)
-        if isinstance(self.metric, str):
-            metrics.by_name(self.metric)
-        elif self.metric is not None and not isinstance(self.metric, Metric):
-            checked_metric(self.metric, "numbers")
-        if not isinstance(self.split, tuple | list | Splits) and self.split not in (
-            "resampled", "fixed"
-        ):  # fmt: skip
-            raise SettingError(
-                "split must be 'resampled', 'fixed' or (train rows, test rows), not "
-                + one_line(self.split)
-            )
-        self.test = checked_number("test", self.test, 0.0, 1.0, open_low=True, open_high=True)
+        as_metric(self.metric)
+        checked_task(self.task)
+        self.test = checked_share(self.split, self.test)
         self.first_seed = checked_count("first_seed", self.first_seed, minimum=0)
-        if self.task not in (None, "classification", "regression"):
-            raise SettingError(
-                f"task must be 'classification' or 'regression', not {one_line(self.task)}"
-            )
         self.baseline = None if self.baseline is None else str(self.baseline)
         design, _ = design_and_looks(self.seeds, self.first_seed)
         rules = checked_rules(list(self.methods), self.baseline, self.alpha, self.delta, design)
@@ -189,7 +176,7 @@ class Plan:
         rows = data_digest(X, Y)
         if self.data not in (None, rows):
             raise SettingError(
-                "the plan is for other rows or targets than these: plan anew, or give the same"
+                "the plan is for other rows or targets than these: give those, or make another plan"
             )
         content = self.to_dict() | {"data": rows}
         course.fingerprint = digest(content)

@@ -95,9 +95,7 @@ def problem_of(
 
     Raises: SettingError, ShapeError, DataError.
     """
-    if task not in (None, "classification", "regression"):
-        raise SettingError(f"task must be 'classification' or 'regression', not {one_line(task)}")
-    task = task_of(methods, task)
+    task = task_of(methods, checked_task(task))
     recipes = {name: each for name, each in methods.items() if isinstance(each, Recipe)}
     if isinstance(X, EncodedTable):
         return _with_networks(_of_encoded(X), recipes, X)
@@ -133,6 +131,16 @@ def problem_of(
         standardise=all(recipe.loss.targets == "number" for recipe in recipes.values()),
     )  # fmt: skip
     return _with_networks(problem, recipes, table)
+
+
+def checked_task(task: Any) -> Task | None:
+    """Return the task.
+
+    Raises: SettingError for another.
+    """
+    if task not in (None, "classification", "regression"):
+        raise SettingError(f"task must be 'classification' or 'regression', not {one_line(task)}")
+    return task
 
 
 def _with_networks(

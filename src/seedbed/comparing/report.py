@@ -123,7 +123,7 @@ def paragraph(found: Comparison) -> str:
     sentences = [first]
     if found.rows is not None:
         kind = {
-            "on this data set": "drawn anew for each seed",
+            "on this data set": "drawn for each seed",
             "on this split": "the same for all seeds",
         }.get(found.scope.partition(",")[0], "apart from those that chose the methods")
         sentences.append(

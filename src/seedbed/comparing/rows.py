@@ -50,12 +50,7 @@ class Splits:
                     f"all {len(self.fixed[0])} train rows are of class "
                     f"{classes[self.fixed[0]][0]}: give rows of at least two classes"
                 )
-        elif split not in ("resampled", "fixed"):
-            raise SettingError(
-                "split must be 'resampled', 'fixed' or (train rows, test rows), not "
-                + one_line(split)
-            )
-        self.test = checked_number("test", test, 0.0, 1.0, open_low=True, open_high=True)
+        self.test = checked_share(split, test)
         if split == "fixed":
             self.fixed = self._drawn(0)
 
@@ -102,6 +97,18 @@ class Splits:
                 f"{n} rows cannot be split with test={self.test:g}: give more rows or another share"
             )
         return np.flatnonzero(~out), np.flatnonzero(out)
+
+
+def checked_share(split: Any, test: float) -> float:
+    """Return the share of test rows, for a split that is a kind or holds rows.
+
+    Raises: SettingError.
+    """
+    if not isinstance(split, tuple | list | Splits) and split not in ("resampled", "fixed"):
+        raise SettingError(
+            "split must be 'resampled', 'fixed' or (train rows, test rows), not " + one_line(split)
+        )
+    return checked_number("test", test, 0.0, 1.0, open_low=True, open_high=True)
 
 
 class _Among(Splits):

@@ -43,18 +43,9 @@ def checked_metric(metric: Any, kind: TargetKind) -> Metric:
 
     Raises: SettingError for a metric that cannot score them.
     """
+    metric = as_metric(metric)
     if metric is None:
         return metrics.rmse if kind == "numbers" else metrics.accuracy
-    if isinstance(metric, str):
-        metric = metrics.by_name(metric)
-    if not isinstance(metric, Metric):
-        hint = ""
-        if callable(metric):
-            hint = ": wrap a function in sb.Metric(name, function, higher_is_better=…)"
-        raise SettingError(
-            "metric must be a Metric such as sb.metrics.accuracy, or its name, not "
-            f"{one_line(metric)}{hint}"
-        )
     if kind not in metric.targets:
         fit = [
             name for name, each in metrics.BY_NAME.items()
@@ -65,6 +56,24 @@ def checked_metric(metric: Any, kind: TargetKind) -> Metric:
             f"use {', '.join(fit)}"
         )
     return metric
+
+
+def as_metric(metric: Any) -> Metric | None:
+    """Return the metric, given as one or by its name; None stays.
+
+    Raises: SettingError for anything else.
+    """
+    if isinstance(metric, str):
+        return metrics.by_name(metric)
+    if metric is None or isinstance(metric, Metric):
+        return metric
+    hint = ""
+    if callable(metric):
+        hint = ": wrap a function in sb.Metric(name, function, higher_is_better=…)"
+    raise SettingError(
+        f"metric must be a Metric such as sb.metrics.accuracy, or its name, not {one_line(metric)}"
+        + hint
+    )
 
 
 class Runs:

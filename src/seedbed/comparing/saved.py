@@ -73,7 +73,7 @@ def undamaged(path: str | PathLike[str], kind: str) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, ZeroDivisionError):
-        raise FileError(f"{path} is a damaged {kind}: save it anew") from None
+        raise FileError(f"{path} is a damaged {kind}: save it again") from None
 
 
 def scores_to_list(scores: Array) -> list[float | str | None]:

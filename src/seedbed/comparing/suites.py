@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,15 +44,13 @@ class Suite:
 
     methods   in order of appearance
     sets      the data sets, in order of appearance
-    runs      each data set's runs
-    scores    by method and data set, (n,) in the order of the set's runs; NaN where a run failed
+    scores    by method and data set, (n,) in one order of the set's runs; NaN where a run failed
     score     the column of the scores
     seconds   each method's geometric mean of the first column of times, if there is one
     """
 
     methods: list[str]
     sets: list[str]
-    runs: dict[str, list[str]]
     scores: dict[tuple[str, str], Array]
     score: str
     seconds: dict[str, float]
@@ -68,11 +66,13 @@ def is_long(frame: Any, columns: Mapping[str, str] | None) -> bool:
     return False
 
 
-def suite_of(frame: Any, columns: Mapping[str, str] | None, as_numbers: Any) -> Suite:
+def suite_of(
+    frame: Any, columns: Mapping[str, str] | None, as_numbers: Callable[[str, Any], Array]
+) -> Suite:
     """Return the scores of a long table (a narwhals frame).
 
-    columns  the names of its columns by role: "method", "data set", "run", "score"
-    as_numbers  reads the column of scores
+    columns     the names of its columns by role: "method", "data set", "run", "score"
+    as_numbers  reads a column of scores, given its name and values
 
     Raises: SettingError for columns that cannot be found; DataError if a run is listed twice, or a
     method lacks one.
@@ -119,7 +119,7 @@ def suite_of(frame: Any, columns: Mapping[str, str] | None, as_numbers: Any) -> 
                     "scores on the same runs; mark a failed run with NaN"
                 )
             scores[method, name] = np.array([table[method, name, run] for run in ordered[name]])
-    return Suite(methods, found, ordered, scores, score, _seconds(frame, names, texts["method"]))
+    return Suite(methods, found, scores, score, _seconds(frame, names, texts["method"]))
 
 
 def _seconds(frame: Any, names: Sequence[str], methods: Sequence[str]) -> dict[str, float]:

@@ -247,13 +247,10 @@ class Gains(NamedTuple):
     collapsed: tuple[int, int]
 
 
-def judge_gains(a: str, b: str, n: int, of_first: Callable[[int], Gains], rules: Rules) -> Pair:
-    """Return a pair with its verdict, from the gains on the first n seeds or fewer."""
-    d = of_first(n).d
-    if rules.design == "adaptive":  # runs after the deciding look are ignored
-        looks = sequential_test(d, rules.level)
-        n = looks[-1].n if looks else n
-    d, failed_a, failed_b, collapsed = of_first(n)
+def judge_gains(a: str, b: str, found: Gains, rules: Rules) -> Pair:
+    """Return a pair with its verdict, from its gains on all seeds that count."""
+    d, failed_a, failed_b, collapsed = found
+    n = len(d)
     wins, losses = int((d > 0).sum()), int((d < 0).sum())
     ties = n - wins - losses
     p, test, level = _test(d, rules)
@@ -292,14 +289,15 @@ def judge_gains(a: str, b: str, n: int, of_first: Callable[[int], Gains], rules:
 
 def _judge(a: str, b: str, scores_a: Array, scores_b: Array, metric: Metric, rules: Rules) -> Pair:
     higher = metric.higher_is_better
-
-    def of_first(n: int) -> Gains:
-        one, other = scores_a[:n], scores_b[:n]
-        return Gains(
-            gains(one, other, higher), np.isnan(one), np.isnan(other), collapses(one, other, higher)
-        )
-
-    return judge_gains(a, b, min(len(scores_a), len(scores_b)), of_first, rules)
+    n = min(len(scores_a), len(scores_b))
+    if rules.design == "adaptive":  # runs after the deciding look are ignored
+        looks = sequential_test(gains(scores_a[:n], scores_b[:n], higher), rules.level)
+        n = looks[-1].n if looks else n
+    one, other = scores_a[:n], scores_b[:n]
+    found = Gains(
+        gains(one, other, higher), np.isnan(one), np.isnan(other), collapses(one, other, higher)
+    )
+    return judge_gains(a, b, found, rules)
 
 
 def _test(d: Array, rules: Rules) -> tuple[float, Callable[[Array], float], float]:
@@ -349,16 +347,10 @@ def _needed(pair: Pair, rules: Rules) -> tuple[int | None, tuple[int, int | None
         return (max(total, n + 1) - n if total <= MAX_PAIRS_NEEDED else None), None
     need: Need | None
     if rules.design == "anytime":
-        found = statistics.pairs_needed_any_time(pair.differences, rules.level)
-        if found is None:
-            return None, None
-        need = found
+        need = statistics.pairs_needed_any_time(pair.differences, rules.level)
     else:
-        found = statistics.pairs_needed(pair.differences, rules.level)
-        if found is None:
-            return None, None
-        need = found
-    if need.pairs > MAX_PAIRS_NEEDED:
+        need = statistics.pairs_needed(pair.differences, rules.level)
+    if need is None or need.pairs > MAX_PAIRS_NEEDED:
         return None, None
     # what was needed is there already: the next look, or a quarter more
     least = n + math.ceil(n / 4)
