@@ -25,7 +25,7 @@ from machine import described
 from scipy import stats
 
 import seedbed as sb
-from seedbed.comparing import sequential, statistics, verdict
+from seedbed.comparing import evidence, sequential, statistics, verdict
 
 warnings.simplefilter("ignore", sb.SeedbedWarning)  # of some random scores that seem to depend
 PAGE = Path(__file__).with_name("honesty.md")
@@ -84,7 +84,7 @@ def anytime(job):
     rng, crossed = np.random.default_rng(seed), 0
     for _ in range(trials):
         d = gains(kind, rng, 64, shift)
-        crossed += statistics.log_e_values(d).max() >= -math.log(ALPHA)
+        crossed += evidence.log_e_values(d).max() >= -math.log(ALPHA)
     return crossed
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from seedbed.arrays import checked_number
-from seedbed.comparing import statistics
+from seedbed.comparing import evidence, statistics
 from seedbed.comparing.comparison import Comparison
 from seedbed.comparing.judge import judge
 from seedbed.comparing.plan import Plan
@@ -191,7 +191,7 @@ def _falls_more_often(collapsed: tuple[int, int], design: Design, alpha: float) 
     more, fewer = collapsed
     total = more + fewer
     if design == "anytime":
-        e = math.exp(statistics.log_beta_e_value(more, fewer, 0.5))
+        e = math.exp(evidence.log_beta_e_value(more, fewer, 0.5))
         return more > fewer and e >= 1 / alpha
     chance = sum(math.comb(total, k) for k in range(more, total + 1)) / 2**total
     return more > fewer and chance <= alpha / (len(LOOKS) if design == "adaptive" else 1)

@@ -13,8 +13,8 @@ import pytest
 import seedbed as sb
 from seedbed import streams
 from seedbed.comparing import course as module
+from seedbed.comparing import evidence
 from seedbed.comparing import search as searching
-from seedbed.comparing import statistics
 from seedbed.comparing.problem import problem_of
 from seedbed.comparing.runs import Runs
 
@@ -199,9 +199,9 @@ def test_anytime_stops_at_a_verdict():
     found = sb.compare(BY_RATE, X, NUMBERS, seeds="anytime")
     pair = found["good", "poor"]
     assert (pair.n, pair.better) == (16, "good")
-    assert pair.p_adjusted == pytest.approx(1 / statistics.e_value(pair.differences))
+    assert pair.p_adjusted == pytest.approx(1 / evidence.e_value(pair.differences))
     assert pair.p_adjusted < 0.05
-    assert statistics.e_value(pair.differences[:8]) < 20
+    assert evidence.e_value(pair.differences[:8]) < 20
 
 
 def test_seeds_begin_at_first_seed():
@@ -298,7 +298,7 @@ def test_interrupted_fixed_seeds_use_the_anytime_test(monkeypatch):
     assert calls == [list(range(8)), list(range(8, 16))]
     assert found.rules.design == "anytime"
     pair = found["good", "poor"]
-    assert pair.p == pytest.approx(1 / statistics.e_value(pair.differences))
+    assert pair.p == pytest.approx(1 / evidence.e_value(pair.differences))
     monkeypatch.setattr(Runs, "extend", lambda *_: False)
     with pytest.raises(KeyboardInterrupt):
         sb.compare(BY_RATE, X, NUMBERS)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import seedbed as sb
-from seedbed.comparing import sequential, statistics, verdict
+from seedbed.comparing import evidence, sequential, statistics, verdict
 
 pytestmark = pytest.mark.filterwarnings("ignore:the differences of")  # planted in order
 RNG = np.random.default_rng(11)
@@ -41,7 +41,7 @@ def test_statistics_are_antisymmetric_and_ignore_seed_order(d):
     assert statistics.gain_interval(-d, 0.05) == (-high, -low)
     assert statistics.gain_interval(shuffled, 0.05) == (low, high)
     assert statistics.typical_gain(-d) == -statistics.typical_gain(d)
-    assert statistics.e_value(-d) == pytest.approx(statistics.e_value(d))
+    assert evidence.e_value(-d) == pytest.approx(evidence.e_value(d))
 
 
 @settings(max_examples=200, deadline=None)
@@ -77,7 +77,7 @@ def test_share_interval_by_hand():
 
 def test_min_pairs():
     assert statistics.min_pairs(0.05) == 6
-    assert statistics.min_pairs(0.05, 10) == 9
+    assert statistics.min_pairs(0.05 / 10) == 9
     assert statistics.signed_rank_p(np.arange(1.0, 6.0)) > 0.05  # 5 pairs are too few
     assert statistics.signed_rank_p(np.arange(1.0, 7.0)) == 2 / 64
 
@@ -146,7 +146,7 @@ def test_typical_gains_and_intervals_of_many_pairs():
 @settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.integers(-3, 4), min_size=4, max_size=40),
-    st.sampled_from([statistics.signed_rank_p, statistics.anytime_p]),
+    st.sampled_from([statistics.signed_rank_p, evidence.p_value]),
     st.sampled_from([0.01, 0.05, 0.1]),
 )
 def test_tied_intervals_contain_0_iff_the_test_does_not_reject(d, test, alpha):
@@ -160,10 +160,10 @@ def test_e_values_by_hand():
     # ranks among those so far: 1/1, 2/2, then 1/3: the bets are on the signs +, +, -
     x, w = np.polynomial.legendre.leggauss(20)
     expected = w @ ((1 + x) * (1 + x) * (1 - x / 3)) / 2
-    assert statistics.e_value(np.array([2.0, 3.0, -1.0])) == pytest.approx(expected)
-    assert statistics.e_value(np.array([0.0, 0.0])) == 1.0
+    assert evidence.e_value(np.array([2.0, 3.0, -1.0])) == pytest.approx(expected)
+    assert evidence.e_value(np.array([0.0, 0.0])) == 1.0
     # growing gains, all of one sign: those of the sign test, 2^n / (n + 1)
-    assert statistics.e_value(np.arange(1.0, 9.0)) == pytest.approx(2**8 / 9)
+    assert evidence.e_value(np.arange(1.0, 9.0)) == pytest.approx(2**8 / 9)
 
 
 def test_all_designs_have_one_estimand():
@@ -293,7 +293,7 @@ def test_best_seed_test_is_caught(monkeypatch):
 
 
 def test_fixed_test_after_every_seed_is_caught(monkeypatch):
-    monkeypatch.setattr(statistics, "anytime_p", statistics.signed_rank_p)
+    monkeypatch.setattr(evidence, "p_value", statistics.signed_rank_p)
     assert false_claims("normal", 80, "anytime", 100) > bound(100)
 
 
@@ -555,13 +555,13 @@ def test_needed_runs_reach_the_next_look():
     assert (few.verdict, few.needed) == (sb.Verdict.CANNOT_JUDGE, 1)
     two_thirds = np.where(np.arange(30) % 3 > 0, 1.0, -1.0)  # 20 of 30
     pair, _ = judged(two_thirds, np.zeros(30), design="anytime")
-    logs = statistics.log_e_values(np.tile(two_thirds, 10))
+    logs = evidence.log_e_values(np.tile(two_thirds, 10))
     assert 30 + pair.needed == int(np.argmax(logs >= math.log(20))) + 1
     slight = np.where(
         (np.arange(41) % 2 < 1) | (np.arange(41) > 34), 1.0, -1.0
     )  # beyond the pairs that are followed
     pair, _ = judged(slight, np.zeros(41), design="anytime")  # by extrapolation
-    logs = statistics.log_e_values(np.tile(slight, 200))
+    logs = evidence.log_e_values(np.tile(slight, 200))
     assert 41 + pair.needed == pytest.approx(int(np.argmax(logs >= math.log(20))) + 1, rel=0.3)
 
 

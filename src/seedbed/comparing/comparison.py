@@ -14,7 +14,6 @@ import numpy.typing as npt
 from seedbed import html
 from seedbed.arrays import Array
 from seedbed.comparing import report, saved, statistics
-from seedbed.comparing.sequential import LOOKS
 from seedbed.comparing.verdict import Pair, Rules, judge_all
 from seedbed.comparing.wording import sentence
 from seedbed.errors import MissingDependencyError, SettingError
@@ -125,6 +124,11 @@ class Comparison:
         return max((method.seeds for method in self.methods.values()), key=len)
 
     @property
+    def resamples(self) -> bool:
+        """Whether each seed drew its own test rows."""
+        return self.rows is not None and self.scope == SCOPES["resampled"]
+
+    @property
     def sentences(self) -> list[str]:
         """Each pair's effect, verdict and evidence in one sentence."""
         where = self.scope.partition(",")[0]
@@ -183,8 +187,9 @@ class Comparison:
 
         Raises: SettingError if the seeds shared one split.
         """
-        if self.rows is None or self.scope != SCOPES["resampled"]:
+        if not self.resamples:
             raise SettingError("an interval for new data needs split='resampled'")
+        assert self.rows is not None
         pair = self[a, b]
         d = pair.differences if pair.a == a else -pair.differences
         return statistics.corrected_interval(d, self.rules.level, *self.rows)
@@ -372,86 +377,18 @@ class Comparison:
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Return the methods' table: its headers and its rows of strings."""
-        metric = self.metric
-        headers = [
-            "method",
-            "seeds" if self.sets is None else "data sets",
-            metric.name,
-            "quartiles",
-            "failed",
-        ]
-        timed = any(method.seconds is not None for method in self.methods.values())
-        rows = []
-        for method in self.methods.values():
-            low, middle, high = _quartiles(method.scores, metric)
-            row = [
-                method.name + (" (baseline)" if method.name == self.baseline else ""),
-                str(len(method.scores)),
-                middle,
-                f"{low} to {high}",
-                f"{method.failed} of {len(method.scores)}",
-            ]
-            if timed:
-                row.append("-" if method.seconds is None else _format_seconds(method.seconds))
-            rows.append(row)
-        return headers + (["time per seed"] if timed else []), rows
+        return report.table(self)
 
     def __str__(self) -> str:
-        headers, rows = self.table()
-        widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
-
-        def line(cells: Sequence[str]) -> str:
-            first, *others = (
-                cell.rjust(width) if number else cell.ljust(width)
-                for number, (cell, width) in enumerate(zip(cells, widths, strict=True))
-            )
-            return "  ".join([first, *others]).rstrip()
-
-        ruled = "  ".join("─" * width for width in widths)
-        shown = [line(headers), ruled, *map(line, rows), "", *self.lines]
-        return "\n".join([*shown, *self.new_data_lines(), "", self.footer()])
+        return report.text(self)
 
     def new_data_lines(self) -> list[str]:
         """Return a line for each pair on its mean gain on new data, if it can be told."""
-        if self.rows is None or self.scope != SCOPES["resampled"]:
-            return []
-        lines = []
-        for pair in self.pairs if len(self.pairs) <= len(self.methods) else ():
-            low, high = self.on_new_data(pair.a, pair.b)
-            if math.isfinite(low):
-                lines.append(
-                    f"On new data like this, the mean gain of {pair.a} over {pair.b} is between "
-                    f"{self.metric.format_gain(low)} and {self.metric.format_gain(high)}"
-                    f"{self.metric.gain_unit} ({100 * (1 - self.rules.level):.3g} % CI)"
-                )
-        return lines
+        return report.new_data_lines(self)
 
     def footer(self) -> str:
         """Return the rules and the scope of the verdicts in one line."""
-        rules = self.rules
-        better = "higher" if self.metric.higher_is_better else "lower"
-        unit = "seeds" if self.sets is None else "data sets"
-        design = {
-            "fixed": f"number of {unit} fixed beforehand",
-            "adaptive": f"looks at {', '.join(map(str, LOOKS))} seeds",
-            "anytime": "valid at any time",
-        }[rules.design]
-        pairs = "1 pair"
-        if rules.comparisons > 1:
-            pairs = f"{rules.comparisons} pairs, intervals for all together"
-        before = "interrupted; " if self.interrupted else ""
-        if self.written is not None:
-            path, date, digest = self.written
-            before += f"planned in {path} on {date[:10]}, {digest}; "
-        elif self.rows is not None:
-            before += "not planned beforehand; "
-        if self.tries > 1:
-            before += f"comparison {self.tries} of these methods on these rows; "
-        return (
-            f"({before}{self.metric.name}, {better} is better; medians and quartiles of {unit}; "
-            f"{self.scope}; alpha {rules.alpha:g} over {pairs}: the chance of a verdict if gains "
-            f"and losses are equally likely; {design})"
-        )
+        return report.footer(self)
 
     def __repr__(self) -> str:
         verdicts = [pair.verdict.value for pair in self.pairs]
@@ -483,25 +420,3 @@ def to_frame(columns: Mapping[str, list[Any]]) -> Any:
             raise MissingDependencyError("polars", "cli") from None
         return pandas.DataFrame(columns)
     return polars.DataFrame(columns)
-
-
-def _quartiles(scores: Array, metric: Metric) -> tuple[str, str, str]:
-    """Return the quartiles as strings; a failed run counts as worst."""
-    worst = -math.inf if metric.higher_is_better else math.inf
-    filled = np.sort(np.where(np.isnan(scores), worst, scores))
-    shown = []
-    for q in (0.25, 0.5, 0.75):
-        position = q * (len(filled) - 1)
-        low, high = filled[math.floor(position)], filled[math.ceil(position)]
-        if np.isfinite([low, high]).all():
-            value = low + (high - low) * (position % 1)
-        else:
-            value = worst if worst in (low, high) else -worst
-        shown.append("failed" if value == worst else metric.format(float(value)))
-    return shown[0], shown[1], shown[2]
-
-
-def _format_seconds(seconds: float) -> str:
-    if seconds >= 1.0:
-        return f"{seconds:.3g} s"
-    return f"{seconds / 1e-3:.3g} ms" if seconds >= 1e-3 else f"{seconds / 1e-6:.3g} µs"

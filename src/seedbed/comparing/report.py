@@ -1,4 +1,4 @@
-"""A comparison as text for people: a line a method, Markdown, LaTeX, and a methods paragraph."""
+"""A comparison as text for people: tables, lines, Markdown, LaTeX, and a methods paragraph."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seedbed.arrays import Array
 from seedbed.comparing.sequential import LATER_LOOKS, LOOKS
 from seedbed.comparing.verdict import Pair, Verdict
 from seedbed.comparing.wording import ends, format_p
+from seedbed.metrics import Metric
 
 if TYPE_CHECKING:
     from seedbed.comparing.comparison import Comparison
@@ -22,6 +24,94 @@ _LATEX = str.maketrans({
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "∞": r"$\infty$", "±": r"$\pm$", "’": "'",
 })  # fmt: skip
+
+
+def table(found: Comparison) -> tuple[list[str], list[list[str]]]:
+    """Return the methods' table: its headers and its rows of strings."""
+    metric = found.metric
+    headers = [
+        "method",
+        "seeds" if found.sets is None else "data sets",
+        metric.name,
+        "quartiles",
+        "failed",
+    ]
+    timed = any(method.seconds is not None for method in found.methods.values())
+    rows = []
+    for method in found.methods.values():
+        low, middle, high = _quartiles(method.scores, metric)
+        row = [
+            method.name + (" (baseline)" if method.name == found.baseline else ""),
+            str(len(method.scores)),
+            middle,
+            f"{low} to {high}",
+            f"{method.failed} of {len(method.scores)}",
+        ]
+        if timed:
+            row.append("-" if method.seconds is None else _format_seconds(method.seconds))
+        rows.append(row)
+    return headers + (["time per seed"] if timed else []), rows
+
+
+def text(found: Comparison) -> str:
+    """Return the tables, the sentences and the footer."""
+    headers, rows = table(found)
+    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        first, *others = (
+            cell.rjust(width) if number else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        )
+        return "  ".join([first, *others]).rstrip()
+
+    ruled = "  ".join("─" * width for width in widths)
+    shown = [line(headers), ruled, *map(line, rows), "", *found.lines]
+    return "\n".join([*shown, *new_data_lines(found), "", footer(found)])
+
+
+def new_data_lines(found: Comparison) -> list[str]:
+    """Return a line for each pair on its mean gain on new data, if it can be told."""
+    if not found.resamples:
+        return []
+    lines = []
+    for pair in found.pairs if len(found.pairs) <= len(found.methods) else ():
+        low, high = found.on_new_data(pair.a, pair.b)
+        if math.isfinite(low):
+            lines.append(
+                f"On new data like this, the mean gain of {pair.a} over {pair.b} is between "
+                f"{found.metric.format_gain(low)} and {found.metric.format_gain(high)}"
+                f"{found.metric.gain_unit} ({100 * (1 - found.rules.level):.3g} % CI)"
+            )
+    return lines
+
+
+def footer(found: Comparison) -> str:
+    """Return the rules and the scope of the verdicts in one line."""
+    rules = found.rules
+    better = "higher" if found.metric.higher_is_better else "lower"
+    unit = "seeds" if found.sets is None else "data sets"
+    design = {
+        "fixed": f"number of {unit} fixed beforehand",
+        "adaptive": f"looks at {', '.join(map(str, LOOKS))} seeds",
+        "anytime": "valid at any time",
+    }[rules.design]
+    pairs = "1 pair"
+    if rules.comparisons > 1:
+        pairs = f"{rules.comparisons} pairs, intervals for all together"
+    before = "interrupted; " if found.interrupted else ""
+    if found.written is not None:
+        path, date, digest = found.written
+        before += f"planned in {path} on {date[:10]}, {digest}; "
+    elif found.rows is not None:
+        before += "not planned beforehand; "
+    if found.tries > 1:
+        before += f"comparison {found.tries} of these methods on these rows; "
+    return (
+        f"({before}{found.metric.name}, {better} is better; medians and quartiles of {unit}; "
+        f"{found.scope}; alpha {rules.alpha:g} over {pairs}: the chance of a verdict if gains "
+        f"and losses are equally likely; {design})"
+    )
 
 
 def best_set(found: Comparison) -> tuple[str, list[str]]:
@@ -76,7 +166,7 @@ def method_lines(found: Comparison) -> list[str]:
 
 def markdown(found: Comparison) -> str:
     """Return the tables of methods and pairs as Markdown."""
-    tables = (found.table(), _pair_table(found))
+    tables = (table(found), _pair_table(found))
     parts = []
     for headers, rows in tables:
         lines = [headers, ["---"] * len(headers), *rows]
@@ -91,7 +181,7 @@ def markdown(found: Comparison) -> str:
 def latex(found: Comparison) -> str:
     """Return the tables of methods and pairs as LaTeX's tabular, for the package booktabs."""
     parts = []
-    for headers, rows in (found.table(), _pair_table(found)):
+    for headers, rows in (table(found), _pair_table(found)):
         body = [" & ".join(cell.translate(_LATEX) for cell in row) + r" \\" for row in rows]
         head = " & ".join(cell.translate(_LATEX) for cell in headers) + r" \\"
         parts += [
@@ -251,3 +341,25 @@ def _ranges(seeds: Sequence[int] | np.ndarray) -> str:
     if len(ordered) > 1 and ordered[-1] - ordered[0] == len(ordered) - 1:
         return f"{ordered[0]} to {ordered[-1]}"
     return _listed([str(seed) for seed in ordered], 12)
+
+
+def _quartiles(scores: Array, metric: Metric) -> tuple[str, str, str]:
+    """Return the quartiles as strings; a failed run counts as worst."""
+    worst = -math.inf if metric.higher_is_better else math.inf
+    filled = np.sort(np.where(np.isnan(scores), worst, scores))
+    shown = []
+    for q in (0.25, 0.5, 0.75):
+        position = q * (len(filled) - 1)
+        low, high = filled[math.floor(position)], filled[math.ceil(position)]
+        if np.isfinite([low, high]).all():
+            value = low + (high - low) * (position % 1)
+        else:
+            value = worst if worst in (low, high) else -worst
+        shown.append("failed" if value == worst else metric.format(float(value)))
+    return shown[0], shown[1], shown[2]
+
+
+def _format_seconds(seconds: float) -> str:
+    if seconds >= 1.0:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 1e-3:.3g} ms" if seconds >= 1e-3 else f"{seconds / 1e-6:.3g} µs"

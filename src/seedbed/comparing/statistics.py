@@ -9,7 +9,6 @@ reject.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
@@ -148,8 +147,8 @@ def typical_gain(d: Array) -> float:
 
     if lean(ends[1]) > 0 or lean(ends[0]) < 0:
         return math.inf if lean(ends[1]) > 0 else -math.inf
-    above = _bisect(lean, *ends, BISECTIONS)
-    below = -_bisect(lambda shift: -lean(-shift), -ends[1], -ends[0], BISECTIONS)
+    above = bisect(lean, *ends, BISECTIONS)
+    below = -bisect(lambda shift: -lean(-shift), -ends[1], -ends[0], BISECTIONS)
     return (above + below) / 2
 
 
@@ -192,7 +191,7 @@ def _lower_end(d: Array, alpha: float, p: Callable[[Array], float]) -> float:
         if accepts(outside):
             return -math.inf
         inside = middle if math.isfinite(middle) else float(finite.max() + 1)
-        return _bisect(lambda s: -1.0 if accepts(s) else 1.0, start - 1, inside, BISECTIONS)
+        return bisect(lambda s: -1.0 if accepts(s) else 1.0, start - 1, inside, BISECTIONS)
     averages = np.unique(walsh_averages(d))
     averages = averages[np.isfinite(averages)]
     last = int(np.searchsorted(averages, middle, side="right"))
@@ -232,7 +231,7 @@ def _log_choose(n: int) -> Array:
     return np.asarray(logs[-1] - logs - logs[::-1])
 
 
-def _bisect(
+def bisect(
     f: Callable[[float], float], low: float = 0.0, high: float = 1.0, steps: int = 200
 ) -> float:
     """Return the root of a decreasing f, to the last bit or after some steps."""
@@ -248,23 +247,16 @@ def _bisect(
 
 
 @lru_cache(maxsize=1024)  # a bisection, and half of a verdict's time
-def share_interval(
-    low: int, high: int, n: int, alpha: float, *, any_time: bool = False
-) -> tuple[float, float]:
+def share_interval(low: int, high: int, n: int, alpha: float) -> tuple[float, float]:
     """Return the interval of a probability that was observed in ``low`` to ``high`` of n runs.
 
-    Exact for a sample size fixed beforehand (Clopper, Pearson 1934), from the binomial's tails
-    below ``low`` and above ``high``; anytime-valid with ``any_time``.
+    Exact for a sample size fixed beforehand, from the binomial's tails below ``low`` and above
+    ``high``.
+
+    Source: Clopper, Pearson 1934.
     """
-    if any_time:
-        bound = -math.log(alpha)
-        lower = _bisect(lambda q: log_beta_e_value(low, n - low, q) - bound, 0.0, low / n)
-        upper = 1 - _bisect(
-            lambda q: log_beta_e_value(n - high, high, q) - bound, 0.0, 1 - high / n
-        )
-        return (0.0 if low == 0 else lower), (1.0 if high == n else upper)
-    lower = _bisect(lambda q: _binomial_cdf(low - 1, n, q) - (1 - alpha / 2)) if low else 0.0
-    upper = _bisect(lambda q: _binomial_cdf(high, n, q) - alpha / 2) if high < n else 1.0
+    lower = bisect(lambda q: _binomial_cdf(low - 1, n, q) - (1 - alpha / 2)) if low else 0.0
+    upper = bisect(lambda q: _binomial_cdf(high, n, q) - alpha / 2) if high < n else 1.0
     return lower, upper
 
 
@@ -305,23 +297,15 @@ def student_t_quantile(p: float, degrees: int) -> float:
             inside = math.sin(theta) * total
         return (2 * p - 1) - inside
 
-    return math.sqrt(degrees) * math.tan(_bisect(excess, 0.0, math.pi / 2))
+    return math.sqrt(degrees) * math.tan(bisect(excess, 0.0, math.pi / 2))
 
 
 # ---------------------------------------------------------------- sample sizes
 
 
-def min_pairs(alpha: float, comparisons: int = 1, *, any_time: bool = False) -> int:
-    """Return the smallest n at which a verdict is possible: 1 + log2(m / α), rounded up.
-
-    With ``any_time``, the smallest n at which n growing gains reach an e-value of m / α.
-    """
-    if not any_time:
-        return math.ceil(1 + math.log2(comparisons / alpha) - 1e-9)
-    n = 1
-    while e_value(np.arange(1.0, n + 1)) < comparisons / alpha:
-        n += 1
-    return n
+def min_pairs(level: float) -> int:
+    """Return the smallest n at which a verdict is possible: 1 + log2(1 / level), rounded up."""
+    return math.ceil(1 - math.log2(level) - 1e-9)
 
 
 class Need(NamedTuple):
@@ -364,89 +348,3 @@ def pairs_needed(d: Array, alpha: float) -> Need | None:
     return Need(
         pairs(lean), pairs(min(0.5, lean + error)), pairs(lean - error) if lean > error else None
     )
-
-
-# ---------------------------------------------------------------- anytime-valid evidence
-
-
-def log_beta_e_value(wins: int, losses: int, q: float) -> float:
-    """Return log of B(W + 1, L + 1) / (q^W (1 - q)^L), an e-value against P(win) = q."""
-    if (q <= 0 and wins) or (q >= 1 and losses):
-        return math.inf
-    beta = math.lgamma(wins + 1) + math.lgamma(losses + 1) - math.lgamma(wins + losses + 2)
-    odds = (wins * math.log(q) if wins else 0.0) + (losses * math.log1p(-q) if losses else 0.0)
-    return beta - odds
-
-
-@lru_cache(maxsize=1)
-def _bets() -> tuple[Array, Array]:
-    """Return the bets λ in (-1, 1) and their weights, which sum to 1."""
-    bets, weights = np.polynomial.legendre.leggauss(64)
-    return bets, weights / weights.sum()
-
-
-def log_e_values(d: Array) -> Array:
-    """Return the logarithm of the e-value after each of the differences, (n,).
-
-    e_n = ∫ ∏ (1 + λ sign(d_i) u_i) dλ / 2 over λ in (-1, 1), where u_i is the rank of |d_i| among
-    |d_1| … |d_i| over i: bets on the signs, larger where the difference is, as the signed-rank test
-    weighs them. The signs are fair coins if d is symmetric about 0, and then the chance that e ever
-    reaches 1/α is at most α. So the comparison may be checked and stopped at any time.
-
-    Source: Robbins 1970 and Ville 1939 for the mixture; Ramdas et al. 2020 for symmetry.
-    """
-    return _log_mixture(np.cumsum(_log_bets(d), axis=0))
-
-
-def e_value(d: Array) -> float:
-    """Return the e-value of all the differences; see ``log_e_values``."""
-    return math.exp(min(float(_log_mixture(_log_bets(d).sum(axis=0))), 700.0))
-
-
-def _log_bets(d: Array) -> Array:
-    """Return the logarithm of what each difference turns each bet into, (n, bets)."""
-    seen: list[float] = []
-    ranks = np.empty(len(d))
-    for number, size in enumerate(np.abs(d).tolist()):
-        left, right = bisect_left(seen, size), bisect_right(seen, size)
-        seen.insert(right, size)
-        ranks[number] = (left + right + 2) / 2 / (number + 1)
-    return np.asarray(np.log1p(np.outer(np.sign(d) * ranks, _bets()[0])))
-
-
-def _log_mixture(logs: Array) -> Array:
-    """Return the logarithm of the weighted mean of exp(logs) over the last axis."""
-    most = logs.max(axis=-1)
-    return np.asarray(most + np.log(np.exp(logs - most[..., None]) @ _bets()[1]))
-
-
-def anytime_p(d: Array) -> float:
-    """Return 1 over the e-value, at most 1."""
-    return min(1.0, 1 / e_value(d))
-
-
-def pairs_needed_any_time(d: Array, alpha: float) -> Need | None:
-    """Return at how many pairs the e-value would reach 1/α if these differences repeat.
-
-    Its logarithm grows in proportion to the pairs in the end. The range is that of
-    ``pairs_needed``, in proportion.
-    """
-    need = pairs_needed(d, alpha)
-    if need is None:
-        return None
-    logs = log_e_values(np.tile(d, max(4, -(-_REPEATED // len(d)))))
-    wanted = -math.log(alpha)
-    if logs[-1] >= wanted:
-        total = int(np.argmax(logs >= wanted)) + 1
-    else:
-        half = len(logs) // 2
-        growth = float(logs[-1] - logs[half - 1]) / (len(logs) - half)
-        if growth <= 0:
-            return None
-        total = len(logs) + math.ceil((wanted - float(logs[-1])) / growth)
-    high = None if need.high is None else math.ceil(total * need.high / need.pairs)
-    return Need(total, math.ceil(total * need.low / need.pairs), high)
-
-
-_REPEATED = 512
-"""Pairs up to which an e-value is followed; beyond them it is extrapolated."""

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from seedbed.arrays import Array
-from seedbed.comparing import statistics
+from seedbed.comparing import evidence, statistics
 from seedbed.comparing.sequential import LATER_LOOKS, LOOKS, sequential_test
 from seedbed.comparing.statistics import Need
 from seedbed.metrics import Metric
@@ -71,8 +71,8 @@ class Rules:
     @property
     def min_pairs(self) -> int:
         """The smallest number of pairs at which a verdict is possible."""
-        any_time = self.design == "anytime"
-        return statistics.min_pairs(self.alpha, self.comparisons, any_time=any_time)
+        kind = evidence if self.design == "anytime" else statistics
+        return kind.min_pairs(self.level)
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,9 +259,8 @@ def judge_gains(a: str, b: str, found: Gains, rules: Rules) -> Pair:
         low, high = statistics.gain_interval(d, level, test)
     share_low, share_high = 0.0, 1.0
     if level > 0:
-        share_low, share_high = statistics.share_interval(
-            wins, wins + ties, n, level, any_time=rules.design == "anytime"
-        )
+        kind = evidence if rules.design == "anytime" else statistics
+        share_low, share_high = kind.share_interval(wins, wins + ties, n, level)
     finished = np.isfinite(d) & ~(failed_a & failed_b)
     pair = Pair(
         a=a,
@@ -303,7 +302,7 @@ def _judge(a: str, b: str, scores_a: Array, scores_b: Array, metric: Metric, rul
 def _test(d: Array, rules: Rules) -> tuple[float, Callable[[Array], float], float]:
     """Return the design's p, the test of one look, and the level at which that test decides."""
     if rules.design == "anytime":
-        return statistics.anytime_p(d), statistics.anytime_p, rules.level
+        return evidence.p_value(d), evidence.p_value, rules.level
     if rules.design == "fixed":
         return statistics.signed_rank_p(d), statistics.signed_rank_p, rules.level
     looks = sequential_test(d, rules.level)
@@ -347,7 +346,7 @@ def _needed(pair: Pair, rules: Rules) -> tuple[int | None, tuple[int, int | None
         return (max(total, n + 1) - n if total <= MAX_PAIRS_NEEDED else None), None
     need: Need | None
     if rules.design == "anytime":
-        need = statistics.pairs_needed_any_time(pair.differences, rules.level)
+        need = evidence.pairs_needed_at_any_time(pair.differences, rules.level)
     else:
         need = statistics.pairs_needed(pair.differences, rules.level)
     if need is None or need.pairs > MAX_PAIRS_NEEDED:
@@ -374,7 +373,7 @@ def _interval_if_close(pair: Pair, rules: Rules) -> tuple[float, float] | None:
 def one_sided_bounds(d: Array, rules: Rules) -> tuple[float, float]:
     """Return the bounds below and above which the gain surely is, each at the level of one pair."""
     level = min(0.5, 2 * rules.level)
-    test = statistics.anytime_p if rules.design == "anytime" else statistics.signed_rank_p
+    test = evidence.p_value if rules.design == "anytime" else statistics.signed_rank_p
     if rules.design == "adaptive":
         looks = sequential_test(d, level, stop=False)
         level = looks[-1].level if looks else 0.0
