@@ -461,9 +461,11 @@ def test_where_the_journal_is(monkeypatch, tmp_path):
     monkeypatch.setenv(journal.VARIABLE, "off")
     assert journal.path() is None
     monkeypatch.delenv(journal.VARIABLE)
-    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("HOME", "")  # as in some containers
+    assert journal.path() is None
+    monkeypatch.setenv("HOME", str(tmp_path))
     assert journal.path() == tmp_path / ".local/state/seedbed/comparisons.jsonl"
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "x"))
     assert journal.path() == tmp_path / "x/seedbed/comparisons.jsonl"

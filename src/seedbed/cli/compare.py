@@ -76,7 +76,7 @@ def add_to(commands: Any) -> None:
         type=alpha,
         default=0.05,
         metavar="A",
-        help='maximum chance of any false "better" (0.05)',
+        help="maximum chance of any false verdict (0.05)",
     )
     add(
         "--delta",
