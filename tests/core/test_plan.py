@@ -463,7 +463,7 @@ def test_where_the_journal_is(monkeypatch, tmp_path):
     monkeypatch.delenv(journal.VARIABLE)
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setenv("HOME", "")  # as in some containers
+    monkeypatch.setenv("HOME", "relative")
     assert journal.path() is None
     monkeypatch.setenv("HOME", str(tmp_path))
     assert journal.path() == tmp_path / ".local/state/seedbed/comparisons.jsonl"

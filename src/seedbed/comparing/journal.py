@@ -34,7 +34,7 @@ def path() -> Path | None:
         state = home / "Library" / "Application Support"
     else:
         state = Path(os.environ.get("XDG_STATE_HOME") or home / ".local" / "state")
-    # without a home there is none; a relative folder would be the working directory's
+    # a relative folder would be below the working directory
     return state / "seedbed" / "comparisons.jsonl" if state.is_absolute() else None
 
 
