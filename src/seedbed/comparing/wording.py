@@ -136,7 +136,7 @@ def _needed(pair: Pair, metric: Metric, rules: Rules, unit: str) -> str:
     if pair.ties == n:
         return f"all {n} are ties (another metric may separate them)"
     if pair.needed is None:
-        return f"no number of {unit} can be named that would decide"
+        return f"the gains are too close to 0 to estimate how many more {unit} would decide"
     count = f"about {pair.needed:,} more {unit if pair.needed > 1 else unit[:-1]}"
     if rules.delta is not None and abs(pair.typical) < rules.delta:
         delta = f"{metric.format_gain(rules.delta)}{metric.gain_unit}"
