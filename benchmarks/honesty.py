@@ -1,6 +1,6 @@
 """Measure how often verdicts are wrong, and how often right: prints and writes honesty.md.
 
-    pip install -e '.[dev]' && python benchmarks/honesty.py        (about 40 minutes on one core)
+    pip install -e '.[dev]' && python benchmarks/honesty.py        (about 70 minutes on two cores)
 
 A false verdict is one on two methods whose differences are symmetric about 0, as those of equal
 methods are: "better", "better, perhaps only slightly" or "better in one sense only". That is what
@@ -30,8 +30,8 @@ from seedbed.comparing import evidence, sequential, statistics, verdict
 warnings.simplefilter("ignore", sb.SeedbedWarning)  # of some random scores that seem to depend
 PAGE = Path(__file__).with_name("honesty.md")
 LOOKS = sequential.LOOKS
-TRIALS, FAMILIES, POWERED, NETWORKS, SEARCHES = 10_000, 2_000, 2_000, 1_000, 60
-MANY_ADAPTIVE = 500  # trials of ten methods at each look, which take long
+TRIALS, FAMILIES, POWERED, NETWORKS, SEARCHES = 20_000, 5_000, 2_000, 2_000, 60
+MANY_ADAPTIVE = 1_000  # trials of ten methods at each look, which take long
 AT_ONCE = 500  # trials in one job of a process
 ALPHA = 0.05
 
