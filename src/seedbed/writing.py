@@ -58,6 +58,32 @@ def replacement(path: str | PathLike[str]) -> Iterator[BinaryIO]:
         raise FileError(f"cannot write {path}: {reason(error)}: give another path") from None
 
 
+@contextmanager
+def locked(file: int, path: str | PathLike[str]) -> Iterator[None]:
+    """Hold an open file for this process; the lock ends with the process at the latest.
+
+    Raises: FileError if another process holds it.
+    """
+    try:
+        import fcntl
+    except ModuleNotFoundError:  # Windows
+        yield
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise FileError(
+            f"{path} is being written by another process: wait for it, or give another name"
+        ) from None
+    except OSError:  # a file system without locks
+        yield
+        return
+    try:
+        yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
+
+
 def check_writable(path: str | PathLike[str]) -> None:
     """Check before long work that the path can be written.
 

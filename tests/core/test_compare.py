@@ -15,6 +15,7 @@ from seedbed import streams
 from seedbed.comparing import course as module
 from seedbed.comparing import evidence
 from seedbed.comparing import search as searching
+from seedbed.comparing.blocks import Outcome
 from seedbed.comparing.problem import problem_of
 from seedbed.comparing.runs import Runs
 
@@ -42,6 +43,10 @@ def classifier(lr=0.05, **options):
 
 def runs_of(methods, Y=NUMBERS, metric=sb.metrics.rmse, split="resampled"):
     return Runs(methods, problem_of(methods, X, Y), metric, split, 0.25, False, None)
+
+
+def outcome(name, seed, score):
+    return Outcome(name, seed, score, "finished", 15, 0.1, False)
 
 
 BY_RATE = {"good": recipe(0.05), "poor": recipe(0.0001)}
@@ -333,7 +338,7 @@ def test_comparison_as_html_and_json():
 
 def test_auto_picks_one_engine_for_all_runs():
     short = runs_of({n: recipe(lr, engine="auto") for n, lr in RATES.items()})
-    assert {r.engine for r in short.recipes.values()} == {"numpy"}
+    assert {r.engine for r in short.runner.recipes.values()} == {"numpy"}
 
 
 def test_training_time_is_shared_by_epochs():
@@ -522,8 +527,7 @@ def test_lucky_winner_is_not_confirmed(monkeypatch):
     def extend(self, names, seeds, stop):
         for name in names:
             noise = [np.random.default_rng([*name.encode(), seed]).normal() for seed in seeds]
-            self.scores[name] += noise
-            self.seeds[name] += seeds
+            self.outcomes[name] += map(outcome, [name] * len(seeds), seeds, noise)
         return True
 
     monkeypatch.setattr(Runs, "extend", extend)
@@ -547,8 +551,8 @@ def test_winner_has_the_best_mean_rank(monkeypatch):
 
     def extend(self, names, seeds, stop):
         for name in names:
-            self.scores[name] += [rows.get(name, [0.4] * 99)[s % 6] for s in seeds]
-            self.seeds[name] += seeds
+            scores = [rows.get(name, [0.4] * 99)[seed % 6] for seed in seeds]
+            self.outcomes[name] += map(outcome, [name] * len(seeds), seeds, scores)
         return True
 
     monkeypatch.setattr(Runs, "extend", extend)
@@ -568,8 +572,8 @@ def test_winner_has_the_best_mean_rank(monkeypatch):
 def test_the_confirmation_is_tested_on_rows_that_the_search_did_not_see(split, monkeypatch):
     seen, made = [], Runs.__init__
 
-    def init(self, *given):
-        made(self, *given)
+    def init(self, *given, **settings):
+        made(self, *given, **settings)
         seen.append(self)
 
     monkeypatch.setattr(Runs, "__init__", init)

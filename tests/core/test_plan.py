@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import seedbed as sb
-from seedbed.comparing import course, journal, sequential
+from seedbed.comparing import blocks, course, journal, sequential
 
 RNG = np.random.default_rng(3)
 N = 60
@@ -314,7 +314,7 @@ def test_a_resumed_comparison_is_the_uninterrupted_one(seeds, tmp_path, monkeypa
     methods = {**EQUAL, "bad": lambda X, Y, Z, seed: Z[:, 0] + 20}
     planned = sb.plan(methods, X, Y, seeds=seeds)
     whole = planned.run(X, Y)
-    run, count = course.Runs._run, []
+    run, count = blocks.Runner._run, []
 
     def interrupted(self, name, seed):
         count.append(name)
@@ -322,14 +322,14 @@ def test_a_resumed_comparison_is_the_uninterrupted_one(seeds, tmp_path, monkeypa
             os.kill(os.getpid(), signal.SIGINT)
         return run(self, name, seed)
 
-    monkeypatch.setattr(course.Runs, "_run", interrupted)
+    monkeypatch.setattr(blocks.Runner, "_run", interrupted)
     with pytest.warns(sb.InterruptWarning):
         found = planned.run(X, Y)
     assert found.interrupted
     assert len(found.methods["one"].scores) < len(whole.methods["one"].scores)
     found.save(tmp_path / "found.json")
     loaded = sb.Comparison.load(tmp_path / "found.json")
-    monkeypatch.setattr(course.Runs, "_run", run)
+    monkeypatch.setattr(blocks.Runner, "_run", run)
     resumed = sb.plan(methods, X, Y, seeds=seeds).resume(loaded, X, Y)
     assert resumed.sentences == whole.sentences
     assert not resumed.interrupted

@@ -163,9 +163,9 @@ def test_long_comparisons_are_compiled_if_possible(monkeypatch):
         methods = {str(lr): recipe(lr, unit) for lr in (0.1, 0.2)}
         problem = problem_of(methods, x, y)
         runs = Runs(methods, problem, sb.metrics.rmse, "resampled", 0.25, False, None)
-        assert {r.engine for r in runs.recipes.values()} == {"compiled"}
+        assert {r.engine for r in runs.runner.recipes.values()} == {"compiled"}
         assert runs.extend(methods, [0, 1], Stop())
-        assert {r.engine for r in runs.recipes.values()} == {engine}
+        assert {r.engine for r in runs.runner.recipes.values()} == {engine}
         assert np.isfinite(runs.scores["0.1"]).all()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from typing import Any, Literal
 
 from seedbed.comparing.comparison import Comparison
@@ -30,6 +31,8 @@ def compare(
     progress: bool | None = None,
     callbacks: Sequence[Callable[[Comparison], object]] = (),
     threads: int | None = None,
+    checkpoint: str | PathLike[str] | None = None,
+    executor: Any = None,
 ) -> Comparison:
     """Train every method from the same seeds, and judge which is better.
 
@@ -58,6 +61,11 @@ def compare(
     progress    whether to show a progress line; None shows it on long work in a terminal
     callbacks   called after every look with the comparison so far; a true result stops it
     threads     as for ``train``
+    checkpoint  a file to keep finished runs in, such as "runs.jsonl": after a crash, the same call
+                goes on from it and gives the same comparison
+    executor    what runs blocks of seeds in other processes or on other machines: anything with an
+                ordered map, such as a ProcessPoolExecutor, a joblib.Parallel, a Dask Client or
+                Ray's Pool; no result depends on it
 
     The same seed gives the same initial weights (if the shapes match), row order, hold-out and
     split, so runs are compared in pairs. The rows are those of ``splits``. Recipes that
@@ -77,7 +85,7 @@ def compare(
     test, which is weaker, because the planned test needs all seeds.
 
     Raises: SettingError, ShapeError or DataError; MethodError if a method raises, or its
-    predictions cannot be scored.
+    predictions cannot be scored; FileError if the checkpoint cannot be read or written.
     >>> import dataclasses, seedbed as sb
     >>> X, Y = sb.xor.data()
     >>> recipe = sb.xor.recipe(400)
@@ -88,4 +96,7 @@ def compare(
     8
     """
     planned = Plan(methods, metric, baseline, alpha, delta, seeds, split, test, task, first_seed)
-    return planned.run(X, Y, progress=progress, callbacks=callbacks, threads=threads)
+    return planned.run(
+        X, Y, progress=progress, callbacks=callbacks, threads=threads,
+        checkpoint=checkpoint, executor=executor,
+    )  # fmt: skip

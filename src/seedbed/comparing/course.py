@@ -13,6 +13,7 @@ from seedbed.arrays import checked_count, one_line
 from seedbed.comparing.comparison import SCOPES, Comparison, Written
 from seedbed.comparing.judge import checked_rules
 from seedbed.comparing.problem import problem_of
+from seedbed.comparing.run_log import Part
 from seedbed.comparing.runs import Runs, checked_metric
 from seedbed.comparing.sequential import LATER_LOOKS, LOOKS
 from seedbed.comparing.verdict import Design, Pair, all_pairs, judge_all
@@ -36,13 +37,14 @@ class Course:
     plan     what is compared, and how
     written  where the plan was written down, or None
     tries    how many comparisons of these methods on these rows there have been, this one included
+    executor  what runs blocks of seeds elsewhere, or None
 
     Raises: SettingError, ShapeError or DataError, before any training.
     """
 
     def __init__(
         self, plan: Plan, X: Any, Y: Any, progress: bool | None, threads: int | None,
-        written: Written | None = None, tries: int = 1,
+        written: Written | None = None, tries: int = 1, executor: Any = None,
     ) -> None:  # fmt: skip
         self.plan, self.progress = plan, progress
         self.written, self.tries = written, tries
@@ -71,12 +73,16 @@ class Course:
             )
         self.runs = Runs(
             plan.methods, self.problem, self.metric, plan.split, plan.test, progress, threads,
-            min(most, LOOKS[-1]),
+            min(most, LOOKS[-1]), executor=executor,
         )  # fmt: skip
         self.scope = SCOPES[self.runs.splits.scope]
         self.pairs = all_pairs(names, plan.baseline)
         self.decided: dict[tuple[str, str], Pair] = {}
         self.done = 0
+
+    def keep(self, log: Part) -> None:
+        """Keep finished runs in a log, and take those that it holds from it."""
+        self.runs.log = log
 
     def run(self, looks: Sequence[int], callbacks: Callbacks = ()) -> Comparison:
         """Train the undecided pairs to each look, and return the verdicts.
@@ -87,7 +93,7 @@ class Course:
         most, stopped, so_far = looks[-1], False, None
         for name in {name for pair in self.pairs if pair not in self.decided for name in pair}:
             self.runs.drop_after(name, self.done)  # what an interruption left of the next look
-        with interruptible() as stop, StatusLine(self.progress) as line:
+        with self.runs.logging(), interruptible() as stop, StatusLine(self.progress) as line:
             for look in looks:
                 names = {name for pair in self.pairs if pair not in self.decided for name in pair}
                 complete = self.runs.extend(names, self._seeds(self.done, look), stop)

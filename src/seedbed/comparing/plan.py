@@ -19,6 +19,7 @@ from seedbed.comparing.judge import checked_rules
 from seedbed.comparing.methods import AnyMethod, checked_methods
 from seedbed.comparing.problem import checked_task
 from seedbed.comparing.rows import SplitKind, Splits, checked_share
+from seedbed.comparing.run_log import Part, RunLog
 from seedbed.comparing.runs import as_metric
 from seedbed.errors import SettingError
 from seedbed.metrics import Metric
@@ -125,12 +126,14 @@ class Plan:
         progress: bool | None = None,
         callbacks: Callbacks = (),
         threads: int | None = None,
+        checkpoint: str | PathLike[str] | Part | None = None,
+        executor: Any = None,
     ) -> Comparison:
         """Train every method and judge, as ``compare`` does.
 
         Raises: as ``compare``; SettingError if the plan was made for other rows.
         """
-        course = self.begin(X, Y, progress, threads)
+        course = self.begin(X, Y, progress, threads, checkpoint, executor)
         return course.run(course.looks, callbacks)
 
     def resume(
@@ -163,16 +166,19 @@ class Plan:
         return course.run(looks, callbacks)
 
     def begin(
-        self, X: Any, Y: Any, progress: bool | None = None, threads: int | None = None
-    ) -> Course:
+        self, X: Any, Y: Any, progress: bool | None = None, threads: int | None = None,
+        checkpoint: str | PathLike[str] | Part | None = None, executor: Any = None,
+    ) -> Course:  # fmt: skip
         """Return the course of the comparison, before any training.
+
+        checkpoint  a file of finished runs, or the part of one
 
         Raises: as ``run``.
         """
         written = self.written
         if written is not None and written.digest != self.digest:
             written = None  # the plan was changed since
-        course = Course(self, X, Y, progress, threads, written)
+        course = Course(self, X, Y, progress, threads, written, executor=executor)
         rows = data_digest(X, Y)
         if self.data not in (None, rows):
             raise SettingError(
@@ -180,6 +186,10 @@ class Plan:
             )
         content = self.to_dict() | {"data": rows}
         course.fingerprint = digest(content)
+        if isinstance(checkpoint, Part):
+            course.keep(checkpoint)
+        elif checkpoint is not None:
+            course.keep(RunLog(checkpoint, content).part("comparison"))
         own = content.pop("methods")
         content |= {"metric": course.metric.name, "task": course.problem.kind}
         known = journal.enter(digest(sorted(map(digest, own.values()))), rows, digest(content))

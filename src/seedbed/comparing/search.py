@@ -15,11 +15,12 @@ from seedbed import html
 from seedbed.arrays import Array, checked_count
 from seedbed.comparing import saved
 from seedbed.comparing.comparison import Comparison, to_frame
-from seedbed.comparing.fingerprint import method_to_dict
+from seedbed.comparing.fingerprint import data_digest, method_to_dict, metric_to_plain
 from seedbed.comparing.methods import AnyMethod, check_recipe, checked_methods, identity, kind_of
 from seedbed.comparing.plan import Plan
 from seedbed.comparing.problem import problem_of
 from seedbed.comparing.rows import SplitKind
+from seedbed.comparing.run_log import RunLog
 from seedbed.comparing.runs import Runs, checked_metric
 from seedbed.comparing.space import Space
 from seedbed.comparing.statistics import midranks
@@ -173,6 +174,8 @@ def search(
     seed: int = 0,
     progress: bool | None = None,
     threads: int | None = None,
+    checkpoint: str | PathLike[str] | None = None,
+    executor: Any = None,
 ) -> Search:
     """Search for a better setting, and compare it with the baseline on rows of their own.
 
@@ -182,7 +185,8 @@ def search(
     baseline  the method to compare the winner with; None is the space's
     seed      the first seed, which also draws the random settings
 
-    For methods and the other arguments see ``compare``.
+    For methods and the other arguments see ``compare``; a checkpoint keeps the confirmation's runs,
+    too.
 
     Successive halving: all settings are trained from the same few seeds, the better half from as
     many seeds again, and so on. Settings are ranked within each seed, failed runs last, and
@@ -213,11 +217,24 @@ def search(
     first = _first_round_seeds(len(methods), budget)
     planned = max(1, budget // len(methods))
     choosing, confirming = problem.splits(split, test).apart(seed)
-    runs = Runs(methods, problem, metric, choosing, test, progress, threads, planned)
+    log = None
+    if checkpoint is not None:
+        described = {
+            "search": {name: method_to_dict(each) for name, each in methods.items()},
+            "baseline": method_to_dict(baseline), "budget": budget,
+            "metric": metric_to_plain(metric), "alpha": alpha, "delta": delta,
+            "split": problem.splits(split, test).to_plain(), "test": test, "task": task,
+            "seed": seed, "data": data_digest(X, Y),
+        }  # fmt: skip
+        log = RunLog(checkpoint, described)
+    runs = Runs(
+        methods, problem, metric, choosing, test, progress, threads, planned,
+        log=None if log is None else log.part("search"), executor=executor,
+    )  # fmt: skip
     names, rounds, used = list(methods), dict.fromkeys(methods, 0), 0
     ranks = dict.fromkeys(methods, math.nan)
     interrupted = False
-    with interruptible() as stop, StatusLine(progress) as line:
+    with runs.logging(), interruptible() as stop, StatusLine(progress) as line:
         while len(names) > 1:
             more = first if used == 0 else used
             new = list(range(seed + used, seed + used + more))
@@ -255,7 +272,10 @@ def search(
                 alpha=alpha, delta=delta, split=confirming, test=test, task=task,
                 first_seed=seed + used,
             )  # fmt: skip
-            confirmation = planned_before.run(X, Y, progress=progress, threads=threads)
+            confirmation = planned_before.run(
+                X, Y, progress=progress, threads=threads, executor=executor,
+                checkpoint=None if log is None else log.part("confirmation"),
+            )  # fmt: skip
         except KeyboardInterrupt:  # return the search itself
             interrupted = True
     confirmed = 0

@@ -1,0 +1,194 @@
+"""Work in other processes or on other machines: an ordered map over any executor.
+
+What all jobs need is sent once: written to a file for processes of this machine, scattered by Dask,
+put into Ray's object store. Each process unpickles it once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import pickle
+import tempfile
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from seedbed.arrays import one_line
+from seedbed.errors import SeedbedWarning, SettingError
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+_loaded: dict[str, Callable[[Any], Any]] = {}
+"""What this process unpickled last, by its hash."""
+
+
+class Payload(NamedTuple):
+    """What all jobs need, pickled: in a file, or here."""
+
+    digest: str
+    path: str | None
+    content: bytes | None
+
+
+class _Absent(NamedTuple):
+    """A worker's answer where the payload's file is not on its machine."""
+
+
+class _Raised(NamedTuple):
+    """A worker's answer where the work raised: other errors are the executor's own."""
+
+    error: Exception
+
+
+def checked_executor(executor: Any) -> Any:
+    """Return the executor; None stays.
+
+    Raises: SettingError for an object that has no ordered map.
+    """
+    kind = isinstance(executor, type)
+    if executor is None or (not kind and (_is_parallel(executor) or hasattr(executor, "map"))):
+        return executor
+    raise SettingError(
+        "executor must have an ordered map, as concurrent.futures.ProcessPoolExecutor(), "
+        "joblib.Parallel(2), dask.distributed.Client() and ray.util.multiprocessing.Pool() do, not "
+        + one_line(executor)
+    )
+
+
+def ordered_map(
+    executor: Any, work: Callable[[Job], Result], jobs: Sequence[Job]
+) -> Iterator[Result]:
+    """Yield work(job) for each job in order, done by the executor.
+
+    work  a picklable function or object, with the data that it needs
+
+    Where the executor fails, as after the death of a process, a warning says so and the remaining
+    jobs are done here.
+
+    Raises: what ``work`` raises; SettingError if it cannot be pickled.
+    """
+    content = _pickled(work)
+    digest = hashlib.sha256(content).hexdigest()
+    done = 0
+    try:
+        with contextlib.closing(_answers(executor, digest, content, jobs)) as answers:
+            for answer in answers:
+                if isinstance(answer, _Raised):
+                    break
+                yield answer
+                done += 1
+            else:
+                return
+        error: Exception = answer.error
+    except Exception as failure:
+        warnings.warn(
+            f"the executor failed ({type(failure).__name__}: {one_line(str(failure), 120)}): the "
+            f"remaining {len(jobs) - done} of {len(jobs)} blocks are run in this process",
+            SeedbedWarning,
+            stacklevel=2,
+        )
+    else:
+        raise error
+    yield from map(work, jobs[done:])
+
+
+def _answers(
+    executor: Any, digest: str, content: bytes, jobs: Sequence[Any]
+) -> Generator[Any, None, None]:
+    """Yield the workers' answers in order."""
+    module = type(executor).__module__.partition(".")[0]
+    if module == "distributed":
+        [sent] = executor.scatter([content], broadcast=True, hash=True)
+        call = partial(_call_scattered, digest)
+        futures = executor.map(call, jobs, content=sent, pure=False)
+        try:
+            for future in futures:
+                yield future.result()
+        finally:
+            executor.cancel(futures)
+        return
+    if module == "ray":
+        reference = importlib.import_module("ray").put(content)
+        yield from executor.imap(partial(_call_from_ray, digest, reference), jobs)
+        return
+    with tempfile.TemporaryDirectory(prefix="seedbed-") as folder:
+        path = Path(folder) / "work"
+        path.write_bytes(content)
+        answers = _mapped(executor, partial(_call, Payload(digest, str(path), None)), jobs)
+        for number, answer in enumerate(answers):
+            if isinstance(answer, _Absent):  # on another machine
+                rest = partial(_call, Payload(digest, None, content))
+                yield from _mapped(executor, rest, jobs[number:])
+                return
+            yield answer
+
+
+def _mapped(executor: Any, call: Callable[[Any], Any], jobs: Sequence[Any]) -> Iterable[Any]:
+    if _is_parallel(executor):
+        return iter(executor((call, (job,), {}) for job in jobs))
+    return iter((executor.imap if hasattr(executor, "imap") else executor.map)(call, jobs))
+
+
+def _is_parallel(executor: Any) -> bool:
+    """Return whether this is a ``joblib.Parallel``, which is called."""
+    return callable(executor) and hasattr(executor, "n_jobs")
+
+
+def _pickled(work: Any) -> bytes:
+    """Return the work pickled, by cloudpickle where pickle cannot.
+
+    Raises: SettingError if neither can.
+    """
+    try:
+        return pickle.dumps(work, protocol=pickle.HIGHEST_PROTOCOL)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        try:
+            return bytes(importlib.import_module("cloudpickle").dumps(work))
+        except ModuleNotFoundError:
+            hint = "define functions at the top level of a module, or install cloudpickle"
+        except Exception:
+            hint = "leave out what cannot be pickled"
+        raise SettingError(
+            f"an executor needs methods that can be pickled ({one_line(str(error), 100)}): {hint}"
+        ) from None
+
+
+# ---------------------------------------------------------------- in the workers
+
+
+def _call(payload: Payload, job: Any) -> Any:
+    if payload.digest not in _loaded and payload.content is None:
+        assert payload.path is not None
+        try:
+            content = Path(payload.path).read_bytes()
+        except OSError:
+            return _Absent()
+        return _done(payload.digest, content, job)
+    return _done(payload.digest, payload.content or b"", job)
+
+
+def _call_scattered(digest: str, job: Any, content: bytes) -> Any:
+    return _done(digest, content, job)
+
+
+def _call_from_ray(digest: str, reference: Any, job: Any) -> Any:
+    content = b""
+    if digest not in _loaded:
+        content = importlib.import_module("ray").get(reference)
+    return _done(digest, content, job)
+
+
+def _done(digest: str, content: bytes, job: Any) -> Any:
+    if digest not in _loaded:
+        loaded = pickle.loads(content)
+        _loaded.clear()
+        _loaded[digest] = loaded
+    try:
+        return _loaded[digest](job)
+    except Exception as error:
+        return _Raised(error)
