@@ -84,6 +84,7 @@ if _typing.TYPE_CHECKING:
     from seedbed.checking.report import GradientReport
     from seedbed.comparing.compare import compare
     from seedbed.comparing.comparison import Comparison
+    from seedbed.comparing.equal_time import equal_time
     from seedbed.comparing.judge import judge, judge_in_order
     from seedbed.comparing.plan import Plan, plan
     from seedbed.comparing.search import Search, search
@@ -146,6 +147,7 @@ __all__ = [
     "cross_entropy",
     "diagnose",
     "elu",
+    "equal_time",
     "every",
     "explain",
     "gelu",
@@ -199,6 +201,7 @@ _LAZY = {
     "check_gradient": "seedbed.checking.check",
     "compare": "seedbed.comparing.compare",
     "diagnose": "seedbed.diagnosis.diagnose",
+    "equal_time": "seedbed.comparing.equal_time",
     "explain": "seedbed.explaining",
     "judge": "seedbed.comparing.judge",
     "judge_in_order": "seedbed.comparing.judge",

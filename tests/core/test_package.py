@@ -89,9 +89,10 @@ def test_every_public_function_has_a_docstring():
 
 
 EXAMPLES = [
-    "checking.check", "comparing.compare", "comparing.judge", "comparing.plan", "comparing.space",
-    "comparing.splitting", "comparing.wording", "layers.embedding", "layers.periodic", "metrics",
-    "network", "population", "progress", "testing", "training",
+    "checking.check", "comparing.compare", "comparing.equal_time", "comparing.judge",
+    "comparing.plan", "comparing.space", "comparing.splitting", "comparing.wording",
+    "layers.embedding", "layers.periodic", "metrics", "network", "population", "progress",
+    "testing", "training",
 ]  # fmt: skip
 
 

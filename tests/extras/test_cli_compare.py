@@ -194,3 +194,76 @@ def test_a_setting_is_asserted_not_to_be_worse(houses, capsys):
         assert run(*words) == 2
         assert message in capsys.readouterr().err
     assert run(*three, "--assert-not-worse", "lr=0.05", *margin, "--baseline", "lr=0.00001") == 0
+
+
+ALIKE = ["--target", "price", "--vary", "lr=0.03,0.0301", "--epochs", "100", "--hidden", "8"]
+
+
+def test_a_comparison_is_planned_saved_and_gone_on_from(houses, capsys):
+    given = [houses, *ALIKE, "--plan", "plan.json", "--checkpoint", "runs.jsonl"]
+    assert run(*given, "--out", "found.json") == 0
+    out, err = capsys.readouterr()
+    assert "written to found.json" in out
+    assert "plan.json" in out
+    assert "not planned beforehand" not in out
+    loaded = sb.Comparison.load("found.json")
+    assert loaded.sentences[0] in out
+    kept = Path("runs.jsonl").read_bytes()
+    assert run(*given) == 0
+    again, _ = capsys.readouterr()
+    assert again == out.replace("\nwritten to found.json\n", "")
+    assert Path("runs.jsonl").read_bytes() == kept  # nothing was trained
+    assert run(*given, "--max-seeds", "128") == 0
+    longer, _ = capsys.readouterr()
+    assert "of 128 paired runs" in longer
+    assert Path("runs.jsonl").read_bytes().startswith(kept)
+    assert run(*given, "--alpha", "0.1") == 2
+    _, err = capsys.readouterr()
+    assert "plan.json holds another plan (it differs in alpha)" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--max-seeds", "100"], "the number at a later look, 128, 256, 512, 1024, not 100"),
+        (["--max-seeds", "32"], "--max-seeds 32 is less than the 64 of the plan"),
+        (["--max-seeds", "128", "--seeds", "30"], "has spent its alpha"),
+        (["--equal-time", "--checkpoint", "r"], "--equal-time measures the epochs anew"),
+        (["--checkpoint", "houses.csv"], "holds no finished runs of Seedbed: give another name"),
+        (["--plan", "houses.csv"], "houses.csv is no plan of Seedbed"),
+        (["--out", "none/found.json"], "cannot write none/found.json: No such file"),
+        (
+            ["--assert-not-worse", "lr=0.03", "--margin", "1", "--out", "r"],
+            "trains until it is clear: leave --out out",
+        ),
+    ],
+)
+def test_bad_plans_are_refused_before_training(options, message, houses, capsys):
+    before = Path(houses).read_bytes()
+    assert run(houses, *ALIKE, *options) == 2
+    out, err = capsys.readouterr()
+    assert message in err
+    assert err.count("\n") == 1
+    assert out == ""
+    assert sorted(path.name for path in Path().iterdir()) == ["houses.csv"]
+    assert Path(houses).read_bytes() == before
+
+
+def test_settings_are_compared_at_equal_time(houses, capsys):
+    given = ["--target", "price", "--vary", "hidden=4,256x256", "--epochs", "30", "--lr", "0.01"]
+    assert run(houses, *given, "--equal-time", "--json", "--seeds", "6") == 0
+    methods = json.loads(capsys.readouterr().out)["methods"]
+    epochs = {each["name"]: max(each["epochs"]) for each in methods}
+    assert epochs["hidden=256x256"] == 30
+    assert epochs["hidden=4"] > 60
+
+
+def test_equal_time_is_for_recipes():
+    methods = {"a": sb.xor.recipe(5), "b": lambda X, Y, Z, seed: Z[:, 0]}
+    with pytest.raises(sb.SettingError, match="sets the epochs of recipes, and b is a function"):
+        sb.equal_time(methods, *sb.xor.data())
+    methods["b"] = sb.xor.recipe(6)
+    with pytest.raises(sb.SettingError, match=r"seconds=1e-12 is shorter than an epoch of [ab]"):
+        sb.equal_time(methods, *sb.xor.data(), test=0.5, seconds=1e-12)
+    given = sb.equal_time(methods, *sb.xor.data(), test=0.5, seconds=0.01)
+    assert all(each.epochs > 6 for each in given.values())

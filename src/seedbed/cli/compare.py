@@ -22,15 +22,17 @@ from seedbed.cli.options import (
     share,
 )
 from seedbed.cli.show import check_picture, print_json, print_table, save_picture
-from seedbed.comparing.compare import compare
 from seedbed.comparing.comparison import Comparison
 from seedbed.comparing.encoded import EncodedTable, encode_table
+from seedbed.comparing.equal_time import equal_time
+from seedbed.comparing.fingerprint import data_digest
 from seedbed.comparing.plan import Plan
 from seedbed.errors import SettingError
 from seedbed.metrics import BY_NAME
 from seedbed.tables.encoding import Encoding
 from seedbed.tables.reading import read
 from seedbed.testing import trained
+from seedbed.writing import check_writable
 
 _MAX_SETTINGS = 1000
 
@@ -98,6 +100,24 @@ def add_to(commands: Any) -> None:
     )  # fmt: skip
     margin = "the loss that does not matter, in the metric's units (0.01: one point of accuracy)"
     add("--margin", type=number(0), metavar="M", help=margin)
+    add(
+        "--max-seeds", type=integer(1, 10**6), metavar="N",
+        help="go on with open pairs up to N seeds: 128, 256, 512 or 1024 for adaptive, any number "
+        "for anytime; no false verdict becomes more likely",
+    )  # fmt: skip
+    add(
+        "--equal-time", action="store_true",
+        help="give each setting the epochs that take the time of the slowest",
+    )  # fmt: skip
+    add(
+        "--plan", type=Path, metavar="FILE",
+        help="write the plan down before the first score; a file that holds it already is kept",
+    )  # fmt: skip
+    add(
+        "--checkpoint", type=Path, metavar="FILE",
+        help="keep finished runs; after a crash, the same command goes on from them",
+    )  # fmt: skip
+    add("--out", type=Path, metavar="FILE", help="save the comparison, with all scores, as JSON")
     add("--plot", type=Path, metavar="FILE", help="draw the scores and gains (.png, .svg or .pdf)")
     add("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
@@ -130,6 +150,8 @@ def run(options: Namespace) -> int:
     """Compare, print the verdicts and draw the picture; return the exit status."""
     if options.plot is not None:
         check_picture(options.plot)
+    if options.out is not None:
+        check_writable(options.out)
     table = encode_table(
         read(options.file, marks_of(options)), options.target, options.task, options.drop
     )
@@ -139,10 +161,68 @@ def run(options: Namespace) -> int:
         chosen = range(options.seed, options.seed + chosen)
     if (options.candidate is None) != (options.margin is None):
         raise SettingError("--assert-not-worse and --margin belong together: give both, or none")
+    if options.equal_time:
+        if options.checkpoint is not None:
+            raise SettingError(
+                "--equal-time measures the epochs anew in each run, so that a --checkpoint cannot "
+                "be gone on from: leave one of them out"
+            )
+        methods = equal_time(methods, table, None, test=options.test)
     if options.candidate is not None:
-        if options.delta is not None:
-            raise SettingError("--assert-not-worse has a --margin: leave --delta out")
+        _check_alone(options)
         return _assert_not_worse(options, methods, table, chosen)
+    planned = Plan(
+        methods, options.metric, options.baseline, options.alpha, options.delta, chosen,
+        test=options.test, first_seed=options.seed, data=data_digest(table, None),
+    )  # fmt: skip
+    found = _compared(options, planned, table)
+    if options.out is not None:
+        found.save(options.out)
+    if options.plot is not None:
+        save_picture(plots.comparison(found), options.plot)
+    if options.json:
+        print_json(found.to_dict())
+    else:
+        if options.equal_time:
+            epochs = ", ".join(f"{name} {recipe.epochs:,}" for name, recipe in methods.items())
+            print(f"  epochs that take the same time: {epochs}")
+        for note in found.notes:
+            print("  " + " ".join(note.split()))
+        print_table(*found.table())
+        print("\n" + "\n".join([*found.lines, *found.new_data_lines(), "", found.footer()]))
+        if options.out is not None:
+            print(f"\nwritten to {options.out}")
+    return INTERRUPTED if found.interrupted else 0
+
+
+def _check_alone(options: Namespace) -> None:
+    """Refuse options that have no meaning beside --assert-not-worse.
+
+    Raises: SettingError.
+    """
+    if options.delta is not None:
+        raise SettingError("--assert-not-worse has a --margin: leave --delta out")
+    for name in ("max_seeds", "plan", "checkpoint", "out"):
+        if getattr(options, name) is not None:
+            raise SettingError(
+                f"--assert-not-worse trains until it is clear: leave --{name.replace('_', '-')} out"
+            )
+
+
+def _compared(options: Namespace, planned: Plan, table: EncodedTable) -> Comparison:
+    """Write the plan down if that is asked for, and run it up to the most seeds."""
+    if options.plan is not None:
+        planned.save(options.plan)
+    course = planned.begin(table, None, checkpoint=options.checkpoint)
+    if options.max_seeds is not None:  # refused before the first run
+        course.done = course.looks[-1]
+        if options.max_seeds > course.done:
+            course.later_looks(options.max_seeds)
+        elif options.max_seeds < course.done:
+            raise SettingError(
+                f"--max-seeds {options.max_seeds} is less than the {course.done} of the plan"
+            )
+        course.done = 0
     printed: set[str] = set()
 
     def print_final(so_far: Comparison) -> None:
@@ -151,29 +231,12 @@ def run(options: Namespace) -> int:
                 print(f"\r{pair.n} seeds: {sentence}", file=sys.stderr)
                 printed.add(sentence)
 
-    found = compare(
-        methods,
-        table,
-        None,
-        metric=options.metric,
-        baseline=options.baseline,
-        alpha=options.alpha,
-        delta=options.delta,
-        seeds=chosen,
-        test=options.test,
-        first_seed=options.seed,
-        callbacks=[print_final],
-    )
-    if options.json:
-        print_json(found.to_dict())
-    else:
-        for note in found.notes:
-            print("  " + " ".join(note.split()))
-        print_table(*found.table())
-        print("\n" + "\n".join([*found.lines, *found.new_data_lines(), "", found.footer()]))
-    if options.plot is not None:
-        save_picture(plots.comparison(found), options.plot)
-    return INTERRUPTED if found.interrupted else 0
+    found = course.run(course.looks, [print_final])
+    open_pairs = len(course.decided) < len(course.pairs)
+    more = options.max_seeds is not None and options.max_seeds > course.done
+    if more and open_pairs and not found.interrupted:
+        found = found.extend(options.max_seeds, callbacks=[print_final])
+    return found
 
 
 def _assert_not_worse(
@@ -193,13 +256,13 @@ def _assert_not_worse(
         options.alpha, seeds=seeds, test=options.test, first_seed=options.seed,
     )  # fmt: skip
     result = trained(planned, table, None, options.candidate, options.margin)
+    if options.plot is not None:
+        save_picture(plots.comparison(result.comparison), options.plot)
     if options.json:
         found = {"status": result.status, "low": result.low, "high": result.high}
         print_json(found | {"needed": result.needed, "sentence": result.sentence})
     else:
         print(result.sentence)
-    if options.plot is not None:
-        save_picture(plots.comparison(result.comparison), options.plot)
     return {"fine": 0, "worse": 1, "can't tell": 2}[result.status]
 
 

@@ -13,9 +13,10 @@ import numpy as np
 from seedbed import plots
 from seedbed.arrays import Array
 from seedbed.cli import INTERRUPTED
-from seedbed.errors import FileError, MissingDependencyError, SettingError, reason
+from seedbed.errors import MissingDependencyError, SettingError
 from seedbed.jsonable import to_json
 from seedbed.population import Population
+from seedbed.writing import check_writable, write_atomically
 
 
 def print_json(content: Mapping[str, Any]) -> None:
@@ -78,17 +79,15 @@ def check_picture(path: Path) -> None:
     """
     if path.suffix.lower() not in PICTURES:
         raise SettingError(f"--plot {path} must end in .png, .svg or .pdf")
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise FileError(f"cannot write {path}: give a file in a directory that exists")
+    check_writable(path)
     plots.figure(1, 1)
 
 
 def save_picture(figure: Any, path: Path) -> None:
-    """Write a figure.
+    """Write a figure, as a whole or not at all.
 
     Raises: FileError.
     """
-    try:
-        figure.savefig(path, bbox_inches="tight", dpi=150)
-    except OSError as error:
-        raise FileError(f"cannot write {path}: {reason(error)}") from None
+    content = io.BytesIO()
+    figure.savefig(content, format=path.suffix[1:].lower(), bbox_inches="tight", dpi=150)
+    write_atomically(path, content.getvalue())

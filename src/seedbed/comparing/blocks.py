@@ -34,6 +34,8 @@ _MAX_PREDICTIONS = 2**22
 """The maximum number of predictions in memory at a time."""
 
 
+_MEASURED_SECONDS = 0.2
+"""The time of one measurement of a recipe's speed."""
 LANES = 8
 """The compiled engine trains this many members at once in about the time of one."""
 
@@ -190,6 +192,12 @@ class Runner:
         except FormulaError:  # ``run`` answers it
             return 0.0
 
+    def epoch_seconds(self, name: str) -> float:
+        """Return the seconds of an epoch of one of several members, the shortest of three times."""
+        epochs = max(1, round(_MEASURED_SECONDS / LANES / max(self._warm_up(name), 1e-9)))
+        times = [self._timed(self.recipes[name], epochs) for _ in range(3)]
+        return min(times) / epochs
+
     def _warm_up(self, name: str) -> float:
         """Train members for one epoch, so that no method's time includes compilation.
 
@@ -198,16 +206,20 @@ class Runner:
         recipe = self.recipes[name]
         if recipe.structure not in self.warm:
             for _ in range(1 if recipe.engine == "numpy" else 2):  # the first may compile
-                began = time.perf_counter()
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    train(
-                        replace(recipe, epochs=1), self.problem.inputs, self.problem.targets,
-                        seeds=range(LANES), rows=[self.splits.of(0)[0]] * LANES, progress=False,
-                        threads=1,
-                    )  # fmt: skip
-                self.warm[recipe.structure] = (time.perf_counter() - began) / LANES
+                self.warm[recipe.structure] = self._timed(recipe, 1)
         return self.warm[recipe.structure]
+
+    def _timed(self, recipe: Recipe, epochs: int) -> float:
+        """Train some members on one core, and return the seconds of each."""
+        began = time.perf_counter()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            train(
+                replace(recipe, epochs=epochs, patience=None), self.problem.inputs,
+                self.problem.targets, seeds=range(LANES), rows=[self.splits.of(0)[0]] * LANES,
+                progress=False, threads=1,
+            )  # fmt: skip
+        return (time.perf_counter() - began) / LANES
 
     def _score_members(
         self, population: Population, tests: Sequence[Indices]
