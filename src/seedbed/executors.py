@@ -1,7 +1,7 @@
 """Work in other processes or on other machines: an ordered map over any executor.
 
-What all jobs need is sent once: written to a file for processes of this machine, scattered by Dask,
-put into Ray's object store. Each process unpickles it once.
+What all jobs need is sent once: written to a file for processes of this machine, a task's result in
+Dask, put into Ray's object store. Each process unpickles it once.
 """
 
 from __future__ import annotations
@@ -45,66 +45,72 @@ class _Raised(NamedTuple):
     error: Exception
 
 
-def checked_executor(executor: Any) -> Any:
-    """Return the executor; None stays.
+class Remote:
+    """An ordered map over an executor.
 
-    Raises: SettingError for an object that has no ordered map.
+    executor  anything with an ordered map, or a ``joblib.Parallel``; None maps here
+
+    Raises: SettingError for anything else.
     """
-    kind = isinstance(executor, type)
-    if executor is None or (not kind and (_is_parallel(executor) or hasattr(executor, "map"))):
-        return executor
-    raise SettingError(
-        "executor must have an ordered map, as concurrent.futures.ProcessPoolExecutor(), "
-        "joblib.Parallel(2), dask.distributed.Client() and ray.util.multiprocessing.Pool() do, not "
-        + one_line(executor)
-    )
 
+    def __init__(self, executor: Any) -> None:
+        maps = _is_parallel(executor) or hasattr(executor, "map")
+        if executor is not None and (isinstance(executor, type) or not maps):
+            raise SettingError(
+                "executor must have an ordered map, as concurrent.futures.ProcessPoolExecutor(), "
+                "joblib.Parallel(2), dask.distributed.Client() and ray.util.multiprocessing.Pool() "
+                f"do, not {one_line(executor)}"
+            )
+        self.executor = executor
 
-def ordered_map(
-    executor: Any, work: Callable[[Job], Result], jobs: Sequence[Job]
-) -> Iterator[Result]:
-    """Yield work(job) for each job in order, done by the executor.
+    def map(self, work: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
+        """Yield work(job) for each job in order.
 
-    work  a picklable function or object, with the data that it needs
+        work  a picklable function or object, with the data that it needs
 
-    Where the executor fails, as after the death of a process, a warning says so and the remaining
-    jobs are done here.
+        Where the executor fails, as after the death of a process, a warning says so, and the
+        remaining jobs and all later ones are done here.
 
-    Raises: what ``work`` raises; SettingError if it cannot be pickled.
-    """
-    content = _pickled(work)
-    digest = hashlib.sha256(content).hexdigest()
-    done = 0
-    try:
-        with contextlib.closing(_answers(executor, digest, content, jobs)) as answers:
-            for answer in answers:
-                if isinstance(answer, _Raised):
-                    break
-                yield answer
-                done += 1
-            else:
-                return
-        error: Exception = answer.error
-    except Exception as failure:
-        warnings.warn(
-            f"the executor failed ({type(failure).__name__}: {one_line(str(failure), 120)}): the "
-            f"remaining {len(jobs) - done} of {len(jobs)} blocks are run in this process",
-            SeedbedWarning,
-            stacklevel=2,
-        )
-    else:
-        raise error
-    yield from map(work, jobs[done:])
+        Raises: what ``work`` raises; SettingError if it cannot be pickled.
+        """
+        if self.executor is None:
+            yield from map(work, jobs)
+            return
+        content, done = _pickled(self.executor, work), 0
+        digest = hashlib.sha256(content).hexdigest()
+        try:
+            with contextlib.closing(_answers(self.executor, digest, content, jobs)) as answers:
+                for answer in answers:
+                    if isinstance(answer, _Raised):
+                        break
+                    yield answer
+                    done += 1
+                else:
+                    return
+            error: Exception = answer.error
+        except Exception as failure:
+            warnings.warn(
+                f"the executor failed ({type(failure).__name__}: {one_line(str(failure), 120)}): "
+                f"the remaining {len(jobs) - done} of {len(jobs)} blocks, and all later ones, are "
+                "run in this process",
+                SeedbedWarning,
+                stacklevel=2,
+            )
+            self.executor = None
+        else:
+            raise error
+        yield from map(work, jobs[done:])
 
 
 def _answers(
     executor: Any, digest: str, content: bytes, jobs: Sequence[Any]
 ) -> Generator[Any, None, None]:
     """Yield the workers' answers in order."""
-    module = type(executor).__module__.partition(".")[0]
-    if module == "distributed":
-        [sent] = executor.scatter([content], broadcast=True, hash=True)
-        call = partial(_call_scattered, digest)
+    package = _package(executor)
+    if package == "distributed":
+        # a task can be repeated where a worker is lost, scattered data cannot
+        sent = executor.submit(bytes, content, key=f"seedbed-{digest}")
+        call = partial(_call_sent, digest)
         futures = executor.map(call, jobs, content=sent, pure=False)
         try:
             for future in futures:
@@ -112,9 +118,12 @@ def _answers(
         finally:
             executor.cancel(futures)
         return
-    if module == "ray":
+    if package == "ray":
         reference = importlib.import_module("ray").put(content)
-        yield from executor.imap(partial(_call_from_ray, digest, reference), jobs)
+        for answer in executor.imap(partial(_call_from_ray, digest, reference), jobs):
+            if isinstance(answer, Exception):  # Ray returns it
+                raise getattr(answer, "underlying", answer)
+            yield answer
         return
     with tempfile.TemporaryDirectory(prefix="seedbed-") as folder:
         path = Path(folder) / "work"
@@ -139,23 +148,30 @@ def _is_parallel(executor: Any) -> bool:
     return callable(executor) and hasattr(executor, "n_jobs")
 
 
-def _pickled(work: Any) -> bytes:
-    """Return the work pickled, by cloudpickle where pickle cannot.
+_PICKLERS = {"distributed": "cloudpickle", "ray": "ray.cloudpickle", "joblib": "cloudpickle"}
+"""The modules with which executors pickle functions of the main module, and lambdas."""
 
-    Raises: SettingError if neither can.
+
+def _pickled(executor: Any, work: Any) -> bytes:
+    """Return the work pickled, as the executor pickles.
+
+    Raises: SettingError if it cannot be pickled.
     """
     try:
-        return pickle.dumps(work, protocol=pickle.HIGHEST_PROTOCOL)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        try:
-            return bytes(importlib.import_module("cloudpickle").dumps(work))
-        except ModuleNotFoundError:
-            hint = "define functions at the top level of a module, or install cloudpickle"
-        except Exception:
-            hint = "leave out what cannot be pickled"
+        pickler: Any = importlib.import_module(_PICKLERS.get(_package(executor), "pickle"))
+    except ModuleNotFoundError:  # older versions of joblib have a copy of their own
+        pickler = pickle
+    try:
+        return bytes(pickler.dumps(work))
+    except Exception as error:  # pickling runs methods of what is pickled
         raise SettingError(
-            f"an executor needs methods that can be pickled ({one_line(str(error), 100)}): {hint}"
+            f"an executor needs methods that can be pickled ({one_line(str(error), 100)}): define "
+            "functions at the top level of a module"
         ) from None
+
+
+def _package(executor: Any) -> str:
+    return type(executor).__module__.partition(".")[0]
 
 
 # ---------------------------------------------------------------- in the workers
@@ -172,7 +188,7 @@ def _call(payload: Payload, job: Any) -> Any:
     return _done(payload.digest, payload.content or b"", job)
 
 
-def _call_scattered(digest: str, job: Any, content: bytes) -> Any:
+def _call_sent(digest: str, job: Any, content: bytes) -> Any:
     return _done(digest, content, job)
 
 

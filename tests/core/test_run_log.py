@@ -260,10 +260,11 @@ def test_a_process_that_dies_changes_nothing(tmp_path):
     context = multiprocessing.get_context("spawn")
     with (
         ProcessPoolExecutor(2, mp_context=context) as executor,
-        pytest.warns(sb.SeedbedWarning, match="are run in this process"),
+        pytest.warns(sb.SeedbedWarning, match="are run in this process") as seen,
     ):
         found = sb.compare(compared, X, Y, executor=executor)
     assert (tmp_path / "died").exists()
+    assert len(seen) == 1
     assert_equal(found, whole)
 
 

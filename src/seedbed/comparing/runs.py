@@ -18,7 +18,7 @@ from seedbed.comparing.rows import SplitKind, Splits
 from seedbed.comparing.run_log import Part
 from seedbed.engines.state import Stop
 from seedbed.errors import DataError, SettingError
-from seedbed.executors import checked_executor, ordered_map
+from seedbed.executors import Remote
 from seedbed.metrics import Metric, TargetKind
 from seedbed.progress import StatusLine
 
@@ -90,7 +90,7 @@ class Runs:
         executor: Any = None,
     ) -> None:
         self.metric, self.progress, self.log = metric, progress, log
-        self.executor = checked_executor(executor)
+        self.remote = Remote(executor)
         self.splits = problem.splits(split, test)
         self.rows = self.splits.of
         train, held_out = self.rows(0)
@@ -173,10 +173,8 @@ class Runs:
         self, blocks: Sequence[Block], stop: Stop
     ) -> Iterator[tuple[Block, list[Outcome] | None]]:
         """Yield each block with its outcomes, until a request to stop."""
-        if self.executor is None:
-            found: Iterator[list[Outcome] | None] = map(self.runner.run, blocks)
-        else:
-            found = ordered_map(self.executor, self.runner.elsewhere().run, blocks)
+        runner = self.runner if self.remote.executor is None else self.runner.elsewhere()
+        found = self.remote.map(runner.run, blocks)
         for block in blocks:
             if stop.is_set():
                 return
@@ -199,7 +197,7 @@ class Runs:
                     by_names.setdefault(here, []).append(seed)
             for here, seeds in by_names.items():
                 step = len(seeds)
-                if self.log is not None or self.executor is not None:
+                if self.log is not None or self.remote.executor is not None:
                     step = max(1, min(step, int(BLOCK_SECONDS / self._seconds(here))))
                     step = step // LANES * LANES or step
                 for start in range(0, len(seeds), step):
