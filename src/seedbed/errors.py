@@ -16,12 +16,39 @@ SeedbedWarning (UserWarning)
 ├── DivergenceWarning                members whose training failed
 └── InterruptWarning                 training that stopped before its last epoch
 
-Each message is one line: what came, what was expected and how to mend it.
+Each message is one line: what came, what was expected and how to mend it. It has at most 300
+characters, and shows control characters instead of sending them to a terminal.
 """
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+MAX_MESSAGE = 300
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters but tabs and line ends, those that turn text around, and lone surrogates."""
+
+
+def visible(text: str) -> str:
+    """Return the text with control characters as escapes."""
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def message_of(text: str) -> str:
+    """Return a message as one visible line; a long one loses its middle."""
+    line = visible(" ".join(text.split()))
+    if len(line) <= MAX_MESSAGE:
+        return line
+    end = MAX_MESSAGE // 3
+    return f"{line[: MAX_MESSAGE - end - 3]} … {line[-end:]}"
 
 
 class SeedbedError(Exception):
     """Base class of Seedbed's errors."""
+
+    def __init__(self, *values: Any) -> None:
+        super().__init__(*(message_of(each) if isinstance(each, str) else each for each in values))
 
 
 class SettingError(SeedbedError, ValueError):
@@ -70,6 +97,9 @@ def reason(error: Exception) -> str:
 
 class SeedbedWarning(UserWarning):
     """Base class of Seedbed's warnings."""
+
+    def __init__(self, *values: Any) -> None:
+        super().__init__(*(message_of(each) if isinstance(each, str) else each for each in values))
 
 
 class DivergenceWarning(SeedbedWarning):

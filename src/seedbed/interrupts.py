@@ -4,33 +4,74 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from seedbed.engines.state import Stop
+
+_ending: list[int] = [signal.SIGINT]
+"""The signals that ``interruptible`` turns into a flag."""
 
 
 @contextmanager
 def interruptible() -> Iterator[Stop]:
-    """Turn the first Ctrl-C into a flag; the second calls the previous handler.
+    """Turn the first Ctrl-C into a flag; the second one raises KeyboardInterrupt.
 
+    Where nothing has begun (``Stop.began``), as during compilation, the first one raises, too.
     Outside the main thread, or if SIGINT is ignored, nothing changes.
     """
     stop = Stop()
-    in_main = threading.current_thread() is threading.main_thread()
-    previous = signal.getsignal(signal.SIGINT) if in_main else None
-    if previous is None or previous is signal.SIG_IGN:
-        yield stop
-        return
+    previous: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        previous = {number: signal.getsignal(number) for number in _ending}
+        previous = {
+            number: handler
+            for number, handler in previous.items()
+            if handler not in (None, signal.SIG_IGN)
+        }
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            (previous if callable(previous) else signal.default_int_handler)(number, frame)
+        if stop.began and not stop.is_set():
+            stop.set()
+            return
         stop.set()
+        handler = previous[number]
+        (handler if callable(handler) else signal.default_int_handler)(number, frame)
+        raise KeyboardInterrupt  # the handler of work around this has noted it
 
-    signal.signal(signal.SIGINT, handle)
     try:
+        for number in previous:
+            signal.signal(number, handle)
         yield stop
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def ending_signals() -> Iterator[Callable[[], int]]:
+    """Let SIGTERM and SIGHUP end a command as Ctrl-C does, unless they are ignored.
+
+    Yields a function that returns the last of these signals, SIGINT if there was none.
+    """
+    last = [int(signal.SIGINT)]
+    names = ("SIGTERM", "SIGHUP", "SIGBREAK")
+    given = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    in_main = threading.current_thread() is threading.main_thread()
+    numbers = [each for each in given if in_main and signal.getsignal(each) is signal.SIG_DFL]
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        last[0] = number
+        raise KeyboardInterrupt
+
+    try:
+        for number in numbers:
+            signal.signal(number, handle)
+            _ending.append(number)
+        yield lambda: last[0]
+    finally:
+        for number in numbers:
+            _ending.remove(number)
+            signal.signal(number, signal.SIG_DFL)

@@ -81,6 +81,7 @@ class Run:
             whole = min(first + count, until)
             epoch = min(whole, *(each.next(first) for each in periodic)) if periodic else whole
             self.training.run(state, range(first, epoch), stop)
+            stop.began = True
             if stop.is_set():
                 break
             self.epoch = epoch

@@ -1,16 +1,30 @@
-"""Files written as a whole or not at all."""
+"""Files written as a whole or not at all.
+
+A file is written under a temporary name in its directory, synced and renamed. The temporary file is
+locked while it is written, so that the next write of the same file finds and removes what a killed
+process left.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
 from seedbed.errors import FileError, SeedbedError, reason
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows, where open files cannot be removed
+    fcntl = None  # type: ignore[assignment]
+
+_SUFFIX = ".part"
 
 
 def write_atomically(path: str | PathLike[str], content: bytes) -> None:
@@ -26,23 +40,28 @@ def write_atomically(path: str | PathLike[str], content: bytes) -> None:
 def replacement(path: str | PathLike[str]) -> Iterator[BinaryIO]:
     """Yield a file that replaces the one at ``path`` at the end, and is removed after an error.
 
+    It has the permissions of the file that it replaces, from its first byte on. Links are followed.
+    A pipe or a device is written to.
+
     Raises: FileError if it cannot be written.
     """
     try:
         path = Path(path)
-        if path.exists() and not path.is_file():  # a pipe or device cannot be replaced
-            with path.open("wb") as file:
+        mode = _mode(path)
+        if mode is not None and not stat.S_ISREG(mode):
+            with _opened_device(path) as file:
                 yield file
             return
-        path = Path(os.path.realpath(path))  # follow a link instead of replacing it
-        temporary = _temporary_path(path)
+        path = Path(os.path.realpath(path))
+        _remove_stale(path)
+        descriptor, temporary = _created(path, 0o666 if mode is None else 0o600)
         try:
-            with temporary.open("xb") as file:
+            with os.fdopen(descriptor, "wb") as file:
+                if mode is not None and hasattr(os, "fchmod"):
+                    os.fchmod(file.fileno(), stat.S_IMODE(mode))
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            if path.exists():
-                temporary.chmod(path.stat().st_mode)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -64,24 +83,11 @@ def locked(file: int, path: str | PathLike[str]) -> Iterator[None]:
 
     Raises: FileError if another process holds it.
     """
-    try:
-        import fcntl
-    except ModuleNotFoundError:  # Windows
-        yield
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _lock(file):
         raise FileError(
             f"{path} is being written by another process: wait for it, or give another name"
-        ) from None
-    except OSError:  # a file system without locks
-        yield
-        return
-    try:
-        yield
-    finally:
-        fcntl.flock(file, fcntl.LOCK_UN)
+        )
+    yield  # closing the file unlocks it
 
 
 def check_writable(path: str | PathLike[str]) -> None:
@@ -91,9 +97,10 @@ def check_writable(path: str | PathLike[str]) -> None:
     """
     try:
         path = Path(path)
-        if path.is_dir():
-            raise IsADirectoryError(21, "Is a directory")
-        if not path.exists() or path.is_file():
+        mode = _mode(path)
+        if mode is not None and stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, "Is a directory")
+        if mode is None or stat.S_ISREG(mode):
             temporary = _temporary_path(Path(os.path.realpath(path)))
             temporary.touch(exist_ok=False)
             temporary.unlink()
@@ -101,6 +108,94 @@ def check_writable(path: str | PathLike[str]) -> None:
         raise FileError(f"cannot write {path}: {reason(error)}: give another path") from None
 
 
+def interrupted_path(path: Path) -> Path:
+    """Return where the result of an interrupted run goes, so that it replaces no whole one:
+    model.safetensors is beside model.interrupted.safetensors. A device or pipe stays.
+    """
+    if path.exists() and not path.is_file():
+        return path
+    return path.with_name(f"{path.stem}.interrupted{path.suffix}")
+
+
+def _mode(path: Path) -> int | None:
+    """Return the type and permissions of what is at the path, or None for nothing.
+
+    Raises: OSError, for a loop of links too.
+    """
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return None
+
+
+@contextmanager
+def _opened_device(path: Path) -> Iterator[BinaryIO]:
+    """Yield a device or a pipe; a pipe without a reader is refused, as it would wait forever."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise OSError(errno.ENXIO, "it is a pipe that nothing reads") from None
+        raise
+    if hasattr(os, "set_blocking"):
+        os.set_blocking(descriptor, True)
+    with os.fdopen(descriptor, "wb") as file:
+        yield file
+
+
+def _created(path: Path, mode: int) -> tuple[int, Path]:
+    """Return a new temporary file, open and locked."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    while True:
+        temporary = _temporary_path(path)
+        descriptor = os.open(temporary, flags, mode)
+        if _lock(descriptor) and temporary.exists():
+            return descriptor, temporary
+        os.close(descriptor)  # another write took it for stale before it was locked
+
+
 def _temporary_path(path: Path) -> Path:
     """Return a new name in the same directory."""
-    return path.with_name(f".{secrets.token_hex(8)}.part")
+    return path.with_name(f"{_prefix(path)}{secrets.token_hex(4)}{_SUFFIX}")
+
+
+def _prefix(path: Path) -> str:
+    """Return the beginning of the temporary names of a file; names have up to 255 bytes."""
+    name = path.name.encode("utf-8", "surrogateescape")[:220].decode("utf-8", "ignore")
+    return f".{name}."
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove the temporary files that killed processes left of this file."""
+    stale: list[str] = []
+    prefix = _prefix(path)
+    length = len(prefix) + 8 + len(_SUFFIX)
+    with suppress(OSError), os.scandir(path.parent) as entries:
+        stale = [
+            entry.path
+            for entry in entries
+            if entry.name.startswith(prefix)
+            and entry.name.endswith(_SUFFIX)
+            and len(entry.name) == length
+        ]
+    for each in stale:
+        with suppress(OSError):
+            if fcntl is None:  # an open file is not removed
+                Path(each).unlink()
+                continue
+            with open(each, "rb") as file:  # noqa: PTH123
+                if _lock(file.fileno()):
+                    Path(each).unlink()
+
+
+def _lock(file: int) -> bool:
+    """Lock an open file, and return False if another process holds it."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True

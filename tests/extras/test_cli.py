@@ -221,7 +221,7 @@ def test_the_command_trains_the_estimator(run, csv, tmp_path, task, seed):
     assert loaded.test_scores_["rows"] == len(test)
     assert loaded.test_scores_[result["score"]] == pytest.approx(ensemble, rel=1e-6)
 
-    shown = run(*words)[1]
+    shown = run(*words, "--force")[1]
     percent = task == "classification"
     for value in (*right, ensemble, np.mean(right), np.std(right, ddof=1), baseline):
         assert (f"{100 * value:.2f} %" if percent else f"{value:.4g}") in shown
@@ -445,7 +445,9 @@ def test_existing_files_are_kept(run, csv, tmp_path):
         refused(run("predict", model, csv, "--out", same, "--force"), "would overwrite")
     assert csv.read_bytes() == data
     assert model.read_bytes() == first
-    assert run(*common, model, "--seed", 3)[0] == 0  # a model file may be replaced
+    refused(run(*common, model, "--seed", 3), " exists: give another name, or --force")
+    assert model.read_bytes() == first
+    assert run(*common, model, "--seed", 3, "--force")[0] == 0
     assert sb.load(model).random_state == 3
 
 
@@ -529,4 +531,7 @@ def test_ctrl_c_saves_the_members_as_trained_so_far(csv, tmp_path):
     assert process.returncode == 130, shown
     assert b"warning: training was stopped after" in shown
     assert b"interrupted" in out
-    assert (sb.load(model).population_.status == "interrupted").all()
+    assert not model.exists()
+    partial = tmp_path / "m.interrupted.safetensors"
+    assert str(partial).encode() in shown
+    assert (sb.load(partial).population_.status == "interrupted").all()

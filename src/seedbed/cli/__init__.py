@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import seedbed
-from seedbed.errors import SeedbedError, SeedbedWarning, reason
+from seedbed.errors import SeedbedError, SeedbedWarning, message_of, reason, visible
+from seedbed.interrupts import ending_signals
 
 BAD_INPUT, INTERRUPTED = 2, 130
 """The exit statuses for bad input and after Ctrl-C, as in shells."""
@@ -38,7 +39,11 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status: 0, 2 for bad input, 130 after Ctrl-C."""
+    """Run the command and return its exit status: 0, 2 for bad input, 130 after Ctrl-C, 143 after
+    SIGTERM.
+
+    All files are written before anything is printed.
+    """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the caller
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
@@ -47,31 +52,57 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal shows ? for a character it lacks
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", SeedbedWarning)
-        warnings.showwarning = _show_warning
-        try:
-            status: int = options.run(options)
-            sys.stdout.flush()
-        except SeedbedError as error:
-            return _failed(options, str(error))
-        except MemoryError:
-            return _failed(options, "out of memory: ask for less")
-        except KeyboardInterrupt:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            print(f"\nseedbed {options.command}: interrupted", file=sys.stderr)
-            return INTERRUPTED
-        except BrokenPipeError:
-            _silence_stdout()  # the reader closed the pipe
-            return 0
-        except OSError as error:
-            _silence_stdout()
-            return _failed(options, f"cannot write the output: {reason(error)}")
+    streams = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = _Visible(sys.stdout), _Visible(sys.stderr, "\r")
+    try:
+        with warnings.catch_warnings(), ending_signals() as last_signal:
+            warnings.simplefilter("always", SeedbedWarning)
+            warnings.showwarning = _show_warning
+            status = _run(options)
+    finally:
+        sys.stdout, sys.stderr = streams
+    return 128 + last_signal() if status == INTERRUPTED else status
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Run the command; an error is one line."""
+    try:
+        status: int = options.run(options)
+        sys.stdout.flush()
+    except SeedbedError as error:
+        return _failed(options, str(error))
+    except MemoryError:
+        return _failed(options, "out of memory: ask for less")
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        print(f"\nseedbed {options.command}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        _silence_stdout()  # the reader closed the pipe; files were written before
+        return 0
+    except OSError as error:
+        _silence_stdout()
+        return _failed(options, f"cannot write the output: {reason(error)}")
     return status
 
 
+class _Visible:
+    """A text stream that shows the control characters of what is printed, but for ``kept``."""
+
+    def __init__(self, stream: Any, kept: str = "") -> None:
+        self.stream, self.kept = stream, kept
+
+    def write(self, text: str) -> Any:
+        """Write visible text."""
+        parts = text.split(self.kept) if self.kept else [text]
+        return self.stream.write((self.kept or "").join(map(visible, parts)))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
 def _failed(options: argparse.Namespace, message: str) -> int:
-    print(f"seedbed {options.command}: {' '.join(message.split())}", file=sys.stderr)
+    print(f"seedbed {options.command}: {message_of(message)}", file=sys.stderr)
     return BAD_INPUT
 
 

@@ -32,7 +32,7 @@ from seedbed.metrics import BY_NAME
 from seedbed.tables.encoding import Encoding
 from seedbed.tables.reading import read
 from seedbed.testing import trained
-from seedbed.writing import check_writable
+from seedbed.writing import check_writable, interrupted_path
 
 _MAX_SETTINGS = 1000
 
@@ -176,10 +176,13 @@ def run(options: Namespace) -> int:
         test=options.test, first_seed=options.seed, data=data_digest(table, None),
     )  # fmt: skip
     found = _compared(options, planned, table)
-    if options.out is not None:
-        found.save(options.out)
-    if options.plot is not None:
-        save_picture(plots.comparison(found), options.plot)
+    out, plot = options.out, options.plot
+    if found.interrupted:  # what is there stays
+        out, plot = (path and interrupted_path(path) for path in (out, plot))
+    if out is not None:
+        found.save(out)
+    if plot is not None:
+        save_picture(plots.comparison(found), plot)
     if options.json:
         print_json(found.to_dict())
     else:
@@ -190,8 +193,8 @@ def run(options: Namespace) -> int:
             print("  " + " ".join(note.split()))
         print_table(*found.table())
         print("\n" + "\n".join([*found.lines, *found.new_data_lines(), "", found.footer()]))
-        if options.out is not None:
-            print(f"\nwritten to {options.out}")
+        if out is not None:
+            print(f"\nwritten to {out}")
     return INTERRUPTED if found.interrupted else 0
 
 

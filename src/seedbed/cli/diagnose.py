@@ -49,6 +49,10 @@ def run(options: Namespace) -> int:
     given = resolved(model, read(options.file), None, options.rows, spread=True)
     population, X = given.population, given.X
     found = diagnose(given, None)
+    if options.plot is not None:
+        first = dict.fromkeys(each.members[0] for each in found if each.members)
+        shown = [member for member in first if not population.diverged[member]]
+        save_picture(plots.losses(population, members=shown).figure, options.plot)
     if options.json:
         print_json({
             "members": len(population),
@@ -69,8 +73,4 @@ def run(options: Namespace) -> int:
     else:
         for each in found:
             print(f"{each.kind}: {each.message}")
-    if options.plot is not None:
-        first = dict.fromkeys(each.members[0] for each in found if each.members)
-        shown = [member for member in first if not population.diverged[member]]
-        save_picture(plots.losses(population, members=shown).figure, options.plot)
     return PROBLEM_FOUND if found else 0

@@ -16,6 +16,7 @@ import numpy as np
 from seedbed import files, reproducible, writing
 from seedbed.arrays import Array
 from seedbed.cli.show import print_json
+from seedbed.engines.state import STATUS_NAMES, Status
 from seedbed.errors import FileError, TableError
 from seedbed.population import Population
 from seedbed.tables.csv_text import CsvReader, TextRows
@@ -69,6 +70,14 @@ def run(options: Namespace) -> int:
         _check_out(options)
     parquet = options.out is not None and options.out.suffix.lower() in (".parquet", ".pq")
     counts = Counts()
+    status = model.population.status == STATUS_NAMES[Status.INTERRUPTED]
+    if status.any():
+        print(
+            f"note: {options.model} is of an interrupted training: {status.sum()} of {len(status)} "
+            f"members ended after {model.population.epochs[status].min()} of "
+            f"{model.population.recipe.epochs} epochs",
+            file=sys.stderr,
+        )
 
     def added(rows: Source) -> dict[str, Array]:
         X, more = model.encoding.inputs(rows, options.unseen)
@@ -105,13 +114,13 @@ def _predict_whole(options: Namespace, table: Table, added: Added, parquet: bool
         texts = (table.exact_texts(name) for name in table.columns)
         rows = list(zip(*texts, strict=True))
     columns = added(table)
-    if options.json:
-        print_json(columns)
     if parquet:
         writing.write_atomically(options.out, parquet_bytes(table, columns))
     elif as_csv:
         with _output(options.out) as output:
             output.write([*table.columns, *columns], rows, columns)
+    if options.json:
+        print_json(columns)
     return len(table)
 
 

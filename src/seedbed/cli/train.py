@@ -97,6 +97,7 @@ def add_to(commands: Any) -> None:
     add("--keep-outliers", action="store_true", help="train on outliers of the target as they are")
     add("--test", type=share, default=0.2, metavar="SHARE", help="share of test rows (0.2)")
     add("--out", type=Path, metavar="MODEL", help="write a model file, such as model.safetensors")
+    add("--force", action="store_true", help="replace a model file")
     add("--plot", type=Path, metavar="FILE", help="draw losses and scores (.png, .svg, .pdf)")
     add("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
@@ -107,7 +108,7 @@ def run(options: Namespace) -> int:
     from seedbed.estimators import NetworkClassifier, NetworkRegressor  # takes a second to import
 
     if options.out is not None:
-        _check_out(options.out)
+        _check_out(options.out, options.force)
     if options.plot is not None:
         check_picture(options.plot)
     table = read(options.file, marks_of(options))
@@ -147,7 +148,7 @@ def run(options: Namespace) -> int:
     estimator.test_scores_ = {"rows": len(test), **{
         each.key: None if np.isnan(each.ensemble) else each.ensemble for each in scores
     }}  # fmt: skip
-    summary = {
+    summary: dict[str, Any] = {
         "task": encoding.target.task,
         "rows": {"train": len(train), "test": len(test)},
         "inputs": encoding.width,
@@ -183,34 +184,47 @@ def run(options: Namespace) -> int:
         },
         "out": None if options.out is None else str(options.out),
     }
-    if not options.json:
-        _print(options, encoding, summary, scores)
-    if options.out is not None:
-        estimator.save(options.out)
-    if options.plot is not None:
-        save_picture(_picture(population, scores[0]), options.plot)
+    out, plot = options.out, options.plot
+    status = exit_status(population)
+    if status:  # what is there stays
+        out, plot = (path and writing.interrupted_path(path) for path in (out, plot))
+        summary["out"] = out and str(out)
+    if out is not None:
+        estimator.save(out)
+    if plot is not None:
+        save_picture(_picture(population, scores[0]), plot)
     if options.json:
         print_json(summary)
-    elif options.out is None:
-        print("\nThe model was not saved: give --out model.safetensors", file=sys.stderr)
     else:
-        print(f"\nwritten to {options.out}")
-    return exit_status(population)
+        _print(options, encoding, summary, scores)
+        if out is not None:
+            print(f"\nwritten to {out}")
+    if out is None and not options.json:
+        print("\nThe model was not saved: give --out model.safetensors", file=sys.stderr)
+    if status and out is not None:
+        print(
+            f"seedbed train: interrupted; the members as trained so far are in {out}",
+            file=sys.stderr,
+        )
+    return status
 
 
-def _check_out(path: Path) -> None:
-    """Refuse, before training, a path that cannot be written or is not a model file.
+def _check_out(path: Path, force: bool) -> None:
+    """Refuse, before training, a path that cannot be written, or would replace something.
 
     Raises: FileError; MissingDependencyError without safetensors.
     """
     writing.check_writable(path)
-    if path.is_file():
-        try:
-            files.read(path)
-        except FileError:
-            raise FileError(
-                f"{path} exists and is not a valid model file: give --out another name"
-            ) from None
+    if not path.is_file():
+        return
+    try:
+        files.read(path)
+    except FileError:
+        raise FileError(
+            f"{path} exists and is not a valid model file: give --out another name"
+        ) from None
+    if not force:
+        raise FileError(f"{path} exists: give another name, or --force")
 
 
 def _picture(population: Population, scores: Scores) -> Any:

@@ -22,6 +22,7 @@ from seedbed.cli.show import (
 )
 from seedbed.population import Population
 from seedbed.training import train
+from seedbed.writing import interrupted_path
 
 NUDGE = 2e-16
 _PRINTED_EVERY = 1000
@@ -66,8 +67,6 @@ def run(options: Namespace) -> int:
     epochs = _PRINTED_EVERY * (len(xor.PRINTED_LOSSES) - 1) + 1
     rerun = xor.as_published(epochs)[::_PRINTED_EVERY]
     nudged = xor.as_published(epochs, NUDGE)[::_PRINTED_EVERY]
-    if not options.json:
-        _print_as_published(rerun, nudged)
     X, Y = xor.data()
     began = time.perf_counter()
     population = train(
@@ -80,8 +79,10 @@ def run(options: Namespace) -> int:
     seconds = time.perf_counter() - began
     solved = xor.solved(population)
     median = int(np.argsort(population.loss, kind="stable")[(len(population) - 1) // 2])
-    if options.plot is not None:
-        save_picture(_picture(population, median), options.plot)
+    status, plot = exit_status(population), options.plot
+    if plot is not None:
+        plot = interrupted_path(plot) if status else plot
+        save_picture(_picture(population, median), plot)
     if options.json:
         print_json(
             {
@@ -108,8 +109,9 @@ def run(options: Namespace) -> int:
             }
         )
     else:
+        _print_as_published(rerun, nudged)
         _print_population(population, solved, median, seconds)
-    return exit_status(population)
+    return status
 
 
 def _picture(population: Population, median: int) -> Any:

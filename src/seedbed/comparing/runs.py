@@ -145,17 +145,12 @@ class Runs:
         names = [name for name in self.outcomes if name in set(names)]
         wanted = [(name, seed) for name in names for seed in seeds]
         known = {key: found for key in wanted if self.log and (found := self.log.get(*key))}
-        blocks = list(self._blocks([key for key in wanted if key not in known]))
-        with StatusLine(self.progress) as line:
-            for number, (block, outcomes) in enumerate(self._done(blocks, stop)):
-                if outcomes is None:
-                    break
-                known |= {(each.name, each.seed): each for each in outcomes}
-                if self.log is not None:
-                    self.log.add(outcomes)
-                if line.is_due:
-                    last = f"{', '.join(block.names)}, seed {block.seeds[-1]}"
-                    line.write(f"block {number + 1} of {len(blocks)}: {last}")
+        stop.began = stop.began or any(self.outcomes.values())
+        try:
+            self._run([key for key in wanted if key not in known], known, stop)
+        except KeyboardInterrupt:
+            if not stop.began:
+                raise
         for name in names:
             for seed in seeds:
                 if (name, seed) not in known:
@@ -169,16 +164,25 @@ class Runs:
             )
         return len(known) == len(wanted)
 
-    def _done(
-        self, blocks: Sequence[Block], stop: Stop
-    ) -> Iterator[tuple[Block, list[Outcome] | None]]:
-        """Yield each block with its outcomes, until a request to stop."""
+    def _run(
+        self, missing: Sequence[tuple[str, int]], known: dict[tuple[str, int], Outcome], stop: Stop
+    ) -> None:
+        """Run what is missing, and add it to what is known, until a request to stop."""
+        blocks = list(self._blocks(missing))
         runner = self.runner if self.remote.executor is None else self.runner.elsewhere()
         found = self.remote.map(runner.run, blocks)
-        for block in blocks:
-            if stop.is_set():
-                return
-            yield block, next(found)
+        with StatusLine(self.progress) as line:
+            for number, block in enumerate(blocks):
+                outcomes = None if stop.is_set() else next(found)
+                if outcomes is None:
+                    return
+                known |= {(each.name, each.seed): each for each in outcomes}
+                stop.began = True
+                if self.log is not None:
+                    self.log.add(outcomes)
+                if line.is_due:
+                    last = f"{', '.join(block.names)}, seed {block.seeds[-1]}"
+                    line.write(f"block {number + 1} of {len(blocks)}: {last}")
 
     def _blocks(self, runs: Sequence[tuple[str, int]]) -> Iterator[Block]:
         """Divide runs into blocks: recipes of one structure together, other methods run by run.

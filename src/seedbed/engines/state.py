@@ -89,10 +89,14 @@ class State:
 
 
 class Stop:
-    """A request to end training; compiled code reads ``flag``."""
+    """A request to end training; compiled code reads ``flag``.
+
+    ``began`` tells whether there is a result to keep: before, a request to end raises.
+    """
 
     def __init__(self) -> None:
         self.flag = np.zeros(1, dtype=np.int64)
+        self.began = False
 
     def set(self) -> None:
         """Request the end."""

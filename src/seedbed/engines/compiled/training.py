@@ -13,6 +13,7 @@ from seedbed.arrays import Array, Indices
 from seedbed.engines.batches import Data
 from seedbed.engines.compiled import addresses, epochs, evaluation, records
 from seedbed.engines.compiled.kernels import (
+    compile_here,
     flat,
     in_threads,
     kernel_for,
@@ -102,6 +103,7 @@ class Training:
             for s in (1, self.W, self.group_lanes)
         }
         self._free: dict[int, list[Workspace]] = {}
+        self._compiled: set[Any] = set()
         self._flats: dict[int, Array] = {}  # the plan keeps the arrays themselves alive
 
     def run(self, state: State, epoch_range: range, stop: Stop) -> None:
@@ -126,28 +128,34 @@ class Training:
         train = kernel_for(epochs.train, self.dtype)
         factors = lru_cache(lambda steps: self._factors(epoch_range, steps))
 
-        def work(groups: Groups, rows: Any, validation: Any, workspace: Workspace) -> None:
+        def arguments(groups: Groups, rows: Any, validation: Any, workspace: Workspace) -> Any:
             span = records.Span(epoch_range.start, epoch_range.stop, factors(rows.steps))
             training = records.Training(
                 self.program, self.flags, self.members, arrays, rows, validation, span
             )
-            train(training, groups, workspace, stop.flag)
+            return training, groups, workspace, stop.flag
 
-        self._spread(state.running, self.plan.batch_size, work)
+        self._spread(state.running, self.plan.batch_size, train, arguments)
 
     def losses(self, theta: Array, members: Indices) -> Array:
         """Return the mean training loss of ``members`` at theta (P, D), as (p,)."""
         result = np.empty(len(theta), dtype=self.dtype)
         losses = kernel_for(evaluation.losses, self.dtype)
 
-        def work(groups: Groups, rows: Any, validation: Any, workspace: Workspace) -> None:
-            losses(self.program, flat(theta), rows, groups, workspace, result)
+        def arguments(groups: Groups, rows: Any, validation: Any, workspace: Workspace) -> Any:
+            return self.program, flat(theta), rows, groups, workspace, result
 
-        self._spread(members, None, work)
+        self._spread(members, None, losses, arguments)
         return result[members]
 
-    def _spread(self, members: Indices, batch_size: int | None, work: Callable[..., None]) -> None:
-        """Call ``work`` on all members, in tasks that the threads take in turn."""
+    def _spread(
+        self, members: Indices, batch_size: int | None, kernel: Any, arguments: Callable[..., Any]
+    ) -> None:
+        """Call a kernel on all members, in tasks that the threads take in turn.
+
+        arguments  makes the kernel's arguments of a task's groups, rows, held-out rows and
+                   workspace
+        """
         plan = self.plan
 
         def do(groups: Groups) -> None:  # row numbers exist for as many tasks as threads
@@ -162,10 +170,18 @@ class Training:
                 workspace = free.pop()
             except IndexError:
                 workspace = self._workspace(drawn_rows)
-            work(groups, rows, validation, workspace)
+            given = arguments(groups, rows, validation, workspace)
+            if kernel not in self._compiled:
+                self._compiled.add(kernel)
+                compile_here(kernel, given)
+            else:
+                kernel(*given)
             free.append(workspace)
 
-        in_threads(self.threads, do, list(self._tasks(members)))
+        tasks = list(self._tasks(members))
+        if tasks and kernel not in self._compiled:
+            do(tasks[0])
+        in_threads(self.threads, do, tasks)
 
     def _tasks(self, members: Indices) -> Iterator[Groups]:
         """Yield groups that see equally many rows and are all of one kind."""
