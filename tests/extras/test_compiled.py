@@ -911,8 +911,8 @@ def press_ctrl_c(seconds):
 
 def test_ctrl_c_interrupts_within_an_epoch():
     """An epoch takes more than a second; the members go back to its start."""
-    x = np.tile(X, (6_000, 1)).astype("float32")
-    y = np.tile(TARGETS["number"], (6_000, 1)).astype("float32")
+    x = np.tile(X, (1_500, 1)).astype("float32")
+    y = np.tile(TARGETS["number"], (1_500, 1)).astype("float32")
     net = network(sb.tanh, (5, 128, 128, 3))
     given = {"loss": sb.squared_error, "batch_size": 1, "engine": "compiled", "seeds": range(2)}
     first = sb.train(net, x, y, epochs=1, **given)

@@ -196,6 +196,7 @@ def _check_out(options: Namespace) -> None:
 def predictions(population: Population, encoding: Encoding, X: Array) -> dict[str, Array]:
     """Return the columns to add, each (N,), for inputs (N, I): the bits of the estimators."""
     target = encoding.target
+    classes = [name.encode("utf-8", "replace").decode() for name in target.classes]  # surrogates
     each = population.predict(X)[~population.diverged].astype(np.float64)
     mean = population.predict_mean(X).astype(np.float64)
     if target.task == "regression":
@@ -215,7 +216,7 @@ def predictions(population: Population, encoding: Encoding, X: Array) -> dict[st
     mean /= reproducible.total(mean, keepdims=True)
     predicted = mean.argmax(axis=1)
     return {
-        f"predicted_{target.name}": np.array(target.classes, dtype=object)[predicted],
-        **{f"probability_{name}": mean[:, number] for number, name in enumerate(target.classes)},
+        f"predicted_{target.name}": np.array(classes, dtype=object)[predicted],
+        **{f"probability_{name}": mean[:, number] for number, name in enumerate(classes)},
         "agreement": (each.argmax(axis=2) == predicted).mean(axis=0),
     }

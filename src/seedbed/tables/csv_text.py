@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
+import io
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 
@@ -30,7 +32,9 @@ class CsvReader:
     name           of the file, for messages
     separator      that a first line such as ``sep=;`` names; or the one under which most records
                    have as many fields as the header, and the header most columns
+    names_separator  whether it does
     header         the columns' names, without blanks around them
+    trailing       whether records end with a separator
     other_decimal  a second decimal mark: the comma, where semicolons separate
     notes          on what was taken for granted: the encoding
 
@@ -56,7 +60,7 @@ class CsvReader:
             said[1] if said else find_separator([first, *self._lines.waiting[::-1]], known)
         )
         self._check_is_csv(first)
-        self._starts_with_header = not said and self._lines.encoding == "utf-8-sig"
+        self.names_separator = bool(said)
         self.other_decimal = "," if self.separator == ";" else ""
         self._record: list[str] = []  # the lines of the record being read
         self._records = csv.reader(self._recorded(first), delimiter=self.separator)
@@ -67,8 +71,8 @@ class CsvReader:
         self._check_closed()
         if not header:
             raise TableError(f"{name} has no rows: it needs a header and rows of values")
-        self._trailing = len(header) > 1 and not header[-1].strip()
-        self.header = self._named(header[:-1] if self._trailing else header)
+        self.trailing = len(header) > 1 and not header[-1].strip()
+        self.header = self._named(header[:-1] if self.trailing else header)
 
     def _next_line(self) -> str:
         """Return the next line that is not empty, "" at the end; count those before it."""
@@ -87,11 +91,6 @@ class CsvReader:
     def notes(self) -> list[str]:
         """What was taken for granted."""
         return self._lines.notes
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the file begins with its header, in UTF-8, and no column is unnamed."""
-        return self._starts_with_header and not self._trailing and not self.notes
 
     def __iter__(self) -> Iterator[list[list[str]]]:
         """Yield lists of records, each as soon as no complete line is left to read.
@@ -133,7 +132,7 @@ class CsvReader:
         if not fields or (len(fields) > width and not any(fields[width:])):
             return fields[:width]
         self._check_closed()
-        if self._trailing and len(fields) == width + 1:
+        if self.trailing and len(fields) == width + 1:
             raise _no_name(width + 1, self.name)
         raise TableError(
             f"line {self.line} of {self.name} has {len(fields)} fields and the header "
@@ -218,6 +217,23 @@ def find_separator(lines: Sequence[str], known: Collection[str] = ()) -> str:
     return best if fit(best)[2] else ","
 
 
+def as_utf8(content: bytes, name: str) -> tuple[bytes, list[str]]:
+    """Return a file's text as UTF-8, and notes on its encoding.
+
+    Raises: TableError if it is no text.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with contextlib.suppress(UnicodeDecodeError):
+        if _encoding_of(content[:BLOCK_BYTES], name) == "utf-8-sig":
+            for start in range(0, len(content), 2**20):
+                decoder.decode(content[start : start + 2**20])
+            decoder.decode(b"", final=True)
+            return content, []
+    with io.BytesIO(content) as stream:
+        lines = _Lines(stream.read, name)
+        return b"".join(text.encode() for text in lines.decoded()), lines.notes
+
+
 class _Lines:
     """A file's lines with their ends, decoded as they arrive.
 
@@ -240,10 +256,27 @@ class _Lines:
         return self._iterator
 
     def _split(self) -> Iterator[str]:
+        pending: list[str] = []  # the pieces of a line whose end has not been read
+        for text in self.decoded():
+            pending.append(text)
+            if text and "\n" not in text and "\r" not in text:  # in the middle of a long line
+                continue
+            joined = "".join(pending)
+            end = max(joined.rfind("\n"), joined.rfind("\r")) + 1
+            lines = _LINE.findall(joined, 0, min(end + 1, len(joined))) if end else []
+            rest = joined[sum(map(len, lines)) :]
+            pending = [rest]
+            if not text and rest:
+                lines.append(rest)
+            self.waiting = lines[::-1]
+            while self.waiting:
+                yield self.waiting.pop()
+
+    def decoded(self) -> Iterator[str]:
+        """Yield the text block by block, and "" at the end."""
         block = self._read(BLOCK_BYTES)
         encoding = self.encoding = _encoding_of(block, self._name)
         decoder = codecs.getincrementaldecoder(encoding)()
-        pending: list[str] = []  # the pieces of a line whose end has not been read
         while True:
             state = decoder.getstate()
             try:
@@ -257,20 +290,8 @@ class _Lines:
                 self.notes.append(f"{self._name} is not UTF-8, and is read as Windows-1252")
                 decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
                 text = decoder.decode(state[0] + block)
-            pending.append(text)
-            if block and "\n" not in text and "\r" not in text:  # in the middle of a long line
-                block = self._read(BLOCK_BYTES)
-                continue
-            text = "".join(pending)
-            end = max(text.rfind("\n"), text.rfind("\r")) + 1
-            lines = _LINE.findall(text, 0, min(end + 1, len(text))) if end else []
-            rest = text[sum(map(len, lines)) :]
-            pending = [rest]
-            if not block and rest:
-                lines.append(rest)
-            self.waiting = lines[::-1]
-            while self.waiting:
-                yield self.waiting.pop()
+            if text or not block:
+                yield text
             if not block:
                 return
             block = self._read(BLOCK_BYTES)

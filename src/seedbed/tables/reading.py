@@ -5,11 +5,15 @@ A table keeps its columns as the file has them, until the caller asks for one.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import gzip
 import io
+import os
+import re
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +21,7 @@ import numpy as np
 
 from seedbed.arrays import Array
 from seedbed.errors import MissingDependencyError, TableError, reason
-from seedbed.tables.csv_text import CsvReader
+from seedbed.tables.csv_text import CsvReader, as_utf8
 from seedbed.tables.notation import MISSING_WORDS, NO_MARKS, Marks, Notation
 from seedbed.tables.sources import (
     MARKED,
@@ -50,6 +54,9 @@ BINARY = (b"PAR1", b"PK\x03\x04", SQLITE)
 JSON = (".jsonl", ".ndjson", ".json")
 """The ends of names of files that hold JSON: lines, or a list of objects."""
 
+BLOCK_VALUES = 2**21
+"""Values that are looked at together; at least a column's."""
+
 LARGE_FILE = 2**22
 """Bytes from which polars parses a CSV file."""
 
@@ -73,6 +80,7 @@ class Table(Source):
         self.columns = named_columns(frame.columns, name)
         self.given = marks
         self.separator, self.other_decimal = separator, "," if separator == ";" else ""
+        self._plain: dict[str, tuple[Array, Notation] | None] = {}  # of a block of columns
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -113,28 +121,60 @@ class Table(Source):
 
     def plain_numbers(self, name: str) -> tuple[Array, Notation] | None:
         """Return a column of texts that ``notation.infer`` would read as numbers without a unit."""
-        texts = self.frame.to_series(self.index[name])
-        if texts.dtype != _polars().String:
-            return None
-        numbers = texts.cast(_polars().Float64, strict=False)
-        if numbers.null_count() > texts.null_count():  # blanks, or words
-            texts = self._stripped(texts)
-            numbers = texts.cast(_polars().Float64, strict=False)
-        odd = texts.filter(numbers.is_null() & texts.is_not_null() | numbers.is_nan()).unique()
-        words = odd.str.to_lowercase().is_in(list(MISSING_WORDS))
-        if (
-            numbers.null_count() == len(texts)
-            or not words.all()
-            or texts.str.contains(_UNUSUAL).any()
-            or numbers.is_infinite().any()  # 1e400; the error is to show the text
-        ):
-            return None
-        parts = (texts.head(SAMPLE), texts)  # the first mostly shows it
-        has_point = any(part.str.contains(".", literal=True).any() for part in parts)
-        if has_point and not any(part.str.contains(_CERTAIN_POINT).any() for part in parts):
-            return None
-        decimal = "." if has_point else self.marks.decimal or "."
-        return numbers.fill_null(np.nan).to_numpy(), Notation(decimal)
+        if name not in self._plain:
+            step, place = max(1, BLOCK_VALUES // max(1, len(self))), self.index[name]
+            first = place - place % step
+            self._plain = self._plain_block(self.columns[first : first + step], first)
+        return self._plain[name]
+
+    def _plain_block(
+        self, names: Sequence[str], first: int
+    ) -> dict[str, tuple[Array, Notation] | None]:
+        """Return ``plain_numbers`` of columns beside each other, from the place ``first`` on.
+
+        Together, as each call of polars takes some time, whatever the number of rows.
+        """
+        polars = _polars()
+        frame = self.frame[:, first : first + len(names)]
+        frame.columns = names
+        found: dict[str, tuple[Array, Notation] | None] = dict.fromkeys(names)
+        texts = frame.select(polars.selectors.string().str.strip_chars()).select(
+            polars.when(polars.all() != "").then(polars.all())
+        )
+        if not texts.width:
+            return found
+        numbers = texts.select(polars.all().cast(polars.Float64, strict=False))
+        numbers.columns = [f"{name}\n" for name in texts.columns]  # no column's name ends so
+
+        def facts(name: str) -> Any:
+            """Return expressions on a column's texts and numbers, as one struct."""
+            text, number = polars.col(name), polars.col(f"{name}\n")
+            first = text.head(SAMPLE)
+            odd = text.filter(number.is_null() & text.is_not_null() | number.is_nan())
+            return polars.struct(
+                words=odd.str.to_lowercase().is_in(words).all(),
+                unusual=text.str.contains(_UNUSUAL).any(),
+                known=number.is_not_null().any(),
+                infinite=number.is_infinite().any(),  # 1e400; the error is to show the text
+                point=first.str.contains(".", literal=True).any(),
+                certain=first.str.contains(_CERTAIN_POINT).any(),
+            ).alias(name)
+
+        words = polars.lit(polars.Series(sorted(MISSING_WORDS)).implode())
+        both = texts.hstack(numbers)
+        for name, known in both.select(map(facts, texts.columns)).row(0, named=True).items():
+            values = numbers[f"{name}\n"]
+            if not known["known"] or not known["words"] or known["unusual"] or known["infinite"]:
+                continue
+            # the first rows mostly show it
+            has_point = known["point"] or texts[name].str.contains(".", literal=True).any()
+            if has_point and not (
+                known["certain"] or texts[name].str.contains(_CERTAIN_POINT).any()
+            ):
+                continue
+            decimal = "." if has_point else self.marks.decimal or "."
+            found[name] = values.fill_null(np.nan).to_numpy(), Notation(decimal)
+        return found
 
     def texts(self, name: str) -> Array:
         """Return a column as texts without blanks around them, as the file has them."""
@@ -276,21 +316,56 @@ def parse(name: str, content: bytes, marks: Marks = NO_MARKS) -> Table:
     """
     if content.startswith(SQLITE):
         raise TableError(f"{name} is an SQLite database: name a table of it, as in {name}::table")
-    polars = _polars()
-    try:
+    polars, is_json = _polars(), name.lower().endswith(JSON)
+    if not (content.startswith(BINARY) or is_json):
+        return _filled(_parse_csv(name, content, marks))
+    with _errors_of_polars(name):
         if content.startswith(b"PAR1"):
             table = Table(name, polars.read_parquet(io.BytesIO(content)), marks)
         elif content.startswith(b"PK\x03\x04"):
             table = Table(name, _read_excel(polars, content), marks)
-        elif name.lower().endswith(JSON):
+        else:
             is_list = content.lstrip()[:1] == b"["
             read_json = polars.read_json if is_list else polars.read_ndjson
             table = Table(name, read_json(io.BytesIO(content)), marks)
-        else:
-            table = _parse_csv(name, content, marks)
-    except polars.exceptions.PolarsError as error:
-        raise TableError(f"cannot read {name} as a table: {str(error).splitlines()[0]}") from None
     return _filled(table)
+
+
+@contextlib.contextmanager
+def _errors_of_polars(name: str) -> Iterator[None]:
+    """Raise TableError for what polars raises over a damaged file.
+
+    Where polars panics, it raises a BaseException, and writes pages to standard error, which are
+    left out.
+    """
+    polars, panicked = _polars(), False
+    with tempfile.TemporaryFile() as written:
+        try:
+            errors = os.dup(2)
+        except OSError:  # it is closed
+            errors = None
+        try:
+            if errors is not None:
+                os.dup2(written.fileno(), 2)
+            yield
+        except polars.exceptions.PolarsError as error:
+            raise TableError(
+                f"cannot read {name} as a table: {(str(error).splitlines() or [''])[0]}"
+            ) from None
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":
+                raise
+            panicked = True
+            raise TableError(
+                f"cannot read {name} as a table: it is damaged: write it again"
+            ) from None
+        finally:
+            if errors is not None:
+                os.dup2(errors, 2)
+                os.close(errors)
+                written.seek(0)
+                if not panicked:
+                    os.write(2, written.read())
 
 
 def _read_excel(polars: Any, content: bytes) -> Any:
@@ -310,26 +385,79 @@ def _parse_csv(name: str, content: bytes, marks: Marks) -> Table:
 
     Raises: TableError.
     """
-    polars = _polars()
     with io.BytesIO(content) as stream:  # closed, as the reader would keep the content alive
         reader = CsvReader(stream.read, name)
-        mark, width = reader.separator, len(reader.header)
-        if len(content) > LARGE_FILE and reader.is_plain and _is_regular(content, mark, width):
-            with contextlib.suppress(polars.exceptions.PolarsError):  # which the slow path explains
-                frame = polars.read_csv(content, separator=mark, infer_schema=False)
-                if frame.width == width:
-                    frame.columns = reader.header
-                    return Table(name, frame, marks, mark)
-        rows = [fields for records in reader for fields in records]
-    columns = zip(*rows, strict=True) if rows else [()] * width
-    frame = polars.DataFrame(
+        if len(content) > LARGE_FILE:
+            parsed = _parse_large_csv(name, content, reader)
+            if parsed is not None:
+                return Table(name, parsed[0], marks, reader.separator, parsed[1])
+        polars, parts, rows = _polars(), [], list[list[str]]()
+        for records in reader:
+            rows += records
+            if len(rows) * len(reader.header) > BLOCK_VALUES:
+                parts.append(_frame_of(rows, reader.header))
+                rows = []
+        parts.append(_frame_of(rows, reader.header))
+    return Table(name, polars.concat(parts), marks, reader.separator, reader.notes)
+
+
+def _frame_of(rows: Sequence[Sequence[str]], header: Sequence[str]) -> Any:
+    """Return a frame of texts; an empty one is missing."""
+    polars = _polars()
+    columns = zip(*rows, strict=True) if rows else [()] * len(header)
+    return polars.DataFrame(
         {
             column: [value or None for value in values]
-            for column, values in zip(reader.header, columns, strict=True)
+            for column, values in zip(header, columns, strict=True)
         },
-        schema=dict.fromkeys(reader.header, polars.String),
+        schema=dict.fromkeys(header, polars.String),
     )
-    return Table(name, frame, marks, mark, reader.notes)
+
+
+def _parse_large_csv(name: str, content: bytes, reader: CsvReader) -> tuple[Any, list[str]] | None:
+    """Return the frame of a CSV file and notes, by polars; None if it may read it in another way.
+
+    reader  of the file, which has read its header
+    """
+    polars, width = _polars(), len(reader.header) + reader.trailing
+    content, notes = as_utf8(content, name)
+    content = _without_empty_lines(content, width)
+    if reader.names_separator:
+        content = content.partition(b"\n")[2]
+    if not _is_regular(content, reader.separator, width):
+        return None
+    try:
+        frame = polars.read_csv(content, separator=reader.separator, infer_schema=False)
+    except polars.exceptions.PolarsError:  # which the reader explains
+        return None
+    if frame.width != width:
+        return None
+    if reader.trailing:
+        if frame.to_series(width - 1).null_count() < len(frame):
+            return None
+        frame = frame[:, : width - 1]
+    frame.columns = reader.header
+    return frame, notes
+
+
+_EMPTY_LINES = re.compile(rb'("(?:[^"]|"")*")|(\r?\n)(?:\r?\n)+')
+
+
+def _without_empty_lines(content: bytes, width: int) -> bytes:
+    """Return CSV text without empty lines, but those in quotes, and those of a single column."""
+    bom = codecs.BOM_UTF8
+    if content.startswith((b"\n", b"\r", bom + b"\n", bom + b"\r")):
+        content = content.removeprefix(bom).lstrip(b"\r\n")
+    if width > 1 and content.endswith((b"\n\n", b"\n\r\n")):  # the usual place
+        content = content.rstrip(b"\r\n")
+    if width == 1 or not (b"\n\n" in content or b"\n\r\n" in content):
+        return content
+    if b'"' in content:
+        return _EMPTY_LINES.sub(lambda found: found[1] or found[2], content)
+    for end in (b"\r\n", b"\n"):
+        while b"\n" + end in content:
+            content = content.replace(b"\n" + end, b"\n")
+    return content
 
 
 def _is_regular(content: bytes, separator: str, width: int) -> bool:
@@ -338,7 +466,9 @@ def _is_regular(content: bytes, separator: str, width: int) -> bool:
     That is if it has no empty lines, as many fields in each line as in the header, and quotes only
     round whole fields. Without quotes, the lines' mean is enough: polars refuses longer ones.
     """
-    if b"\n\n" in content or b"\n\r" in content or content.startswith((b"\n", b"\r")):
+    if width == 1 and (b"\n\n" in content or b"\n\r" in content):
+        return False
+    if content.count(b"\r") != content.count(b"\r\n"):  # ends lines, too
         return False
     if b'"' not in content:
         lines = content.count(b"\n") + (not content.endswith(b"\n"))

@@ -170,12 +170,16 @@ class FrameSource(Source):
 
     @cached_property
     def _numeric(self) -> tuple[dict[str, int], Array]:
-        """The columns of a pandas frame that are typed as numbers: places, and (N, C) float64."""
-        places = [place for place, kind in enumerate(self._kinds) if kind in "iuf"]
+        """The columns that are typed as numbers: places, and (N, C) float64."""
+        places = self._numeric_places
         names = {self.columns[place]: number for number, place in enumerate(places)}
         if not places:
             return names, np.empty((len(self), 0))
-        if len(places) == len(self.columns):
+        if not self.is_pandas:
+            narwhals = _narwhals()
+            floats = narwhals.nth(places).cast(narwhals.Float64)
+            values = np.asarray(self.frame.select(floats).to_numpy(), np.float64)
+        elif len(places) == len(self.columns):
             values = self.native.to_numpy(dtype=np.float64, na_value=np.nan)
         elif self._objects is not None:
             values = as_floats(self._objects[:, places])
@@ -183,21 +187,25 @@ class FrameSource(Source):
             values = self.native.iloc[:, places].to_numpy(dtype=np.float64, na_value=np.nan)
         return names, values
 
+    @cached_property
+    def _series(self) -> list[Any]:
+        """The columns of a frame of another library than pandas."""
+        return list(self.frame.iter_columns())
+
+    @cached_property
+    def _numeric_places(self) -> list[int]:
+        if self.is_pandas:
+            return [place for place, kind in enumerate(self._kinds) if kind in "iuf"]
+        kinds = self.frame.schema.values()
+        return [place for place, kind in enumerate(kinds) if kind.is_numeric()]
+
     def numbers(self, names: Sequence[str]) -> Array | None:
         """Return columns that are all typed as numbers, (N, C) float64; None if one is not."""
-        if self.is_pandas:
-            places, values = self._numeric
-            if not all(name in places for name in names):
-                return None
-            chosen = [places[name] for name in names]
-            A = values if chosen == list(range(values.shape[1])) else values[:, chosen]
-        else:
-            indices = [self.index[name] for name in names]
-            schema = list(self.frame.schema.values())
-            if not all(schema[place].is_numeric() for place in indices):
-                return None
-            A = self.frame[:, indices].to_numpy()
-            A = np.asarray(A, np.float64) if A.dtype != object else as_floats(A)
+        places, values = self._numeric
+        if not all(name in places for name in names):
+            return None
+        chosen = [places[name] for name in names]
+        A = values if chosen == list(range(values.shape[1])) else values[:, chosen]
         return finite_matrix(A, names, self.name)
 
     def column(self, name: str) -> Column:
@@ -207,11 +215,11 @@ class FrameSource(Source):
         """
         if self.is_pandas:
             return self._pandas_column(name)
-        narwhals, series = _narwhals(), self.frame[:, self.index[name]]
+        places, values = self._numeric
+        if name in places:
+            return Column("number", checked_finite(values[:, places[name]], name, self.name))
+        narwhals, series = _narwhals(), self._series[self.index[name]]
         kind = series.dtype
-        if kind.is_numeric():
-            values = series.cast(narwhals.Float64).fill_null(float("nan")).to_numpy()
-            return Column("number", checked_finite(np.array(values, np.float64), name, self.name))
         if kind == narwhals.Time:
             return object_column(series.to_list(), name, self.name)
         if isinstance(kind, narwhals.Datetime | narwhals.Date):
