@@ -13,8 +13,10 @@ Names are looked up in the tables of ``formulas``; nothing in a file is imported
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -39,6 +41,13 @@ from seedbed.writing import write_atomically
 VERSION = 1
 
 OPTIONAL_TENSORS = ("history.val_loss", "history.ensemble_val_loss")
+TENSORS = {
+    "theta", "seeds", "status", "epochs", "best_epoch", "loss", "history.epochs",
+    "history.train_loss", *OPTIONAL_TENSORS,
+}  # fmt: skip
+
+MAX_HEADER, MAX_HEADER_VALUES = 2**25, 1_000_000
+"""Bytes and values of a header: more than a table of 10,000 columns has, parsed in a second."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,8 +121,17 @@ def to_bytes(population: Population, table: Mapping[str, Any] | None = None) -> 
         "model": model,
         "sha256": _digest(model, tensors),
     }
-    content: bytes = numpy_files.save(tensors, metadata=metadata)
-    return content
+    return _in_order(numpy_files.save(tensors, metadata=metadata))
+
+
+def _in_order(content: bytes) -> bytes:
+    """Return a safetensors file whose metadata are sorted: their order varies from save to save."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the tensors stay aligned
+    return len(text).to_bytes(8, "little") + text + content[end:]
 
 
 def _versions(population: Population) -> dict[str, str]:
@@ -130,15 +148,13 @@ def read(path: str | PathLike[str]) -> Saved:
     """
     safetensors = _safetensors()
     path = Path(path)
-    try:
-        with path.open("rb"):
-            pass
-    except (OSError, ValueError) as error:
-        raise FileError(f"cannot read {path}: {reason(error)}: give a model file's path") from None
+    _check_header(path)
     try:
         with safetensors.safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
             names = file.keys()  # the file object is not iterable
+            if metadata.get("format") == "seedbed" and not {*names} <= TENSORS:
+                raise ValueError("it holds tensors that are none of a model's")
             tensors = {name: file.get_tensor(name) for name in names}
     except (safetensors.SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
         raise FileError(
@@ -184,6 +200,34 @@ def read(path: str | PathLike[str]) -> Saved:
         ) from None
     written = {str(name): str(version) for name, version in written.items()}
     return Saved(population, table, written, metadata["sha256"])
+
+
+def _check_header(path: Path) -> None:
+    """Refuse, before it is parsed, a file whose header is none of a model, or takes long to parse.
+
+    Raises: FileError.
+    """
+    try:
+        if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would wait forever
+            raise OSError(errno.EINVAL, "it is no regular file")
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            length = int.from_bytes(file.read(8), "little")
+            header = file.read(length) if length <= min(size, MAX_HEADER) else b""
+    except (OSError, ValueError) as error:
+        raise FileError(f"cannot read {path}: {reason(error)}: give a model file's path") from None
+    if length > MAX_HEADER:
+        problem = f"its header has {length:,} bytes, and that of a model at most {MAX_HEADER:,}"
+    elif sum(header.count(each) for each in b",[{") > MAX_HEADER_VALUES:
+        problem = f"its header holds more than {MAX_HEADER_VALUES:,} values"
+    elif len(header) < length:
+        problem = "it ends within its header"
+    else:
+        return
+    raise FileError(
+        f"{path} is not a model file, or is truncated ({problem}): give a file that seedbed train "
+        "or save wrote, or write it again"
+    )
 
 
 def _population(recipe: Recipe, tensors: Mapping[str, Array]) -> Population:

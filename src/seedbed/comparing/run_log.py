@@ -67,7 +67,7 @@ class RunLog:
 
     def _check_header(self, line: bytes) -> None:
         try:
-            header = json.loads(line)
+            header = saved.parsed(line)
             if header["format"] != FORMAT:
                 raise ValueError
             version, runs = header["version"], dict(header["runs"])

@@ -20,6 +20,8 @@ from seedbed.metrics import Metric
 from seedbed.writing import write_atomically
 
 VERSION = 1
+MAX_BYTES, MAX_VALUES = 2**26, 2_000_000
+"""The longest text and the most values of a file: more than 1,000 methods from 1,000 seeds."""
 
 
 def versions() -> dict[str, str]:
@@ -52,7 +54,7 @@ def read(path: str | PathLike[str], kind: str) -> dict[str, Any]:
     Raises: FileError if the file cannot be read, or holds something else.
     """
     try:
-        content = json.loads(Path(path).read_bytes())
+        content = parsed(Path(path).read_bytes())
         if content["format"] != f"seedbed {kind}":
             raise ValueError
     except OSError as error:
@@ -65,6 +67,16 @@ def read(path: str | PathLike[str], kind: str) -> dict[str, Any]:
             f"Seedbed reads version {VERSION}"
         )
     return dict(content)
+
+
+def parsed(text: bytes) -> Any:
+    """Return what JSON text holds.
+
+    Raises: ValueError for invalid text, and for one that would take long and much memory to parse.
+    """
+    if len(text) > MAX_BYTES or sum(text.count(each) for each in b",[{") > MAX_VALUES:
+        raise ValueError("the text is too long")
+    return json.loads(text)
 
 
 @contextlib.contextmanager

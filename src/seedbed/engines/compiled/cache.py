@@ -12,6 +12,7 @@ import os
 import pickle
 import platform
 import types as python
+import warnings
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,7 @@ from numba.core.caching import (
 from numba.misc.appdirs import AppDirs
 
 from seedbed.engines import mathematics, state, stopping, translation
+from seedbed.errors import SeedbedWarning
 from seedbed.formulas.source import globals_of
 
 
@@ -37,11 +39,28 @@ def directory() -> Path:
     return Path(base) / ("seedbed" if chosen else "compiled")
 
 
+@cache
 def can_keep() -> bool:
-    """Return whether the cache's directory can be written."""
+    """Return whether the cache's directory can be written, and by this user alone.
+
+    Compiled code is unpickled, which may run anything. So a directory that belongs to another user,
+    or that others may write to, is not used; a warning says so once.
+    """
     place = directory()
     with suppress(OSError):
-        place.mkdir(parents=True, exist_ok=True)
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        found = place.stat()
+    except OSError:
+        return False
+    if hasattr(os, "geteuid") and (found.st_uid != os.geteuid() or found.st_mode & 0o022):
+        warnings.warn(
+            f"{place} is not used, as other users may write compiled code to it: the engine is "
+            f"compiled in each process (chmod 700 it, or name another with NUMBA_CACHE_DIR)",
+            SeedbedWarning,
+            stacklevel=2,
+        )
+        return False
     return os.access(place, os.W_OK | os.X_OK)
 
 
@@ -119,18 +138,40 @@ class _Locator(_CacheLocator):
 
 
 class _Files(IndexDataCacheFile):
-    """Numba's files, with a checksum before the data: corrupt code would crash the process."""
+    """Numba's files, each with a digest of its name and content, which is checked before anything
+    is unpickled: corrupt code would crash the process.
+    """
+
+    def _load_index(self) -> Any:
+        try:
+            stamp, overloads = self._load(self._index_name)
+        except FileNotFoundError:
+            return {}
+        return overloads if stamp == (self._version, self._source_stamp) else {}
+
+    def _save_index(self, overloads: Any) -> None:
+        self._save(self._index_name, ((self._version, self._source_stamp), overloads))
 
     def _load_data(self, name: str) -> Any:
+        return self._load(name)
+
+    def _save_data(self, name: str, data: Any) -> None:
+        self._save(name, data)
+
+    def _load(self, name: str) -> Any:
         content = Path(self._data_path(name)).read_bytes()
-        if hashlib.sha256(content[32:]).digest() != content[:32]:
+        if _digest_of(name, content[32:]) != content[:32]:
             raise ValueError(f"{name} is corrupt")
         return pickle.loads(content[32:])
 
-    def _save_data(self, name: str, data: Any) -> None:
+    def _save(self, name: str, data: Any) -> None:
         content = self._dump(data)
         with self._open_for_write(self._data_path(name)) as file:
-            file.write(hashlib.sha256(content).digest() + content)
+            file.write(_digest_of(name, content) + content)
+
+
+def _digest_of(name: str, content: bytes) -> bytes:
+    return hashlib.sha256(name.encode() + b"\0" + content).digest()
 
 
 class Kept(FunctionCache):
@@ -153,6 +194,8 @@ class Kept(FunctionCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the compiled code, or None if there is none that can be read."""
+        if not can_keep():
+            return None
         try:
             return super().load_overload(sig, target_context)
         except Exception:
@@ -162,11 +205,15 @@ class Kept(FunctionCache):
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep the compiled code; if that fails, every process compiles it again."""
+        if not can_keep():
+            return
         with suppress(OSError):
             super().save_overload(sig, data)
 
     def is_there(self) -> bool:
         """Return whether there is compiled code on disk."""
+        if not can_keep():
+            return False
         try:
             return bool(self._cache_file._load_index())
         except Exception:

@@ -61,7 +61,7 @@ def report_compiling(dtype: np.dtype[Any]) -> None:
     kept = f"it is kept in {cache.directory()}"
     if not cache.can_keep():
         kept = (
-            f"it cannot be kept, as {cache.directory()} cannot be written (NUMBA_CACHE_DIR names "
+            f"it cannot be kept, as {cache.directory()} cannot be used (NUMBA_CACHE_DIR names "
             "another place)"
         )
     print(
