@@ -10,6 +10,7 @@ import typing as _typing
 from seedbed import metrics, xor
 from seedbed.engines.objective import value_and_grad
 from seedbed.errors import (
+    CallbackWarning,
     DataError,
     DivergenceWarning,
     FileError,
@@ -102,6 +103,7 @@ __all__ = [
     "Activation",
     "Adam",
     "AdamW",
+    "CallbackWarning",
     "Comparison",
     "DataError",
     "Dense",

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from seedbed.arrays import Array
+from seedbed.checkpoints import Checkpoint
 from seedbed.engines.blas import one_blas_thread
 from seedbed.engines.state import Stop
 from seedbed.interrupts import interruptible
@@ -54,6 +55,7 @@ def train_best(
     threads: int | None = None,
     stages: Stages = STAGES,
     deadline: float = math.inf,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[Population, list[Trial]]:
     """Train recipes side by side; return the best one's population and what was tried, in order.
 
@@ -62,6 +64,7 @@ def train_best(
     stages    see ``race``
     deadline  time of ``time.perf_counter`` by which to end: the first entries are tried, and for
               fewer epochs, if all take longer; at least one epoch of the first
+    checkpoint  keeps the runs, or None
 
     The other arguments are those of ``train``; callbacks are called for each recipe in turn.
     Raises: as ``train``.
@@ -86,9 +89,16 @@ def train_best(
         names = [names[number] for number in kept]
         runs = [_shortened(runs[number], epochs, threads) for number in kept]
         deadline -= costs[0]  # for the final losses, and a look at the members
+    decided: list[list[int]] = []
+    if checkpoint is not None:
+        checkpoint.follow(runs, decided)
+        callbacks = [*callbacks, checkpoint]
     with one_blas_thread(), interruptible() as stop:
+        stop.began = any(run.epoch for run in runs)
         with RaceProgress(progress, names, runs) as line:
-            best = race(runs, stop, [*callbacks, line.show], stages, line.begin, deadline)
+            best = race(runs, stop, [*callbacks, line.show], stages, line.begin, deadline, decided)
+        if checkpoint is not None:
+            checkpoint.save()
         population = runs[best].finish()
     trials = [
         Trial(

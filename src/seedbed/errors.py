@@ -13,6 +13,7 @@ SeedbedError
 └── MissingDependencyError (ImportError)   an optional dependency that is not installed
 
 SeedbedWarning (UserWarning)
+├── CallbackWarning                  a callback that raised, which ended the training
 ├── DivergenceWarning                members whose training failed
 └── InterruptWarning                 training that stopped before its last epoch
 
@@ -87,7 +88,7 @@ class MissingDependencyError(SeedbedError, ImportError):
     """An optional dependency that is not installed."""
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"this needs {package}: run  pip install 'seedbed[{extra}]'")
+        super().__init__(f"this needs {package}: run pip install 'seedbed[{extra}]'")
 
 
 def reason(error: Exception) -> str:
@@ -100,6 +101,10 @@ class SeedbedWarning(UserWarning):
 
     def __init__(self, *values: Any) -> None:
         super().__init__(*(message_of(each) if isinstance(each, str) else each for each in values))
+
+
+class CallbackWarning(SeedbedWarning):
+    """A callback raised an exception, which ended the training."""
 
 
 class DivergenceWarning(SeedbedWarning):

@@ -46,7 +46,7 @@ TENSORS = {
     "history.train_loss", *OPTIONAL_TENSORS,
 }  # fmt: skip
 
-MAX_HEADER, MAX_HEADER_VALUES = 2**25, 1_000_000
+MAX_HEADER, MAX_HEADER_VALUES, MAX_TENSORS = 2**25, 1_000_000, 1_000
 """Bytes and values of a header: more than a table of 10,000 columns has, parsed in a second."""
 
 
@@ -82,7 +82,6 @@ def save(
 
 def to_bytes(population: Population, table: Mapping[str, Any] | None = None) -> bytes:
     """Return the bytes of the file that ``save`` writes."""
-    numpy_files = _safetensors().numpy
     tensors = {
         "theta": population.theta,
         "seeds": population.seeds,
@@ -121,7 +120,12 @@ def to_bytes(population: Population, table: Mapping[str, Any] | None = None) -> 
         "model": model,
         "sha256": _digest(model, tensors),
     }
-    return _in_order(numpy_files.save(tensors, metadata=metadata))
+    return tensors_to_bytes(tensors, metadata)
+
+
+def tensors_to_bytes(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
+    """Return a safetensors file; the same content gives the same bytes."""
+    return _in_order(_safetensors().numpy.save(dict(tensors), metadata=dict(metadata)))
 
 
 def _in_order(content: bytes) -> bytes:
@@ -146,25 +150,18 @@ def read(path: str | PathLike[str]) -> Saved:
     Raises: FileError if the file is missing, truncated, edited, of a newer version, or not a model
     file; MissingDependencyError without safetensors.
     """
-    safetensors = _safetensors()
     path = Path(path)
-    _check_header(path)
-    try:
-        with safetensors.safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
-            names = file.keys()  # the file object is not iterable
-            if metadata.get("format") == "seedbed" and not {*names} <= TENSORS:
-                raise ValueError("it holds tensors that are none of a model's")
-            tensors = {name: file.get_tensor(name) for name in names}
-    except (safetensors.SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
-        raise FileError(
-            f"{path} is not a model file, or is truncated ({_first_line(error)}): give a file that "
-            "seedbed train or save wrote, or write it again"
-        ) from None
+    metadata, tensors = read_tensors(
+        path, "a model file", "give a file that seedbed train or save wrote, or write it again"
+    )
     if metadata.get("format") != "seedbed":
         raise FileError(
             f"{path} is a safetensors file, but Seedbed did not write it: give a file that seedbed "
             "train or save wrote"
+        )
+    if not tensors.keys() <= TENSORS:
+        raise FileError(
+            f"{path} does not describe a model (it holds other tensors): write it again"
         )
     version = metadata.get("version", "")
     if version.isdecimal() and len(version) < 9 and int(version) > VERSION:
@@ -202,8 +199,36 @@ def read(path: str | PathLike[str]) -> Saved:
     return Saved(population, table, written, metadata["sha256"])
 
 
-def _check_header(path: Path) -> None:
-    """Refuse, before it is parsed, a file whose header is none of a model, or takes long to parse.
+def read_tensors(path: Path, what: str, mend: str) -> tuple[dict[str, str], dict[str, Array]]:
+    """Return the metadata and the tensors of a safetensors file.
+
+    what, mend  for messages: what it should be, and how to mend another
+
+    Raises: FileError if it cannot be read, is no such file, or is truncated;
+    MissingDependencyError without safetensors.
+    """
+    safetensors = _safetensors()
+    _check_header(path, what, mend)
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            names = file.keys()  # the file object is not iterable
+            if len(names) > MAX_TENSORS:
+                raise ValueError(f"it holds more than {MAX_TENSORS:,} tensors")
+            return metadata, {name: file.get_tensor(name) for name in names}
+    except (safetensors.SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
+        raise FileError(
+            f"{path} is not {what}, or is truncated ({_first_line(error)}): {mend}"
+        ) from None
+
+
+def check_safetensors() -> None:
+    """Raise MissingDependencyError without safetensors."""
+    _safetensors()
+
+
+def _check_header(path: Path, what: str, mend: str) -> None:
+    """Refuse, before it is parsed, a file whose header is too long or takes long to parse.
 
     Raises: FileError.
     """
@@ -224,10 +249,7 @@ def _check_header(path: Path) -> None:
         problem = "it ends within its header"
     else:
         return
-    raise FileError(
-        f"{path} is not a model file, or is truncated ({problem}): give a file that seedbed train "
-        "or save wrote, or write it again"
-    )
+    raise FileError(f"{path} is not {what}, or is truncated ({problem}): {mend}")
 
 
 def _population(recipe: Recipe, tensors: Mapping[str, Array]) -> Population:

@@ -13,6 +13,8 @@ from seedbed.engines.state import Stop
 
 _ending: list[int] = [signal.SIGINT]
 """The signals that ``interruptible`` turns into a flag."""
+_received: list[int] = []
+"""The last one of them."""
 
 
 @contextmanager
@@ -33,6 +35,7 @@ def interruptible() -> Iterator[Stop]:
         }
 
     def handle(number: int, frame: FrameType | None) -> None:
+        _received[:] = [number]
         if stop.began and not stop.is_set():
             stop.set()
             return
@@ -56,21 +59,21 @@ def ending_signals() -> Iterator[Callable[[], int]]:
 
     Yields a function that returns the last of these signals, SIGINT if there was none.
     """
-    last = [int(signal.SIGINT)]
+    _received.clear()
     names = ("SIGTERM", "SIGHUP", "SIGBREAK")
     given = [getattr(signal, name) for name in names if hasattr(signal, name)]
     in_main = threading.current_thread() is threading.main_thread()
     numbers = [each for each in given if in_main and signal.getsignal(each) is signal.SIG_DFL]
 
     def handle(number: int, frame: FrameType | None) -> None:
-        last[0] = number
+        _received[:] = [number]
         raise KeyboardInterrupt
 
     try:
         for number in numbers:
             signal.signal(number, handle)
             _ending.append(number)
-        yield lambda: last[0]
+        yield lambda: _received[0] if _received else int(signal.SIGINT)
     finally:
         for number in numbers:
             _ending.remove(number)

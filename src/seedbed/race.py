@@ -45,6 +45,7 @@ class Trial:
 def race(
     runs: Sequence[Run], stop: Stop, callbacks: Sequence[Callback] = (), stages: Stages = STAGES,
     before: Callable[[int], None] = lambda number: None, deadline: float = math.inf,
+    decided: list[list[int]] | None = None,
 ) -> int:  # fmt: skip
     """Train the runs in stages, and return the index of the best, which was trained to the end.
 
@@ -54,7 +55,11 @@ def race(
 
     before    called with the index of the run that is advanced next
     deadline  time of ``time.perf_counter`` at which training ends; see ``Run.advance``
+    decided   which runs went on after each stage: of a race that goes on from a checkpoint; later
+              decisions are added
     """
+    decided = [] if decided is None else decided
+    known = [list(each) for each in decided]
 
     def advance(number: int, share: float) -> None:
         if number > 0 and runs[number].epoch == 0 and time.perf_counter() > deadline:
@@ -67,10 +72,15 @@ def race(
     for share, places in stages:
         if len(alive) <= places:
             continue
+        if known:  # the losses that decided it have changed since
+            alive = known.pop(0)
+            continue
         for number in alive:
             advance(number, share)
         alive.sort(key=lambda number: -advantage(runs[number], runs[0]))  # stable: ties stay
         alive = alive[:places]
+        if not stop.is_set():
+            decided.append([*alive])
     advance(alive[0], 1.0)
     return alive[0]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+import traceback
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,6 +16,7 @@ from seedbed.engines.plan import Plan
 from seedbed.engines.select import prepare
 from seedbed.engines.state import STATUS_NAMES, State, Status, Stop
 from seedbed.ensemble import EnsembleStopping
+from seedbed.errors import CallbackWarning
 from seedbed.planning import check_distinct, checked_start
 from seedbed.population import History, Population
 from seedbed.progress import Callback, Every, Progress
@@ -33,6 +36,8 @@ class Run:
     first_epoch  completed epochs, of the recipe's
     trainings    how many such runs there are, for the choice of an engine
     ensemble     the ensemble's validation losses and held-out predictions, if it is monitored
+    completes    whether a request to stop waits until all members have trained equally long, as
+                 checkpoints need it; it does not where an epoch takes more than a second
 
     Raises: as ``train``, and as ``engines.select.prepare``.
     """
@@ -52,6 +57,7 @@ class Run:
         else:
             theta = checked_start(start, len(plan.seeds), recipe)
         self.state, self.epoch, self.ended = State.at_start(plan, theta), first_epoch, False
+        self.completes = False
         self.engine, self.training = prepare(recipe.engine, engine_plan, threads, quiet, trainings)
         self.ensemble = EnsembleStopping(plan, self.engine) if monitors_ensemble else None
         if slots:
@@ -82,7 +88,7 @@ class Run:
             epoch = min(whole, *(each.next(first) for each in periodic)) if periodic else whole
             self.training.run(state, range(first, epoch), stop)
             stop.began = True
-            if stop.is_set():
+            if stop.is_set() and not self._completed(range(first, epoch), start):
                 break
             self.epoch = epoch
             if ensemble is not None:  # updated after every epoch
@@ -107,6 +113,28 @@ class Run:
             if due and _call(due, periodic, self._progress()):
                 self.ended = True
         self.ended = self.ended or stop.is_set() or not state.running.size
+
+    @property
+    def is_even(self) -> bool:
+        """Whether all members still in training have completed ``epoch`` epochs."""
+        state = self.state
+        return bool((state.epochs_run[state.running] == self.epoch).all())
+
+    def _completed(self, epochs: range, began: float) -> bool:
+        """Train the members that a request to stop sent back to the end of these epochs.
+
+        Returns whether all were; a call that took long is left as it is.
+        """
+        if not self.completes or time.perf_counter() - began > 1.0:
+            return False
+        state = self.state
+        for epoch in epochs:
+            behind = state.running[state.epochs_run[state.running] <= epoch]
+            others = np.setdiff1d(state.running, behind)
+            state.status[others] = Status.INTERRUPTED
+            self.training.run(state, range(epoch, epoch + 1), Stop())
+            state.status[others] = Status.RUNNING
+        return True
 
     def _stop_members(self) -> None:
         """End the run, as its time is over."""
@@ -180,14 +208,31 @@ def end(plan: Plan, state: State) -> None:
 def _call(due: Sequence[Callback], periodic: Sequence[Callback], progress: Progress) -> bool:
     """Call callbacks, and if one ends the training also those that want its last epoch.
 
-    Returns whether one ends the training.
+    Returns whether one ends the training. One that raises ends it, with a warning that says where,
+    so that what was trained is not lost.
     """
     try:
-        results = [callback(progress) for callback in due]
+        results = [_answer(callback, progress) for callback in due]
         ends = any(results)
         for callback in periodic:
             if ends and callback not in due:
-                callback(progress)
+                _answer(callback, progress)
         return ends
     finally:
         progress.release()
+
+
+def _answer(callback: Callback, progress: Progress) -> object:
+    """Return what a callback returns, and True if it raises."""
+    try:
+        return callback(progress)
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f"{frames[-1].filename}, line {frames[-1].lineno}"
+        text = (str(error).splitlines() or [""])[0]
+        warnings.warn(
+            f"a callback raised {type(error).__name__}: {text} ({place}): training ends",
+            CallbackWarning,
+            stacklevel=2,
+        )
+        return True

@@ -5,10 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from os import PathLike
 from typing import Any, Literal, TypedDict, Unpack
 
 from seedbed import frames
 from seedbed.arrays import Array, Numbers, checked_count, one_line
+from seedbed.checkpoints import EVERY, Checkpoint
 from seedbed.engines.blas import one_blas_thread
 from seedbed.engines.state import STATUS_NAMES, Status
 from seedbed.errors import DivergenceWarning, InterruptWarning, SettingError
@@ -74,6 +76,8 @@ def train(
     record_every: int = 1,
     threads: int | None = None,
     continuation: Continuation | None = None,
+    checkpoint: str | PathLike[str] | None = None,
+    checkpoint_every: float = EVERY,
     **settings: Unpack[Settings],
 ) -> Population:
     """Train one member for each seed, all at once, and return them as a Population.
@@ -100,11 +104,15 @@ def train(
     threads        threads of the compiled engine; None takes one per core. No result depends on it
     continuation   the state of earlier calls, which replaces seeds and start, adds its epochs to
                    the recipe's and is updated
+    checkpoint     a file such as "run.safetensors" that keeps the training, every
+                   ``checkpoint_every`` seconds and at its end: after a crash, a kill or Ctrl-C the
+                   same call goes on from it and gives the bits of an uninterrupted one
 
     Ctrl-C ends the training early and returns the members as trained so far (a second one raises
     KeyboardInterrupt). Members that diverge are frozen, marked and reported in a warning.
 
-    Raises: SettingError, ShapeError or DataError, before training.
+    Raises: SettingError, ShapeError or DataError, before training; SettingError for the checkpoint
+    of another training, FileError for one that cannot be read or written.
     >>> import seedbed as sb
     >>> X, Y = sb.xor.data()
     >>> network = sb.Network(3, [sb.Dense(4, sb.tanh), sb.Dense(1)])
@@ -112,6 +120,7 @@ def train(
     >>> population.predict(X).shape
     (8, 4, 1)
     """
+    kept = None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every)
     recipe, first_epoch = _recipe(method, settings), 0
     if continuation is not None:
         seeds, start, first_epoch = continuation.seeds, continuation.theta, continuation.epochs
@@ -135,9 +144,17 @@ def train(
     run = Run(
         recipe, plan, threads, start, slots, first_epoch, quiet=progress is False, classes=classes
     )
+    if kept is not None:
+        if continuation is not None:
+            raise SettingError("a continuation has no checkpoint: leave one of them out")
+        kept.follow([run], [])
+        callbacks = [*callbacks, kept]
     with one_blas_thread(), interruptible() as stop:
+        stop.began = run.epoch > first_epoch
         with TrainingProgress(progress, len(plan.seeds)) as line:
             run.advance(plan.epochs, stop, [*callbacks, line.show])
+        if kept is not None:
+            kept.save()
         population = run.finish()
     if continuation is not None:
         state = run.state

@@ -171,7 +171,7 @@ from seedbed.cli import main
 raise SystemExit(main(["xor", "--seeds", "2", "--epochs", "5", "--json"]))
 """
     first, second, *rest = python(code).splitlines()
-    assert first == second == "this needs safetensors: run  pip install 'seedbed[files]'"
+    assert first == second == "this needs safetensors: run pip install 'seedbed[files]'"
     assert json.loads("\n".join(rest))["seeds"] == 2
 
 

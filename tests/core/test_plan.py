@@ -159,7 +159,8 @@ def own(z):
 
 
 def test_every_difference_between_methods_changes_the_digest():
-    from seedbed.comparing.fingerprint import digest, method_to_dict
+    from seedbed.comparing.fingerprint import method_to_dict
+    from seedbed.fingerprints import digest
 
     mine = sb.Activation("mine", own, lambda z, y: 2 * z)
     different = [

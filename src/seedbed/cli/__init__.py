@@ -19,7 +19,7 @@ BAD_INPUT, INTERRUPTED = 2, 130
 """The exit statuses for bad input and after Ctrl-C, as in shells."""
 
 COMMANDS = (
-    "xor", "train", "predict", "info", "diagnose", "explain", "check", "compare", "verify"
+    "xor", "train", "resume", "predict", "info", "diagnose", "explain", "check", "compare", "verify"
 )  # fmt: skip
 """The commands, each a module of this package that is imported when it is used."""
 
@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser(given[:1]).parse_args(given)
+    options.arguments = given[1:]
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal shows ? for a character it lacks

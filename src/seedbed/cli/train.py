@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from seedbed import files, plots, writing
+from seedbed.checkpoints import Checkpoint
 from seedbed.cli.options import add_columns, add_recipe, integer, marks_of, metric, number, share
 from seedbed.cli.scores import Scores, metrics_of, score
 from seedbed.cli.show import check_picture, exit_status, print_json, print_table, save_picture
@@ -96,6 +97,10 @@ def add_to(commands: Any) -> None:
     )
     add("--keep-outliers", action="store_true", help="train on outliers of the target as they are")
     add("--test", type=share, default=0.2, metavar="SHARE", help="share of test rows (0.2)")
+    add(
+        "--checkpoint", type=Path, metavar="FILE",
+        help="keep the training in a file, once a minute; seedbed resume FILE goes on from it",
+    )  # fmt: skip
     add("--out", type=Path, metavar="MODEL", help="write a model file, such as model.safetensors")
     add("--force", action="store_true", help="replace a model file")
     add("--plot", type=Path, metavar="FILE", help="draw losses and scores (.png, .svg, .pdf)")
@@ -135,7 +140,17 @@ def run(options: Namespace) -> int:
     if not target.classes:
         given["clip_outliers"] = not options.keep_outliers
     estimator = (NetworkClassifier if target.classes else NetworkRegressor)(**given)
-    estimator.fit_table(table, target, train, options.drop)
+    kept = None
+    if options.checkpoint is not None:
+        if options.max_time is not None:
+            raise SettingError(
+                "--max-time decides by the clock what is tried, so that a --checkpoint cannot be "
+                "gone on from: leave one of them out"
+            )
+        words = [word for word in options.arguments if word != "--force"]
+        added = {"command": words, "folder": str(Path.cwd())}
+        kept = Checkpoint(options.checkpoint, added=added)
+    estimator.fit_table(table, target, train, options.drop, kept)
     population, encoding = estimator.population_, estimator.encoding_
     X, counts = encoding.inputs(table, unseen="missing")
     notes = [*table.notes, *estimator.notes_, *counts.lines()]
@@ -206,6 +221,8 @@ def run(options: Namespace) -> int:
             f"seedbed train: interrupted; the members as trained so far are in {out}",
             file=sys.stderr,
         )
+    if status and kept is not None:
+        print(f"seedbed resume {options.checkpoint} goes on", file=sys.stderr)
     return status
 
 

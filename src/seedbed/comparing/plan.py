@@ -14,7 +14,7 @@ from seedbed.arrays import as_array, checked_count
 from seedbed.comparing import journal, saved
 from seedbed.comparing.comparison import Comparison, Written
 from seedbed.comparing.course import Callbacks, Course, design_and_looks
-from seedbed.comparing.fingerprint import data_digest, digest, method_to_dict, metric_to_plain
+from seedbed.comparing.fingerprint import data_digest, method_to_dict, metric_to_plain
 from seedbed.comparing.judge import checked_rules
 from seedbed.comparing.methods import AnyMethod, checked_methods
 from seedbed.comparing.problem import checked_task
@@ -22,6 +22,7 @@ from seedbed.comparing.rows import SplitKind, Splits, checked_share
 from seedbed.comparing.run_log import Part, RunLog
 from seedbed.comparing.runs import as_metric
 from seedbed.errors import SettingError
+from seedbed.fingerprints import digest
 from seedbed.metrics import Metric
 from seedbed.streams import checked_seeds
 from seedbed.tables.targets import Task

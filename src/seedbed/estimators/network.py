@@ -17,6 +17,7 @@ from sklearn.utils import check_random_state
 
 from seedbed import files, folds
 from seedbed.arrays import Array, Indices, checked_count, checked_number
+from seedbed.checkpoints import EVERY, Checkpoint
 from seedbed.choosing import Entry, train_best
 from seedbed.diagnosis.diagnose import diagnose
 from seedbed.diagnosis.finding import Finding
@@ -125,6 +126,8 @@ class NetworkEstimator(FitSummary, TableEstimator):
         sample_weight: Any = None,
         validation_data: Any = None,
         callbacks: Sequence[Callback] = (),
+        checkpoint: str | PathLike[str] | None = None,
+        checkpoint_every: float = EVERY,
     ) -> Self:
         """Train on X (N, I), y (N,) or (N, O), and return self.
 
@@ -132,12 +135,15 @@ class NetworkEstimator(FitSummary, TableEstimator):
         validation_data  (X, y) or (X, y, weights): monitored in place of rows held out of X; its
                          loss is in validation_curve_, even without early_stopping
         callbacks        functions called during training with a Progress, as by ``train``
+        checkpoint       a file that keeps the training, every ``checkpoint_every`` seconds and at
+                         its end: the same call goes on from it, with the same ``random_state``
 
         With ``warm_start``, training continues from the current members and the encoding of the
         first fit.
 
         Raises: SettingError for a parameter, DataError for data that cannot be trained on.
         """
+        kept = self._checkpoint(checkpoint, checkpoint_every)
         deadline = self._deadline()
         continues = bool(self.warm_start) and hasattr(self, "population_")
         self._continuation = None
@@ -150,12 +156,14 @@ class NetworkEstimator(FitSummary, TableEstimator):
                 raise SettingError("validation_data must be (X, y) or (X, y, weights)")
             Xv, yv, wv = (*validation_data, None)[:3]
             validation = self._prepare(Xv, yv, wv, "validation")
-        warn_of(self._fit(data, validation, continues, deadline, callbacks), stacklevel=3)
+        findings = self._fit(data, validation, continues, deadline, callbacks, kept)
+        warn_of(findings, stacklevel=3)
         return self
 
     def fit_table(
-        self, table: Source, target: Target, rows: Indices, drop: Sequence[str] = ()
-    ) -> Self:
+        self, table: Source, target: Target, rows: Indices, drop: Sequence[str] = (),
+        checkpoint: Checkpoint | None = None,
+    ) -> Self:  # fmt: skip
         """Train on some rows of a table that holds the target, and return self.
 
         The model is that of ``fit`` on these rows without the columns in ``drop``; messages name
@@ -178,9 +186,25 @@ class NetworkEstimator(FitSummary, TableEstimator):
         self._fit_encoding(table, rows, t, None, excluded)
         x, t = self._encode(table, t)
         data = Prepared(table, rows, x[rows], t, None)
-        findings = self._fit(data, None, continues=False, deadline=deadline)
+        findings = self._fit(data, None, continues=False, deadline=deadline, checkpoint=checkpoint)
         self._notes += [Note("training", "", finding.message) for finding in findings]
         return self
+
+    def _checkpoint(
+        self, path: str | PathLike[str] | None, every: float = EVERY
+    ) -> Checkpoint | None:
+        """Return what keeps a fit in a file, if one is given.
+
+        Raises: SettingError beside ``max_time``, FileError.
+        """
+        if path is None:
+            return None
+        if self.max_time is not None:
+            raise SettingError(
+                "max_time decides by the clock what is tried, so that a checkpoint cannot be gone "
+                "on from: leave one of them out"
+            )
+        return Checkpoint(path, every)
 
     def _deadline(self) -> float:
         """Return the time of ``time.perf_counter`` by which a fit that begins now is to end."""
@@ -195,6 +219,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
         continues: bool,
         deadline: float,
         callbacks: Sequence[Callback] = (),
+        checkpoint: Checkpoint | None = None,
     ) -> list[Finding]:
         """Train on prepared rows, and return what is wrong with the members."""
         random = check_random_state(self.random_state)
@@ -246,6 +271,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
             threads=self._threads(),
             stages=effort_of(self.effort).stages,
             deadline=deadline,
+            checkpoint=checkpoint,
         )
         (chosen,) = (trial.name for trial in self.recipes_ if trial.chosen)
         encoding, x = made[chosen]
