@@ -194,10 +194,10 @@ def test_max_time_limits_a_fit():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(4000, 6))
     y = np.sin(3 * X[:, 0]) * X[:, 1]
-    fitted = NetworkRegressor(random_state=0, engine="numpy", max_time=1.5)
+    fitted = NetworkRegressor(random_state=0, engine="numpy", max_time=2.5)
     began = time.perf_counter()
     fitted.fit(X, y)
-    assert time.perf_counter() - began < 4  # all recipes take a minute
+    assert time.perf_counter() - began < 8  # all recipes take a minute
     (trial,) = (trial for trial in fitted.recipes_ if trial.chosen)
     assert 1 <= trial.epochs < 100
     assert fitted.score(X, y) > 0.3

@@ -464,31 +464,31 @@ def _is_regular(content: bytes, separator: str, width: int) -> bool:
     """Return whether every reader makes the same of a CSV file.
 
     That is if it has no empty lines, as many fields in each line as in the header, and quotes only
-    round whole fields. Without quotes, the lines' mean is enough: polars refuses longer ones.
+    round whole fields.
     """
     if width == 1 and (b"\n\n" in content or b"\n\r" in content):
         return False
     if content.count(b"\r") != content.count(b"\r\n"):  # ends lines, too
         return False
-    if b'"' not in content:
-        lines = content.count(b"\n") + (not content.endswith(b"\n"))
-        return content.count(separator.encode()) == lines * (width - 1)
     quote, mark, end = ord('"'), ord(separator), ord("\n")
     edges = np.isin(np.arange(256), [quote, mark, end, ord("\r")])
+    has_quotes = b'"' in content
     last: Any = end
     inside: Any = np.uint8(0)
     fields = 0
     for start in range(0, len(content), 2**22):
         block = np.frombuffer(content, np.uint8, min(2**22, len(content) - start), start)
-        quotes = block == quote
-        odd = np.bitwise_xor.accumulate(quotes.view(np.uint8)) ^ inside
-        before, odd_before = np.r_[last, block[:-1]], np.r_[inside, odd[:-1]]
-        opened = quotes & (odd == 1) & ~edges[before]
-        closed = (before == quote) & (odd_before == 0) & ~edges[block]
-        if opened.any() or closed.any():
-            return False
-        last, inside = block[-1], odd[-1]
-        marks, ends = (block == mark) & (odd == 0), (block == end) & (odd == 0)
+        marks, ends = block == mark, block == end
+        if has_quotes:
+            quotes = block == quote
+            odd = np.bitwise_xor.accumulate(quotes.view(np.uint8)) ^ inside
+            before, odd_before = np.r_[last, block[:-1]], np.r_[inside, odd[:-1]]
+            opened = quotes & (odd == 1) & ~edges[before]
+            closed = (before == quote) & (odd_before == 0) & ~edges[block]
+            if opened.any() or closed.any():
+                return False
+            last, inside = block[-1], odd[-1]
+            marks, ends = marks & (odd == 0), ends & (odd == 0)
         at = np.searchsorted(np.flatnonzero(marks), np.flatnonzero(ends))
         counts = np.diff(at, prepend=0)
         if len(counts):
