@@ -80,6 +80,7 @@ from seedbed.training import train
 
 if _typing.TYPE_CHECKING:
     from seedbed import estimators as estimators  # the alias makes it public to type checkers
+    from seedbed import logs as logs
     from seedbed import plots as plots
     from seedbed.checking.check import check_gradient
     from seedbed.checking.report import GradientReport
@@ -215,9 +216,8 @@ _LAZY = {
 }
 
 
-_LAZY_MODULES = ("estimators", "plots", "testing")
-"""Not in ``__all__``, as ``import *`` loads all that is listed; the first two need further
-packages."""
+_LAZY_MODULES = ("estimators", "logs", "plots", "testing")
+"""Not in ``__all__``, as ``import *`` loads all that is listed; some need further packages."""
 
 
 def __getattr__(name: str) -> _typing.Any:

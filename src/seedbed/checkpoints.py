@@ -245,5 +245,5 @@ def _restore(run: Run, tensors: Mapping[str, Array], epoch: int) -> None:
     if run.ensemble is not None:
         loss, best_epoch = tensors["ensemble best"].tolist()
         run.ensemble.best_loss, run.ensemble.best_epoch = loss, int(best_epoch)
-    run.epoch = int(epoch)
+    run.epoch = run.first_epoch = int(epoch)
     run.ended = run.epoch == run.plan.epochs or not run.state.running.size

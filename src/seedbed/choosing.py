@@ -89,6 +89,8 @@ def train_best(
         names = [names[number] for number in kept]
         runs = [_shortened(runs[number], epochs, threads) for number in kept]
         deadline -= costs[0]  # for the final losses, and a look at the members
+    for label, run in zip(names, runs, strict=True):
+        run.name = label
     decided: list[list[int]] = []
     if checkpoint is not None:
         checkpoint.follow(runs, decided)

@@ -11,16 +11,29 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from seedbed import html
 from seedbed.arrays import Array, checked_count, one_line
+from seedbed.engines.state import STATUS_NAMES, Status
 from seedbed.errors import SettingError
+from seedbed.population import History
 
 _DELAY_SECONDS = 1.0
 _BAR_WIDTH = 16
+
+
+class Live(NamedTuple):
+    """The arrays that training goes on to change; see ``Progress``."""
+
+    theta: Array
+    status: Array
+    epochs_run: Array
+    train_loss: Array
+    val_loss: Array | None
+    ensemble_val_loss: Array | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +45,15 @@ class Progress:
     running     members still in training
     train_loss  (P,) the last recorded training losses; NaN for members that stopped before
     val_loss    (P,) the last recorded validation losses, or None
+    seeds       (P,)
+    settings    the hyperparameters in which members differ, each (P,)
+    first_epoch   the epochs that were completed before this call, as in a checkpoint
+    record_every  the history has every n-th epoch
+    recipe      the name of the recipe that is tried, of an estimator's; else ""
+    is_last     whether training ends here
+
+    ``theta``, ``status``, ``epochs_run`` and ``history`` are copied when a callback first reads
+    them, which must be inside the callback.
     """
 
     epoch: int
@@ -39,23 +61,69 @@ class Progress:
     running: int
     train_loss: Array
     val_loss: Array | None
-    _live: list[Array] = field(default_factory=list, repr=False)
+    seeds: Array
+    settings: dict[str, Array] = field(repr=False)
+    first_epoch: int = 0
+    record_every: int = 1
+    recipe: str = ""
+    is_last: bool = False
+    _live: list[Live] = field(default_factory=list, repr=False)
 
     @cached_property
     def theta(self) -> Array:
-        """(P, D) the parameters after this epoch; a copy, made when a callback first reads it.
+        """(P, D) the parameters after this epoch.
 
         Raises: SettingError if it is read for the first time after the callback.
         """
+        return self._now("theta").theta.copy()
+
+    @cached_property
+    def status(self) -> Array:
+        """(P,) as ``Population.status``, and "running".
+
+        Raises: as ``theta``.
+        """
+        live = self._now("status")
+        ended = (live.status == Status.RUNNING) & (live.epochs_run == self.epochs)
+        return STATUS_NAMES[np.where(ended, np.uint8(Status.FINISHED), live.status)]
+
+    @cached_property
+    def epochs_run(self) -> Array:
+        """(P,) completed epochs; for a diverged member, those up to its theta.
+
+        Raises: as ``theta``.
+        """
+        return self._now("epochs_run").epochs_run.copy()
+
+    @cached_property
+    def history(self) -> History:
+        """The losses so far, in every recorded epoch.
+
+        Raises: as ``theta``.
+        """
+        live = self._now("history")
+        epochs = np.arange(0, self.epoch, self.record_every)
+
+        def known(losses: Array | None) -> Array | None:
+            return None if losses is None else losses[:, : len(epochs)].copy()
+
+        ensemble = live.ensemble_val_loss
+        train_loss = live.train_loss[:, : len(epochs)].copy()
+        return History(
+            epochs, train_loss, known(live.val_loss),
+            None if ensemble is None else ensemble[epochs].copy(),
+        )  # fmt: skip
+
+    def _now(self, name: str) -> Live:
         if not self._live:
             raise SettingError(
-                f"theta of epoch {self.epoch} is gone, as training went on: read progress.theta "
+                f"{name} of epoch {self.epoch} is gone, as training went on: read progress.{name} "
                 "inside the callback"
             )
-        return self._live[0].copy()
+        return self._live[0]
 
     def release(self) -> None:
-        """Let go of the parameters that training goes on to change."""
+        """Let go of what training goes on to change."""
         self._live.clear()
 
 

@@ -19,7 +19,7 @@ from seedbed.ensemble import EnsembleStopping
 from seedbed.errors import CallbackWarning
 from seedbed.planning import check_distinct, checked_start
 from seedbed.population import History, Population
-from seedbed.progress import Callback, Every, Progress
+from seedbed.progress import Callback, Every, Live, Progress
 from seedbed.recipe import Recipe
 
 CALLBACK_SECONDS = 0.15
@@ -38,6 +38,7 @@ class Run:
     ensemble     the ensemble's validation losses and held-out predictions, if it is monitored
     completes    whether a request to stop waits until all members have trained equally long, as
                  checkpoints need it; it does not where an epoch takes more than a second
+    name         of the recipe, where several are tried
 
     Raises: as ``train``, and as ``engines.select.prepare``.
     """
@@ -57,7 +58,7 @@ class Run:
         else:
             theta = checked_start(start, len(plan.seeds), recipe)
         self.state, self.epoch, self.ended = State.at_start(plan, theta), first_epoch, False
-        self.completes = False
+        self.completes, self.name, self.first_epoch = False, "", first_epoch
         self.engine, self.training = prepare(recipe.engine, engine_plan, threads, quiet, trainings)
         self.ensemble = EnsembleStopping(plan, self.engine) if monitors_ensemble else None
         if slots:
@@ -81,7 +82,7 @@ class Run:
         if 0 < self.epoch < until and last_callback > deadline and not self.ended:
             self._stop_members()
             if callbacks:
-                _call(callbacks, (), self._progress())
+                _call(callbacks, (), self._progress(is_last=True))
         while self.epoch < until and not self.ended and state.running.size and not stop.is_set():
             start, first = time.perf_counter(), self.epoch
             whole = min(first + count, until)
@@ -110,7 +111,7 @@ class Run:
                 for each in callbacks
                 if self.ended or (epoch % each.epochs == 0 if isinstance(each, Every) else timed)
             ]
-            if due and _call(due, periodic, self._progress()):
+            if due and _call(due, periodic, self._progress(is_last=self.ended)):
                 self.ended = True
         self.ended = self.ended or stop.is_set() or not state.running.size
 
@@ -163,7 +164,7 @@ class Run:
             classes=self.classes,
         )
 
-    def _progress(self) -> Progress:
+    def _progress(self, *, is_last: bool) -> Progress:
         plan, state = self.plan, self.state
         epoch = int(state.epochs_run.max())
         column = max(epoch - 1, 0) // plan.record_every
@@ -173,8 +174,19 @@ class Run:
             running=state.running.size,
             train_loss=state.train_loss[:, column].copy(),
             val_loss=None if state.val_loss is None else state.val_loss[:, column].copy(),
-            _live=[state.theta],
-        )
+            seeds=plan.seeds,
+            settings=self.recipe.settings,
+            first_epoch=self.first_epoch,
+            record_every=plan.record_every,
+            recipe=self.name,
+            is_last=is_last,
+            _live=[
+                Live(
+                    state.theta, state.status, state.epochs_run, state.train_loss, state.val_loss,
+                    None if self.ensemble is None else self.ensemble.val_loss,
+                )
+            ],
+        )  # fmt: skip
 
     def _final_loss(self) -> Array:
         """Return the mean training losses at the final parameters, (P,).

@@ -15,6 +15,7 @@ from seedbed.cli.options import add_columns, add_recipe, integer, marks_of, metr
 from seedbed.cli.scores import Scores, metrics_of, score
 from seedbed.cli.show import check_picture, exit_status, print_json, print_table, save_picture
 from seedbed.errors import FileError, SettingError
+from seedbed.logs import Table
 from seedbed.metrics import BY_NAME
 from seedbed.population import Population
 from seedbed.tables.encoding import Encoding
@@ -101,8 +102,12 @@ def add_to(commands: Any) -> None:
         "--checkpoint", type=Path, metavar="FILE",
         help="keep the training in a file, once a minute; seedbed resume FILE goes on from it",
     )  # fmt: skip
+    add(
+        "--log", type=Path, metavar="FILE",
+        help="log each member's losses by epoch to a table (.csv, .parquet)",
+    )  # fmt: skip
     add("--out", type=Path, metavar="MODEL", help="write a model file, such as model.safetensors")
-    add("--force", action="store_true", help="replace a model file")
+    add("--force", action="store_true", help="replace the files of --out and --log")
     add("--plot", type=Path, metavar="FILE", help="draw losses and scores (.png, .svg, .pdf)")
     add("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
@@ -150,7 +155,11 @@ def run(options: Namespace) -> int:
         words = [word for word in options.arguments if word != "--force"]
         added = {"command": words, "folder": str(Path.cwd())}
         kept = Checkpoint(options.checkpoint, added=added)
-    estimator.fit_table(table, target, train, options.drop, kept)
+    logs = []
+    if options.log is not None:
+        resumes = options.checkpoint is not None and options.checkpoint.exists()
+        logs.append(Table(options.log, replace=options.force, resume=resumes))
+    estimator.fit_table(table, target, train, options.drop, kept, logs)
     population, encoding = estimator.population_, estimator.encoding_
     X, counts = encoding.inputs(table, unseen="missing")
     notes = [*table.notes, *estimator.notes_, *counts.lines()]

@@ -162,7 +162,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
 
     def fit_table(
         self, table: Source, target: Target, rows: Indices, drop: Sequence[str] = (),
-        checkpoint: Checkpoint | None = None,
+        checkpoint: Checkpoint | None = None, callbacks: Sequence[Callback] = (),
     ) -> Self:  # fmt: skip
         """Train on some rows of a table that holds the target, and return self.
 
@@ -186,7 +186,10 @@ class NetworkEstimator(FitSummary, TableEstimator):
         self._fit_encoding(table, rows, t, None, excluded)
         x, t = self._encode(table, t)
         data = Prepared(table, rows, x[rows], t, None)
-        findings = self._fit(data, None, continues=False, deadline=deadline, checkpoint=checkpoint)
+        findings = self._fit(
+            data, None, continues=False, deadline=deadline, callbacks=callbacks,
+            checkpoint=checkpoint,
+        )  # fmt: skip
         self._notes += [Note("training", "", finding.message) for finding in findings]
         return self
 
