@@ -241,8 +241,10 @@ def test_the_command_logs(tmp_path, run):
     words += ["--dropout", 0, "--json", "--log", tmp_path / "log.csv"]
     status, out, err = run(*words)
     assert (status, err) == (0, "")
-    assert read(tmp_path / "log.csv")["epoch"].max() == 5
-    assert [each["epochs"] for each in json.loads(out)["members"]] == [5, 5]
+    best = max(each["epochs"] for each in json.loads(out)["members"])
+    log = read(tmp_path / "log.csv")
+    assert best <= log["epoch"].max() <= 5
+    assert log["member"].unique().to_list() == [0, 1]
     status, _, err = run(*words)
     assert status == 2
     assert "log.csv exists: give another name" in err
