@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Sequence
+from os import PathLike
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -120,6 +123,51 @@ def checked_counts(name: str, values: Any, minimum: int = 1) -> tuple[int, ...]:
     if not isinstance(values, Iterable):
         raise SettingError(f"{name} must be a list of whole numbers, not {one_line(values)}")
     return tuple(checked_count(name, value, minimum) for value in values)
+
+
+def checked_choice(name: str, value: Any, choices: Sequence[str]) -> str:
+    """Return ``value`` if it is one of some texts.
+
+    Raises: SettingError that names the value otherwise.
+    """
+    if not isinstance(value, str) or value not in choices:
+        words = [repr(choice) for choice in choices]
+        listed = f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
+        raise SettingError(f"{name} must be {listed}, not {one_line(value)}")
+    return value
+
+
+def checked_flag(name: str, value: Any) -> bool:
+    """Return ``value`` if it is True or False.
+
+    Raises: SettingError that names the value otherwise.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise SettingError(f"{name} must be True or False, not {one_line(value)}")
+    return bool(value)
+
+
+def checked_functions(name: str, values: Any) -> list[Any]:
+    """Return ``values``, a sequence of functions, as a list.
+
+    Raises: SettingError otherwise.
+    """
+    is_sequence = isinstance(values, Sequence) and not isinstance(values, str | bytes)
+    if not is_sequence or not all(map(callable, values)):
+        raise SettingError(f"{name} must be a list of functions, not {one_line(values)}")
+    return list(values)
+
+
+def checked_path(path: Any, name: str = "the path") -> Path:
+    """Return a file's path.
+
+    Raises: SettingError for what is no path.
+    """
+    if not isinstance(path, str | PathLike) or isinstance(os.fspath(path), bytes):
+        raise SettingError(
+            f"{name} must be a text or a Path, such as 'model.safetensors', not {one_line(path)}"
+        )
+    return Path(path)
 
 
 def checked_index(name: str, value: int, count: int) -> int:

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from seedbed import files, writing
-from seedbed.arrays import Array, checked_number
+from seedbed.arrays import Array, checked_number, checked_path
 from seedbed.engines.batches import Data, Rows
 from seedbed.errors import FileError, SeedbedWarning, SettingError
 from seedbed.fingerprints import bytes_of, digest, recipe_to_plain
@@ -55,7 +55,7 @@ class Checkpoint:
         self, path: str | PathLike[str], every: float = EVERY,
         added: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
-        self.path, self.added = Path(path), dict(added or {})
+        self.path, self.added = checked_path(path, "checkpoint"), dict(added or {})
         self.every = checked_number("checkpoint_every", every, 0.0)
         if self.path.exists() and not self.path.is_file():
             raise FileError(f"{path} is no file that a checkpoint can be kept in: give another")

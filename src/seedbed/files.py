@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from seedbed import layers
-from seedbed.arrays import Array
+from seedbed.arrays import Array, checked_path
 from seedbed.engines.state import STATUS_NAMES
 from seedbed.errors import FileError, MissingDependencyError, SeedbedError, reason
 from seedbed.formulas import activations, initializers, losses, optimizers, schedules
@@ -150,7 +150,7 @@ def read(path: str | PathLike[str]) -> Saved:
     Raises: FileError if the file is missing, truncated, edited, of a newer version, or not a model
     file; MissingDependencyError without safetensors.
     """
-    path = Path(path)
+    path = checked_path(path)
     metadata, tensors = read_tensors(
         path, "a model file", "give a file that seedbed train or save wrote, or write it again"
     )

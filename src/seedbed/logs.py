@@ -15,13 +15,12 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from seedbed import writing
-from seedbed.arrays import Array
+from seedbed.arrays import Array, checked_path
 from seedbed.errors import FileError, MissingDependencyError, SettingError, reason
 from seedbed.progress import Progress
 
@@ -62,7 +61,7 @@ class Table:
     def __init__(
         self, path: str | PathLike[str], *, replace: bool = False, resume: bool = False
     ) -> None:
-        self.path = Path(path)
+        self.path = checked_path(path)
         suffix = self.path.suffix.lower()
         if suffix != ".csv" and suffix not in PARQUET:
             raise SettingError(f"a log's name ends in .csv, .parquet or .pq, not {str(path)!r}")

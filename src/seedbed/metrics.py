@@ -293,7 +293,7 @@ def by_name(name: str) -> Metric:
 
     Raises: SettingError, with the names and the closest one.
     """
-    key, sign, option = name.strip().partition(":")
+    key, sign, option = (name if isinstance(name, str) else "").strip().partition(":")
     key = re.sub(r"[-\s]+", "_", key.lower())
     found = BY_NAME.get(key)
     if found is None or (sign and isinstance(found, Metric)):

@@ -17,6 +17,7 @@ from seedbed.engines.base import SMALL_BATCH, Engine, Stage
 from seedbed.engines.select import prediction_engine
 from seedbed.engines.state import STATUS_NAMES, Status
 from seedbed.errors import DataError, SettingError
+from seedbed.memory import check_fits
 from seedbed.network import Network
 from seedbed.recipe import Recipe
 from seedbed.reproducible import mean
@@ -149,9 +150,15 @@ class Population:
         return len(self.theta)
 
     def __getitem__(self, which: int | slice | Any) -> Population:
-        index = np.atleast_1d(np.arange(len(self))[which])
+        try:
+            index = np.atleast_1d(np.arange(len(self))[which])
+        except (IndexError, ValueError, TypeError):
+            index = np.empty(0, np.intp)
         if index.ndim > 1 or index.size == 0:
-            raise IndexError(f"population[{one_line(which)}] must select at least one member")
+            raise IndexError(
+                f"population[{one_line(which)}] must select at least one member of {len(self)}: "
+                "give a number, a slice, or booleans"
+            )
         history = self.history
         return Population(
             recipe=self.recipe.take(index, len(self)),
@@ -256,6 +263,11 @@ class Population:
     def _outputs(self, X: Any, stage: Stage) -> Array:
         """Return ``stage`` of the outputs, (P, N, O); NaN for diverged members."""
         x = checked_inputs(X, self.network, self.theta.dtype)
+        check_fits(
+            len(self.theta) * len(x) * self.network.outputs * self.theta.dtype.itemsize,
+            f"predictions of {len(self.theta):,} members for {len(x):,} rows",
+            "predict fewer rows at a time, or their mean with predict_mean",
+        )
         if len(x) * len(self.theta) <= SMALL_BATCH and self._small_batch is not None:
             y = self._small_batch(x, stage)
         else:

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from seedbed import memory
 from seedbed.arrays import Array
 from seedbed.engines.plan import Plan
 from seedbed.engines.select import prepare
@@ -49,6 +50,7 @@ class Run:
         classes: Array | None = None, trainings: int = 1,
     ) -> None:  # fmt: skip
         self.recipe, self.plan, self.classes = recipe, plan, classes
+        _check_memory(recipe, plan, trainings)
         monitors_ensemble = recipe.monitor == "ensemble"
         # EnsembleStopping computes the members' validation losses: the engine needs no validation
         engine_plan = replace(plan, validation=None, patience=None) if monitors_ensemble else plan
@@ -204,6 +206,29 @@ class Run:
         state.status[diverged] = Status.DIVERGED
         final[diverged] = np.nan
         return final
+
+
+def _check_memory(recipe: Recipe, plan: Plan, trainings: int) -> None:
+    """Refuse a training whose state does not fit into memory.
+
+    Raises: SettingError.
+    """
+    members, size = len(plan.seeds), recipe.network.size
+    arrays = 2 + len(plan.optimizer.state) + (plan.patience is not None)
+    recorded = -(-plan.epochs // plan.record_every) * (1 + (plan.validation is not None))
+    item = np.dtype(recipe.dtype).itemsize
+    state, history = members * size * arrays * item, members * recorded * item
+    if history > state:
+        memory.check_fits(
+            trainings * (state + history),
+            f"a history of {members:,} members over {plan.epochs:,} epochs",
+            "keep fewer losses with record_every, or train fewer seeds at a time",
+        )
+    memory.check_fits(
+        trainings * (state + history),
+        f"training {members:,} members of {size:,} parameters",
+        "train fewer seeds at a time, or a smaller network",
+    )
 
 
 def end(plan: Plan, state: State) -> None:

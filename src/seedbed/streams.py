@@ -21,6 +21,7 @@ import numpy.typing as npt
 from seedbed import reproducible
 from seedbed.arrays import Array, as_array, one_line
 from seedbed.errors import SettingError
+from seedbed.memory import check_fits
 
 Words: TypeAlias = npt.NDArray[np.uint64]
 Purpose = Literal["init", "order", "dropout", "split", "test", "signs", "search"]
@@ -45,6 +46,8 @@ def checked_seeds(seeds: Any) -> npt.NDArray[np.int64]:
 
     Raises: SettingError for seeds that are not whole numbers from 0 to 2^63 - 1.
     """
+    if isinstance(seeds, range):
+        check_fits(40 * len(seeds), f"{len(seeds):,} seeds", "train fewer at a time")
     if isinstance(seeds, range | set | frozenset):
         seeds = list(seeds)
     array = as_array(seeds, "seeds", SettingError)

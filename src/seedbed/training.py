@@ -9,7 +9,14 @@ from os import PathLike
 from typing import Any, Literal, TypedDict, Unpack
 
 from seedbed import frames
-from seedbed.arrays import Array, Numbers, checked_count, one_line
+from seedbed.arrays import (
+    Array,
+    Numbers,
+    checked_count,
+    checked_flag,
+    checked_functions,
+    checked_number,
+)
 from seedbed.checkpoints import EVERY, Checkpoint
 from seedbed.engines.blas import one_blas_thread
 from seedbed.engines.state import STATUS_NAMES, Status
@@ -120,6 +127,7 @@ def train(
     >>> population.predict(X).shape
     (8, 4, 1)
     """
+    checked_number("checkpoint_every", checkpoint_every, 0.0)
     kept = None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every)
     recipe, first_epoch = _recipe(method, settings), 0
     if continuation is not None:
@@ -131,8 +139,9 @@ def train(
         validation_data = tuple(validation)
     elif validation is not None:
         recipe = replace(recipe, validation=validation)
-    if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
-        raise SettingError(f"callbacks must be a list of functions, not {one_line(callbacks)}")
+    callbacks = checked_functions("callbacks", callbacks)
+    if progress is not None:
+        progress = checked_flag("progress", progress)
     classes = frames.label_classes(Y, recipe.loss, recipe.network.outputs)
     plan = make_plan(
         recipe, X, Y, seeds, validation_data, sample_weight, rows, record_every, held_out,

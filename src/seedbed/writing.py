@@ -17,7 +17,8 @@ from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
-from seedbed.errors import FileError, SeedbedError, reason
+from seedbed.arrays import checked_path
+from seedbed.errors import FileError, SeedbedError, SettingError, reason
 
 try:
     import fcntl
@@ -46,7 +47,7 @@ def replacement(path: str | PathLike[str]) -> Iterator[BinaryIO]:
     Raises: FileError if it cannot be written.
     """
     try:
-        path = Path(path)
+        path = checked_path(path)
         mode = _mode(path)
         if mode is not None and not stat.S_ISREG(mode):
             with _opened_device(path) as file:
@@ -93,10 +94,10 @@ def locked(file: int, path: str | PathLike[str]) -> Iterator[None]:
 def check_writable(path: str | PathLike[str]) -> None:
     """Check before long work that the path can be written.
 
-    Raises: FileError if it cannot.
+    Raises: FileError if it cannot; SettingError for what is no path.
     """
     try:
-        path = Path(path)
+        path = checked_path(path)
         mode = _mode(path)
         if mode is not None and stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, "Is a directory")
@@ -104,6 +105,8 @@ def check_writable(path: str | PathLike[str]) -> None:
             temporary = _temporary_path(Path(os.path.realpath(path)))
             temporary.touch(exist_ok=False)
             temporary.unlink()
+    except SettingError:
+        raise
     except (OSError, ValueError) as error:
         raise FileError(f"cannot write {path}: {reason(error)}: give another path") from None
 

@@ -7,9 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from seedbed.arrays import checked_count, one_line
+from seedbed.arrays import as_array, checked_count, checked_functions, one_line
 from seedbed.comparing.comparison import SCOPES, Comparison, Written
 from seedbed.comparing.judge import checked_rules
 from seedbed.comparing.problem import problem_of
@@ -90,6 +88,7 @@ class Course:
         Ctrl-C and a callback's true result return those so far; fixed seeds are then judged by the
         anytime test, because the planned test needs all seeds.
         """
+        callbacks = checked_functions("callbacks", callbacks)
         most, stopped, so_far = looks[-1], False, None
         for name in {name for pair in self.pairs if pair not in self.decided for name in pair}:
             self.runs.drop_after(name, self.done)  # what an interruption left of the next look
@@ -222,7 +221,8 @@ def design_and_looks(seeds: Any, first_seed: int) -> tuple[Design, list[int]]:
         raise SettingError(
             f"seeds must be 'adaptive', 'anytime' or a sequence such as range(30), not {seeds!r}"
         )
-    if np.ndim(seeds) == 0 and not isinstance(seeds, range | set | frozenset):
+    is_set = isinstance(seeds, range | set | frozenset)
+    if not is_set and as_array(seeds, "seeds", SettingError).ndim == 0:
         raise SettingError(
             f"seeds={one_line(seeds)} is a single seed: give several, such as "
             f"seeds=range({seeds if type(seeds) is int and seeds > 1 else 30})"

@@ -50,6 +50,8 @@ def equal_time(
     ['narrow', 'wide']
     """
     methods = checked_methods(methods)
+    if not methods:
+        raise SettingError("there are no methods: give recipes by name")
     for name, method in methods.items():
         kind = kind_of(method, name)
         if kind != "recipe":

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from seedbed.arrays import Array, as_array, checked_number, one_line
+from seedbed.arrays import Array, as_array, checked_choice, checked_number, one_line
 from seedbed.comparing.comparison import SCOPES, Comparison, Method
 from seedbed.comparing.saved import not_computed
 from seedbed.comparing.statistics import midranks
@@ -289,10 +289,7 @@ def checked_rules(
         raise SettingError(
             f"baseline {one_line(baseline)} is not one of the methods: {', '.join(names)}"
         )
-    if design not in ("fixed", "adaptive", "anytime"):
-        raise SettingError(
-            f"design must be 'fixed', 'adaptive' or 'anytime', not {one_line(design)}"
-        )
+    checked_choice("design", design, ("fixed", "adaptive", "anytime"))
     alpha = checked_number("alpha", alpha, 0.0, 0.5, open_low=True)
     if delta is not None:
         delta = checked_number("delta", delta, 0.0, open_low=True)

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from seedbed.arrays import as_array, checked_count
+from seedbed.arrays import as_array, checked_count, checked_path
 from seedbed.comparing import journal, saved
 from seedbed.comparing.comparison import Comparison, Written
 from seedbed.comparing.course import Callbacks, Course, design_and_looks
 from seedbed.comparing.fingerprint import data_digest, method_to_dict, metric_to_plain
 from seedbed.comparing.judge import checked_rules
 from seedbed.comparing.methods import AnyMethod, checked_methods
-from seedbed.comparing.problem import checked_task
+from seedbed.comparing.problem import checked_task, problem_of
 from seedbed.comparing.rows import SplitKind, Splits, checked_share
 from seedbed.comparing.run_log import Part, RunLog
 from seedbed.comparing.runs import as_metric
@@ -98,12 +97,12 @@ class Plan:
         Raises: FileError if it cannot be written; SettingError if it holds another plan, or the
         plan has been run.
         """
-        if self.has_run and not Path(path).exists():
+        if self.has_run and not checked_path(path).exists():
             raise SettingError(
                 "the plan has been run, and a plan is written down before the first score: save "
                 "the comparison instead"
             )
-        path, content = Path(path), self.to_dict()
+        path, content = checked_path(path), self.to_dict()
         if path.exists():
             earlier = saved.read(path, "plan")
             with saved.undamaged(path, "plan"):
@@ -224,7 +223,7 @@ def plan(
     ``plan.save("plan.json")`` writes it down; ``plan.run(X, Y)`` then trains and judges, and the
     result quotes the plan. A comparison without a written plan says so.
 
-    Raises: SettingError.
+    Raises: SettingError; for X and Y as ``compare``.
     >>> import dataclasses, seedbed as sb
     >>> recipe = sb.xor.recipe(400)
     >>> slow = dataclasses.replace(recipe, optimizer=sb.SGD(lr=0.01))
@@ -232,7 +231,11 @@ def plan(
     >>> planned.run(*sb.xor.data())["fast", "slow"].n
     8
     """
-    data = None if X is None else data_digest(X, Y)
+    data = None
+    if X is not None:
+        problem = problem_of(checked_methods(methods), X, Y, task)
+        problem.splits(split, test)
+        data = data_digest(X, Y)
     return Plan(methods, metric, baseline, alpha, delta, seeds, split, test, task, first_seed, data)
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from seedbed import checks
-from seedbed.arrays import Array, Indices, as_array, is_missing_value, one_line
+from seedbed.arrays import Array, Indices, as_array, checked_choice, is_missing_value, one_line
 from seedbed.comparing.encoded import EncodedTable, encode_columns
 from seedbed.comparing.methods import AnyMethod, kind_and_count, task_of
 from seedbed.comparing.rows import Splits
-from seedbed.errors import DataError, SettingError, ShapeError
+from seedbed.errors import DataError, ShapeError
 from seedbed.formulas.losses import binary_cross_entropy, squared_error
 from seedbed.metrics import TargetKind
 from seedbed.recipe import Recipe
@@ -102,6 +102,8 @@ def problem_of(
     X, Y = _without_target(X, Y)
     is_table = not isinstance(X, np.ndarray) or X.dtype.kind in "OUS"
     y, name = _target_values(Y)
+    if y.ndim == 0:
+        raise DataError(f"Y is {one_line(Y)}: give a target for each row, or the name of a column")
     if len(y) != len(X) or y.ndim > 2:
         raise ShapeError(
             f"Y has shape {y.shape}; X has {len(X)} rows: give one target for each row"
@@ -138,9 +140,9 @@ def checked_task(task: Any) -> Task | None:
 
     Raises: SettingError for another.
     """
-    if task not in (None, "classification", "regression"):
-        raise SettingError(f"task must be 'classification' or 'regression', not {one_line(task)}")
-    return task
+    if task is None:
+        return None
+    return checked_choice("task", task, ("classification", "regression"))  # type: ignore[return-value]
 
 
 def _with_networks(

@@ -104,7 +104,9 @@ def checked_share(split: Any, test: float) -> float:
 
     Raises: SettingError.
     """
-    if not isinstance(split, tuple | list | Splits) and split not in ("resampled", "fixed"):
+    is_kind = isinstance(split, str) and split in ("resampled", "fixed")
+    is_pair = isinstance(split, tuple | list) and len(split) == 2
+    if not (is_kind or is_pair or isinstance(split, Splits)):
         raise SettingError(
             "split must be 'resampled', 'fixed' or (train rows, test rows), not " + one_line(split)
         )

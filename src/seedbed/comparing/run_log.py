@@ -13,12 +13,11 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from seedbed.arrays import one_line
+from seedbed.arrays import checked_path, one_line
 from seedbed.comparing import saved
 from seedbed.comparing.blocks import Outcome
 from seedbed.errors import FileError, SeedbedWarning, SettingError, reason
@@ -38,7 +37,7 @@ class RunLog:
     """
 
     def __init__(self, path: str | PathLike[str], description: Mapping[str, Any]) -> None:
-        self.path = Path(path)
+        self.path = checked_path(path, "checkpoint")
         self.known: dict[tuple[str, str, int], Outcome] = {}
         self.file: int | None = None
         self.size, self.warned = 0, False

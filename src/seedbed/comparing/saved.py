@@ -9,12 +9,11 @@ import math
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from seedbed.arrays import Array, one_line
+from seedbed.arrays import Array, checked_path, one_line
 from seedbed.errors import FileError
 from seedbed.metrics import Metric
 from seedbed.writing import write_atomically
@@ -53,8 +52,9 @@ def read(path: str | PathLike[str], kind: str) -> dict[str, Any]:
 
     Raises: FileError if the file cannot be read, or holds something else.
     """
+    path = checked_path(path)
     try:
-        content = parsed(Path(path).read_bytes())
+        content = parsed(path.read_bytes())
         if content["format"] != f"seedbed {kind}":
             raise ValueError
     except OSError as error:

@@ -38,18 +38,17 @@ class Uniform:
 
 def uniform(low: float, high: float) -> Uniform:
     """Draw numbers uniformly from ``low`` to ``high``."""
-    return _checked(Uniform(float(low), float(high)), -math.inf)
+    return _checked(low, high, log=False)
 
 
 def log_uniform(low: float, high: float) -> Uniform:
     """Draw numbers log-uniformly from ``low`` to ``high``, such as learning rates."""
-    return _checked(Uniform(float(low), float(high), log=True), 0.0)
+    return _checked(low, high, log=True)
 
 
-def _checked(choice: Uniform, min_low: float) -> Uniform:
-    checked_number("low", choice.low, min_low, open_low=choice.log)
-    checked_number("high", choice.high, choice.low, open_low=True)
-    return choice
+def _checked(low: float, high: float, log: bool) -> Uniform:
+    low = checked_number("low", low, 0.0 if log else -math.inf, open_low=log)
+    return Uniform(low, checked_number("high", high, low, open_low=True), log=log)
 
 
 class Space:

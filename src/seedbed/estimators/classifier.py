@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_array, column_or_1d
 
 from seedbed import reproducible
-from seedbed.arrays import Array, is_missing_value, one_line
+from seedbed.arrays import Array, as_array, is_missing_value, one_line
 from seedbed.errors import DataError, SettingError
 from seedbed.estimators.batches import BatchEstimator
 from seedbed.estimators.data import Role
@@ -174,7 +174,8 @@ class NetworkClassifier(ClassifierMixin, BatchEstimator):
     def _loss(self) -> Loss:
         labels = self.encoding_.target.labels
         default = losses.binary_cross_entropy if labels else losses.cross_entropy
-        given = default if self.loss == "auto" else self.loss
+        is_auto = isinstance(self.loss, str) and self.loss == "auto"
+        given = default if is_auto else self.loss
         loss = as_formula("loss", given, Loss)
         if loss.targets != default.targets:
             raise SettingError(
@@ -310,7 +311,7 @@ def _present_classes(y: Any) -> Any:
 
     Raises: DataError.
     """
-    values = y if isinstance(y, np.ndarray) else np.asarray(y)
+    values = y if isinstance(y, np.ndarray) else as_array(y, "y", DataError)
     if values.dtype == object and values.ndim == 1:
         listed = values.tolist()
         missing = [row for row, value in enumerate(listed) if is_missing_value(value)]

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, validate_data
 
-from seedbed.arrays import Array, Indices
+from seedbed.arrays import Array, Indices, as_array
 from seedbed.errors import DataError, SeedbedWarning
 from seedbed.population import Population
 from seedbed.tables import sources, values
@@ -148,8 +148,8 @@ class TableEstimator(BaseEstimator):
         if isinstance(X, np.ma.MaskedArray):
             X = values.unmasked(X)
         if frame is None:
-            if isinstance(X, list) and np.asarray(X).dtype.kind == "U":  # numbers among texts
-                X = np.array(X, dtype=object)
+            if isinstance(X, list) and as_array(X, "X", DataError).dtype.kind == "U":
+                X = np.array(X, dtype=object)  # numbers among texts
             X = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite=False)
             source: sources.Source = sources.ArraySource(X, [] if reset else self._columns)
         else:

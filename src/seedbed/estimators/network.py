@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from os import PathLike
@@ -16,7 +16,16 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from seedbed import files, folds
-from seedbed.arrays import Array, Indices, checked_count, checked_number
+from seedbed.arrays import (
+    Array,
+    Indices,
+    as_array,
+    checked_count,
+    checked_flag,
+    checked_functions,
+    checked_number,
+    one_line,
+)
 from seedbed.checkpoints import EVERY, Checkpoint
 from seedbed.choosing import Entry, train_best
 from seedbed.diagnosis.diagnose import diagnose
@@ -31,6 +40,7 @@ from seedbed.formulas.losses import Loss
 from seedbed.formulas.named import as_formula
 from seedbed.layers.dense import Dense
 from seedbed.layers.periodic import Periodic
+from seedbed.memory import check_fits
 from seedbed.population import Population
 from seedbed.progress import Callback
 from seedbed.race import Trial
@@ -143,6 +153,8 @@ class NetworkEstimator(FitSummary, TableEstimator):
 
         Raises: SettingError for a parameter, DataError for data that cannot be trained on.
         """
+        self._check_flags()
+        callbacks = checked_functions("callbacks", callbacks)
         kept = self._checkpoint(checkpoint, checkpoint_every)
         deadline = self._deadline()
         continues = bool(self.warm_start) and hasattr(self, "population_")
@@ -225,8 +237,10 @@ class NetworkEstimator(FitSummary, TableEstimator):
         checkpoint: Checkpoint | None = None,
     ) -> list[Finding]:
         """Train on prepared rows, and return what is wrong with the members."""
-        random = check_random_state(self.random_state)
-        seeds = random.randint(2**31 - 1, size=checked_count("members", self.members))
+        random = self._random()
+        members = checked_count("members", self.members)
+        check_fits(8 * members, f"training {members:,} members", "set fewer members")
+        seeds = random.randint(2**31 - 1, size=members)
         t = self.encoding_.target.clip_outliers(data.t)
         kept, w = folds.distinct_rows(data.x, t, data.w)
         t = t[kept]
@@ -282,10 +296,35 @@ class NetworkEstimator(FitSummary, TableEstimator):
             self._set_encoding(encoding)
         return self._finish(population, x, t, w)
 
+    def _random(self) -> np.random.RandomState:
+        """Return what draws the members' seeds.
+
+        Raises: SettingError for another random_state than scikit-learn takes.
+        """
+        try:
+            return check_random_state(self.random_state)
+        except ValueError:
+            raise SettingError(
+                "random_state must be a whole number from 0 to 2**32 - 1, a RandomState or None, "
+                f"not {one_line(self.random_state)}"
+            ) from None
+
+    def _check_flags(self) -> None:
+        """Refuse a switch that is neither on nor off.
+
+        Raises: SettingError.
+        """
+        for name in ("early_stopping", "warm_start"):
+            checked_flag(name, getattr(self, name))
+        if self.verbose is not None and not isinstance(self.verbose, int):
+            checked_flag("verbose", self.verbose)
+
     def _has_hidden(self) -> bool:
         """Return whether the networks have hidden layers."""
         given = self.hidden_layer_sizes
-        return isinstance(given, str) or np.size(given) > 0
+        if isinstance(given, str):
+            return True
+        return as_array(given, "hidden_layer_sizes", SettingError).size > 0
 
     def _inputs_by(self, encoding: Encoding, data: Prepared) -> Array:
         """Return prepared rows' inputs by an encoding, (n, I)."""
@@ -317,6 +356,14 @@ class NetworkEstimator(FitSummary, TableEstimator):
         """Return the recipe for a number of training rows, with or without a validation loss."""
         hidden = self.hidden_layer_sizes
         is_auto = isinstance(hidden, str) and hidden == "auto"
+        is_list = not isinstance(hidden, str | bytes | Mapping)
+        if not is_auto and not (
+            is_list and as_array(hidden, "hidden_layer_sizes", SettingError).ndim < 2
+        ):
+            raise SettingError(
+                f"hidden_layer_sizes must be the layers' units, such as (64, 64), or 'auto', not "
+                f"{one_line(hidden)}"
+            )
         if is_auto and hasattr(self, "population_"):
             layers = self.population_.network.layers
             hidden = [layer.units for layer in layers[:-1] if isinstance(layer, Dense)]
@@ -384,7 +431,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
 
     def _threads(self) -> int:
         """Return the number of threads to train with: all cores for n_jobs None or -1."""
-        if self.n_jobs in (None, -1):
+        if self.n_jobs is None or (isinstance(self.n_jobs, int) and self.n_jobs == -1):
             return cores()
         if isinstance(self.n_jobs, int) and self.n_jobs < -1:
             return max(1, cores() + 1 + self.n_jobs)

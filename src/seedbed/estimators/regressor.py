@@ -11,7 +11,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_array
 
 from seedbed import reproducible
-from seedbed.arrays import Array, Indices
+from seedbed.arrays import Array, Indices, as_array
 from seedbed.errors import DataError, SettingError
 from seedbed.estimators.batches import BatchEstimator
 from seedbed.estimators.data import Role
@@ -119,7 +119,8 @@ class NetworkRegressor(RegressorMixin, BatchEstimator):
         return mean, reproducible.std(each[:, :, 0] if self._flat else each, 0)
 
     def _loss(self) -> Loss:
-        name = "squared_error" if self.loss == "auto" else self.loss
+        is_auto = isinstance(self.loss, str) and self.loss == "auto"
+        name = "squared_error" if is_auto else self.loss
         loss = as_formula("loss", name, Loss)
         if loss.targets not in ("number", "count"):
             raise SettingError(
@@ -129,7 +130,7 @@ class NetworkRegressor(RegressorMixin, BatchEstimator):
         return loss
 
     def _checked_targets(self, y: Any) -> Array:
-        if _holds_dates(np.asarray(y)):
+        if _holds_dates(as_array(y, "y", DataError)):
             raise DataError(
                 "y holds dates: a regressor predicts a number, such as the days until then"
             )

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from seedbed import memory
 from seedbed.arrays import Array, Indices
 from seedbed.errors import TableError
 from seedbed.tables.columns import (
@@ -123,6 +124,11 @@ class Encoding:
         for column in self.columns:
             if column.name not in source.index:
                 check_column(source, column.name)
+        memory.check_fits(
+            4 * len(source) * self.width,
+            f"the encoding of {len(source):,} rows as {self.width:,} inputs",
+            "give fewer rows at a time, or leave columns of many categories out",
+        )
         X = np.zeros((len(source), self.width), np.float32)
         counts = Counts()
         encoder = self.number_encoder

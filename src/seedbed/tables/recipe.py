@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from seedbed.arrays import checked_count, one_line
+from seedbed.arrays import as_array, checked_choice, checked_count, one_line
 from seedbed.errors import SettingError
 from seedbed.formulas import losses, schedules
 from seedbed.formulas.activations import Activation, mish
@@ -116,10 +116,7 @@ def candidates(
     Raises: SettingError for unknown codes or effort, or a dropout that is another text.
     """
     most = effort_of(effort)
-    if codes not in ("auto", *BINS):
-        raise SettingError(
-            f"codes must be 'auto' or one of {', '.join(BINS)}, not {one_line(codes)}"
-        )
+    checked_choice("codes", codes, ("auto", *BINS))
     if isinstance(dropout, str) and dropout != "auto":
         raise SettingError(f"dropout must be 'auto' or a number, not {one_line(dropout)}")
     tried = [codes] if codes != "auto" else [c for c in most.codes if _suits(c, encoding)]
@@ -213,7 +210,7 @@ class TableSettings:
         dropout = candidate.dropout if isinstance(self.dropout, str) else self.dropout
         dropout = dropout if len(hidden) else 0.0
         batch: Any = self.batch_size
-        if batch == "auto":
+        if is_auto(batch):
             batch = max(16, min(rows // 8, 128 if rows < LARGE_BATCH_ROWS else 256))
         epochs = self.epochs
         if epochs is None:
@@ -225,7 +222,9 @@ class TableSettings:
         return Recipe(
             network=Network(encoding.width, [*layers, Dense(target.outputs)]),
             loss=self.loss or default_loss(target),
-            optimizer=self._optimizer(DECAYS[int(np.any(np.asarray(dropout) != 0))]),
+            optimizer=self._optimizer(
+                DECAYS[int(np.any(as_array(dropout, "dropout", SettingError) != 0))]
+            ),
             epochs=epochs,
             batch_size=min(checked_count("batch_size", batch), rows),
             schedule=schedules.coslog4 if self.optimizer.uses_schedule else schedules.constant,
@@ -238,14 +237,19 @@ class TableSettings:
 
     def _optimizer(self, decay: float) -> Optimizer:
         """Return the optimizer; ``decay`` is what "auto" means."""
-        given = decay if self.weight_decay == "auto" else self.weight_decay
+        given = decay if is_auto(self.weight_decay) else self.weight_decay
         options: dict[str, Any] = {"weight_decay": given}
         if issubclass(self.optimizer, AdamW):
             options["beta2"] = BETA2
         elif "momentum" in {field.name for field in fields(self.optimizer)}:
             options |= {"momentum": 0.9, "nesterov": True}
-        lr: Any = effort_of(self.effort).lr if self.lr == "auto" else self.lr
+        lr: Any = effort_of(self.effort).lr if is_auto(self.lr) else self.lr
         return self.optimizer(lr, **options)
+
+
+def is_auto(setting: Any) -> bool:
+    """Return whether a setting is "auto"."""
+    return isinstance(setting, str) and setting == "auto"
 
 
 def default_loss(target: Target) -> Loss:
