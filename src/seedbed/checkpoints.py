@@ -63,7 +63,7 @@ class Checkpoint:
         files.check_safetensors()
         self.runs: Sequence[Run] = ()
         self.decided: list[list[int]] = []
-        self.last, self.warned = time.monotonic(), False
+        self.last, self.warned, self.is_written = time.monotonic(), False, False
 
     def follow(self, runs: Sequence[Run], decided: list[list[int]]) -> None:
         """Keep these runs from now on; those that the file holds go on from it.
@@ -101,7 +101,7 @@ class Checkpoint:
                     for name, tensor in tensors.items()
                     if name.partition(".")[0] == str(number)
                 }
-                _restore(run, own, description["epochs"][number])
+                _restore(run, own, description["epochs"][number], description["ended"][number])
             self.decided[:] = [[int(each) for each in alive] for alive in description["decided"]]
         except (KeyError, ValueError, TypeError, IndexError):
             raise FileError(f"{self.path} is a damaged checkpoint: give another name") from None
@@ -112,15 +112,11 @@ class Checkpoint:
             self.save()
 
     def save(self) -> None:
-        """Write the runs; warn once if that fails.
-
-        Runs that were stopped within an epoch are left as they are in the file.
-        """
-        if not all(run.is_even for run in self.runs):
-            return
+        """Write the runs; warn once if that fails."""
         description = {
             "runs": self.own,
             "epochs": [run.epoch for run in self.runs],
+            "ended": [run.ended and not run.goes_on for run in self.runs],
             "decided": self.decided,
             "added": self.added,
         }
@@ -131,6 +127,7 @@ class Checkpoint:
         }
         try:
             writing.write_atomically(self.path, _to_bytes(description, tensors))
+            self.is_written = True
         except FileError as error:
             if not self.warned:
                 self.warned = True
@@ -220,7 +217,7 @@ _OF_ENSEMBLE = ("val_loss", "best_losses")
 
 def _tensors(run: Run) -> dict[str, Array]:
     """Return the arrays of a run that training changes."""
-    state, ensemble = run.state, run.ensemble
+    state, ensemble = run.snapshot or (run.state, run.ensemble)
     found = {name: getattr(state, name) for name in _OF_STATE}
     found |= {f"slot {n}": slot for n, slot in enumerate(state.optimizer_state)}
     if ensemble is not None:
@@ -229,7 +226,7 @@ def _tensors(run: Run) -> dict[str, Array]:
     return {name: array for name, array in found.items() if array is not None}
 
 
-def _restore(run: Run, tensors: Mapping[str, Array], epoch: int) -> None:
+def _restore(run: Run, tensors: Mapping[str, Array], epoch: int, ended: bool) -> None:
     """Set a run to the state that ``_tensors`` returned.
 
     Raises: KeyError or ValueError for tensors of another run.
@@ -246,4 +243,4 @@ def _restore(run: Run, tensors: Mapping[str, Array], epoch: int) -> None:
         loss, best_epoch = tensors["ensemble best"].tolist()
         run.ensemble.best_loss, run.ensemble.best_epoch = loss, int(best_epoch)
     run.epoch = run.first_epoch = int(epoch)
-    run.ended = run.epoch == run.plan.epochs or not run.state.running.size
+    run.ended = bool(ended) or run.epoch == run.plan.epochs or not run.state.running.size

@@ -99,6 +99,7 @@ def train_best(
         stop.began = any(run.epoch for run in runs)
         with RaceProgress(progress, names, runs) as line:
             best = race(runs, stop, [*callbacks, line.show], stages, line.begin, deadline, decided)
+        runs[best].close(callbacks)
         if checkpoint is not None:
             checkpoint.save()
         population = runs[best].finish()

@@ -13,6 +13,7 @@ import numpy as np
 from seedbed.arrays import Array
 from seedbed.errors import FileError
 from seedbed.files import recipe_to_dict
+from seedbed.layers.base import formulas_of
 from seedbed.recipe import Recipe
 
 
@@ -65,12 +66,16 @@ def type_name(value: Any) -> str:
 
 
 def _formulas(recipe: Recipe) -> list[str]:
-    """Return hashes of the code of a recipe's formulas."""
-    formulas = [
-        recipe.loss,
-        *(getattr(layer, "activation", None) for layer in recipe.network.layers),
+    """Return hashes of the code of a recipe's formulas, layers and optimizer."""
+    layers = recipe.network.layers
+    units = [recipe.loss, recipe.schedule, *(f for layer in layers for f in formulas_of(layer))]
+    found = [
+        f"{name} {code_of(value) if callable(value) else described(value)}"
+        for unit in units
+        for name, value in sorted(vars(unit).items())
     ]
-    return [code_of(getattr(each, "f", None)) for each in formulas if each is not None]
+    kinds = [type(recipe.optimizer), *map(type, layers), *map(type, units)]
+    return [*found, *map(code_of, kinds)]
 
 
 def code_of(function: Any) -> str:

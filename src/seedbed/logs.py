@@ -99,7 +99,13 @@ class Table:
         if others:
             self._write_parquet()  # the other recipe may have ended
         self.rows, self.last = [*self.rows, *rows], part
-        if progress.is_last or time.monotonic() - self.written > FLUSH_SECONDS:
+        if time.monotonic() - self.written > FLUSH_SECONDS:
+            self._write_parquet()
+
+    def close(self, progress: Progress) -> None:
+        """Write what is left when training has ended."""
+        self(progress)
+        if not self.is_csv:
             self._write_parquet()
 
     def _begin(self, progress: Progress) -> None:
@@ -199,6 +205,10 @@ class _Bands:
                 {prefix + name: value for name, value in values.items()},
             )
         self.epochs[recipe] = progress.epoch
+
+    def close(self, progress: Progress) -> None:
+        """Log what is left when training has ended."""
+        self(progress)
 
     def log(self, epoch: int, values: dict[str, float]) -> None:
         """Log one epoch's values by name."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 import traceback
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +28,9 @@ from seedbed.recipe import Recipe
 CALLBACK_SECONDS = 0.15
 """Target time between callbacks."""
 
+LONG_SECONDS = 1.0
+"""The time of epochs whose end a request to stop does not wait for."""
+
 
 class Run:
     """A training that is advanced to an epoch, looked at, and advanced further or finished.
@@ -37,8 +42,11 @@ class Run:
     first_epoch  completed epochs, of the recipe's
     trainings    how many such runs there are, for the choice of an engine
     ensemble     the ensemble's validation losses and held-out predictions, if it is monitored
-    completes    whether a request to stop waits until all members have trained equally long, as
-                 checkpoints need it; it does not where an epoch takes more than a second
+    completes    whether the state stays one that training can go on from: a request to stop waits
+                 for the end of the epochs under way, or, where they take long, ``snapshot`` is the
+                 state before them, with what the ensemble's losses were
+    goes_on      whether a request to stop or a callback's error ended it, so that the same call
+                 would go on
     name         of the recipe, where several are tried
 
     Raises: as ``train``, and as ``engines.select.prepare``.
@@ -61,6 +69,8 @@ class Run:
             theta = checked_start(start, len(plan.seeds), recipe)
         self.state, self.epoch, self.ended = State.at_start(plan, theta), first_epoch, False
         self.completes, self.name, self.first_epoch = False, "", first_epoch
+        self.snapshot: tuple[State, EnsembleStopping | None] | None = None
+        self.goes_on, self._pace = False, math.inf
         self.engine, self.training = prepare(recipe.engine, engine_plan, threads, quiet, trainings)
         self.ensemble = EnsembleStopping(plan, self.engine) if monitors_ensemble else None
         if slots:
@@ -89,11 +99,17 @@ class Run:
             start, first = time.perf_counter(), self.epoch
             whole = min(first + count, until)
             epoch = min(whole, *(each.next(first) for each in periodic)) if periodic else whole
-            self.training.run(state, range(first, epoch), stop)
+            own = stop
+            if self.completes and self._pace * (epoch - first) < LONG_SECONDS:
+                own = Stop()  # a request to stop waits until all members have trained equally long
+            elif self.completes:
+                self.snapshot = self._copied()
+            self.training.run(state, range(first, epoch), own)
             stop.began = True
-            if stop.is_set() and not self._completed(range(first, epoch), start):
+            if own.is_set():
                 break
-            self.epoch = epoch
+            self.snapshot = None
+            self.epoch, self._pace = epoch, (time.perf_counter() - start) / (epoch - first)
             if ensemble is not None:  # updated after every epoch
                 self.ended = ensemble.update(state, epoch)
             else:
@@ -113,31 +129,36 @@ class Run:
                 for each in callbacks
                 if self.ended or (epoch % each.epochs == 0 if isinstance(each, Every) else timed)
             ]
-            if due and _call(due, periodic, self._progress(is_last=self.ended)):
-                self.ended = True
+            if due:
+                answer = _call(due, periodic, self._progress(is_last=self.ended))
+                self.ended = self.ended or bool(answer)
+                self.goes_on = answer is RAISED
+        self.goes_on = self.goes_on or (stop.is_set() and not self.ended)
         self.ended = self.ended or stop.is_set() or not state.running.size
 
-    @property
-    def is_even(self) -> bool:
-        """Whether all members still in training have completed ``epoch`` epochs."""
-        state = self.state
-        return bool((state.epochs_run[state.running] == self.epoch).all())
+    def close(self, callbacks: Sequence[Callback]) -> None:
+        """Tell callbacks that have a method ``close`` that training has ended."""
+        for callback in callbacks:
+            close = getattr(callback, "close", None)
+            if callable(close):
+                _call([close], (), self._progress(is_last=True))
 
-    def _completed(self, epochs: range, began: float) -> bool:
-        """Train the members that a request to stop sent back to the end of these epochs.
+    def _copied(self) -> tuple[State, EnsembleStopping | None]:
+        """Return copies of what training changes."""
 
-        Returns whether all were; a call that took long is left as it is.
-        """
-        if not self.completes or time.perf_counter() - began > 1.0:
-            return False
-        state = self.state
-        for epoch in epochs:
-            behind = state.running[state.epochs_run[state.running] <= epoch]
-            others = np.setdiff1d(state.running, behind)
-            state.status[others] = Status.INTERRUPTED
-            self.training.run(state, range(epoch, epoch + 1), Stop())
-            state.status[others] = Status.RUNNING
-        return True
+        def copied(value: Any) -> Any:
+            return value.copy() if isinstance(value, np.ndarray) else value
+
+        state = copy.copy(self.state)
+        for name, value in vars(state).items():
+            setattr(state, name, copied(value))
+        state.optimizer_state = [slot.copy() for slot in self.state.optimizer_state]
+        ensemble = copy.copy(self.ensemble)
+        if ensemble is not None:
+            ensemble.val_loss, ensemble.best_losses = map(
+                copied, (ensemble.val_loss, ensemble.best_losses)
+            )
+        return state, ensemble
 
     def _stop_members(self) -> None:
         """End the run, as its time is over."""
@@ -242,7 +263,11 @@ def end(plan: Plan, state: State) -> None:
         state.best_epoch[~fitted] = state.epochs_run[~fitted]
 
 
-def _call(due: Sequence[Callback], periodic: Sequence[Callback], progress: Progress) -> bool:
+RAISED = "raised"
+"""What ``_call`` returns if a callback raises."""
+
+
+def _call(due: Sequence[Callback], periodic: Sequence[Callback], progress: Progress) -> object:
     """Call callbacks, and if one ends the training also those that want its last epoch.
 
     Returns whether one ends the training. One that raises ends it, with a warning that says where,
@@ -254,13 +279,13 @@ def _call(due: Sequence[Callback], periodic: Sequence[Callback], progress: Progr
         for callback in periodic:
             if ends and callback not in due:
                 _answer(callback, progress)
-        return ends
+        return RAISED if any(result is RAISED for result in results) else ends
     finally:
         progress.release()
 
 
 def _answer(callback: Callback, progress: Progress) -> object:
-    """Return what a callback returns, and True if it raises."""
+    """Return what a callback returns, and ``RAISED`` if it raises."""
     try:
         return callback(progress)
     except Exception as error:
@@ -272,4 +297,4 @@ def _answer(callback: Callback, progress: Progress) -> object:
             CallbackWarning,
             stacklevel=2,
         )
-        return True
+        return RAISED

@@ -105,7 +105,8 @@ def train(
     start          initial theta, (P, D) or (D,), instead of the seeds' draws
     progress       whether to show a progress line; None shows it for long work on a terminal
     callbacks      functions called with a Progress a few times a second, or after every so many
-                   epochs (see ``every``); a true result ends the training
+                   epochs (see ``every``); a true result ends the training. If one has a method
+                   ``close``, it is called with a Progress when training has ended
     record_every   record the losses of every n-th epoch only: the history has
                    P · epochs / record_every numbers
     threads        threads of the compiled engine; None takes one per core. No result depends on it
@@ -127,6 +128,37 @@ def train(
     >>> population.predict(X).shape
     (8, 4, 1)
     """
+    population = trained(
+        method, X, Y, seeds=seeds, validation=validation, sample_weight=sample_weight, rows=rows,
+        held_out=held_out, start=start, progress=progress, callbacks=callbacks,
+        record_every=record_every, threads=threads, continuation=continuation,
+        checkpoint=checkpoint, checkpoint_every=checkpoint_every, **settings,
+    )  # fmt: skip
+    warn_of_members(population)
+    return population
+
+
+def trained(
+    method: Network | Recipe,
+    X: Any,
+    Y: Any,
+    *,
+    seeds: Any = 0,
+    validation: float | tuple[Any, ...] | None = None,
+    sample_weight: Any = None,
+    rows: Any = None,
+    held_out: Any = None,
+    start: Any = None,
+    progress: bool | None = None,
+    callbacks: Sequence[Callback] = (),
+    record_every: int = 1,
+    threads: int | None = None,
+    continuation: Continuation | None = None,
+    checkpoint: str | PathLike[str] | None = None,
+    checkpoint_every: float = EVERY,
+    **settings: Unpack[Settings],
+) -> Population:
+    """Train as ``train`` does, without a warning: the caller reports on the members."""
     checked_number("checkpoint_every", checkpoint_every, 0.0)
     kept = None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every)
     recipe, first_epoch = _recipe(method, settings), 0
@@ -153,6 +185,7 @@ def train(
     run = Run(
         recipe, plan, threads, start, slots, first_epoch, quiet=progress is False, classes=classes
     )
+    run.completes = continuation is not None
     if kept is not None:
         if continuation is not None:
             raise SettingError("a continuation has no checkpoint: leave one of them out")
@@ -162,18 +195,18 @@ def train(
         stop.began = run.epoch > first_epoch
         with TrainingProgress(progress, len(plan.seeds)) as line:
             run.advance(plan.epochs, stop, [*callbacks, line.show])
+        run.close(callbacks)
         if kept is not None:
             kept.save()
         population = run.finish()
     if continuation is not None:
-        state = run.state
+        state, _ = run.snapshot or (run.state, None)
         initial = plan.optimizer.init(state.theta, plan.hyperparameters.lr)
         diverged = state.status == Status.DIVERGED  # reset its optimizer
         for slot, initial_slot in zip(state.optimizer_state, initial, strict=True):
             slot[diverged] = initial_slot[diverged]
         continuation.theta, continuation.optimizer_state = state.theta.copy(), state.optimizer_state
         continuation.epochs = plan.epochs
-    warn_of_members(population)
     return population
 
 

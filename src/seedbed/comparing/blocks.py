@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import time
-import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -20,15 +19,13 @@ from seedbed.comparing.rows import Splits
 from seedbed.engines.select import fastest
 from seedbed.errors import (
     DataError,
-    DivergenceWarning,
     FormulaError,
-    InterruptWarning,
     MethodError,
 )
 from seedbed.metrics import Metric
 from seedbed.population import Population
 from seedbed.recipe import Recipe
-from seedbed.training import train
+from seedbed.training import trained
 
 _MAX_PREDICTIONS = 2**22
 """The maximum number of predictions in memory at a time."""
@@ -155,19 +152,16 @@ class Runner:
         recipe = Recipe.merge([self.recipes[name] for name in names], len(seeds))
         self._warm_up(names[0])
         began = time.perf_counter()
-        with warnings.catch_warnings():  # the table reports them
-            warnings.simplefilter("ignore", DivergenceWarning)
-            warnings.simplefilter("ignore", InterruptWarning)
-            population = train(
-                recipe,
-                self.problem.inputs,
-                self.problem.targets,
-                seeds=[*seeds] * len(names),
-                rows=[train for train, _ in splits] * len(names),
-                record_every=max(1, recipe.epochs // 100),
-                progress=self.progress,
-                threads=self.threads,
-            )
+        population = trained(  # the table reports what train() would warn of
+            recipe,
+            self.problem.inputs,
+            self.problem.targets,
+            seeds=[*seeds] * len(names),
+            rows=[train for train, _ in splits] * len(names),
+            record_every=max(1, recipe.epochs // 100),
+            progress=self.progress,
+            threads=self.threads,
+        )
         if (population.status == "interrupted").any():
             return None
         seconds = time.perf_counter() - began
@@ -212,13 +206,13 @@ class Runner:
     def _timed(self, recipe: Recipe, epochs: int) -> float:
         """Train some members on one core, and return the seconds of each."""
         began = time.perf_counter()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            train(
-                replace(recipe, epochs=epochs, patience=None), self.problem.inputs,
-                self.problem.targets, seeds=range(LANES), rows=[self.splits.of(0)[0]] * LANES,
-                progress=False, threads=1,
-            )  # fmt: skip
+        population = trained(
+            replace(recipe, epochs=epochs, patience=None), self.problem.inputs,
+            self.problem.targets, seeds=range(LANES), rows=[self.splits.of(0)[0]] * LANES,
+            progress=False, threads=1,
+        )  # fmt: skip
+        if (population.status == "interrupted").any():
+            raise KeyboardInterrupt
         return (time.perf_counter() - began) / LANES
 
     def _score_members(
