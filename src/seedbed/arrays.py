@@ -163,7 +163,7 @@ def checked_path(path: Any, name: str = "the path") -> Path:
 
     Raises: SettingError for what is no path.
     """
-    if not isinstance(path, str | PathLike) or isinstance(os.fspath(path), bytes):
+    if not isinstance(path, str | PathLike) or isinstance(os.fspath(path), bytes) or path == "":
         raise SettingError(
             f"{name} must be a text or a Path, such as 'model.safetensors', not {one_line(path)}"
         )

@@ -57,7 +57,7 @@ class Checkpoint:
     ) -> None:  # fmt: skip
         self.path, self.added = checked_path(path, "checkpoint"), dict(added or {})
         self.every = checked_number("checkpoint_every", every, 0.0)
-        if self.path.exists() and not self.path.is_file():
+        if writing.kind_of(self.path) == "other":
             raise FileError(f"{path} is no file that a checkpoint can be kept in: give another")
         writing.check_writable(path)
         files.check_safetensors()

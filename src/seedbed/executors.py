@@ -18,13 +18,15 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from seedbed.arrays import one_line
+from seedbed.engines.base import cores
 from seedbed.errors import SeedbedWarning, SettingError
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 _loaded: dict[str, Callable[[Any], Any]] = {}
-"""What this process unpickled last, by its hash."""
+"""What this process unpickled, by its hash; at most ``MAX_LOADED``."""
+MAX_LOADED = 4
 
 
 class Payload(NamedTuple):
@@ -55,6 +57,12 @@ class Remote:
 
     def __init__(self, executor: Any) -> None:
         maps = _is_parallel(executor) or hasattr(executor, "map")
+        kind = f"{type(executor).__module__}.{type(executor).__name__}"
+        if kind == "multiprocessing.pool.Pool":
+            raise SettingError(
+                "a multiprocessing.Pool waits forever for a process that died: give a "
+                "concurrent.futures.ProcessPoolExecutor"
+            )
         if executor is not None and (isinstance(executor, type) or not maps):
             raise SettingError(
                 "executor must have an ordered map, as concurrent.futures.ProcessPoolExecutor(), "
@@ -86,7 +94,9 @@ class Remote:
                     yield answer
                     done += 1
                 else:
-                    return
+                    if done == len(jobs):
+                        return
+                    raise RuntimeError(f"it gave {done} of {len(jobs)} answers")
             error: Exception = answer.error
         except Exception as failure:
             warnings.warn(
@@ -139,8 +149,18 @@ def _answers(
 
 def _mapped(executor: Any, call: Callable[[Any], Any], jobs: Sequence[Any]) -> Iterable[Any]:
     if _is_parallel(executor):
-        return iter(executor((call, (job,), {}) for job in jobs))
+        return _in_parts(executor, call, jobs)
     return iter((executor.imap if hasattr(executor, "imap") else executor.map)(call, jobs))
+
+
+def _in_parts(
+    executor: Any, call: Callable[[Any], Any], jobs: Sequence[Any]
+) -> Generator[Any, None, None]:
+    """Yield the answers of a ``joblib.Parallel`` some at a time: it returns them as a list."""
+    workers = getattr(executor, "n_jobs", 1)
+    step = 2 * (workers if isinstance(workers, int) and workers > 0 else cores())
+    for start in range(0, len(jobs), step):
+        yield from executor((call, (job,), {}) for job in jobs[start : start + step])
 
 
 def _is_parallel(executor: Any) -> bool:
@@ -178,7 +198,7 @@ def _package(executor: Any) -> str:
 
 
 def _call(payload: Payload, job: Any) -> Any:
-    if payload.digest not in _loaded and payload.content is None:
+    if payload.content is None and payload.digest not in _loaded:
         assert payload.path is not None
         try:
             content = Path(payload.path).read_bytes()
@@ -200,11 +220,13 @@ def _call_from_ray(digest: str, reference: Any, job: Any) -> Any:
 
 
 def _done(digest: str, content: bytes, job: Any) -> Any:
-    if digest not in _loaded:
-        loaded = pickle.loads(content)
-        _loaded.clear()
-        _loaded[digest] = loaded
+    work = _loaded.get(digest)
+    if work is None:
+        work = pickle.loads(content)
+        if len(_loaded) > MAX_LOADED:
+            _loaded.clear()
+        _loaded[digest] = work
     try:
-        return _loaded[digest](job)
+        return work(job)
     except Exception as error:
         return _Raised(error)

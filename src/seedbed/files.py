@@ -240,7 +240,7 @@ def _check_header(path: Path, what: str, mend: str) -> None:
             length = int.from_bytes(file.read(8), "little")
             header = file.read(length) if length <= min(size, MAX_HEADER) else b""
     except (OSError, ValueError) as error:
-        raise FileError(f"cannot read {path}: {reason(error)}: give a model file's path") from None
+        raise FileError(f"cannot read {path}: {reason(error)}: {mend}") from None
     if length > MAX_HEADER:
         problem = f"its header has {length:,} bytes, and that of a model at most {MAX_HEADER:,}"
     elif sum(header.count(each) for each in b",[{") > MAX_HEADER_VALUES:

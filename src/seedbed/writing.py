@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from seedbed.arrays import checked_path
 from seedbed.errors import FileError, SeedbedError, SettingError, reason
@@ -78,6 +78,40 @@ def replacement(path: str | PathLike[str]) -> Iterator[BinaryIO]:
         raise FileError(f"cannot write {path}: {reason(error)}: give another path") from None
 
 
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file atomically, unless another process has made one there.
+
+    Raises: FileError if it cannot be written.
+    """
+    try:
+        descriptor, temporary = _created(path, 0o666)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            with suppress(FileExistsError):
+                os.link(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except (OSError, ValueError) as error:
+        raise FileError(f"cannot write {path}: {reason(error)}: give another path") from None
+
+
+def kind_of(path: Path) -> Literal["nothing", "file", "other"]:
+    """Return what is at a path.
+
+    Raises: FileError if the path cannot be looked up, such as one that is too long.
+    """
+    try:
+        mode = _mode(path)
+    except (OSError, ValueError) as error:
+        raise FileError(f"cannot read {path}: {reason(error)}: give another path") from None
+    if mode is None:
+        return "nothing"
+    return "file" if stat.S_ISREG(mode) else "other"
+
+
 @contextmanager
 def locked(file: int, path: str | PathLike[str]) -> Iterator[None]:
     """Hold an open file for this process; the lock ends with the process at the latest.
@@ -102,9 +136,9 @@ def check_writable(path: str | PathLike[str]) -> None:
         if mode is not None and stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, "Is a directory")
         if mode is None or stat.S_ISREG(mode):
-            temporary = _temporary_path(Path(os.path.realpath(path)))
-            temporary.touch(exist_ok=False)
+            descriptor, temporary = _created(Path(os.path.realpath(path)), 0o600)
             temporary.unlink()
+            os.close(descriptor)
     except SettingError:
         raise
     except (OSError, ValueError) as error:
@@ -115,7 +149,7 @@ def interrupted_path(path: Path) -> Path:
     """Return where the result of an interrupted run goes, so that it replaces no whole one:
     model.safetensors is beside model.interrupted.safetensors. A device or pipe stays.
     """
-    if path.exists() and not path.is_file():
+    if kind_of(path) == "other":
         return path
     return path.with_name(f"{path.stem}.interrupted{path.suffix}")
 

@@ -582,7 +582,7 @@ CLASSES = sb.Network(2, [sb.Dense(3)])
         ({"callbacks": [None]}, sb.SettingError, "callbacks must be a list of functions"),
         ({"validation": True}, sb.SettingError, "validation must be one number, not True"),
         ({"engine": np.array(["numpy"])}, sb.SettingError, "engine must be one of"),
-        ({"epochs": 10**13}, sb.SettingError, "keep fewer of them with record_every"),
+        ({"epochs": 10**13}, sb.SettingError, "keep fewer losses with record_every"),
         ({"optimizer": sb.SGD(1e39), "dtype": "float32"}, sb.SettingError, "lr 1e.39 is inf in"),
         (
             {"dropout": 1 - 1e-12, "dtype": "float32"},

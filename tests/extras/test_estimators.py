@@ -898,7 +898,7 @@ def test_inconsistent_files_are_refused(tmp_path, corrupt):
         ({"engine": "gpu"}, "engine must be one of"),
         ({"n_jobs": 0}, "n_jobs must be"),
         ({"hidden_layer_sizes": 3.5}, "a layer's units must be a whole number"),
-        ({"hidden_layer_sizes": "wide"}, "a layer's units must be a whole number"),
+        ({"hidden_layer_sizes": "wide"}, "hidden_layer_sizes must be the layers' units"),
         ({"activation": 3}, "activation must be one of"),
         ({"class_weight": "fair"}, "class_weight must be None, 'balanced' or a dict"),
         (

@@ -7,6 +7,7 @@ import importlib
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -54,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal shows ? for a character it lacks
     streams = sys.stdout, sys.stderr
+    in_main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT) if in_main else None
     sys.stdout, sys.stderr = _Visible(sys.stdout), _Visible(sys.stderr, "\r")
     try:
         with warnings.catch_warnings(), ending_signals() as last_signal:
@@ -62,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status = _run(options)
     finally:
         sys.stdout, sys.stderr = streams
+        if in_main and handler is not None:
+            signal.signal(signal.SIGINT, handler)
     return 128 + last_signal() if status == INTERRUPTED else status
 
 

@@ -21,7 +21,7 @@ from seedbed.cli.options import (
     recipe_of,
     share,
 )
-from seedbed.cli.show import check_picture, print_json, print_table, save_picture
+from seedbed.cli.show import check_distinct, check_picture, print_json, print_table, save_picture
 from seedbed.comparing.comparison import Comparison
 from seedbed.comparing.encoded import EncodedTable, encode_table
 from seedbed.comparing.equal_time import equal_time
@@ -148,6 +148,7 @@ def seeds(text: str) -> str | int:
 
 def run(options: Namespace) -> int:
     """Compare, print the verdicts and draw the picture; return the exit status."""
+    check_distinct(options, "out", "checkpoint", "plan", "plot")
     if options.plot is not None:
         check_picture(options.plot)
     if options.out is not None:

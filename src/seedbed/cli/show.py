@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,21 @@ def exit_status(population: Population) -> int:
 def percent(share: float) -> str:
     """Return a share as a percentage."""
     return f"{100 * share:.1f} %"
+
+
+def check_distinct(options: Namespace, *names: str) -> None:
+    """Refuse two options that name the same file.
+
+    Raises: SettingError.
+    """
+    seen: dict[Path, str] = {}
+    for name in names:
+        path = getattr(options, name)
+        if path is None:
+            continue
+        other = seen.setdefault(path.absolute(), name)
+        if other != name:
+            raise SettingError(f"--{other} and --{name} are both {path}: give two names")
 
 
 PICTURES = (".png", ".svg", ".pdf")

@@ -9,17 +9,24 @@ from typing import Any
 
 import numpy as np
 
-from seedbed import files, plots, writing
+from seedbed import files, logs, plots, writing
+from seedbed.arrays import Array
 from seedbed.checkpoints import Checkpoint
 from seedbed.cli.options import add_columns, add_recipe, integer, marks_of, metric, number, share
 from seedbed.cli.scores import Scores, metrics_of, score
-from seedbed.cli.show import check_picture, exit_status, print_json, print_table, save_picture
+from seedbed.cli.show import (
+    check_distinct,
+    check_picture,
+    exit_status,
+    print_json,
+    print_table,
+    save_picture,
+)
 from seedbed.errors import FileError, SettingError
-from seedbed.logs import Table
-from seedbed.metrics import BY_NAME
+from seedbed.metrics import BY_NAME, Metric
 from seedbed.population import Population
 from seedbed.tables.encoding import Encoding
-from seedbed.tables.reading import read
+from seedbed.tables.reading import Table, read
 from seedbed.tables.recipe import BINS, EFFORTS
 from seedbed.tables.sources import check_column
 from seedbed.tables.targets import find_target, split_rows
@@ -117,8 +124,10 @@ def run(options: Namespace) -> int:
     """Train, print the scores, write the model file; return the exit status."""
     from seedbed.estimators import NetworkClassifier, NetworkRegressor  # takes a second to import
 
+    check_distinct(options, "out", "checkpoint", "log", "plot")
     if options.out is not None:
         _check_out(options.out, options.force)
+        writing.check_writable(writing.interrupted_path(options.out))
     if options.plot is not None:
         check_picture(options.plot)
     table = read(options.file, marks_of(options))
@@ -152,21 +161,69 @@ def run(options: Namespace) -> int:
                 "--max-time decides by the clock what is tried, so that a --checkpoint cannot be "
                 "gone on from: leave one of them out"
             )
+        if options.file == "-":
+            raise SettingError(
+                "a --checkpoint cannot be gone on from standard input: give a file's name"
+            )
         words = [word for word in options.arguments if word != "--force"]
         added = {"command": words, "folder": str(Path.cwd())}
         kept = Checkpoint(options.checkpoint, added=added)
-    logs = []
+    callbacks = []
     if options.log is not None:
         resumes = options.checkpoint is not None and options.checkpoint.exists()
-        logs.append(Table(options.log, replace=options.force, resume=resumes))
-    estimator.fit_table(table, target, train, options.drop, kept, logs)
+        callbacks.append(logs.Table(options.log, replace=options.force, resume=resumes))
+    estimator.fit_table(table, target, train, options.drop, kept, callbacks)
+    try:
+        summary, scores = _scored(options, estimator, table, metrics, train, test, known)
+    except KeyboardInterrupt:  # what was trained is not lost
+        if options.out is not None:
+            out = writing.interrupted_path(options.out)
+            estimator.save(out)
+            print(f"\nseedbed train: the members, without scores, are in {out}", file=sys.stderr)
+        raise
+    population, encoding = estimator.population_, estimator.encoding_
+    out, plot = options.out, options.plot
+    status = exit_status(population)
+    if status:  # what is there stays
+        out, plot = (path and writing.interrupted_path(path) for path in (out, plot))
+        summary["out"] = out and str(out)
+    if out is not None:
+        estimator.save(out)
+    if plot is not None:
+        save_picture(_picture(population, scores[0]), plot)
+    if options.json:
+        print_json(summary)
+    else:
+        _print(options, encoding, summary, scores)
+        if out is not None:
+            print(f"\nwritten to {out}")
+    if out is None and not options.json:
+        print("\nThe model was not saved: give --out model.safetensors", file=sys.stderr)
+    if status and out is not None:
+        print(
+            f"seedbed train: interrupted; the members as trained so far are in {out}",
+            file=sys.stderr,
+        )
+    if status and kept is not None and kept.is_written:
+        print(f"seedbed resume {options.checkpoint} goes on", file=sys.stderr)
+    return status
+
+
+def _scored(
+    options: Namespace, estimator: Any, table: Table, metrics: list[Metric], train: Array,
+    test: Array, known: Array,
+) -> tuple[dict[str, Any], list[Scores]]:  # fmt: skip
+    """Return what is printed of a trained estimator, and its scores on the test rows.
+
+    Shapes: train, test and known, row numbers of the table.
+    """
     population, encoding = estimator.population_, estimator.encoding_
     X, counts = encoding.inputs(table, unseen="missing")
     notes = [*table.notes, *estimator.notes_, *counts.lines()]
     Y = encoding.target.encode(table)
     if len(known) < len(table):
         notes.append(
-            f"{target.name}: {len(table) - len(known):,} rows without a value are left out"
+            f"{encoding.target.name}: {len(table) - len(known):,} rows without a value are left out"
         )
     scores = score(population, encoding.target, metrics, X[test], Y[test], Y[train])
     estimator.test_scores_ = {"rows": len(test), **{
@@ -208,31 +265,7 @@ def run(options: Namespace) -> int:
         },
         "out": None if options.out is None else str(options.out),
     }
-    out, plot = options.out, options.plot
-    status = exit_status(population)
-    if status:  # what is there stays
-        out, plot = (path and writing.interrupted_path(path) for path in (out, plot))
-        summary["out"] = out and str(out)
-    if out is not None:
-        estimator.save(out)
-    if plot is not None:
-        save_picture(_picture(population, scores[0]), plot)
-    if options.json:
-        print_json(summary)
-    else:
-        _print(options, encoding, summary, scores)
-        if out is not None:
-            print(f"\nwritten to {out}")
-    if out is None and not options.json:
-        print("\nThe model was not saved: give --out model.safetensors", file=sys.stderr)
-    if status and out is not None:
-        print(
-            f"seedbed train: interrupted; the members as trained so far are in {out}",
-            file=sys.stderr,
-        )
-    if status and kept is not None:
-        print(f"seedbed resume {options.checkpoint} goes on", file=sys.stderr)
-    return status
+    return summary, scores
 
 
 def _check_out(path: Path, force: bool) -> None:

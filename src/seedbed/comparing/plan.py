@@ -18,7 +18,7 @@ from seedbed.comparing.judge import checked_rules
 from seedbed.comparing.methods import AnyMethod, checked_methods
 from seedbed.comparing.problem import checked_task, problem_of
 from seedbed.comparing.rows import SplitKind, Splits, checked_share
-from seedbed.comparing.run_log import Part, RunLog
+from seedbed.comparing.run_log import Part, RunLog, with_digest
 from seedbed.comparing.runs import as_metric
 from seedbed.errors import SettingError
 from seedbed.fingerprints import digest
@@ -189,7 +189,7 @@ class Plan:
         if isinstance(checkpoint, Part):
             course.keep(checkpoint)
         elif checkpoint is not None:
-            course.keep(RunLog(checkpoint, content).part("comparison"))
+            course.keep(RunLog(checkpoint, with_digest(content, "split")).part("comparison"))
         own = content.pop("methods")
         content |= {"metric": course.metric.name, "task": course.problem.kind}
         known = journal.enter(digest(sorted(map(digest, own.values()))), rows, digest(content))

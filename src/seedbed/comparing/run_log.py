@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 
+from seedbed import writing
 from seedbed.arrays import checked_path, one_line
 from seedbed.comparing import saved
 from seedbed.comparing.blocks import Outcome
 from seedbed.errors import FileError, SeedbedWarning, SettingError, reason
-from seedbed.writing import locked, write_atomically
+from seedbed.fingerprints import digest
 
 FORMAT, VERSION = "seedbed runs", 1
 
@@ -42,14 +43,15 @@ class RunLog:
         self.file: int | None = None
         self.size, self.warned = 0, False
         self.description = json.loads(json.dumps(description, default=repr))
-        if self.path.exists() and not self.path.is_file():
+        kind = writing.kind_of(self.path)
+        if kind not in ("file", "nothing"):
             raise FileError(f"{self.path} is no file that runs can be kept in: give another name")
-        if not self.path.exists():
+        if kind == "nothing":
             header = {
                 "format": FORMAT, "version": VERSION, "date": saved.now(),
                 "versions": saved.versions(), "runs": self.description,
             }  # fmt: skip
-            write_atomically(self.path, (json.dumps(header) + "\n").encode())
+            writing.write_new(self.path, (json.dumps(header) + "\n").encode())
         self._check_header(self._lines()[0])
 
     def _lines(self) -> list[bytes]:
@@ -103,7 +105,7 @@ class RunLog:
                 f"cannot write {self.path}: {reason(error)}: give another path"
             ) from None
         try:
-            with locked(self.file, self.path):
+            with writing.locked(self.file, self.path):
                 for line in self._lines()[1:-1]:
                     self._take(line)
                 if os.fstat(self.file).st_size > self.size:
@@ -122,9 +124,9 @@ class RunLog:
                 None if status is None else str(status), None if epochs is None else int(epochs),
                 float(seconds), bool(unscored),
             )  # fmt: skip
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError, OverflowError):
             return
-        self.known[str(part), found.name, found.seed] = found
+        self.known.setdefault((str(part), found.name, found.seed), found)
 
     def add(self, part: str, found: Sequence[Outcome]) -> None:
         """Append runs; a file that cannot be written is warned of once, and tried again."""
@@ -156,6 +158,12 @@ class RunLog:
     def part(self, name: str) -> Part:
         """Return a part of the log, whose runs are apart from those of other parts."""
         return Part(self, name)
+
+
+def with_digest(description: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return a description with a hash in place of an entry that may be long, such as rows."""
+    value = description[name]
+    return {**description, name: value if isinstance(value, str) else digest(value)}
 
 
 class Part:

@@ -20,7 +20,7 @@ from seedbed.comparing.methods import AnyMethod, check_recipe, checked_methods, 
 from seedbed.comparing.plan import Plan
 from seedbed.comparing.problem import problem_of
 from seedbed.comparing.rows import SplitKind
-from seedbed.comparing.run_log import RunLog
+from seedbed.comparing.run_log import RunLog, with_digest
 from seedbed.comparing.runs import Runs, checked_metric
 from seedbed.comparing.space import Space
 from seedbed.comparing.statistics import midranks
@@ -226,7 +226,7 @@ def search(
             "split": problem.splits(split, test).to_plain(), "test": test, "task": task,
             "seed": seed, "data": data_digest(X, Y),
         }  # fmt: skip
-        log = RunLog(checkpoint, described)
+        log = RunLog(checkpoint, with_digest(described, "split"))
     runs = Runs(
         methods, problem, metric, choosing, test, progress, threads, planned,
         log=None if log is None else log.part("search"), executor=executor,

@@ -421,6 +421,8 @@ def _parse_large_csv(name: str, content: bytes, reader: CsvReader) -> tuple[Any,
     """
     polars, width = _polars(), len(reader.header) + reader.trailing
     content, notes = as_utf8(content, name)
+    if content.count(b"\r") != content.count(b"\r\n"):  # which ends lines, too
+        return None
     content = _without_empty_lines(content, width)
     if reader.names_separator:
         content = content.partition(b"\n")[2]
@@ -437,6 +439,8 @@ def _parse_large_csv(name: str, content: bytes, reader: CsvReader) -> tuple[Any,
             return None
         frame = frame[:, : width - 1]
     frame.columns = reader.header
+    if b'""' in content:  # an empty field in quotes is missing, too
+        frame = frame.select(polars.when(polars.all() != "").then(polars.all()))
     return frame, notes
 
 
@@ -468,8 +472,6 @@ def _is_regular(content: bytes, separator: str, width: int) -> bool:
     """
     if width == 1 and (b"\n\n" in content or b"\n\r" in content):
         return False
-    if content.count(b"\r") != content.count(b"\r\n"):  # ends lines, too
-        return False
     quote, mark, end = ord('"'), ord(separator), ord("\n")
     edges = np.isin(np.arange(256), [quote, mark, end, ord("\r")])
     has_quotes = b'"' in content
@@ -497,7 +499,7 @@ def _is_regular(content: bytes, separator: str, width: int) -> bool:
         if (counts != width - 1).any():
             return False
         fields += int(marks.sum()) - (int(at[-1]) if len(at) else 0)
-    return content.endswith(b"\n") or fields == width - 1
+    return not inside and (content.endswith(b"\n") or fields == width - 1)
 
 
 def parquet_bytes(table: Table, columns: Mapping[str, Array]) -> bytes:

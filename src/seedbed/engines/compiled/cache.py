@@ -11,6 +11,7 @@ import hashlib
 import os
 import pickle
 import platform
+import stat
 import types as python
 import warnings
 from contextlib import suppress
@@ -50,10 +51,13 @@ def can_keep() -> bool:
     with suppress(OSError):
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
-        found = place.stat()
+        found, above = place.stat(), place.parent.stat()
     except OSError:
         return False
-    if hasattr(os, "geteuid") and (found.st_uid != os.geteuid() or found.st_mode & 0o022):
+    open_above = above.st_mode & 0o022 and not above.st_mode & stat.S_ISVTX  # could swap it
+    if hasattr(os, "geteuid") and (
+        found.st_uid != os.geteuid() or found.st_mode & 0o022 or open_above
+    ):
         warnings.warn(
             f"{place} is not used, as other users may write compiled code to it: the engine is "
             f"compiled in each process (chmod 700 it, or name another with NUMBA_CACHE_DIR)",
