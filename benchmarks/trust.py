@@ -296,7 +296,9 @@ def main():
             ("train", "compiled", 40), ("train", "numpy", 40), ("compare", "numpy", 70),
             ("search", "numpy", 50),
         ):  # fmt: skip
-            ends, wrong = kills(kind, engine, count * many, folder)
+            own = folder / f"{kind} {engine}"
+            own.mkdir()
+            ends, wrong = kills(kind, engine, count * many, own)
             row(
                 f"a killed {kind} goes on to the same bits ({engine} engine)",
                 f"{count * many:,} SIGKILLs at random times, {ends} runs resumed to their end",
