@@ -6,7 +6,9 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal, NamedTuple, TypedDict, Unpack
+
+import numpy as np
 
 from seedbed import frames
 from seedbed.arrays import (
@@ -31,6 +33,7 @@ from seedbed.population import Population
 from seedbed.progress import Callback, TrainingProgress
 from seedbed.recipe import Recipe
 from seedbed.runs import Run
+from seedbed.spread_training import Block, of_members, train_elsewhere
 
 
 class Settings(TypedDict, total=False):
@@ -85,6 +88,7 @@ def train(
     continuation: Continuation | None = None,
     checkpoint: str | PathLike[str] | None = None,
     checkpoint_every: float = EVERY,
+    executor: Any = None,
     **settings: Unpack[Settings],
 ) -> Population:
     """Train one member for each seed, all at once, and return them as a Population.
@@ -115,6 +119,9 @@ def train(
     checkpoint     a file such as "run.safetensors" that keeps the training, every
                    ``checkpoint_every`` seconds and at its end: after a crash, a kill or Ctrl-C the
                    same call goes on from it and gives the bits of an uninterrupted one
+    executor       what trains blocks of members in other processes or on other machines: anything
+                   with an ordered map, such as a ProcessPoolExecutor; not with callbacks,
+                   checkpoint, continuation or monitor="ensemble". No result depends on it
 
     Ctrl-C ends the training early and returns the members as trained so far (a second one raises
     KeyboardInterrupt). Members that diverge are frozen, marked and reported in a warning.
@@ -132,7 +139,7 @@ def train(
         method, X, Y, seeds=seeds, validation=validation, sample_weight=sample_weight, rows=rows,
         held_out=held_out, start=start, progress=progress, callbacks=callbacks,
         record_every=record_every, threads=threads, continuation=continuation,
-        checkpoint=checkpoint, checkpoint_every=checkpoint_every, **settings,
+        checkpoint=checkpoint, checkpoint_every=checkpoint_every, executor=executor, **settings,
     )  # fmt: skip
     warn_of_members(population)
     return population
@@ -156,6 +163,7 @@ def trained(
     continuation: Continuation | None = None,
     checkpoint: str | PathLike[str] | None = None,
     checkpoint_every: float = EVERY,
+    executor: Any = None,
     **settings: Unpack[Settings],
 ) -> Population:
     """Train as ``train`` does, without a warning: the caller reports on the members."""
@@ -181,6 +189,14 @@ def trained(
     )  # fmt: skip
     if threads is not None:
         threads = checked_count("threads", threads)
+    if executor is not None:
+        if callbacks or kept is not None or continuation is not None:
+            raise SettingError(
+                "an executor trains where no callback, checkpoint or continuation sees it: leave "
+                "those out, or the executor"
+            )
+        given = _Given(X, Y, validation_data, sample_weight, rows, held_out, start, record_every)
+        return train_elsewhere(executor, recipe, plan, given.train)
     slots = [] if continuation is None else continuation.optimizer_state
     run = Run(
         recipe, plan, threads, start, slots, first_epoch, quiet=progress is False, classes=classes
@@ -208,6 +224,32 @@ def trained(
         continuation.theta, continuation.optimizer_state = state.theta.copy(), state.optimizer_state
         continuation.epochs = plan.epochs
     return population
+
+
+class _Given(NamedTuple):
+    """What blocks of members train on: arguments of ``train``."""
+
+    X: Any
+    Y: Any
+    validation: tuple[Any, ...] | None
+    sample_weight: Any
+    rows: Any
+    held_out: Any
+    start: Any
+    record_every: int
+
+    def train(self, block: Block) -> Population:
+        """Train some of the members."""
+        members = np.array(block.members)
+        start = self.start
+        if start is not None and np.ndim(start) == 2:
+            start = np.asarray(start)[members]
+        return trained(
+            block.recipe, self.X, self.Y, seeds=block.seeds, validation=self.validation,
+            sample_weight=self.sample_weight, rows=of_members(self.rows, members),
+            held_out=of_members(self.held_out, members), start=start, progress=False,
+            record_every=self.record_every, threads=1,
+        )  # fmt: skip
 
 
 def _recipe(method: Network | Recipe, settings: Any) -> Recipe:

@@ -283,3 +283,38 @@ def test_what_is_no_executor_is_refused(tmp_path):
     for executor in (3, "processes", ProcessPoolExecutor):
         with pytest.raises(sb.SettingError, match="executor must have an ordered map"):
             sb.compare({"a": recipe(0.1), "b": recipe(0.2)}, X, Y, executor=executor)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {
+            "validation": 0.25,
+            "patience": 3,
+            "dropout": 0.2,
+            "optimizer": sb.Adam([0.01, 0.02] * 10),
+        },
+        {"rows": [np.arange(start, 60) for start in range(20)], "start": None},
+    ],
+)
+def test_a_population_is_trained_by_an_executor(more, processes):
+    method = recipe(0.05, **{k: v for k, v in more.items() if k in ("patience", "dropout")})
+    given = {k: v for k, v in more.items() if k not in ("patience", "dropout")}
+    whole = sb.train(method, X, Y, seeds=range(20), **given)
+    found = sb.train(method, X, Y, seeds=range(20), executor=processes, **given)
+    for name in ("theta", "seeds", "status", "epochs", "best_epoch", "loss"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
+    np.testing.assert_array_equal(found.history.train_loss, whole.history.train_loss)
+    assert found.recipe == whole.recipe
+    np.testing.assert_array_equal(found.predict(X), whole.predict(X))
+
+
+def test_what_an_executor_cannot_train_is_refused(processes):
+    for given, message in (
+        ({"callbacks": [print]}, "no callback, checkpoint or continuation sees it"),
+        ({"validation": 0.2, "monitor": "ensemble"}, "needs all members together"),
+        ({"seeds": [1, 1]}, "seed 1 is given 2 times"),
+    ):
+        with pytest.raises(sb.SettingError, match=message):
+            sb.train(recipe(0.1), X, Y, **{"seeds": range(20), "executor": processes} | given)
