@@ -199,9 +199,12 @@ def ended_by(number, compiles, folder):
         subprocess.run(
             [*command, "2", "--codes", "bins"], cwd=folder, env=env, check=True, capture_output=True
         )
+    else:
+        shutil.rmtree(folder / "new", ignore_errors=True)
     with subprocess.Popen(
         [*command, "100000", "--patience", "100000", "--codes", "bins", "--out", "m.safetensors"],
         cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # nohup may ignore it
     ) as process:  # fmt: skip
         time.sleep(8)
         began = time.perf_counter()

@@ -72,30 +72,30 @@ def train_best(
     names: list[str] = []
     runs: list[Run] = []
     costs: list[float] = []
-    for make in entries:
-        if runs and deadline < math.inf:  # another one, which takes as long as the first?
-            kept, _ = _affordable(runs[0], [*costs, costs[0]], deadline, stages)
-            if len(kept) == len(costs):
-                break
-        name, recipe, x, validation = make()
-        plan = make_plan(recipe, x, T, seeds, validation, sample_weight, None, 1, held_out)
-        run = Run(recipe, plan, threads, start, quiet=progress is False, trainings=len(entries))
-        names.append(name)
-        runs.append(run)
-        if deadline < math.inf:
-            costs.append(_epoch_seconds(run, threads))
-    if deadline < math.inf:
-        kept, epochs = _affordable(runs[0], costs, deadline, stages)
-        names = [names[number] for number in kept]
-        runs = [_shortened(runs[number], epochs, threads) for number in kept]
-        deadline -= costs[0]  # for the final losses, and a look at the members
-    for label, run in zip(names, runs, strict=True):
-        run.name = label
-    decided: list[list[int]] = []
-    if checkpoint is not None:
-        checkpoint.follow(runs, decided)
-        callbacks = [*callbacks, checkpoint]
     with one_blas_thread(), interruptible() as stop:
+        for make in entries:
+            if runs and deadline < math.inf:  # another one, which takes as long as the first?
+                kept, _ = _affordable(runs[0], [*costs, costs[0]], deadline, stages)
+                if len(kept) == len(costs):
+                    break
+            name, recipe, x, validation = make()
+            plan = make_plan(recipe, x, T, seeds, validation, sample_weight, None, 1, held_out)
+            run = Run(recipe, plan, threads, start, quiet=progress is False, trainings=len(entries))
+            names.append(name)
+            runs.append(run)
+            if deadline < math.inf:
+                costs.append(_epoch_seconds(run, threads))
+        if deadline < math.inf:
+            kept, epochs = _affordable(runs[0], costs, deadline, stages)
+            names = [names[number] for number in kept]
+            runs = [_shortened(runs[number], epochs, threads) for number in kept]
+            deadline -= costs[0]  # for the final losses, and a look at the members
+        for label, run in zip(names, runs, strict=True):
+            run.name = label
+        decided: list[list[int]] = []
+        if checkpoint is not None:
+            checkpoint.follow(runs, decided)
+            callbacks = [*callbacks, checkpoint]
         stop.began = any(run.epoch for run in runs)
         with RaceProgress(progress, names, runs) as line:
             best = race(runs, stop, [*callbacks, line.show], stages, line.begin, deadline, decided)

@@ -48,6 +48,10 @@ def interruptible() -> Iterator[Stop]:
         for number in previous:
             signal.signal(number, handle)
         yield stop
+    except Exception as error:
+        if stop.is_set() and not stop.began:  # code that calls back may lose a KeyboardInterrupt
+            raise KeyboardInterrupt from error
+        raise
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -197,17 +197,18 @@ def trained(
             )
         given = _Given(X, Y, validation_data, sample_weight, rows, held_out, start, record_every)
         return train_elsewhere(executor, recipe, plan, given.train)
+    if kept is not None and continuation is not None:
+        raise SettingError("a continuation has no checkpoint: leave one of them out")
     slots = [] if continuation is None else continuation.optimizer_state
-    run = Run(
-        recipe, plan, threads, start, slots, first_epoch, quiet=progress is False, classes=classes
-    )
-    run.completes = continuation is not None
-    if kept is not None:
-        if continuation is not None:
-            raise SettingError("a continuation has no checkpoint: leave one of them out")
-        kept.follow([run], [])
-        callbacks = [*callbacks, kept]
     with one_blas_thread(), interruptible() as stop:
+        run = Run(
+            recipe, plan, threads, start, slots, first_epoch, quiet=progress is False,
+            classes=classes,
+        )  # fmt: skip
+        run.completes = continuation is not None
+        if kept is not None:
+            kept.follow([run], [])
+            callbacks = [*callbacks, kept]
         stop.began = run.epoch > first_epoch
         with TrainingProgress(progress, len(plan.seeds)) as line:
             run.advance(plan.epochs, stop, [*callbacks, line.show])

@@ -267,6 +267,7 @@ def test_the_command_goes_on_after_a_signal(number, tmp_path):
     with subprocess.Popen(
         [sys.executable, "-m", "seedbed", *map(str, words)], stdout=subprocess.PIPE,
         stderr=terminal, cwd=tmp_path,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # nohup ignores it
     ) as process:  # fmt: skip
         shown = b""
         while b"epoch" not in shown:  # the progress line: training is under way

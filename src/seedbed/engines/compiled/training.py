@@ -135,6 +135,8 @@ class Training:
             )
             return training, groups, workspace, stop.flag
 
+        if kernel_for(evaluation.losses, self.dtype) not in self._compiled:
+            self.losses(state.theta, state.running[:1])  # compiled before there is a wait for it
         self._spread(state.running, self.plan.batch_size, train, arguments)
 
     def losses(self, theta: Array, members: Indices) -> Array:
