@@ -257,7 +257,7 @@ def test_the_command_goes_on_after_a_signal(number, tmp_path):
     table = np.column_stack([X, Y])
     np.savetxt(tmp_path / "t.csv", table, delimiter=",", header="a,b,c,d,y", comments="")
     words = ["train", "t.csv", "--target", "y", "--members", 2, "--hidden", "8"]
-    epochs = 1500 if number == signal.SIGTERM else 100_000
+    epochs = 900 if number == signal.SIGTERM else 100_000
     words += ["--codes", "bins", "--dropout", "0", "--epochs", epochs, "--patience", 200_000]
     whole = NetworkRegressor(members=2, max_iter=3).fit(X, Y[:, 0])
     whole.save(tmp_path / "m.safetensors")

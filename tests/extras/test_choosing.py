@@ -146,7 +146,7 @@ def test_wide_tables_try_no_recipe_twice():
     [
         (
             {"codes": "waves"},
-            "codes must be 'auto' or one of bins, fine bins, periodic, not 'waves'",
+            "codes must be 'auto', 'bins', 'fine bins' or 'periodic', not 'waves'",
         ),
         (
             {"effort": "most"},
@@ -156,7 +156,7 @@ def test_wide_tables_try_no_recipe_twice():
         ({"max_time": 0}, "invalid max_time: 0"),
         ({"max_time": "10 s"}, "max_time must be one number, not '10 s'"),
         ({"learning_rate_init": "fast"}, "learning rate must be a number"),
-        ({"codes": 3}, "codes must be 'auto' or one of bins, fine bins, periodic, not 3"),
+        ({"codes": 3}, "codes must be 'auto', 'bins', 'fine bins' or 'periodic', not 3"),
         ({"dropout": "none"}, "dropout must be 'auto' or a number, not 'none'"),
     ],
 )

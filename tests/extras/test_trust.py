@@ -308,7 +308,7 @@ else:
 
 @pytest.mark.parametrize(
     ("members", "units", "epochs", "remedy"),
-    [(400, 6000, 1, "train fewer seeds at a time"), (4000, 2, 2000, "record_every")],
+    [(400, 6000, 1, "train fewer seeds at a time"), (3000, 2, 1500, "record_every")],
 )
 def test_memory_that_does_not_fit_is_refused_before_it_is_taken(members, units, epochs, remedy):
     for share, expected in ((0.8, remedy), (1.25, "trained")):
