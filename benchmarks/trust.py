@@ -150,19 +150,27 @@ def table_mutants(count, suffix):
     return found
 
 
-REFUSED = """
-import json, resource, sys, time
-import seedbed as sb
-base, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+PEAK = """
+import json, sys, time
+from pathlib import Path
+def peak():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1000 for line in lines if line.startswith("VmHWM"))
+"""
+REFUSED = (
+    PEAK
+    + """
+import safetensors.numpy, seedbed as sb
+base, began = peak(), time.perf_counter()
 try:
     sb.load(sys.argv[1])
 except sb.FileError:
     pass
 else:
     raise SystemExit("read")
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps([time.perf_counter() - began, (peak - base) / 1000]))
+print(json.dumps([time.perf_counter() - began, peak() - base]))
 """
+)
 
 
 def refusals(folder):
@@ -203,12 +211,18 @@ def ended_by(number, compiles, folder):
         )
     else:
         shutil.rmtree(folder / "new", ignore_errors=True)
+    log = folder / "log.csv"
+    log.unlink(missing_ok=True)
+    words = ["100000", "--patience", "100000", "--codes", "bins", "--out", "m.safetensors"]
     with subprocess.Popen(
-        [*command, "100000", "--patience", "100000", "--codes", "bins", "--out", "m.safetensors"],
+        [*command, *words, "--log", log],
         cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # nohup may ignore it
     ) as process:  # fmt: skip
-        time.sleep(8)
+        if compiles:
+            time.sleep(8)
+        while not compiles and not (log.exists() and log.stat().st_size > 1000):
+            time.sleep(0.1)
         began = time.perf_counter()
         process.send_signal(number)
         process.communicate(timeout=120)
@@ -248,15 +262,16 @@ def overhead(folder):
     return float(np.median(seconds)), float(np.median(seconds) / 60 * 100), network.size
 
 
-READ = """
-import json, resource, sys, time
+READ = (
+    PEAK
+    + """
 import polars, pandas
 from seedbed.tables.reading import read
-base, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+base, began = peak(), time.perf_counter()
 pandas.read_csv(sys.argv[1]) if sys.argv[2] == "pandas" else read(sys.argv[1])
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps([time.perf_counter() - began, (peak - base) / 1000]))
+print(json.dumps([time.perf_counter() - began, peak() - base]))
 """
+)
 
 
 def reading(folder):
@@ -328,7 +343,7 @@ def main():
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             row(
                 f"{number.name} ends `seedbed train` and keeps what was trained",
-                "8 s after the start: in training; in compilation",
+                "in training; in compilation, 8 s after the start",
                 f"after {ended_by(number, False, folder):.2f} s; "
                 f"{ended_by(number, True, folder):.2f} s",
             )
