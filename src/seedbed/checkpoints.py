@@ -36,6 +36,8 @@ from seedbed.runs import Run
 FORMAT, VERSION = "seedbed checkpoint", 1
 EVERY = 60.0
 """Seconds between checkpoints."""
+MOST_SHARE = 0.01
+"""The largest share of the time that writing may take."""
 
 
 class Checkpoint:
@@ -45,7 +47,7 @@ class Checkpoint:
     goes on.
 
     path   the file
-    every  the seconds between two checkpoints
+    every  the seconds between two checkpoints; more where writing takes over 1 % of the time
     added  what the file is to hold beside the runs, as JSON takes it
 
     Raises: FileError if the file cannot be written; SettingError for the seconds.
@@ -63,7 +65,8 @@ class Checkpoint:
         files.check_safetensors()
         self.runs: Sequence[Run] = ()
         self.decided: list[list[int]] = []
-        self.last, self.warned, self.is_written = time.monotonic(), False, False
+        self.last, self.seconds = time.monotonic(), 0.0
+        self.warned = self.is_written = False
 
     def follow(self, runs: Sequence[Run], decided: list[list[int]]) -> None:
         """Keep these runs from now on; those that the file holds go on from it.
@@ -107,12 +110,14 @@ class Checkpoint:
             raise FileError(f"{self.path} is a damaged checkpoint: give another name") from None
 
     def __call__(self, progress: Progress) -> None:
-        """Write the runs if it is time."""
-        if time.monotonic() - self.last >= self.every:
+        """Write the runs if it is time: where that takes long, less often, for 1 % of the time."""
+        wait = max(self.every, self.seconds / MOST_SHARE) if self.every else 0.0
+        if time.monotonic() - self.last >= wait:
             self.save()
 
     def save(self) -> None:
         """Write the runs; warn once if that fails."""
+        began = time.monotonic()
         description = {
             "runs": self.own,
             "epochs": [run.epoch for run in self.runs],
@@ -137,6 +142,7 @@ class Checkpoint:
                     stacklevel=2,
                 )
         self.last = time.monotonic()
+        self.seconds = self.last - began
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
