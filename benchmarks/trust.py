@@ -234,8 +234,8 @@ def ended_by(number, compiles, folder):
 
 
 def overhead(folder):
-    """Return a checkpoint's seconds for 1,000 members of 10,000 parameters, the seconds between two,
-    and their share of the time in percent.
+    """Return the seconds of a checkpoint of 1,000 members of 10,000 parameters, the seconds between
+    two, and their share of the time in percent.
     """
     network = sb.Network(50, [sb.Dense(192, sb.relu), sb.Dense(1)])
     x = np.random.default_rng(0).normal(size=(64, 50)).astype("float32")
