@@ -54,18 +54,10 @@ def replacement(path: str | PathLike[str]) -> Iterator[BinaryIO]:
                 yield file
             return
         path = Path(os.path.realpath(path))
-        _remove_stale(path)
-        descriptor, temporary = _created(path, 0o666 if mode is None else 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                if mode is not None and hasattr(os, "fchmod"):
-                    os.fchmod(file.fileno(), stat.S_IMODE(mode))
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
+        with _beside(path, mode) as (file, temporary):
+            yield file
+            _close(file)
             temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
         if hasattr(os, "O_DIRECTORY"):  # sync the rename
             folder = os.open(path.parent, os.O_RDONLY)
             try:
@@ -84,16 +76,15 @@ def write_new(path: Path, content: bytes) -> None:
     Raises: FileError if it cannot be written.
     """
     try:
-        descriptor, temporary = _created(path, 0o666)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            with suppress(FileExistsError):
+        with _beside(path, None) as (file, temporary):
+            file.write(content)
+            _close(file)
+            try:
                 os.link(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+            except FileExistsError:
+                pass
+            except OSError:  # a file system without links
+                temporary.replace(path)
     except (OSError, ValueError) as error:
         raise FileError(f"cannot write {path}: {reason(error)}: give another path") from None
 
@@ -180,6 +171,30 @@ def _opened_device(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
+@contextmanager
+def _beside(path: Path, mode: int | None) -> Iterator[tuple[BinaryIO, Path]]:
+    """Yield a temporary file beside a path and its name; it is removed at the end.
+
+    mode  of the file that is there, or None for nothing
+    """
+    _remove_stale(path)
+    descriptor, temporary = _created(path, 0o666 if mode is None else 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            if mode is not None and hasattr(os, "fchmod"):
+                os.fchmod(file.fileno(), stat.S_IMODE(mode))
+            yield file, temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _close(file: BinaryIO) -> None:
+    """Write a file to the disk, and close it."""
+    file.flush()
+    os.fsync(file.fileno())
+    file.close()
+
+
 def _created(path: Path, mode: int) -> tuple[int, Path]:
     """Return a new temporary file, open and locked."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -220,7 +235,7 @@ def _remove_stale(path: Path) -> None:
             if fcntl is None:  # an open file is not removed
                 Path(each).unlink()
                 continue
-            with open(each, "rb") as file:  # noqa: PTH123
+            with Path(each).open("rb") as file:
                 if _lock(file.fileno()):
                     Path(each).unlink()
 

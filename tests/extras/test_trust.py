@@ -222,6 +222,26 @@ def test_compiled_code_that_others_may_have_written_is_not_loaded(fault, tmp_pat
         assert found.stderr.count("is not used, as other users may write compiled code") == 1
 
 
+def test_a_new_cache_is_used_whatever_the_umask(tmp_path):
+    """Many systems let a user's group write to new folders."""
+    code = (
+        "import os; os.umask(0o002)\n"
+        "from seedbed.engines.compiled import cache\n"
+        "print(cache.can_keep(), cache.directory())\n"
+    )
+    home = {"HOME": str(tmp_path / "new home"), "XDG_CACHE_HOME": "", "NUMBA_CACHE_DIR": ""}
+    for name in ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR"):
+        home.pop(name)
+    env = {name: value for name, value in os.environ.items() if name not in (
+        "XDG_CACHE_HOME", "NUMBA_CACHE_DIR")}  # fmt: skip
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=env | home, capture_output=True, text=True, check=True
+    )
+    kept, place = found.stdout.split(" ", 1)
+    assert (kept, found.stderr) == ("True", "")
+    assert stat.S_IMODE(Path(place.strip()).stat().st_mode) == 0o700
+
+
 def test_control_characters_reach_no_terminal(tmp_path, run):
     text = "evil\x1b[2J\x07name"
     table = tmp_path / "t.csv"

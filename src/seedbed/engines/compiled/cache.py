@@ -49,23 +49,36 @@ def can_keep() -> bool:
     """
     place = directory()
     with suppress(OSError):
-        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in reversed([place, *place.parents]):
+            if not folder.exists():  # each of them, as a umask may let a group write
+                folder.mkdir(mode=0o700)
     try:
-        found, above = place.stat(), place.parent.stat()
+        unsafe = [folder for folder in (place, place.parent) if _is_open(folder, place)]
     except OSError:
         return False
-    open_above = above.st_mode & 0o022 and not above.st_mode & stat.S_ISVTX  # could swap it
-    if hasattr(os, "geteuid") and (
-        found.st_uid != os.geteuid() or found.st_mode & 0o022 or open_above
-    ):
+    if unsafe:
         warnings.warn(
-            f"{place} is not used, as other users may write compiled code to it: the engine is "
-            f"compiled in each process (chmod 700 it, or name another with NUMBA_CACHE_DIR)",
+            f"{place} is not used, as other users may write compiled code to {unsafe[0]}: the "
+            "engine is compiled in each process (take it over with chmod 700, or name another "
+            "folder with NUMBA_CACHE_DIR)",
             SeedbedWarning,
             stacklevel=2,
         )
         return False
     return os.access(place, os.W_OK | os.X_OK)
+
+
+def _is_open(folder: Path, place: Path) -> bool:
+    """Return whether other users may write to the cache's folder, or replace it in the one above.
+
+    Raises: OSError if it cannot be looked up.
+    """
+    if not hasattr(os, "geteuid"):  # Windows
+        return False
+    found = folder.stat()
+    if folder == place:
+        return found.st_uid != os.geteuid() or bool(found.st_mode & 0o022)
+    return bool(found.st_mode & 0o022) and not found.st_mode & stat.S_ISVTX
 
 
 @cache

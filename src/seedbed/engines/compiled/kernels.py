@@ -10,7 +10,7 @@ from itertools import accumulate
 from typing import Any
 
 import numpy as np
-from numba import jit, typeof
+from numba import jit
 
 from seedbed import streams
 from seedbed.arrays import Array
@@ -32,16 +32,6 @@ def kernel_for(function: Any, dtype: np.dtype[Any]) -> Any:
     stamp = cache.digest(compiled.__name__, dtype.name, *drawn)
     compiled._cache = cache.Kept(compiled.py_func, stamp)
     return compiled
-
-
-def compile_here(kernel: Any, arguments: tuple[Any, ...]) -> None:
-    """Compile a kernel for such arguments, or load it, in this thread.
-
-    A first call in another thread would do so there, where Ctrl-C does not end it.
-    """
-    types = tuple(map(typeof, arguments))
-    if types not in kernel.overloads:
-        kernel.compile(types)
 
 
 def report_compiling(dtype: np.dtype[Any]) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import numpy as np
+from numba import typeof
 
 from seedbed import reproducible, streams
 from seedbed.arrays import Array, Indices
 from seedbed.engines.batches import Data
 from seedbed.engines.compiled import addresses, epochs, evaluation, records
 from seedbed.engines.compiled.kernels import (
-    compile_here,
     flat,
     in_threads,
     kernel_for,
@@ -103,7 +104,6 @@ class Training:
             for s in (1, self.W, self.group_lanes)
         }
         self._free: dict[int, list[Workspace]] = {}
-        self._compiled: set[Any] = set()
         self._flats: dict[int, Array] = {}  # the plan keeps the arrays themselves alive
 
     def run(self, state: State, epoch_range: range, stop: Stop) -> None:
@@ -135,20 +135,25 @@ class Training:
             )
             return training, groups, workspace, stop.flag
 
-        if kernel_for(evaluation.losses, self.dtype) not in self._compiled:
-            self.losses(state.theta, state.running[:1])  # compiled before there is a wait for it
+        losses = kernel_for(evaluation.losses, self.dtype)
+        if not losses.overloads:  # a training that is interrupted should not wait for it
+            self._compile(losses, state.running, None, self._loss_arguments(state.theta, none))
         self._spread(state.running, self.plan.batch_size, train, arguments)
 
     def losses(self, theta: Array, members: Indices) -> Array:
         """Return the mean training loss of ``members`` at theta (P, D), as (p,)."""
         result = np.empty(len(theta), dtype=self.dtype)
         losses = kernel_for(evaluation.losses, self.dtype)
+        self._spread(members, None, losses, self._loss_arguments(theta, result))
+        return result[members]
+
+    def _loss_arguments(self, theta: Array, result: Array) -> Callable[..., tuple[Any, ...]]:
+        """Return what makes the arguments of the kernel that writes losses to result (P,)."""
 
         def arguments(groups: Groups, rows: Any, validation: Any, workspace: Workspace) -> Any:
             return self.program, flat(theta), rows, groups, workspace, result
 
-        self._spread(members, None, losses, arguments)
-        return result[members]
+        return arguments
 
     def _spread(
         self, members: Indices, batch_size: int | None, kernel: Any, arguments: Callable[..., Any]
@@ -158,32 +163,42 @@ class Training:
         arguments  makes the kernel's arguments of a task's groups, rows, held-out rows and
                    workspace
         """
-        plan = self.plan
 
         def do(groups: Groups) -> None:  # row numbers exist for as many tasks as threads
-            counts = plan.counts[groups.members[0, 0]]
-            rows = self._rows(plan.train, groups, int(counts[0]), batch_size)
-            validation = rows
-            if plan.validation is not None:
-                validation = self._rows(plan.validation, groups, int(counts[1]), None)
-            drawn_rows = 0 if plan.batch_size is None else rows.n
-            free = self._free.setdefault(drawn_rows, [])
-            try:
-                workspace = free.pop()
-            except IndexError:
-                workspace = self._workspace(drawn_rows)
-            given = arguments(groups, rows, validation, workspace)
-            if kernel not in self._compiled:
-                self._compiled.add(kernel)
-                compile_here(kernel, given)
-            else:
-                kernel(*given)
+            given, workspace, free = self._given(groups, batch_size, arguments)
+            kernel(*given)
             free.append(workspace)
 
-        tasks = list(self._tasks(members))
-        if tasks and kernel not in self._compiled:
-            do(tasks[0])
-        in_threads(self.threads, do, tasks)
+        if not kernel.overloads:
+            self._compile(kernel, members, batch_size, arguments)
+        in_threads(self.threads, do, list(self._tasks(members)))
+
+    def _compile(
+        self, kernel: Any, members: Indices, batch_size: int | None, arguments: Callable[..., Any]
+    ) -> None:
+        """Compile a kernel, or load it, in this thread, where Ctrl-C ends it."""
+        for groups in islice(self._tasks(members), 1):
+            given, workspace, free = self._given(groups, batch_size, arguments)
+            kernel.compile(tuple(map(typeof, given)))
+            free.append(workspace)
+
+    def _given(
+        self, groups: Groups, batch_size: int | None, arguments: Callable[..., Any]
+    ) -> tuple[Any, Workspace, list[Workspace]]:
+        """Return a kernel's arguments for groups, its workspace, and the list of free ones."""
+        plan = self.plan
+        counts = plan.counts[groups.members[0, 0]]
+        rows = self._rows(plan.train, groups, int(counts[0]), batch_size)
+        validation = rows
+        if plan.validation is not None:
+            validation = self._rows(plan.validation, groups, int(counts[1]), None)
+        drawn_rows = 0 if plan.batch_size is None else rows.n
+        free = self._free.setdefault(drawn_rows, [])
+        try:
+            workspace = free.pop()
+        except IndexError:
+            workspace = self._workspace(drawn_rows)
+        return arguments(groups, rows, validation, workspace), workspace, free
 
     def _tasks(self, members: Indices) -> Iterator[Groups]:
         """Yield groups that see equally many rows and are all of one kind."""
