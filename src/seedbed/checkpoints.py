@@ -83,21 +83,13 @@ class Checkpoint:
             self._restore(*read(self.path))
 
     def _restore(self, description: Mapping[str, Any], tensors: Mapping[str, Array]) -> None:
-        found = description["runs"]
-        differing = sorted(
-            {
-                "number of recipes" if len(found) != len(self.own) else name
-                for theirs, ours in zip(found, self.own, strict=False)
-                for name in ours
-                if len(found) != len(self.own) or theirs.get(name) != ours[name]
-            }
-        )
-        if differing:
-            raise SettingError(
-                f"{self.path} is the checkpoint of another training (it differs in "
-                f"{', '.join(differing)}): repeat the call that began it, or give another name"
-            )
         try:
+            differing = _differing(description["runs"], self.own)
+            if differing:
+                raise SettingError(
+                    f"{self.path} is the checkpoint of another training (it differs in "
+                    f"{', '.join(differing)}): repeat the call that began it, or give another name"
+                )
             for number, run in enumerate(self.runs):
                 own = {
                     name.partition(".")[2]: tensor
@@ -106,7 +98,9 @@ class Checkpoint:
                 }
                 _restore(run, own, description["epochs"][number], description["ended"][number])
             self.decided[:] = [[int(each) for each in alive] for alive in description["decided"]]
-        except (KeyError, ValueError, TypeError, IndexError):
+        except SettingError:
+            raise
+        except (KeyError, ValueError, TypeError, IndexError, AttributeError):
             raise FileError(f"{self.path} is a damaged checkpoint: give another name") from None
 
     def __call__(self, progress: Progress) -> None:
@@ -199,6 +193,14 @@ def _described(run: Run) -> dict[str, str]:
         "seeds": digest([plan.seeds.tolist(), start]),
         "engine": run.engine.name,
     }
+
+
+def _differing(theirs: Sequence[Mapping[str, str]], ours: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return in what the descriptions of runs differ."""
+    if len(theirs) != len(ours):
+        return ["the number of recipes"]
+    pairs = list(zip(theirs, ours, strict=True))
+    return sorted({name for one, other in pairs for name in other if one.get(name) != other[name]})
 
 
 def _arrays_of(data: Data | None) -> list[Array]:

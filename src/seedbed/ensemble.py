@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,12 @@ class EnsembleStopping:
             (members, *self._own(members))
             for members in plan.by_row_counts(np.arange(len(plan.seeds)))
         ]
+
+    def copy(self) -> EnsembleStopping:
+        """Return one with losses of its own."""
+        copied = copy.copy(self)
+        copied.val_loss, copied.best_losses = self.val_loss.copy(), self.best_losses.copy()
+        return copied
 
     def _own(self, members: Indices) -> tuple[Indices | None, Array]:
         """Return the members' held-out rows (p, n) and inputs (p, n, I).

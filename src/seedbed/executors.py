@@ -21,6 +21,9 @@ from seedbed.arrays import one_line
 from seedbed.engines.base import cores
 from seedbed.errors import SeedbedWarning, SettingError
 
+LANES = 8
+"""The least members of a block: the compiled engine trains these in about the time of one."""
+
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 

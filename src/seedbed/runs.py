@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 import traceback
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from enum import Enum
 
 import numpy as np
 
@@ -69,6 +68,7 @@ class Run:
             theta = checked_start(start, len(plan.seeds), recipe)
         self.state, self.epoch, self.ended = State.at_start(plan, theta), first_epoch, False
         self.completes, self.name, self.first_epoch = False, "", first_epoch
+        self._settings = recipe.settings
         self.snapshot: tuple[State, EnsembleStopping | None] | None = None
         self.goes_on, self._pace = False, math.inf
         self.engine, self.training = prepare(recipe.engine, engine_plan, threads, quiet, trainings)
@@ -103,7 +103,8 @@ class Run:
             if self.completes and self._pace * (epoch - first) < LONG_SECONDS:
                 own = Stop()  # a request to stop waits until all members have trained equally long
             elif self.completes:
-                self.snapshot = self._copied()
+                ensemble_copy = None if ensemble is None else ensemble.copy()
+                self.snapshot = state.copy(), ensemble_copy
             self.training.run(state, range(first, epoch), own)
             stop.began = True
             if own.is_set():
@@ -131,8 +132,8 @@ class Run:
             ]
             if due:
                 answer = _call(due, periodic, self._progress(is_last=self.ended))
-                self.ended = self.ended or bool(answer)
-                self.goes_on = answer is RAISED
+                self.ended = self.ended or answer is not Answer.GO_ON
+                self.goes_on = answer is Answer.RAISED
         self.goes_on = self.goes_on or (stop.is_set() and not self.ended)
         self.ended = self.ended or stop.is_set() or not state.running.size
 
@@ -142,23 +143,6 @@ class Run:
             close = getattr(callback, "close", None)
             if callable(close):
                 _call([close], (), self._progress(is_last=True))
-
-    def _copied(self) -> tuple[State, EnsembleStopping | None]:
-        """Return copies of what training changes."""
-
-        def copied(value: Any) -> Any:
-            return value.copy() if isinstance(value, np.ndarray) else value
-
-        state = copy.copy(self.state)
-        for name, value in vars(state).items():
-            setattr(state, name, copied(value))
-        state.optimizer_state = [slot.copy() for slot in self.state.optimizer_state]
-        ensemble = copy.copy(self.ensemble)
-        if ensemble is not None:
-            ensemble.val_loss, ensemble.best_losses = map(
-                copied, (ensemble.val_loss, ensemble.best_losses)
-            )
-        return state, ensemble
 
     def _stop_members(self) -> None:
         """End the run, as its time is over."""
@@ -198,7 +182,7 @@ class Run:
             train_loss=state.train_loss[:, column].copy(),
             val_loss=None if state.val_loss is None else state.val_loss[:, column].copy(),
             seeds=plan.seeds,
-            settings=self.recipe.settings,
+            settings=self._settings,
             first_epoch=self.first_epoch,
             record_every=plan.record_every,
             recipe=self.name,
@@ -263,31 +247,34 @@ def end(plan: Plan, state: State) -> None:
         state.best_epoch[~fitted] = state.epochs_run[~fitted]
 
 
-RAISED = "raised"
-"""What ``_call`` returns if a callback raises."""
+class Answer(Enum):
+    """What callbacks want: that training goes on, or ends; or one of them raised."""
+
+    GO_ON = 0
+    END = 1
+    RAISED = 2
 
 
-def _call(due: Sequence[Callback], periodic: Sequence[Callback], progress: Progress) -> object:
+def _call(due: Sequence[Callback], periodic: Sequence[Callback], progress: Progress) -> Answer:
     """Call callbacks, and if one ends the training also those that want its last epoch.
 
-    Returns whether one ends the training. One that raises ends it, with a warning that says where,
-    so that what was trained is not lost.
+    One that raises ends it, with a warning that says where, so that what was trained is not lost.
     """
     try:
-        results = [_answer(callback, progress) for callback in due]
-        ends = any(results)
+        answers = [_answer(callback, progress) for callback in due]
+        found = max(answers, key=lambda answer: answer.value, default=Answer.GO_ON)
         for callback in periodic:
-            if ends and callback not in due:
+            if found is not Answer.GO_ON and callback not in due:
                 _answer(callback, progress)
-        return RAISED if any(result is RAISED for result in results) else ends
+        return found
     finally:
         progress.release()
 
 
-def _answer(callback: Callback, progress: Progress) -> object:
-    """Return what a callback returns, and ``RAISED`` if it raises."""
+def _answer(callback: Callback, progress: Progress) -> Answer:
+    """Return what a callback wants."""
     try:
-        return callback(progress)
+        return Answer.END if callback(progress) else Answer.GO_ON
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         place = f"{frames[-1].filename}, line {frames[-1].lineno}"
@@ -297,4 +284,4 @@ def _answer(callback: Callback, progress: Progress) -> object:
             CallbackWarning,
             stacklevel=2,
         )
-        return RAISED
+        return Answer.RAISED

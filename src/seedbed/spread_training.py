@@ -13,15 +13,13 @@ from seedbed.arrays import Indices
 from seedbed.engines.plan import Plan
 from seedbed.engines.select import ENGINES, fastest
 from seedbed.errors import SettingError
-from seedbed.executors import Remote
+from seedbed.executors import LANES, Remote
 from seedbed.planning import check_distinct
 from seedbed.population import History, Population
 from seedbed.recipe import Recipe
 
 BLOCK_SECONDS = 1.0
 """The least estimated time of a block, beside which the time to send it is small."""
-LANES = 8
-"""The least members of a block: the compiled engine trains these in about the time of one."""
 
 
 class Block(NamedTuple):

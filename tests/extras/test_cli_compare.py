@@ -228,7 +228,7 @@ def test_a_comparison_is_planned_saved_and_gone_on_from(houses, capsys):
         (["--max-seeds", "100"], "the number at a later look, 128, 256, 512, 1024, not 100"),
         (["--max-seeds", "32"], "--max-seeds 32 is less than the 64 of the plan"),
         (["--max-seeds", "128", "--seeds", "30"], "has spent its alpha"),
-        (["--equal-time", "--checkpoint", "r"], "--equal-time measures the epochs anew"),
+        (["--equal-time", "--checkpoint", "r"], "--equal-time measures the epochs in each run"),
         (["--checkpoint", "houses.csv"], "holds no finished runs of Seedbed: give another name"),
         (["--plan", "houses.csv"], "houses.csv is no plan of Seedbed"),
         (["--out", "none/found.json"], "cannot write none/found.json: No such file"),

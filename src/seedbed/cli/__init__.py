@@ -57,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     streams = sys.stdout, sys.stderr
     in_main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT) if in_main else None
-    sys.stdout, sys.stderr = _Visible(sys.stdout), _Visible(sys.stderr, "\r")
+    # the progress line returns to its beginning
+    sys.stdout, sys.stderr = _Visible(sys.stdout, "\n"), _Visible(sys.stderr, "\r")
     try:
         with warnings.catch_warnings(), ending_signals() as last_signal:
             warnings.simplefilter("always", SeedbedWarning)
@@ -95,13 +96,12 @@ def _run(options: argparse.Namespace) -> int:
 class _Visible:
     """A text stream that shows the control characters of what is printed, but for ``kept``."""
 
-    def __init__(self, stream: Any, kept: str = "") -> None:
+    def __init__(self, stream: Any, kept: str) -> None:
         self.stream, self.kept = stream, kept
 
     def write(self, text: str) -> Any:
         """Write visible text."""
-        parts = text.split(self.kept) if self.kept else [text]
-        return self.stream.write((self.kept or "").join(map(visible, parts)))
+        return self.stream.write(self.kept.join(map(visible, text.split(self.kept))))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)

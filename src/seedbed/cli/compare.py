@@ -165,8 +165,8 @@ def run(options: Namespace) -> int:
     if options.equal_time:
         if options.checkpoint is not None:
             raise SettingError(
-                "--equal-time measures the epochs anew in each run, so that a --checkpoint cannot "
-                "be gone on from: leave one of them out"
+                "--equal-time measures the epochs in each run, and a --checkpoint needs the same "
+                "epochs every time: leave one of them out"
             )
         methods = equal_time(methods, table, None, test=options.test)
     if options.candidate is not None:
@@ -218,15 +218,11 @@ def _compared(options: Namespace, planned: Plan, table: EncodedTable) -> Compari
     if options.plan is not None:
         planned.save(options.plan)
     course = planned.begin(table, None, checkpoint=options.checkpoint)
-    if options.max_seeds is not None:  # refused before the first run
-        course.done = course.looks[-1]
-        if options.max_seeds > course.done:
-            course.later_looks(options.max_seeds)
-        elif options.max_seeds < course.done:
-            raise SettingError(
-                f"--max-seeds {options.max_seeds} is less than the {course.done} of the plan"
-            )
-        course.done = 0
+    planned_seeds, most = course.looks[-1], options.max_seeds or course.looks[-1]
+    if most < planned_seeds:
+        raise SettingError(f"--max-seeds {most} is less than the {planned_seeds} of the plan")
+    if most > planned_seeds:
+        course.later_looks(most, planned_seeds)  # refused before the first run
     printed: set[str] = set()
 
     def print_final(so_far: Comparison) -> None:
@@ -236,10 +232,9 @@ def _compared(options: Namespace, planned: Plan, table: EncodedTable) -> Compari
                 printed.add(sentence)
 
     found = course.run(course.looks, [print_final])
-    open_pairs = len(course.decided) < len(course.pairs)
-    more = options.max_seeds is not None and options.max_seeds > course.done
-    if more and open_pairs and not found.interrupted:
-        found = found.extend(options.max_seeds, callbacks=[print_final])
+    is_open = len(course.decided) < len(course.pairs)
+    if most > planned_seeds and is_open and not found.interrupted:
+        found = found.extend(most, callbacks=[print_final])
     return found
 
 

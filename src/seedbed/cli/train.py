@@ -158,8 +158,8 @@ def run(options: Namespace) -> int:
     if options.checkpoint is not None:
         if options.max_time is not None:
             raise SettingError(
-                "--max-time decides by the clock what is tried, so that a --checkpoint cannot be "
-                "gone on from: leave one of them out"
+                "--max-time decides by the clock what is tried, and a --checkpoint needs the same "
+                "recipes every time: leave one of them out"
             )
         if options.file == "-":
             raise SettingError(

@@ -22,6 +22,7 @@ from seedbed.errors import (
     FormulaError,
     MethodError,
 )
+from seedbed.executors import LANES
 from seedbed.metrics import Metric
 from seedbed.population import Population
 from seedbed.recipe import Recipe
@@ -33,8 +34,6 @@ _MAX_PREDICTIONS = 2**22
 
 _MEASURED_SECONDS = 0.2
 """The time of one measurement of a recipe's speed."""
-LANES = 8
-"""The compiled engine trains this many members at once in about the time of one."""
 
 
 class Block(NamedTuple):

@@ -175,11 +175,14 @@ class Course:
         for name in names:
             self.runs.drop_after(name, self.done)
 
-    def later_looks(self, seeds: int | None) -> list[int]:
+    def later_looks(self, seeds: int | None, done: int | None = None) -> list[int]:
         """Return the looks of an extension, up to ``seeds`` in all; None is the next step.
+
+        done  the seeds before it; None is those so far
 
         Raises: SettingError.
         """
+        done = self.done if done is None else done
         if self.design == "fixed":
             raise SettingError(
                 "a comparison on fixed seeds has spent its alpha on them, and testing again on "
@@ -187,7 +190,7 @@ class Course:
                 "'anytime', or make another comparison on other seeds"
             )
         if self.design == "adaptive":
-            later = [look for look in (*LOOKS, *LATER_LOOKS) if look > self.done]
+            later = [look for look in (*LOOKS, *LATER_LOOKS) if look > done]
             if not later:
                 raise SettingError(f"the last look is at {LATER_LOOKS[-1]} seeds")
             if seeds is not None and seeds not in later:
@@ -196,10 +199,10 @@ class Course:
                     f"{one_line(seeds)}"
                 )
             return [look for look in later if look <= (seeds or later[0])]
-        until = 2 * self.done if seeds is None else checked_count("seeds", seeds)
-        if until <= self.done:
-            raise SettingError(f"seeds must be more than the {self.done} so far, not {until}")
-        return [*range(self.done + ANYTIME_STEP, until, ANYTIME_STEP), until]
+        until = 2 * done if seeds is None else checked_count("seeds", seeds)
+        if until <= done:
+            raise SettingError(f"seeds must be more than the {done} so far, not {until}")
+        return [*range(done + ANYTIME_STEP, until, ANYTIME_STEP), until]
 
     def _seeds(self, start: int, end: int) -> list[int]:
         if self.seeds is not None:

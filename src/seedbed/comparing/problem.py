@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -142,7 +142,7 @@ def checked_task(task: Any) -> Task | None:
     """
     if task is None:
         return None
-    return checked_choice("task", task, ("classification", "regression"))  # type: ignore[return-value]
+    return cast("Task", checked_choice("task", task, ("classification", "regression")))
 
 
 def _with_networks(

@@ -10,7 +10,7 @@ import numpy as np
 
 from seedbed import metrics
 from seedbed.arrays import one_line
-from seedbed.comparing.blocks import LANES, Block, Outcome, Runner
+from seedbed.comparing.blocks import Block, Outcome, Runner
 from seedbed.comparing.comparison import Method
 from seedbed.comparing.methods import AnyMethod
 from seedbed.comparing.problem import Problem
@@ -18,7 +18,7 @@ from seedbed.comparing.rows import SplitKind, Splits
 from seedbed.comparing.run_log import Part
 from seedbed.engines.state import Stop
 from seedbed.errors import DataError, SettingError
-from seedbed.executors import Remote
+from seedbed.executors import LANES, Remote
 from seedbed.metrics import Metric, TargetKind
 from seedbed.progress import StatusLine
 
@@ -142,7 +142,8 @@ class Runs:
 
         Raises: MethodError, DataError.
         """
-        names = [name for name in self.outcomes if name in set(names)]
+        names = set(names)
+        names = [name for name in self.outcomes if name in names]
         wanted = [(name, seed) for name in names for seed in seeds]
         known = {key: found for key in wanted if self.log and (found := self.log.get(*key))}
         stop.began = stop.began or any(self.outcomes.values())

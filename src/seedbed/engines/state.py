@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -81,6 +81,16 @@ class State:
             train_loss=losses(),
             val_loss=None if plan.validation is None else losses(),
         )
+
+    def copy(self) -> State:
+        """Return the state with arrays of its own."""
+        arrays = {
+            name: value.copy()
+            for name, value in vars(self).items()
+            if isinstance(value, np.ndarray)
+        }
+        slots = [slot.copy() for slot in self.optimizer_state]
+        return replace(self, optimizer_state=slots, **arrays)
 
     @property
     def running(self) -> Indices:

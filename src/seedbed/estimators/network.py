@@ -216,8 +216,8 @@ class NetworkEstimator(FitSummary, TableEstimator):
             return None
         if self.max_time is not None:
             raise SettingError(
-                "max_time decides by the clock what is tried, so that a checkpoint cannot be gone "
-                "on from: leave one of them out"
+                "max_time decides by the clock what is tried, and a checkpoint needs the same "
+                "recipes every time: leave one of them out"
             )
         return Checkpoint(path, every)
 
