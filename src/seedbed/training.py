@@ -21,6 +21,7 @@ from seedbed.arrays import (
 )
 from seedbed.checkpoints import EVERY, Checkpoint
 from seedbed.engines.blas import one_blas_thread
+from seedbed.engines.plan import Plan
 from seedbed.engines.state import STATUS_NAMES, Status
 from seedbed.errors import DivergenceWarning, InterruptWarning, SettingError
 from seedbed.formulas.losses import Loss
@@ -68,6 +69,16 @@ class Continuation:
     theta: Array | None = None
     optimizer_state: list[Array] = field(default_factory=list)
     epochs: int = 0
+
+    def keep(self, run: Run) -> None:
+        """Take the state in which a run ended."""
+        state, _ = run.snapshot or (run.state, None)
+        initial = run.plan.optimizer.init(state.theta, run.plan.hyperparameters.lr)
+        diverged = state.status == Status.DIVERGED  # reset its optimizer
+        for slot, initial_slot in zip(state.optimizer_state, initial, strict=True):
+            slot[diverged] = initial_slot[diverged]
+        self.theta, self.optimizer_state = state.theta.copy(), state.optimizer_state
+        self.epochs = run.plan.epochs
 
 
 def train(
@@ -135,44 +146,14 @@ def train(
     >>> population.predict(X).shape
     (8, 4, 1)
     """
-    population = trained(
-        method, X, Y, seeds=seeds, validation=validation, sample_weight=sample_weight, rows=rows,
-        held_out=held_out, start=start, progress=progress, callbacks=callbacks,
-        record_every=record_every, threads=threads, continuation=continuation,
-        checkpoint=checkpoint, checkpoint_every=checkpoint_every, executor=executor, **settings,
-    )  # fmt: skip
-    warn_of_members(population)
-    return population
-
-
-def trained(
-    method: Network | Recipe,
-    X: Any,
-    Y: Any,
-    *,
-    seeds: Any = 0,
-    validation: float | tuple[Any, ...] | None = None,
-    sample_weight: Any = None,
-    rows: Any = None,
-    held_out: Any = None,
-    start: Any = None,
-    progress: bool | None = None,
-    callbacks: Sequence[Callback] = (),
-    record_every: int = 1,
-    threads: int | None = None,
-    continuation: Continuation | None = None,
-    checkpoint: str | PathLike[str] | None = None,
-    checkpoint_every: float = EVERY,
-    executor: Any = None,
-    **settings: Unpack[Settings],
-) -> Population:
-    """Train as ``train`` does, without a warning: the caller reports on the members."""
     checked_number("checkpoint_every", checkpoint_every, 0.0)
     kept = None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every)
-    recipe, first_epoch = _recipe(method, settings), 0
+    if kept is not None and continuation is not None:
+        raise SettingError("a continuation has no checkpoint: leave one of them out")
+    recipe = _recipe(method, settings)
     if continuation is not None:
-        seeds, start, first_epoch = continuation.seeds, continuation.theta, continuation.epochs
-        recipe = replace(recipe, epochs=recipe.epochs + first_epoch)
+        seeds, start = continuation.seeds, continuation.theta
+        recipe = replace(recipe, epochs=recipe.epochs + continuation.epochs)
         record_every = recipe.epochs
     validation_data = None
     if isinstance(validation, tuple | list):
@@ -189,17 +170,48 @@ def trained(
     )  # fmt: skip
     if threads is not None:
         threads = checked_count("threads", threads)
-    if executor is not None:
-        if callbacks or kept is not None or continuation is not None:
-            raise SettingError(
-                "an executor trains where no callback, checkpoint or continuation sees it: leave "
-                "those out, or the executor"
-            )
-        given = _Given(X, Y, validation_data, sample_weight, rows, held_out, start, record_every)
-        return train_elsewhere(executor, recipe, plan, given.train)
-    if kept is not None and continuation is not None:
-        raise SettingError("a continuation has no checkpoint: leave one of them out")
-    slots = [] if continuation is None else continuation.optimizer_state
+    if executor is None:
+        population = train_plan(
+            recipe, plan, threads=threads, start=start, classes=classes, progress=progress,
+            callbacks=callbacks, kept=kept, continuation=continuation,
+        )  # fmt: skip
+    elif callbacks or kept is not None or continuation is not None:
+        raise SettingError(
+            "an executor trains where no callback, checkpoint or continuation sees it: leave those "
+            "out, or the executor"
+        )
+    else:
+        given = _Given(
+            X, Y, validation_data, sample_weight, rows, held_out, start, record_every, classes
+        )
+        population = train_elsewhere(executor, recipe, plan, given.train)
+    warn_of_members(population)
+    return population
+
+
+def train_plan(
+    recipe: Recipe,
+    plan: Plan,
+    *,
+    threads: int | None = None,
+    start: Any = None,
+    classes: Array | None = None,
+    progress: bool | None = None,
+    callbacks: Sequence[Callback] = (),
+    kept: Checkpoint | None = None,
+    continuation: Continuation | None = None,
+) -> Population:
+    """Return the trained population of a plan, without a warning: the caller reports on members.
+
+    classes  (K,) the class of each class number, or None
+    kept     keeps the training in a file, or None
+
+    The other arguments are those of ``train``, checked.
+    Raises: as ``train``.
+    """
+    slots, first_epoch = ([], 0)
+    if continuation is not None:
+        slots, first_epoch = continuation.optimizer_state, continuation.epochs
     with one_blas_thread(), interruptible() as stop:
         run = Run(
             recipe, plan, threads, start, slots, first_epoch, quiet=progress is False,
@@ -217,13 +229,7 @@ def trained(
             kept.save()
         population = run.finish()
     if continuation is not None:
-        state, _ = run.snapshot or (run.state, None)
-        initial = plan.optimizer.init(state.theta, plan.hyperparameters.lr)
-        diverged = state.status == Status.DIVERGED  # reset its optimizer
-        for slot, initial_slot in zip(state.optimizer_state, initial, strict=True):
-            slot[diverged] = initial_slot[diverged]
-        continuation.theta, continuation.optimizer_state = state.theta.copy(), state.optimizer_state
-        continuation.epochs = plan.epochs
+        continuation.keep(run)
     return population
 
 
@@ -238,19 +244,22 @@ class _Given(NamedTuple):
     held_out: Any
     start: Any
     record_every: int
+    classes: Array | None
 
     def train(self, block: Block) -> Population:
         """Train some of the members."""
         members = np.array(block.members)
+        plan = make_plan(
+            block.recipe, self.X, self.Y, block.seeds, self.validation, self.sample_weight,
+            of_members(self.rows, members), self.record_every, of_members(self.held_out, members),
+            classes=self.classes,
+        )  # fmt: skip
         start = self.start
         if start is not None and np.ndim(start) == 2:
             start = np.asarray(start)[members]
-        return trained(
-            block.recipe, self.X, self.Y, seeds=block.seeds, validation=self.validation,
-            sample_weight=self.sample_weight, rows=of_members(self.rows, members),
-            held_out=of_members(self.held_out, members), start=start, progress=False,
-            record_every=self.record_every, threads=1,
-        )  # fmt: skip
+        return train_plan(
+            block.recipe, plan, threads=1, start=start, classes=self.classes, progress=False
+        )
 
 
 def _recipe(method: Network | Recipe, settings: Any) -> Recipe:

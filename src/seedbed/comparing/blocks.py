@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seedbed.arrays import Array, Indices, one_line
+from seedbed.arrays import Array, Indices, checked_count, checked_flag, one_line
 from seedbed.comparing import fitting
 from seedbed.comparing.methods import AnyMethod
 from seedbed.comparing.problem import Problem
@@ -24,9 +24,10 @@ from seedbed.errors import (
 )
 from seedbed.executors import LANES
 from seedbed.metrics import Metric
+from seedbed.planning import make_plan
 from seedbed.population import Population
 from seedbed.recipe import Recipe
-from seedbed.training import trained
+from seedbed.training import train_plan
 
 _MAX_PREDICTIONS = 2**22
 """The maximum number of predictions in memory at a time."""
@@ -76,7 +77,8 @@ class Runner:
         planned: int, progress: bool | None, threads: int | None,
     ) -> None:  # fmt: skip
         self.problem, self.metric, self.splits = problem, metric, splits
-        self.progress, self.threads = progress, threads
+        self.progress = progress if progress is None else checked_flag("progress", progress)
+        self.threads = threads if threads is None else checked_count("threads", threads)
         self.others = {name: each for name, each in methods.items() if not isinstance(each, Recipe)}
         given = {name: each for name, each in methods.items() if isinstance(each, Recipe)}
         self.requested_engines = {name: recipe.engine for name, recipe in given.items()}
@@ -151,16 +153,9 @@ class Runner:
         recipe = Recipe.merge([self.recipes[name] for name in names], len(seeds))
         self._warm_up(names[0])
         began = time.perf_counter()
-        population = trained(  # the table reports what train() would warn of
-            recipe,
-            self.problem.inputs,
-            self.problem.targets,
-            seeds=[*seeds] * len(names),
-            rows=[train for train, _ in splits] * len(names),
-            record_every=max(1, recipe.epochs // 100),
-            progress=self.progress,
-            threads=self.threads,
-        )
+        every = max(1, recipe.epochs // 100)
+        rows = [train for train, _ in splits] * len(names)
+        population = self._trained(recipe, [*seeds] * len(names), rows, every)
         if (population.status == "interrupted").any():
             return None
         seconds = time.perf_counter() - began
@@ -205,14 +200,28 @@ class Runner:
     def _timed(self, recipe: Recipe, epochs: int) -> float:
         """Train some members on one core, and return the seconds of each."""
         began = time.perf_counter()
-        population = trained(
-            replace(recipe, epochs=epochs, patience=None), self.problem.inputs,
-            self.problem.targets, seeds=range(LANES), rows=[self.splits.of(0)[0]] * LANES,
-            progress=False, threads=1,
+        population = self._trained(
+            replace(recipe, epochs=epochs, patience=None), range(LANES),
+            [self.splits.of(0)[0]] * LANES, epochs, measured=True,
         )  # fmt: skip
         if (population.status == "interrupted").any():
             raise KeyboardInterrupt
         return (time.perf_counter() - began) / LANES
+
+    def _trained(
+        self, recipe: Recipe, seeds: Sequence[int], rows: Sequence[Indices], every: int,
+        measured: bool = False,
+    ) -> Population:  # fmt: skip
+        """Train members on their own rows; the table of scores reports what they came to.
+
+        measured  whether this is for the time that it takes on one core
+        """
+        plan = make_plan(
+            recipe, self.problem.inputs, self.problem.targets, seeds, None, None, rows, every
+        )
+        if measured:
+            return train_plan(recipe, plan, threads=1, progress=False)
+        return train_plan(recipe, plan, threads=self.threads, progress=self.progress)
 
     def _score_members(
         self, population: Population, tests: Sequence[Indices]
