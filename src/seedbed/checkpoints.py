@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from seedbed import files, writing
+from seedbed import tensor_files, writing
 from seedbed.arrays import Array, checked_number, checked_path
 from seedbed.engines.batches import Data, Rows
 from seedbed.errors import FileError, SeedbedWarning, SettingError
@@ -32,6 +32,7 @@ from seedbed.fingerprints import bytes_of, digest, recipe_to_plain
 from seedbed.member_rows import GivenRows, SplitRows
 from seedbed.progress import Progress
 from seedbed.runs import Run
+from seedbed.tensor_files import digest_of
 
 FORMAT, VERSION = "seedbed checkpoint", 1
 EVERY = 60.0
@@ -62,7 +63,7 @@ class Checkpoint:
         if writing.kind_of(self.path) == "other":
             raise FileError(f"{path} is no file that a checkpoint can be kept in: give another")
         writing.check_writable(path)
-        files.check_safetensors()
+        tensor_files.check_installed()
         self.runs: Sequence[Run] = ()
         self.decided: list[list[int]] = []
         self.last, self.seconds = time.monotonic(), 0.0
@@ -144,7 +145,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
 
     Raises: FileError if the file cannot be read, or is no checkpoint.
     """
-    metadata, tensors = files.read_tensors(path, "a checkpoint", "give the name of one")
+    metadata, tensors = tensor_files.read(path, "a checkpoint", "give the name of one")
     if metadata.get("format") != FORMAT:
         raise FileError(f"{path} exists and is no checkpoint of Seedbed: give another name")
     if metadata.get("version") != str(VERSION):
@@ -153,7 +154,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
             "another name"
         )
     text = metadata.get("description", "")
-    if metadata.get("sha256") != _sha256(text, tensors):
+    if metadata.get("sha256") != digest_of(f"{FORMAT} {VERSION}\n{text}", tensors):
         raise FileError(f"{path} is a damaged checkpoint: give another name")
     return json.loads(text), tensors
 
@@ -162,17 +163,8 @@ def _to_bytes(description: Mapping[str, Any], tensors: Mapping[str, Array]) -> b
     text = json.dumps(description, allow_nan=False)
     metadata = {"format": FORMAT, "version": str(VERSION), "description": text}
     arrays = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    metadata["sha256"] = _sha256(text, arrays)
-    return files.tensors_to_bytes(arrays, metadata)
-
-
-def _sha256(text: str, tensors: Mapping[str, Array]) -> str:
-    sha = hashlib.sha256(f"{FORMAT} {VERSION}\n{text}".encode())
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        sha.update(f"\n{name} {tensor.dtype.str} {tensor.shape}\n".encode())
-        sha.update(tensor.reshape(-1).view(np.uint8).data)
-    return sha.hexdigest()
+    metadata["sha256"] = digest_of(f"{FORMAT} {VERSION}\n{text}", arrays)
+    return tensor_files.to_bytes(arrays, metadata)
 
 
 # ---------------------------------------------------------------- one run

@@ -13,29 +13,26 @@ Names are looked up in the tables of ``formulas``; nothing in a file is imported
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import json
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from seedbed import layers
+from seedbed import layers, tensor_files
 from seedbed.arrays import Array, checked_path
 from seedbed.engines.state import STATUS_NAMES
-from seedbed.errors import FileError, MissingDependencyError, SeedbedError, reason
+from seedbed.errors import FileError, SeedbedError
 from seedbed.formulas import activations, initializers, losses, optimizers, schedules
 from seedbed.formulas.named import Named, by_name_of, from_spec, is_own, to_spec
 from seedbed.layers.base import Layer
 from seedbed.network import Network
 from seedbed.population import History, Population
 from seedbed.recipe import Recipe
+from seedbed.tensor_files import digest_of, first_line
 from seedbed.writing import write_atomically
 
 VERSION = 1
@@ -45,9 +42,6 @@ TENSORS = {
     "theta", "seeds", "status", "epochs", "best_epoch", "loss", "history.epochs",
     "history.train_loss", *OPTIONAL_TENSORS,
 }  # fmt: skip
-
-MAX_HEADER, MAX_HEADER_VALUES, MAX_TENSORS = 2**25, 1_000_000, 1_000
-"""Bytes and values of a header: more than a table of 10,000 columns has, parsed in a second."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,24 +112,9 @@ def to_bytes(population: Population, table: Mapping[str, Any] | None = None) -> 
         "format": "seedbed",
         "version": str(VERSION),
         "model": model,
-        "sha256": _digest(model, tensors),
+        "sha256": digest_of(f"seedbed {VERSION}\n{model}", tensors),
     }
-    return tensors_to_bytes(tensors, metadata)
-
-
-def tensors_to_bytes(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
-    """Return a safetensors file; the same content gives the same bytes."""
-    return _in_order(_safetensors().numpy.save(dict(tensors), metadata=dict(metadata)))
-
-
-def _in_order(content: bytes) -> bytes:
-    """Return a safetensors file whose metadata are sorted: their order varies from save to save."""
-    end = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:end])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # the tensors stay aligned
-    return len(text).to_bytes(8, "little") + text + content[end:]
+    return tensor_files.to_bytes(tensors, metadata)
 
 
 def _versions(population: Population) -> dict[str, str]:
@@ -151,7 +130,7 @@ def read(path: str | PathLike[str]) -> Saved:
     file; MissingDependencyError without safetensors.
     """
     path = checked_path(path)
-    metadata, tensors = read_tensors(
+    metadata, tensors = tensor_files.read(
         path, "a model file", "give a file that seedbed train or save wrote, or write it again"
     )
     if metadata.get("format") != "seedbed":
@@ -168,9 +147,8 @@ def read(path: str | PathLike[str]) -> Saved:
         raise FileError(
             f"{path} has format {version} and this Seedbed reads up to {VERSION}: upgrade Seedbed"
         )
-    if version != str(VERSION) or metadata.get("sha256") != _digest(
-        metadata.get("model", ""), tensors
-    ):
+    text = f"seedbed {VERSION}\n{metadata.get('model', '')}"
+    if version != str(VERSION) or metadata.get("sha256") != digest_of(text, tensors):
         raise FileError(
             f"{path} was changed or damaged, and does not match its checksum: write it again"
         )
@@ -193,63 +171,10 @@ def read(path: str | PathLike[str]) -> Saved:
         SeedbedError,
     ) as error:
         raise FileError(
-            f"{path} does not describe a model ({_first_line(error)}): write it again"
+            f"{path} does not describe a model ({first_line(error)}): write it again"
         ) from None
     written = {str(name): str(version) for name, version in written.items()}
     return Saved(population, table, written, metadata["sha256"])
-
-
-def read_tensors(path: Path, what: str, mend: str) -> tuple[dict[str, str], dict[str, Array]]:
-    """Return the metadata and the tensors of a safetensors file.
-
-    what, mend  for messages: what it should be, and how to mend another
-
-    Raises: FileError if it cannot be read, is no such file, or is truncated;
-    MissingDependencyError without safetensors.
-    """
-    safetensors = _safetensors()
-    _check_header(path, what, mend)
-    try:
-        with safetensors.safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
-            names = file.keys()  # the file object is not iterable
-            if len(names) > MAX_TENSORS:
-                raise ValueError(f"it holds more than {MAX_TENSORS:,} tensors")
-            return metadata, {name: file.get_tensor(name) for name in names}
-    except (safetensors.SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
-        raise FileError(
-            f"{path} is not {what}, or is truncated ({_first_line(error)}): {mend}"
-        ) from None
-
-
-def check_safetensors() -> None:
-    """Raise MissingDependencyError without safetensors."""
-    _safetensors()
-
-
-def _check_header(path: Path, what: str, mend: str) -> None:
-    """Refuse, before it is parsed, a file whose header is too long or takes long to parse.
-
-    Raises: FileError.
-    """
-    try:
-        if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would wait forever
-            raise OSError(errno.EINVAL, "it is no regular file")
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            length = int.from_bytes(file.read(8), "little")
-            header = file.read(length) if length <= min(size, MAX_HEADER) else b""
-    except (OSError, ValueError) as error:
-        raise FileError(f"cannot read {path}: {reason(error)}: {mend}") from None
-    if length > MAX_HEADER:
-        problem = f"its header has {length:,} bytes, and that of a model at most {MAX_HEADER:,}"
-    elif sum(header.count(each) for each in b",[{") > MAX_HEADER_VALUES:
-        problem = f"its header holds more than {MAX_HEADER_VALUES:,} values"
-    elif len(header) < length:
-        problem = "it ends within its header"
-    else:
-        return
-    raise FileError(f"{path} is not {what}, or is truncated ({problem}): {mend}")
 
 
 def _population(recipe: Recipe, tensors: Mapping[str, Array]) -> Population:
@@ -394,25 +319,3 @@ def _no_code(name: str) -> FileError:
         f"{name!r} is not one of Seedbed's own, and a model file holds no code: keep the code in "
         "your program, and save the population's theta"
     )
-
-
-def _digest(model: str, tensors: Mapping[str, Array]) -> str:
-    sha = hashlib.sha256(f"seedbed {VERSION}\n{model}".encode())
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        sha.update(f"\n{name} {tensor.dtype.str} {tensor.shape}\n".encode())
-        sha.update(np.ascontiguousarray(tensor).data)
-    return sha.hexdigest()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
-
-
-def _safetensors() -> Any:
-    try:
-        import safetensors
-        import safetensors.numpy
-    except ModuleNotFoundError:
-        raise MissingDependencyError("safetensors", "files") from None
-    return safetensors

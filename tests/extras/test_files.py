@@ -10,6 +10,7 @@ import pytest
 
 import seedbed as sb
 from seedbed import files, layers
+from seedbed.tensor_files import digest_of
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(20, 3))
@@ -173,7 +174,7 @@ def signed(change):
         model = json.loads(metadata["model"])
         change(model)
         metadata["model"] = json.dumps(model)
-        metadata["sha256"] = files._digest(metadata["model"], tensors)
+        metadata["sha256"] = digest_of(f"seedbed 1\n{metadata['model']}", tensors)
 
     return whole_change
 

@@ -20,7 +20,7 @@ from seedbed import writing
 from seedbed.cli import main
 from seedbed.estimators import NetworkClassifier, NetworkRegressor
 from seedbed.plots.plane import plane_of_table
-from seedbed.tables import reading
+from seedbed.tables import csv_frames
 from seedbed.tables.columns import read_column, read_numbers
 from seedbed.tables.csv_text import CsvReader, TextRows
 from seedbed.tables.notation import PLAIN, Notation
@@ -478,7 +478,7 @@ def test_large_files_are_read_as_small_ones(rows, separator, end, ends):
     found = []
     for limit in (2**22, 0):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(reading, "LARGE_FILE", limit)
+            patch.setattr(csv_frames, "LARGE_FILE", limit)
             try:
                 table = parse("t.csv", content)
                 found.append([table.columns, *(table.texts(n).tolist() for n in table.columns)])

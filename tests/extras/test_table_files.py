@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 import seedbed as sb
-from seedbed.tables import reading
+from seedbed.tables import csv_frames, reading
 from seedbed.tables.columns import read_column
 from seedbed.tables.csv_text import CsvReader, TextRows
 from seedbed.tables.dates import DateColumn
@@ -178,7 +178,7 @@ def test_a_file_gives_the_same_inputs_whatever_the_source(name, monkeypatch):
     if typed is not None:
         sources["pandas, typed"] = FrameSource(as_frame(typed))
     texts = {}
-    monkeypatch.setattr(reading, "LARGE_FILE", 0)
+    monkeypatch.setattr(csv_frames, "LARGE_FILE", 0)
     texts["a large file"] = reading.read(FOLDER / name)
     frame = frame_of_texts(name)
     if frame is not None:
@@ -213,8 +213,8 @@ def test_a_file_gives_the_same_inputs_whatever_the_source(name, monkeypatch):
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_file_is_refused_in_one_line(name, run, monkeypatch):
     words, path = EXPECTED[name]["refused"], FOLDER / name
-    for size in (reading.LARGE_FILE, 0):
-        monkeypatch.setattr(reading, "LARGE_FILE", size)
+    for size in (csv_frames.LARGE_FILE, 0):
+        monkeypatch.setattr(csv_frames, "LARGE_FILE", size)
         with pytest.raises(sb.TableError) as raised:
             fitted(reading.read(path))
         assert words.replace("{file}", str(path)) in str(raised.value)

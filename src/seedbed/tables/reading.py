@@ -5,12 +5,10 @@ A table keeps its columns as the file has them, until the caller asks for one.
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import gzip
 import io
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +19,7 @@ import numpy as np
 
 from seedbed.arrays import Array
 from seedbed.errors import MissingDependencyError, TableError, reason
-from seedbed.tables.csv_text import CsvReader, as_utf8
+from seedbed.tables.csv_frames import BLOCK_VALUES, imported_polars, parse_csv
 from seedbed.tables.notation import MISSING_WORDS, NO_MARKS, Marks, Notation
 from seedbed.tables.sources import (
     MARKED,
@@ -54,12 +52,6 @@ BINARY = (b"PAR1", b"PK\x03\x04", SQLITE)
 JSON = (".jsonl", ".ndjson", ".json")
 """The ends of names of files that hold JSON: lines, or a list of objects."""
 
-BLOCK_VALUES = 2**21
-"""Values that are looked at together; at least a column's."""
-
-LARGE_FILE = 2**22
-"""Bytes from which polars parses a CSV file."""
-
 
 class Table(Source):
     """The content of a table file.
@@ -87,7 +79,7 @@ class Table(Source):
 
     def marked_texts(self, name: str) -> list[str]:
         """Return up to ``SAMPLE`` distinct texts of a column that hold digits and a mark."""
-        polars, series = _polars(), self.frame.to_series(self.index[name])
+        polars, series = imported_polars(), self.frame.to_series(self.index[name])
         if series.dtype != polars.String:
             return []
         texts = series.clear()
@@ -103,7 +95,7 @@ class Table(Source):
         Raises: TableError for a value that is no number, text or date, or infinite.
         """
         check_column(self, name)
-        polars, series = _polars(), self.frame.to_series(self.index[name])
+        polars, series = imported_polars(), self.frame.to_series(self.index[name])
         kind = series.dtype
         if kind.is_numeric():
             return Column("number", self._floats(series, name))
@@ -134,7 +126,7 @@ class Table(Source):
 
         Together, as each call of polars takes some time, whatever the number of rows.
         """
-        polars = _polars()
+        polars = imported_polars()
         frame = self.frame[:, first : first + len(names)]
         frame.columns = names
         found: dict[str, tuple[Array, Notation] | None] = dict.fromkeys(names)
@@ -179,17 +171,17 @@ class Table(Source):
     def texts(self, name: str) -> Array:
         """Return a column as texts without blanks around them, as the file has them."""
         series = self.frame.to_series(self.index[name])
-        if series.dtype != _polars().String:
+        if series.dtype != imported_polars().String:
             return super().texts(name)
         return np.array(self._stripped(series).to_list(), dtype=object)
 
     @staticmethod
     def _stripped(series: Any) -> Any:
-        texts = series.cast(_polars().String).str.strip_chars()
+        texts = series.cast(imported_polars().String).str.strip_chars()
         return texts.set(texts == "", None)
 
     def _floats(self, series: Any, name: str) -> Array:
-        values = series.cast(_polars().Float64).fill_null(np.nan).to_numpy()
+        values = series.cast(imported_polars().Float64).fill_null(np.nan).to_numpy()
         return checked_finite(np.array(values, np.float64), name, self.name)
 
     def exact_texts(self, name: str) -> list[str | None]:
@@ -198,12 +190,15 @@ class Table(Source):
         Raises: TableError for lists and other values that CSV cannot hold.
         """
         series = self.frame.to_series(self.index[name])
-        if series.dtype.is_nested() or series.dtype in (_polars().Object, _polars().Binary):
+        if series.dtype.is_nested() or series.dtype in (
+            imported_polars().Object,
+            imported_polars().Binary,
+        ):
             raise TableError(
                 f"the column {name!r} of {self.name} holds {series.dtype} values, which cannot be "
                 "written as CSV: give --out a name that ends in .parquet"
             )
-        return list(series.cast(_polars().String).to_list())
+        return list(series.cast(imported_polars().String).to_list())
 
 
 def read(path: str | Path, marks: Marks = NO_MARKS) -> Table:
@@ -258,7 +253,7 @@ def _read_sqlite(file: str, table: str, name: str, marks: Marks) -> Table:
             rows = cursor.fetchall()
     except sqlite3.Error as error:
         raise TableError(f"cannot read {file} as an SQLite database: {error}") from None
-    polars = _polars()
+    polars = imported_polars()
     values = zip(*rows, strict=True) if rows else [()] * len(columns)
     frame = {
         column: _typed_series(polars, column, list(each))
@@ -316,9 +311,10 @@ def parse(name: str, content: bytes, marks: Marks = NO_MARKS) -> Table:
     """
     if content.startswith(SQLITE):
         raise TableError(f"{name} is an SQLite database: name a table of it, as in {name}::table")
-    polars, is_json = _polars(), name.lower().endswith(JSON)
+    polars, is_json = imported_polars(), name.lower().endswith(JSON)
     if not (content.startswith(BINARY) or is_json):
-        return _filled(_parse_csv(name, content, marks))
+        frame, separator, notes = parse_csv(name, content)
+        return _filled(Table(name, frame, marks, separator, notes))
     with _errors_of_polars(name):
         if content.startswith(b"PAR1"):
             table = Table(name, polars.read_parquet(io.BytesIO(content)), marks)
@@ -338,7 +334,7 @@ def _errors_of_polars(name: str) -> Iterator[None]:
     Where polars panics, it raises a BaseException, and writes pages to standard error, which are
     left out.
     """
-    polars, panicked = _polars(), False
+    polars, panicked = imported_polars(), False
     with tempfile.TemporaryFile() as written:
         try:
             errors = os.dup(2)
@@ -380,131 +376,9 @@ def _read_excel(polars: Any, content: bytes) -> Any:
     return polars.read_excel(io.BytesIO(content), engine="calamine")
 
 
-def _parse_csv(name: str, content: bytes, marks: Marks) -> Table:
-    """Return the table of a CSV file's content.
-
-    Raises: TableError.
-    """
-    with io.BytesIO(content) as stream:  # closed, as the reader would keep the content alive
-        reader = CsvReader(stream.read, name)
-        if len(content) > LARGE_FILE:
-            parsed = _parse_large_csv(name, content, reader)
-            if parsed is not None:
-                return Table(name, parsed[0], marks, reader.separator, parsed[1])
-        polars, parts, rows = _polars(), [], list[list[str]]()
-        for records in reader:
-            rows += records
-            if len(rows) * len(reader.header) > BLOCK_VALUES:
-                parts.append(_frame_of(rows, reader.header))
-                rows = []
-        parts.append(_frame_of(rows, reader.header))
-    return Table(name, polars.concat(parts), marks, reader.separator, reader.notes)
-
-
-def _frame_of(rows: Sequence[Sequence[str]], header: Sequence[str]) -> Any:
-    """Return a frame of texts; an empty one is missing."""
-    polars = _polars()
-    columns = zip(*rows, strict=True) if rows else [()] * len(header)
-    return polars.DataFrame(
-        {
-            column: [value or None for value in values]
-            for column, values in zip(header, columns, strict=True)
-        },
-        schema=dict.fromkeys(header, polars.String),
-    )
-
-
-def _parse_large_csv(name: str, content: bytes, reader: CsvReader) -> tuple[Any, list[str]] | None:
-    """Return the frame of a CSV file and notes, by polars; None if it may read it in another way.
-
-    reader  of the file, which has read its header
-    """
-    polars, width = _polars(), len(reader.header) + reader.trailing
-    content, notes = as_utf8(content, name)
-    if content.count(b"\r") != content.count(b"\r\n"):  # which ends lines, too
-        return None
-    content = _without_empty_lines(content, width)
-    if reader.names_separator:
-        content = content.partition(b"\n")[2]
-    if not _is_regular(content, reader.separator, width):
-        return None
-    try:
-        frame = polars.read_csv(content, separator=reader.separator, infer_schema=False)
-    except polars.exceptions.PolarsError:  # which the reader explains
-        return None
-    if frame.width != width:
-        return None
-    if reader.trailing:
-        if frame.to_series(width - 1).null_count() < len(frame):
-            return None
-        frame = frame[:, : width - 1]
-    frame.columns = reader.header
-    if b'""' in content:  # an empty field in quotes is missing, too
-        frame = frame.select(polars.when(polars.all() != "").then(polars.all()))
-    return frame, notes
-
-
-_EMPTY_LINES = re.compile(rb'("(?:[^"]|"")*")|(\r?\n)(?:\r?\n)+')
-
-
-def _without_empty_lines(content: bytes, width: int) -> bytes:
-    """Return CSV text without empty lines, but those in quotes, and those of a single column."""
-    bom = codecs.BOM_UTF8
-    if content.startswith((b"\n", b"\r", bom + b"\n", bom + b"\r")):
-        content = content.removeprefix(bom).lstrip(b"\r\n")
-    if width > 1 and content.endswith((b"\n\n", b"\n\r\n")):  # the usual place
-        content = content.rstrip(b"\r\n")
-    if width == 1 or not (b"\n\n" in content or b"\n\r\n" in content):
-        return content
-    if b'"' in content:
-        return _EMPTY_LINES.sub(lambda found: found[1] or found[2], content)
-    for end in (b"\r\n", b"\n"):
-        while b"\n" + end in content:
-            content = content.replace(b"\n" + end, b"\n")
-    return content
-
-
-def _is_regular(content: bytes, separator: str, width: int) -> bool:
-    """Return whether every reader makes the same of a CSV file.
-
-    That is if it has no empty lines, as many fields in each line as in the header, and quotes only
-    round whole fields.
-    """
-    if width == 1 and (b"\n\n" in content or b"\n\r" in content):
-        return False
-    quote, mark, end = ord('"'), ord(separator), ord("\n")
-    edges = np.isin(np.arange(256), [quote, mark, end, ord("\r")])
-    has_quotes = b'"' in content
-    last: Any = end
-    inside: Any = np.uint8(0)
-    fields = 0
-    for start in range(0, len(content), 2**22):
-        block = np.frombuffer(content, np.uint8, min(2**22, len(content) - start), start)
-        marks, ends = block == mark, block == end
-        if has_quotes:
-            quotes = block == quote
-            odd = np.bitwise_xor.accumulate(quotes.view(np.uint8)) ^ inside
-            before, odd_before = np.r_[last, block[:-1]], np.r_[inside, odd[:-1]]
-            opened = quotes & (odd == 1) & ~edges[before]
-            closed = (before == quote) & (odd_before == 0) & ~edges[block]
-            if opened.any() or closed.any():
-                return False
-            last, inside = block[-1], odd[-1]
-            marks, ends = marks & (odd == 0), ends & (odd == 0)
-        at = np.searchsorted(np.flatnonzero(marks), np.flatnonzero(ends))
-        counts = np.diff(at, prepend=0)
-        if len(counts):
-            counts[0] += fields
-            fields = 0
-        if (counts != width - 1).any():
-            return False
-        fields += int(marks.sum()) - (int(at[-1]) if len(at) else 0)
-    return not inside and (content.endswith(b"\n") or fields == width - 1)
-
-
 def parquet_bytes(table: Table, columns: Mapping[str, Array]) -> bytes:
     """Return a Parquet file of the table as read, with columns added."""
-    polars, content = _polars(), io.BytesIO()
+    polars, content = imported_polars(), io.BytesIO()
     frame = table.frame.with_columns(
         polars.Series(name, values.tolist()) for name, values in columns.items()
     )
@@ -521,11 +395,3 @@ def rename_clashes(taken: Sequence[str], columns: Mapping[str, Array]) -> dict[s
             name += "_"
         renamed[name] = values
     return renamed
-
-
-def _polars() -> Any:
-    try:
-        import polars
-    except ModuleNotFoundError:
-        raise MissingDependencyError("polars", "cli") from None
-    return polars
