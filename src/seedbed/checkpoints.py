@@ -1,4 +1,4 @@
-"""Checkpoints: trainings in a file, from which the same call goes on to the same bits.
+"""Checkpoints: trainings in a file, which the same call resumes, to the same bits.
 
 A file is safetensors, as a model file is, and holds data only. It has the arrays of each run's
 state; random draws have no state, as they are functions of the seed, the use and the place. Its
@@ -70,7 +70,7 @@ class Checkpoint:
         self.warned = self.is_written = False
 
     def follow(self, runs: Sequence[Run], decided: list[list[int]]) -> None:
-        """Keep these runs from now on; those that the file holds go on from it.
+        """Keep these runs from now on; those that the file holds resume from it.
 
         decided  a race's decisions, see ``race``; those of the file are put in
 

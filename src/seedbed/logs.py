@@ -46,8 +46,8 @@ class Table:
 
     path     a name that ends in .csv, .parquet or .pq
     replace  replace a file that is there
-    resume   go on with a file that is there, as with a checkpoint of the training: rows of epochs
-             that are trained again are written once
+    resume   continue a file that is there, beside a checkpoint of the training: rows of epochs that
+             are trained again are written once
 
     Columns: recipe, if an estimator tries several; member, seed, the settings in which members
     differ, epoch (from 1), train_loss, val_loss, and the status: "running", and in a last row

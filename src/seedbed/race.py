@@ -55,7 +55,7 @@ def race(
 
     before    called with the index of the run that is advanced next
     deadline  time of ``time.perf_counter`` at which training ends; see ``Run.advance``
-    decided   which runs went on after each stage: of a race that goes on from a checkpoint; later
+    decided   which runs went on after each stage: of a race that resumes from a checkpoint; later
               decisions are added
     """
     decided = [] if decided is None else decided

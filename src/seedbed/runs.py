@@ -41,7 +41,7 @@ class Run:
     first_epoch  completed epochs, of the recipe's
     trainings    how many such runs there are, for the choice of an engine
     ensemble     the ensemble's validation losses and held-out predictions, if it is monitored
-    completes    whether the state stays one that training can go on from: a request to stop waits
+    completes    whether training can resume from the state: a request to stop waits
                  for the end of the epochs under way, or, where they take long, ``snapshot`` is the
                  state before them, with what the ensemble's losses were
     goes_on      whether a request to stop or a callback's error ended it, so that the same call

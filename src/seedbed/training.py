@@ -129,7 +129,7 @@ def train(
                    the recipe's and is updated
     checkpoint     a file such as "run.safetensors" that keeps the training, every
                    ``checkpoint_every`` seconds and at its end: after a crash, a kill or Ctrl-C the
-                   same call goes on from it and gives the bits of an uninterrupted one
+                   same call resumes from it and gives the bits of an uninterrupted one
     executor       what trains blocks of members in other processes or on other machines: anything
                    with an ordered map, such as a ProcessPoolExecutor; not with callbacks,
                    checkpoint, continuation or monitor="ensemble". No result depends on it

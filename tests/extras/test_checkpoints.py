@@ -281,7 +281,7 @@ def test_the_command_goes_on_after_a_signal(number, tmp_path):
     assert time.monotonic() - began < 10
     assert process.returncode == 128 + number, shown
     assert b"the members as trained so far are in m.interrupted.safetensors" in shown
-    assert b"seedbed resume run.safetensors goes on" in shown
+    assert b"seedbed resume run.safetensors resumes it" in shown
     assert (tmp_path / "m.safetensors").read_bytes() == old
     part = sb.load(tmp_path / "m.interrupted.safetensors").population_
     assert (part.status == "interrupted").all()

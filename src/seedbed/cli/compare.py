@@ -115,7 +115,7 @@ def add_to(commands: Any) -> None:
     )  # fmt: skip
     add(
         "--checkpoint", type=Path, metavar="FILE",
-        help="keep finished runs; after a crash, the same command goes on from them",
+        help="keep finished runs; after a crash, the same command resumes from them",
     )  # fmt: skip
     add("--out", type=Path, metavar="FILE", help="save the comparison, with all scores, as JSON")
     add("--plot", type=Path, metavar="FILE", help="draw the scores and gains (.png, .svg or .pdf)")

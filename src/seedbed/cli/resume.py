@@ -1,4 +1,4 @@
-"""``seedbed resume``: goes on with a training from its checkpoint."""
+"""``seedbed resume``: resumes a training from its checkpoint."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def add_to(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "resume",
-        help="go on with a training from its checkpoint",
-        description="Repeat the seedbed train that wrote a checkpoint, in its folder. It goes on "
-        "from the checkpoint, and ends in the model that an uninterrupted run writes.",
+        help="resume a training from its checkpoint",
+        description="Repeat the seedbed train that wrote a checkpoint, in its folder. It "
+        "resumes there, and writes the model that an uninterrupted run writes.",
     )
     add = parser.add_argument
     add("checkpoint", type=Path, metavar="CHECKPOINT", help="what --checkpoint of train named")

@@ -107,7 +107,7 @@ def add_to(commands: Any) -> None:
     add("--test", type=share, default=0.2, metavar="SHARE", help="share of test rows (0.2)")
     add(
         "--checkpoint", type=Path, metavar="FILE",
-        help="keep the training in a file, once a minute; seedbed resume FILE goes on from it",
+        help="keep the training in a file, once a minute; seedbed resume FILE resumes it",
     )  # fmt: skip
     add(
         "--log", type=Path, metavar="FILE",
@@ -163,7 +163,8 @@ def run(options: Namespace) -> int:
             )
         if options.file == "-":
             raise SettingError(
-                "a --checkpoint cannot be gone on from standard input: give a file's name"
+                "a training on standard input cannot be resumed: save the table to a file, or leave "
+                "--checkpoint out"
             )
         words = [word for word in options.arguments if word != "--force"]
         added = {"command": words, "folder": str(Path.cwd())}
@@ -205,7 +206,7 @@ def run(options: Namespace) -> int:
             file=sys.stderr,
         )
     if status and kept is not None and kept.is_written:
-        print(f"seedbed resume {options.checkpoint} goes on", file=sys.stderr)
+        print(f"seedbed resume {options.checkpoint} resumes it", file=sys.stderr)
     return status
 
 

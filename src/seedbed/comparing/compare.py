@@ -62,7 +62,7 @@ def compare(
     callbacks   called after every look with the comparison so far; a true result stops it
     threads     as for ``train``
     checkpoint  a file to keep finished runs in, such as "runs.jsonl": after a crash, the same call
-                goes on from it and gives the same comparison
+                resumes from it and gives the same comparison
     executor    what runs blocks of seeds in other processes or on other machines: anything with an
                 ordered map, such as a ProcessPoolExecutor, a joblib.Parallel, a Dask Client or
                 Ray's Pool; no result depends on it

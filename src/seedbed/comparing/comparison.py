@@ -224,7 +224,7 @@ class Comparison:
     def load(path: str | PathLike[str]) -> Comparison:
         """Return a comparison from its file. Its verdicts are computed from its scores again.
 
-        It has no methods to train: ``Plan.resume`` goes on with it.
+        It has no methods to train: ``Plan.resume`` resumes it.
 
         Raises: FileError if the file cannot be read, or is damaged.
         """

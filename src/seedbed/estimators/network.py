@@ -146,7 +146,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
                          loss is in validation_curve_, even without early_stopping
         callbacks        functions called during training with a Progress, as by ``train``
         checkpoint       a file that keeps the training, every ``checkpoint_every`` seconds and at
-                         its end: the same call goes on from it, with the same ``random_state``
+                         its end: the same call resumes it, with the same ``random_state``
 
         With ``warm_start``, training continues from the current members and the encoding of the
         first fit.
