@@ -163,7 +163,7 @@ def run(options: Namespace) -> int:
             )
         if options.file == "-":
             raise SettingError(
-                "a training on standard input cannot be resumed: save the table to a file, or leave "
+                "a training on standard input cannot be resumed: save it to a file, or leave "
                 "--checkpoint out"
             )
         words = [word for word in options.arguments if word != "--force"]
