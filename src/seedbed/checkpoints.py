@@ -115,7 +115,7 @@ class Checkpoint:
         began = time.monotonic()
         description = {
             "runs": self.own,
-            "epochs": [run.epoch for run in self.runs],
+            "epochs": [run.passes for run in self.runs],
             "ended": [run.ended and not run.goes_on for run in self.runs],
             "decided": self.decided,
             "added": self.added,
@@ -173,7 +173,9 @@ def _to_bytes(description: Mapping[str, Any], tensors: Mapping[str, Array]) -> b
 def _described(run: Run) -> dict[str, str]:
     """Return hashes of what a run's result depends on."""
     plan, sha = run.plan, hashlib.sha256()
-    for data in (plan.train, plan.validation):
+    if plan.shards is not None:
+        sha.update(plan.shards.digest().encode())
+    for data in (plan.train if plan.shards is None else None, plan.validation):
         for array in _arrays_of(data):
             sha.update(f"{array.dtype.str} {array.shape}\n".encode())
             sha.update(bytes_of(array))
@@ -226,7 +228,7 @@ def _tensors(run: Run) -> dict[str, Array]:
     return {name: array for name, array in found.items() if array is not None}
 
 
-def _restore(run: Run, tensors: Mapping[str, Array], epoch: int, ended: bool) -> None:
+def _restore(run: Run, tensors: Mapping[str, Array], passes: int, ended: bool) -> None:
     """Set a run to the state that ``_tensors`` returned.
 
     Raises: KeyError or ValueError for tensors of another run.
@@ -242,5 +244,6 @@ def _restore(run: Run, tensors: Mapping[str, Array], epoch: int, ended: bool) ->
     if run.ensemble is not None:
         loss, best_epoch = tensors["ensemble best"].tolist()
         run.ensemble.best_loss, run.ensemble.best_epoch = loss, int(best_epoch)
-    run.epoch = run.first_epoch = int(epoch)
-    run.ended = bool(ended) or run.epoch == run.plan.epochs or not run.state.running.size
+    run.passes = int(passes)
+    run.first_epoch = run.epoch
+    run.ended = bool(ended) or run.passes == run.plan.passes or not run.state.running.size

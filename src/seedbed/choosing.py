@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from seedbed.arrays import Array
 from seedbed.checkpoints import Checkpoint
 from seedbed.engines.blas import one_blas_thread
+from seedbed.engines.shards import Shards
 from seedbed.engines.state import Stop
 from seedbed.interrupts import interruptible
 from seedbed.planning import make_plan
@@ -32,19 +33,19 @@ class Entry(NamedTuple):
     """A recipe to try, and what it trains on.
 
     name        for people
-    x           (N, I) inputs
+    x           (N, I) inputs, or training rows on disk
     validation  (X, T, weights), or None with ``held_out``
     """
 
     name: str
     recipe: Recipe
-    x: Array
+    x: Array | Shards
     validation: tuple[Any, ...] | None = None
 
 
 def train_best(
     entries: Sequence[Callable[[], Entry]],
-    T: Array,
+    T: Array | None,
     *,
     seeds: Any,
     held_out: Any = None,
@@ -60,7 +61,7 @@ def train_best(
     """Train recipes side by side; return the best one's population and what was tried, in order.
 
     entries   make the recipes, the default first (see ``race``); several monitor the ensemble
-    T         (N, O) or (N,), as ``train`` takes them
+    T         (N, O) or (N,), as ``train`` takes them; None if all rows are on disk
     stages    see ``race``
     deadline  time of ``time.perf_counter`` by which to end: the first entries are tried, and for
               fewer epochs, if all take longer; at least one epoch of the first
@@ -96,7 +97,7 @@ def train_best(
         if checkpoint is not None:
             checkpoint.follow(runs, decided)
             callbacks = [*callbacks, checkpoint]
-        stop.began = any(run.epoch for run in runs)
+        stop.began = any(run.passes for run in runs)
         with RaceProgress(progress, names, runs) as line:
             best = race(runs, stop, [*callbacks, line.show], stages, line.begin, deadline, decided)
         runs[best].close(callbacks)
@@ -134,13 +135,14 @@ def _epoch_seconds(run: Run, threads: int | None) -> float:
     recipe = replace(
         run.recipe, monitor="members", validation=None, engine=run.engine.name, **settings
     )
-    plan = replace(plan, train=sample, validation=None, **settings)
+    plan = replace(plan, train=sample, validation=None, shards=None, **settings)
     short = Run(recipe, plan, threads, run.state.theta, quiet=True)  # drawing others takes time
     with one_blas_thread():
         short.advance(1, Stop())  # which loads the engine
         began = time.perf_counter()
         short.advance(2, Stop())
     trained, validated = run.plan.counts.mean(axis=0)
+    trained *= run.plan.passes_per_epoch
     return (time.perf_counter() - began) * float(trained + validated / 3) / rows
 
 

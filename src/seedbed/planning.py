@@ -13,6 +13,7 @@ from seedbed import checks, member_rows
 from seedbed.arrays import Array, as_array, checked_count
 from seedbed.engines.batches import Data
 from seedbed.engines.plan import Plan
+from seedbed.engines.shards import Shards
 from seedbed.errors import DataError, SettingError, ShapeError
 from seedbed.member_rows import GivenRows, SplitRows
 from seedbed.recipe import Recipe
@@ -34,16 +35,22 @@ def make_plan(
 ) -> Plan:
     """Return the plan of checked arguments of ``train``; ``validation`` is data.
 
-    ``classes`` are the labels that Y may hold.
+    ``classes`` are the labels that Y may hold. X may be ``Shards``, which hold the targets and the
+    weights.
     """
     network, loss = recipe.network, recipe.loss
     seeds = checked_seeds(seeds)
     checks.check_outputs(loss, network)
-    train = _checked_data(recipe, X, Y, sample_weight, ("X", "Y", "sample_weight"), classes)
-    if check_classes:
-        checks.check_classes(loss, train.t)
-    own_rows = member_rows.checked_rows(rows, len(seeds), len(train.x))
-    train = replace(train, t=loss.smooth(train.t), rows=own_rows)
+    shards = None
+    if isinstance(X, Shards):  # written from checked rows
+        X.load(0)
+        train, shards = X.data, X
+    else:
+        train = _checked_data(recipe, X, Y, sample_weight, ("X", "Y", "sample_weight"), classes)
+        if check_classes:
+            checks.check_classes(loss, train.t)
+        own_rows = member_rows.checked_rows(rows, len(seeds), len(train.x))
+        train = replace(train, t=loss.smooth(train.t), rows=own_rows)
     held_out = None
     if validation is not None:
         if recipe.validation is not None:
@@ -86,6 +93,7 @@ def make_plan(
         batch_size=recipe.batch_size,
         patience=recipe.patience,
         record_every=checked_count("record_every", record_every),
+        shards=shards,
     )
 
 

@@ -47,6 +47,7 @@ class Progress:
     val_loss    (P,) the last recorded validation losses, or None
     seeds       (P,)
     settings    the hyperparameters in which members differ, each (P,)
+    share       of all the work, from 0 to 1: of rows on disk, also within an epoch
     first_epoch   the epochs that were completed before this call, as in a checkpoint
     record_every  the history has every n-th epoch
     recipe      the name of the recipe that is tried, of an estimator's; else ""
@@ -63,6 +64,7 @@ class Progress:
     val_loss: Array | None
     seeds: Array
     settings: dict[str, Array] = field(repr=False)
+    share: float = 0.0
     first_epoch: int = 0
     record_every: int = 1
     recipe: str = ""
@@ -245,7 +247,7 @@ class TrainingProgress(StatusLine):
         if not self.is_due:
             return
         elapsed = time.perf_counter() - self.began
-        left = elapsed * (progress.epochs - progress.epoch) / max(progress.epoch, 1)
+        left = elapsed * (1 / max(progress.share, 1e-9) - 1)
         losses = progress.train_loss if progress.val_loss is None else progress.val_loss
         finite = losses[np.isfinite(losses)]
         kind = "loss" if progress.val_loss is None else "validation loss"
@@ -253,7 +255,7 @@ class TrainingProgress(StatusLine):
         self.write(
             f"epoch {progress.epoch:,} of {progress.epochs:,}, {left:.0f} s left{median}, "
             f"{progress.running:,} of {self.members:,} running",
-            progress.epoch / progress.epochs,
+            progress.share,
         )
 
 

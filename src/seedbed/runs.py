@@ -12,8 +12,8 @@ from enum import Enum
 
 import numpy as np
 
-from seedbed import memory
-from seedbed.arrays import Array
+from seedbed import memory, reproducible
+from seedbed.arrays import Array, Indices
 from seedbed.engines.plan import Plan
 from seedbed.engines.select import prepare
 from seedbed.engines.state import STATUS_NAMES, State, Status, Stop
@@ -34,7 +34,8 @@ LONG_SECONDS = 1.0
 class Run:
     """A training that is advanced to an epoch, looked at, and advanced further or finished.
 
-    How it is divided changes no bit of the result.
+    How it is divided changes no bit of the result. It advances by passes: an engine passes over
+    all rows, or, where they are on disk, over a shard of them.
 
     start        initial theta, (P, D) or (D,), or None
     slots        the optimizer's arrays after earlier epochs, (P, D) each, or none
@@ -44,6 +45,7 @@ class Run:
     completes    whether training can resume from the state: a request to stop waits
                  for the end of the epochs under way, or, where they take long, ``snapshot`` is the
                  state before them, with what the ensemble's losses were
+    passes       completed passes, of the plan's
     goes_on      whether a request to stop or a callback's error ended it, so that the same call
                  would go on
     name         of the recipe, where several are tried
@@ -61,12 +63,13 @@ class Run:
         monitors_ensemble = recipe.monitor == "ensemble"
         # EnsembleStopping computes the members' validation losses: the engine needs no validation
         engine_plan = replace(plan, validation=None, patience=None) if monitors_ensemble else plan
+        engine_plan = replace(engine_plan, epochs=plan.passes, shards=None)
         if start is None:
             check_distinct(plan, recipe)
             theta = recipe.network.init(plan.seeds, recipe.dtype)
         else:
             theta = checked_start(start, len(plan.seeds), recipe)
-        self.state, self.epoch, self.ended = State.at_start(plan, theta), first_epoch, False
+        self.state, self.passes, self.ended = State.at_start(plan, theta), first_epoch, False
         self.completes, self.name, self.first_epoch = False, "", first_epoch
         self._settings = recipe.settings
         self.snapshot: tuple[State, EnsembleStopping | None] | None = None
@@ -87,48 +90,52 @@ class Run:
         deadline  time of ``time.perf_counter`` after which only a run's first epoch may end; the
                   members are then stopped
         """
-        plan, state, ensemble = self.plan, self.state, self.ensemble
+        plan, state, ensemble, W = self.plan, self.state, self.ensemble, self.plan.passes_per_epoch
         periodic = [callback for callback in callbacks if isinstance(callback, Every)]
-        count = 1  # epochs per call of the engine
+        count = 1  # passes per call of the engine
         last_callback = time.perf_counter()
         if 0 < self.epoch < until and last_callback > deadline and not self.ended:
             self._stop_members()
             if callbacks:
                 _call(callbacks, (), self._progress(is_last=True))
-        while self.epoch < until and not self.ended and state.running.size and not stop.is_set():
-            start, first = time.perf_counter(), self.epoch
-            whole = min(first + count, until)
-            epoch = min(whole, *(each.next(first) for each in periodic)) if periodic else whole
+        while (
+            self.passes < until * W and not self.ended and state.running.size and not stop.is_set()
+        ):
+            start, first = time.perf_counter(), self.passes
+            whole = min(first + count, until * W)
+            last = min([whole, *(each.next(first // W) * W for each in periodic)])
             own = stop
-            if self.completes and self._pace * (epoch - first) < LONG_SECONDS:
+            if self.completes and self._pace * (last - first) < LONG_SECONDS:
                 own = Stop()  # a request to stop waits until all members have trained equally long
             elif self.completes:
                 ensemble_copy = None if ensemble is None else ensemble.copy()
                 self.snapshot = state.copy(), ensemble_copy
-            self.training.run(state, range(first, epoch), own)
+            self._train(range(first, last), own)
             stop.began = True
             if own.is_set():
                 break
             self.snapshot = None
-            self.epoch, self._pace = epoch, (time.perf_counter() - start) / (epoch - first)
-            if ensemble is not None:  # updated after every epoch
-                self.ended = ensemble.update(state, epoch)
-            else:
+            self.passes, self._pace = last, (time.perf_counter() - start) / (last - first)
+            ends_epoch = last % W == 0
+            if ensemble is None:
                 seconds = max(time.perf_counter() - start, 1e-9)
-                count = max(1, min(round((epoch - first) * CALLBACK_SECONDS / seconds), 8 * count))
-            self.ended = self.ended or epoch == plan.epochs or not state.running.size
+                count = max(1, min(round((last - first) * CALLBACK_SECONDS / seconds), 8 * count))
+            elif ends_epoch:  # updated after every epoch
+                self.ended = ensemble.update(state, last // W)
+            self.ended = self.ended or last == plan.passes or not state.running.size
             now = time.perf_counter()
             if deadline < math.inf:
-                left = (deadline - now) / max((now - start) / (epoch - first), 1e-9)
+                left = (deadline - now) / max((now - start) / (last - first), 1e-9)
                 count = max(1, min(count, int(left)))
-                if left < 1 and not self.ended and epoch < until:
+                if left < W and ends_epoch and not self.ended and last < until * W:
                     self._stop_members()
-            timed = (ensemble is None and epoch == whole) or now - last_callback >= CALLBACK_SECONDS
+            timed = (ensemble is None and last == whole) or now - last_callback >= CALLBACK_SECONDS
             last_callback = now if timed else last_callback
             due = [
                 each
                 for each in callbacks
-                if self.ended or (epoch % each.epochs == 0 if isinstance(each, Every) else timed)
+                if self.ended
+                or (last % (each.epochs * W) == 0 if isinstance(each, Every) else timed)
             ]
             if due:
                 answer = _call(due, periodic, self._progress(is_last=self.ended))
@@ -136,6 +143,22 @@ class Run:
                 self.goes_on = answer is Answer.RAISED
         self.goes_on = self.goes_on or (stop.is_set() and not self.ended)
         self.ended = self.ended or stop.is_set() or not state.running.size
+
+    @property
+    def epoch(self) -> int:
+        """Completed epochs, of the recipe's."""
+        return self.passes // self.plan.passes_per_epoch
+
+    def _train(self, passes: range, stop: Stop) -> None:
+        """Carry the members through passes."""
+        if self.plan.shards is None:
+            self.training.run(self.state, passes, stop)
+            return
+        for number in passes:
+            self.plan.shards.load_pass(number)
+            self.training.run(self.state, range(number, number + 1), stop)
+            if stop.is_set():
+                return
 
     def close(self, callbacks: Sequence[Callback]) -> None:
         """Tell callbacks that have a method ``close`` that training has ended."""
@@ -150,21 +173,27 @@ class Run:
         self.ended = True
 
     def finish(self) -> Population:
-        """Return the members as trained so far, at their best epochs."""
+        """Return the members as trained so far, at their best epochs.
+
+        An epoch that ended before its last shard counts as one.
+        """
         plan, state, ensemble = self.plan, self.state, self.ensemble
+        if ensemble is not None and self.passes % plan.passes_per_epoch:
+            ensemble.update(state, self.epoch + 1)
         end(plan, state)
         final = self._final_loss()
+        epochs = -(-state.epochs_run // plan.passes_per_epoch)
         return Population(
             recipe=replace(self.recipe, engine=self.engine.name),
             theta=state.theta,
             seeds=plan.seeds,
             status=STATUS_NAMES[state.status],
-            epochs=state.epochs_run,
-            best_epoch=state.best_epoch if plan.patience else state.epochs_run.copy(),
+            epochs=epochs,
+            best_epoch=state.best_epoch if plan.patience else epochs.copy(),
             loss=final,
             history=History(
                 np.arange(0, plan.epochs, plan.record_every),
-                state.train_loss,
+                self._train_loss(),
                 state.val_loss,
                 None if ensemble is None else ensemble.val_loss[:: plan.record_every],
             ),
@@ -172,14 +201,16 @@ class Run:
         )
 
     def _progress(self, *, is_last: bool) -> Progress:
-        plan, state = self.plan, self.state
-        epoch = int(state.epochs_run.max())
+        plan, state, W = self.plan, self.state, self.plan.passes_per_epoch
+        passes = int(state.epochs_run.max())
+        epoch = passes // W
         column = max(epoch - 1, 0) // plan.record_every
         return Progress(
             epoch=epoch,
             epochs=plan.epochs,
+            share=passes / plan.passes,
             running=state.running.size,
-            train_loss=state.train_loss[:, column].copy(),
+            train_loss=state.train_loss[:, max(passes - 1, 0) // plan.record_every].copy(),
             val_loss=None if state.val_loss is None else state.val_loss[:, column].copy(),
             seeds=plan.seeds,
             settings=self._settings,
@@ -189,11 +220,37 @@ class Run:
             is_last=is_last,
             _live=[
                 Live(
-                    state.theta, state.status, state.epochs_run, state.train_loss, state.val_loss,
+                    state.theta, state.status, state.epochs_run // W, self._train_loss(),
+                    state.val_loss,
                     None if self.ensemble is None else self.ensemble.val_loss,
                 )
             ],
         )  # fmt: skip
+
+    def _train_loss(self) -> Array:
+        """Return the training losses, (P, E); of shards, the mean of those passed over."""
+        losses, W = self.state.train_loss, self.plan.passes_per_epoch
+        if W == 1:
+            return losses
+        by_epoch = losses.reshape(len(losses), -1, W).astype(np.float64)
+        known = np.isfinite(by_epoch)
+        count = known.sum(axis=2)
+        mean = reproducible.total(np.where(known, by_epoch, 0.0)) / np.maximum(count, 1)
+        return np.where(count > 0, mean, np.nan).astype(losses.dtype)
+
+    def _losses(self, theta: Array, members: Indices) -> Array:
+        """Return the mean losses of members at theta (P, D) over all training rows, (p,)."""
+        shards = self.plan.shards
+        if shards is None:
+            return self.training.losses(theta, members)
+        sums, weight = np.zeros(len(members)), 0.0
+        for number in range(shards.count):
+            shards.load(number)
+            w = shards.data.w
+            own = float(shards.n if w is None else reproducible.total(w.astype(np.float64)))
+            sums += own * self.training.losses(theta, members)
+            weight += own
+        return sums / weight
 
     def _final_loss(self) -> Array:
         """Return the mean training losses at the final parameters, (P,).
@@ -203,7 +260,7 @@ class Run:
         state = self.state
         final = np.full(len(state.theta), np.nan, dtype=state.theta.dtype)
         fitted = np.flatnonzero(state.status != Status.DIVERGED)
-        final[fitted] = self.training.losses(state.theta, fitted)
+        final[fitted] = self._losses(state.theta, fitted)
         diverged = ~np.isfinite(final) & (state.status != Status.DIVERGED)
         if state.best is None:  # else theta is that of the best epoch, and stays
             state.theta[diverged] = state.before[diverged]
@@ -220,7 +277,7 @@ def _check_memory(recipe: Recipe, plan: Plan, trainings: int) -> None:
     """
     members, size = len(plan.seeds), recipe.network.size
     arrays = 2 + len(plan.optimizer.state) + (plan.patience is not None)
-    recorded = -(-plan.epochs // plan.record_every) * (1 + (plan.validation is not None))
+    recorded = -(-plan.passes // plan.record_every) * (1 + (plan.validation is not None))
     item = np.dtype(recipe.dtype).itemsize
     state, history = members * size * arrays * item, members * recorded * item
     if history > state:
@@ -239,12 +296,12 @@ def _check_memory(recipe: Recipe, plan: Plan, trainings: int) -> None:
 def end(plan: Plan, state: State) -> None:
     """Set the status of the members still running, and restore the best epochs."""
     running = state.running
-    finished = state.epochs_run[running] == plan.epochs
+    finished = state.epochs_run[running] == plan.passes
     state.status[running] = np.where(finished, Status.FINISHED, Status.INTERRUPTED)
     if state.best is not None:
         fitted = state.status != Status.DIVERGED
         np.copyto(state.theta, state.best, where=fitted[:, None])
-        state.best_epoch[~fitted] = state.epochs_run[~fitted]
+        state.best_epoch[~fitted] = -(-state.epochs_run[~fitted] // plan.passes_per_epoch)
 
 
 class Answer(Enum):

@@ -24,7 +24,9 @@ from seedbed.errors import SettingError
 from seedbed.memory import check_fits
 
 Words: TypeAlias = npt.NDArray[np.uint64]
-Purpose = Literal["init", "order", "dropout", "split", "test", "signs", "search"]
+Purpose = Literal[
+    "init", "order", "dropout", "split", "test", "signs", "search", "sample", "shards"
+]
 
 _PURPOSE_NUMBERS: dict[Purpose, int] = {
     "init": 1,
@@ -34,6 +36,8 @@ _PURPOSE_NUMBERS: dict[Purpose, int] = {
     "test": 5,
     "signs": 6,
     "search": 7,
+    "sample": 8,
+    "shards": 9,
 }
 _CHUNK_DRAWS = 2**15
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)

@@ -221,7 +221,7 @@ def train_plan(
         if kept is not None:
             kept.follow([run], [])
             callbacks = [*callbacks, kept]
-        stop.began = run.epoch > first_epoch
+        stop.began = run.passes > first_epoch
         with TrainingProgress(progress, len(plan.seeds)) as line:
             run.advance(plan.epochs, stop, [*callbacks, line.show])
         run.close(callbacks)

@@ -27,6 +27,7 @@ OPTIONAL = [
     "numba",
     "pandas",
     "polars",
+    "pyarrow",
     "rich",
     "safetensors",
     "scipy",

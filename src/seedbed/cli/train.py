@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from seedbed import files, logs, plots, writing
-from seedbed.arrays import Array
 from seedbed.checkpoints import Checkpoint
-from seedbed.cli.options import add_columns, add_recipe, integer, marks_of, metric, number, share
+from seedbed.cli.options import add_columns, add_recipe, integer, metric, number, share
+from seedbed.cli.rows import ScanRows, TableRows, rows_of
 from seedbed.cli.scores import Scores, metrics_of, score
 from seedbed.cli.show import (
     check_distinct,
@@ -26,10 +26,7 @@ from seedbed.errors import FileError, SettingError
 from seedbed.metrics import BY_NAME, Metric
 from seedbed.population import Population
 from seedbed.tables.encoding import Encoding
-from seedbed.tables.reading import Table, read
 from seedbed.tables.recipe import BINS, EFFORTS
-from seedbed.tables.sources import check_column
-from seedbed.tables.targets import find_target, split_rows
 
 PARAMETERS = {
     "hidden": "hidden_layer_sizes",
@@ -62,7 +59,8 @@ def add_to(commands: Any) -> None:
     add(
         "file",
         metavar="FILE",
-        help="a table: CSV, Parquet, .xlsx, .json or file.db::table; - is stdin",
+        help="a table: CSV, Parquet (or a folder of it), .xlsx, .json or file.db::table; - is "
+        "stdin",
     )
     add("--target", required=True, metavar="COLUMN", help="the column to predict")
     add_columns(parser)
@@ -104,6 +102,12 @@ def add_to(commands: Any) -> None:
         help="weigh each class's rows by the inverse of its frequency",
     )
     add("--keep-outliers", action="store_true", help="train on outliers of the target as they are")
+    add(
+        "--from-disk",
+        action="store_true",
+        help="keep the encoded rows of a Parquet file on disk, as is done if they don't fit into "
+        "memory",
+    )
     add("--test", type=share, default=0.2, metavar="SHARE", help="share of test rows (0.2)")
     add(
         "--checkpoint", type=Path, metavar="FILE",
@@ -122,7 +126,7 @@ def add_to(commands: Any) -> None:
 
 def run(options: Namespace) -> int:
     """Train, print the scores, write the model file; return the exit status."""
-    from seedbed.estimators import NetworkClassifier, NetworkRegressor  # takes a second to import
+    from seedbed.estimators import NetworkClassifier, NetworkRegressor
 
     check_distinct(options, "out", "checkpoint", "log", "plot")
     if options.out is not None:
@@ -130,13 +134,9 @@ def run(options: Namespace) -> int:
         writing.check_writable(writing.interrupted_path(options.out))
     if options.plot is not None:
         check_picture(options.plot)
-    table = read(options.file, marks_of(options))
-    target, known = find_target(table, options.target, options.task)
+    rows = rows_of(options)
+    target = rows.target
     metrics = metrics_of(target, options.metric)
-    for name in options.drop:
-        check_column(table, name)
-    classes = target.encode(table)[known] if target.classes else None
-    train, test = split_rows(known, options.test, options.seed, classes)
     given: dict[str, Any] = {
         parameter: getattr(options, name)
         for name, parameter in PARAMETERS.items()
@@ -173,9 +173,9 @@ def run(options: Namespace) -> int:
     if options.log is not None:
         resumes = options.checkpoint is not None and options.checkpoint.exists()
         callbacks.append(logs.Table(options.log, replace=options.force, resume=resumes))
-    estimator.fit_table(table, target, train, options.drop, kept, callbacks)
+    rows.fit(estimator, options.drop, kept, callbacks)
     try:
-        summary, scores = _scored(options, estimator, table, metrics, train, test, known)
+        summary, scores, held_out = _scored(options, estimator, rows, metrics)
     except KeyboardInterrupt:  # what was trained is not lost
         if options.out is not None:
             out = writing.interrupted_path(options.out)
@@ -195,7 +195,7 @@ def run(options: Namespace) -> int:
     if options.json:
         print_json(summary)
     else:
-        _print(options, encoding, summary, scores)
+        _print(options, encoding, summary, scores, held_out)
         if out is not None:
             print(f"\nwritten to {out}")
     if out is None and not options.json:
@@ -211,28 +211,24 @@ def run(options: Namespace) -> int:
 
 
 def _scored(
-    options: Namespace, estimator: Any, table: Table, metrics: list[Metric], train: Array,
-    test: Array, known: Array,
-) -> tuple[dict[str, Any], list[Scores]]:  # fmt: skip
-    """Return what is printed of a trained estimator, and its scores on the test rows.
-
-    Shapes: train, test and known, row numbers of the table.
+    options: Namespace, estimator: Any, rows: TableRows | ScanRows, metrics: list[Metric]
+) -> tuple[dict[str, Any], list[Scores], str]:
+    """Return what is printed of a trained estimator, its scores on the test rows, and which rows
+    are held out.
     """
     population, encoding = estimator.population_, estimator.encoding_
-    X, counts = encoding.inputs(table, unseen="missing")
-    notes = [*table.notes, *estimator.notes_, *counts.lines()]
-    Y = encoding.target.encode(table)
-    if len(known) < len(table):
-        notes.append(
-            f"{encoding.target.name}: {len(table) - len(known):,} rows without a value are left out"
-        )
-    scores = score(population, encoding.target, metrics, X[test], Y[test], Y[train])
-    estimator.test_scores_ = {"rows": len(test), **{
+    of = rows.scored(estimator)
+    notes = of.notes
+    if of.unknown:
+        notes.append(f"{encoding.target.name}: {of.unknown:,} rows without a value are left out")
+    scores = score(population, encoding.target, metrics, of.X, of.Y, of.Y_train)
+    estimator.test_scores_ = {"rows": len(of.X), **{
         each.key: None if np.isnan(each.ensemble) else each.ensemble for each in scores
     }}  # fmt: skip
     summary: dict[str, Any] = {
         "task": encoding.target.task,
-        "rows": {"train": len(train), "test": len(test)},
+        "rows": {"train": of.train, "test": len(of.X)},
+        "from_disk": estimator.from_disk_ is not None,
         "inputs": encoding.width,
         "network": str(population.network),
         "engine": population.recipe.engine,
@@ -266,7 +262,7 @@ def _scored(
         },
         "out": None if options.out is None else str(options.out),
     }
-    return summary, scores
+    return summary, scores, of.held_out
 
 
 def _check_out(path: Path, force: bool) -> None:
@@ -302,12 +298,14 @@ def _picture(population: Population, scores: Scores) -> Any:
     return page
 
 
-def _print(options: Namespace, encoding: Encoding, summary: Any, scores: list[Scores]) -> None:
+def _print(
+    options: Namespace, encoding: Encoding, summary: Any, scores: list[Scores], held_out: str
+) -> None:
     inferred = "" if options.task else " (inferred; --task sets it)"
     print(f"{options.file}: {summary['task']} of {encoding.target.name}{inferred}")
     print(
-        f"{summary['rows']['train']:,} rows to train on, of which each member holds out a quarter "
-        f"for early stopping; {summary['rows']['test']:,} rows to score on"
+        f"{summary['rows']['train']:,} rows to train on, of which {held_out}; "
+        f"{summary['rows']['test']:,} rows to score on"
     )
     print(
         f"{summary['inputs']} inputs from {len(encoding.columns)} columns; network "

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from seedbed.arrays import Array, Indices
 from seedbed.engines.batches import Data
+from seedbed.engines.shards import Shards
 from seedbed.formulas.losses import Loss
 from seedbed.formulas.optimizers import Optimizer
 from seedbed.formulas.schedules import Schedule
@@ -52,7 +53,10 @@ class Hyperparameters:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Plan:
-    """The data and settings with which P members are trained."""
+    """The data and settings with which P members are trained.
+
+    shards  the training rows on disk, of which ``train`` is a shard; None if all are in memory
+    """
 
     network: Network
     loss: Loss
@@ -66,6 +70,17 @@ class Plan:
     batch_size: int | None
     patience: int | None
     record_every: int
+    shards: Shards | None = None
+
+    @property
+    def passes_per_epoch(self) -> int:
+        """The number of shards, each of which an engine passes over as if it were an epoch."""
+        return 1 if self.shards is None else self.shards.count
+
+    @property
+    def passes(self) -> int:
+        """The number of passes in all epochs."""
+        return self.epochs * self.passes_per_epoch
 
     def by_row_counts(self, members: Indices) -> Iterator[Indices]:
         """Yield ``members`` grouped by their numbers of training and validation rows."""

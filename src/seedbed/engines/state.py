@@ -42,6 +42,9 @@ class State:
     best_loss        (P,) that loss
     best_epoch       (P,) completed epochs at that loss
     train_loss, val_loss  (P, recorded epochs), NaN for epochs not run
+
+    Where a plan has shards, ``before``, ``epochs_run`` and ``train_loss`` are of passes over a
+    shard in place of epochs.
     """
 
     theta: Array
@@ -58,9 +61,10 @@ class State:
     @classmethod
     def at_start(cls, plan: Plan, theta: Array) -> State:
         """Return the state before the first step; it keeps theta without a copy."""
-        count, recorded = len(theta), -(-plan.epochs // plan.record_every)
+        count = len(theta)
 
-        def losses() -> Array:
+        def losses(epochs: int) -> Array:
+            recorded = -(-epochs // plan.record_every)
             try:
                 return np.full((count, recorded), np.nan, dtype=theta.dtype)
             except (MemoryError, ValueError):
@@ -78,8 +82,8 @@ class State:
             best=None if plan.patience is None else theta.copy(),
             best_loss=np.full(count, np.inf, dtype=theta.dtype),
             best_epoch=np.zeros(count, dtype=np.int64),
-            train_loss=losses(),
-            val_loss=None if plan.validation is None else losses(),
+            train_loss=losses(plan.passes),
+            val_loss=None if plan.validation is None else losses(plan.epochs),
         )
 
     def copy(self) -> State:

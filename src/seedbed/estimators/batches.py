@@ -12,8 +12,9 @@ from sklearn.utils import check_random_state
 from seedbed.arrays import Array, Indices, checked_count
 from seedbed.errors import SeedbedWarning
 from seedbed.estimators.data import Role
+from seedbed.estimators.from_disk import DiskEstimator
 from seedbed.estimators.growing import grow, grow_state, grown, transition
-from seedbed.estimators.network import NetworkEstimator, warn_of
+from seedbed.estimators.network import warn_of
 from seedbed.formulas import schedules
 from seedbed.layers.dense import Dense
 from seedbed.tables.recipe import DEFAULT, candidates
@@ -21,7 +22,7 @@ from seedbed.tables.sources import Source
 from seedbed.training import Continuation, train
 
 
-class BatchEstimator(NetworkEstimator):
+class BatchEstimator(DiskEstimator):
     """What ``partial_fit`` adds to the classifier and the regressor."""
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Self:

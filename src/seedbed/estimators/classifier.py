@@ -21,7 +21,7 @@ from seedbed.formulas.losses import Loss
 from seedbed.formulas.named import as_formula
 from seedbed.tables import values
 from seedbed.tables.model import TableModel
-from seedbed.tables.targets import ClassType, Target
+from seedbed.tables.targets import ClassType, Target, Task
 
 _CLASS_TYPES: dict[str, ClassType] = {
     "i": "integer", "u": "integer", "f": "float", "b": "boolean", "M": "date"
@@ -57,7 +57,8 @@ class NetworkClassifier(ClassifierMixin, BatchEstimator):
                          20
     early_stopping       whether members hold out rows and keep the parameters of the epoch with the
                          ensemble's lowest loss on them
-    validation_fraction  share of rows that a member holds out; members hold out different rows
+    validation_fraction  share of rows that a member holds out; members hold out different rows,
+                         but from disk the same, at most 50,000
     n_iter_no_change     patience: epochs without a better ensemble; None is 45 % of max_iter
     class_weight         None, "balanced", or a dict of weights by class
     warm_start           whether fit continues from the current members
@@ -75,13 +76,16 @@ class NetworkClassifier(ClassifierMixin, BatchEstimator):
     n_features_in_, feature_names_in_, n_iter_, best_iteration_, loss_curve_, validation_curve_
     (the ensemble's loss on held-out rows, or None), n_outputs_, n_layers_, recipes_ (what was
     tried: name, recipe, epochs, held_out_loss, chosen), notes_ (on columns left
-    out and outliers), test_scores_ (of ``seedbed train``, or None).
+    out and outliers), from_disk_ (of a training from disk: rows, held_out, shards and counts of
+    missing values; else None), test_scores_ (of ``seedbed train``, or None).
 
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
     >>> NetworkClassifier(max_iter=20, random_state=0).fit(X, y).predict(X[:3])
     array([0, 0, 0])
     """
+
+    _task: Task = "classification"
 
     def __init__(
         self,

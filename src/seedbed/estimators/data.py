@@ -17,7 +17,7 @@ from seedbed.population import Population
 from seedbed.tables import sources, values
 from seedbed.tables.encoding import Encoding, fit
 from seedbed.tables.model import TableModel
-from seedbed.tables.notes import Note
+from seedbed.tables.notes import Counts, Note
 from seedbed.tables.targets import Target
 
 Role = Literal["fit", "first batch", "warm_start", "partial_fit", "validation"]
@@ -45,6 +45,21 @@ class Prepared(NamedTuple):
         """Return the rows' inputs by another encoding, (n, I)."""
         x, _ = encoding.inputs(self.source, unseen="missing")
         return x[self.rows]
+
+
+class FromDisk(NamedTuple):
+    """What a training from disk was made of.
+
+    rows      training rows, those held out included
+    held_out  rows that all members hold out, or that were left over
+    shards    parts in which the rows were read
+    counts    missing values of the table
+    """
+
+    rows: int
+    held_out: int
+    shards: int
+    counts: Counts
 
 
 class TableEstimator(BaseEstimator):
@@ -144,6 +159,8 @@ class TableEstimator(BaseEstimator):
 
         Raises: ValueError or TypeError, in scikit-learn's words, if X is no table.
         """
+        if isinstance(X, sources.Source):
+            return X
         frame = sources.as_frame(X)
         if isinstance(X, np.ma.MaskedArray):
             X = values.unmasked(X)
@@ -181,7 +198,7 @@ class TableEstimator(BaseEstimator):
         for name in counts.unseen:
             if name not in self._warned:  # once for each column
                 self._warned.add(name)
-                warnings.warn(counts.unseen_note(name).message, SeedbedWarning, stacklevel=4)
+                warnings.warn(counts.unseen_note(name).message, SeedbedWarning, stacklevel=5)
         return x
 
     @property

@@ -32,7 +32,7 @@ from seedbed.diagnosis.diagnose import diagnose
 from seedbed.diagnosis.finding import Finding
 from seedbed.engines.base import cores
 from seedbed.errors import SeedbedWarning, SettingError
-from seedbed.estimators.data import Prepared, TableEstimator
+from seedbed.estimators.data import FromDisk, Prepared, TableEstimator
 from seedbed.estimators.notebook import FitSummary
 from seedbed.estimators.serialise import as_optimizer, to_json
 from seedbed.formulas.activations import Activation
@@ -45,6 +45,7 @@ from seedbed.population import Population
 from seedbed.progress import Callback
 from seedbed.race import Trial
 from seedbed.recipe import Recipe
+from seedbed.tables import scans
 from seedbed.tables.encoding import Encoding
 from seedbed.tables.model import Resolved, TableModel
 from seedbed.tables.notes import Note
@@ -78,6 +79,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
     _found: set[str]  # what partial_fit has warned of
     loss_curve_: list[float]
     test_scores_: dict[str, Any] | None
+    from_disk_: FromDisk | None
     recipes_: list[Trial]
 
     def __init__(
@@ -138,8 +140,12 @@ class NetworkEstimator(FitSummary, TableEstimator):
         callbacks: Sequence[Callback] = (),
         checkpoint: str | PathLike[str] | None = None,
         checkpoint_every: float = EVERY,
+        from_disk: bool | None = None,
     ) -> Self:
         """Train on X (N, I), y (N,) or (N, O), and return self.
+
+        X may also be the path of a table, a polars LazyFrame or a PyArrow data set. Then y names
+        its column with the target, and sample_weight one with weights.
 
         sample_weight    (N,) row weights >= 0: a row of weight 2 counts as the row given twice
         validation_data  (X, y) or (X, y, weights): monitored in place of rows held out of X; its
@@ -147,6 +153,9 @@ class NetworkEstimator(FitSummary, TableEstimator):
         callbacks        functions called during training with a Progress, as by ``train``
         checkpoint       a file that keeps the training, every ``checkpoint_every`` seconds and at
                          its end: the same call resumes it, with the same ``random_state``
+        from_disk        whether to keep the encoded rows on disk and to train on one part after the
+                         other, for a Parquet file or a folder of them, a LazyFrame or a data set;
+                         None does so if they may take more than half of the free memory
 
         With ``warm_start``, training continues from the current members and the encoding of the
         first fit.
@@ -158,19 +167,45 @@ class NetworkEstimator(FitSummary, TableEstimator):
         kept = self._checkpoint(checkpoint, checkpoint_every)
         deadline = self._deadline()
         continues = bool(self.warm_start) and hasattr(self, "population_")
+        if isinstance(X, str | PathLike) or scans.is_scannable(X):
+            return self._fit_named(X, y, sample_weight, validation_data, callbacks, kept, from_disk)
+        if from_disk:
+            raise SettingError(
+                f"from_disk takes the path of a Parquet file, a LazyFrame or a data set, not "
+                f"{type(X).__name__}"
+            )
         self._continuation = None
         if not continues:  # a fit that fails leaves no earlier model behind
             self.__dict__.pop("population_", None)
         data = self._prepare(X, y, sample_weight, "warm_start" if continues else "fit")
-        validation = None
-        if validation_data is not None:
-            if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
-                raise SettingError("validation_data must be (X, y) or (X, y, weights)")
-            Xv, yv, wv = (*validation_data, None)[:3]
-            validation = self._prepare(Xv, yv, wv, "validation")
+        validation = self._validation(validation_data)
         findings = self._fit(data, validation, continues, deadline, callbacks, kept)
         warn_of(findings, stacklevel=3)
         return self
+
+    def _fit_named(
+        self, X: Any, y: Any, sample_weight: Any, validation_data: Any,
+        callbacks: Sequence[Callback], checkpoint: Checkpoint | None, from_disk: bool | None,
+    ) -> Self:  # fmt: skip
+        """Train on a file, a LazyFrame or a data set whose column y is the target; see ``fit``."""
+        raise NotImplementedError
+
+    def _validation(self, given: Any) -> Prepared | None:
+        """Return the rows of ``validation_data``, if it is given.
+
+        Raises: SettingError, DataError.
+        """
+        if given is None:
+            return None
+        if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+            raise SettingError("validation_data must be (X, y) or (X, y, weights)")
+        X, y, w = (*given, None)[:3]
+        return self._prepare(X, y, w, "validation")
+
+    def _weighed(self, validation: Prepared) -> Prepared:
+        """Return validation rows as training takes them, after the training rows were weighed."""
+        t = self.encoding_.target.clip_outliers(validation.t)
+        return validation._replace(t=t, w=self._with_class_weights(t, validation.w, refit=False))
 
     def fit_table(
         self, table: Source, target: Target, rows: Indices, drop: Sequence[str] = (),
@@ -184,26 +219,38 @@ class NetworkEstimator(FitSummary, TableEstimator):
         Shapes: rows (n,) numbers of the rows, in which the target is known.
         Raises: as ``fit``.
         """
+        findings = self._fit_table(table, target, rows, drop, checkpoint, callbacks, None, None)
+        self._notes += [Note("training", "", finding.message) for finding in findings]
+        return self
+
+    def _fit_table(
+        self, table: Source, target: Target, rows: Indices, drop: Sequence[str],
+        checkpoint: Checkpoint | None, callbacks: Sequence[Callback], weights: Array | None,
+        validation_data: Any,
+    ) -> list[Finding]:  # fmt: skip
+        """Train on some rows of a table, with weights (n,); return what is wrong with members."""
         deadline = self._deadline()
+        self._begin(table, target, drop)
+        y = target.labels_of(target.encode(table)[rows])
+        self._define_target(y, list(target.names), None)
+        self._target = replace(self._target, notation=target.notation)
+        t = self._encoded(y)
+        self._fit_encoding(table, rows, t, weights, {*target.names, *drop})
+        x, t = self._encode(table, t)
+        data = Prepared(table, rows, x[rows], t, weights)
+        return self._fit(
+            data, self._validation(validation_data), continues=False, deadline=deadline,
+            callbacks=callbacks, checkpoint=checkpoint,
+        )  # fmt: skip
+
+    def _begin(self, table: Source, target: Target, drop: Sequence[str]) -> None:
+        """Set what is known of a table before its columns are looked at."""
         self._continuation = None
         self.__dict__.pop("population_", None)
         excluded = {*target.names, *drop}
         self._columns = [name for name in table.columns if name not in excluded]
         self.n_features_in_ = len(self._columns)
         self.feature_names_in_ = np.array(self._columns, dtype=object)
-        y = target.labels_of(target.encode(table)[rows])
-        self._define_target(y, list(target.names), None)
-        self._target = replace(self._target, notation=target.notation)
-        t = self._encoded(y)
-        self._fit_encoding(table, rows, t, None, excluded)
-        x, t = self._encode(table, t)
-        data = Prepared(table, rows, x[rows], t, None)
-        findings = self._fit(
-            data, None, continues=False, deadline=deadline, callbacks=callbacks,
-            checkpoint=checkpoint,
-        )  # fmt: skip
-        self._notes += [Note("training", "", finding.message) for finding in findings]
-        return self
 
     def _checkpoint(
         self, path: str | PathLike[str] | None, every: float = EVERY
@@ -238,31 +285,22 @@ class NetworkEstimator(FitSummary, TableEstimator):
     ) -> list[Finding]:
         """Train on prepared rows, and return what is wrong with the members."""
         random = self._random()
-        members = checked_count("members", self.members)
-        check_fits(8 * members, f"training {members:,} members", "set fewer members")
-        seeds = random.randint(2**31 - 1, size=members)
+        seeds = self._seeds(random)
         t = self.encoding_.target.clip_outliers(data.t)
         kept, w = folds.distinct_rows(data.x, t, data.w)
         t = t[kept]
         w = self._with_class_weights(t, w, refit=True)
         if w is not None and not w.all():  # a class of weight 0
             kept, t, w = kept[w > 0], t[w > 0], w[w > 0]
-        share = checked_number(
-            "validation_fraction", self.validation_fraction, 0, 1, open_low=True, open_high=True
-        )
+        share = self._validation_share()
         held_out = None
         if validation is not None:
-            t_val = self.encoding_.target.clip_outliers(validation.t)
-            w_val = self._with_class_weights(t_val, validation.w, refit=False)
-            validation = validation._replace(t=t_val, w=w_val)
+            validation = self._weighed(validation)
         elif self.early_stopping:
             classes = t if self.encoding_.target.classes else None
             held_out = folds.hold_out_rows(random, len(seeds), share, len(t), classes)
         validated = not (held_out is None and validation is None)
-        dropout = self.dropout if self._has_hidden() else 0.0
-        tried = candidates(self.encoding_, self.codes, dropout, self.effort)
-        if continues or not (validated and self.early_stopping):
-            tried = tried[:1]
+        tried = self._candidates(validated and not continues)
         made: dict[str, tuple[Encoding, Array]] = {}
 
         def entry(candidate: Candidate) -> Entry:
@@ -283,18 +321,42 @@ class NetworkEstimator(FitSummary, TableEstimator):
             held_out=held_out,
             sample_weight=w,
             start=self.population_.theta if continues else None,
-            progress=None if self.verbose is None else bool(self.verbose),
             callbacks=callbacks,
-            threads=self._threads(),
-            stages=effort_of(self.effort).stages,
             deadline=deadline,
             checkpoint=checkpoint,
+            **self._how(),
         )
         (chosen,) = (trial.name for trial in self.recipes_ if trial.chosen)
         encoding, x = made[chosen]
         if encoding is not self.encoding_:
             self._set_encoding(encoding)
         return self._finish(population, x, t, w)
+
+    def _seeds(self, random: np.random.RandomState) -> Array:
+        """Return the members' seeds, (P,)."""
+        members = checked_count("members", self.members)
+        check_fits(8 * members, f"training {members:,} members", "set fewer members")
+        return np.asarray(random.randint(2**31 - 1, size=members))
+
+    def _validation_share(self) -> float:
+        """Return the share of rows that members hold out."""
+        return checked_number(
+            "validation_fraction", self.validation_fraction, 0, 1, open_low=True, open_high=True
+        )
+
+    def _candidates(self, several: bool) -> list[Candidate]:
+        """Return what is tried, the default first: it alone unless held-out rows can choose."""
+        dropout = self.dropout if self._has_hidden() else 0.0
+        tried = candidates(self.encoding_, self.codes, dropout, self.effort)
+        return tried if several and self.early_stopping else tried[:1]
+
+    def _how(self) -> dict[str, Any]:
+        """Return arguments of ``train_best`` that do not depend on the rows."""
+        return {
+            "progress": None if self.verbose is None else bool(self.verbose),
+            "threads": self._threads(),
+            "stages": effort_of(self.effort).stages,
+        }
 
     def _random(self) -> np.random.RandomState:
         """Return what draws the members' seeds.
@@ -417,7 +479,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
     def _store(self, population: Population) -> None:
         """Set the fitted attributes that scikit-learn's users expect."""
         self.population_ = population
-        self.test_scores_ = None
+        self.test_scores_ = self.from_disk_ = None
         history = population.history
         self.n_iter_ = int(population.epochs.max())
         self.n_outputs_ = population.network.outputs

@@ -21,7 +21,7 @@ from seedbed.tables.encoding import Encoding, with_quantities
 from seedbed.tables.model import TableModel
 from seedbed.tables.notes import Note
 from seedbed.tables.sources import Source
-from seedbed.tables.targets import Target
+from seedbed.tables.targets import Target, Task
 
 
 class NetworkRegressor(RegressorMixin, BatchEstimator):
@@ -41,6 +41,8 @@ class NetworkRegressor(RegressorMixin, BatchEstimator):
     >>> mean.shape, std.shape
     ((442,), (442,))
     """
+
+    _task: Task = "regression"
 
     def __init__(
         self,

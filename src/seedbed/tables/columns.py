@@ -26,7 +26,7 @@ from seedbed.tables.notation import (
 )
 from seedbed.tables.notes import Counts, Note
 from seedbed.tables.numbers import NumberColumn, fit_number_column
-from seedbed.tables.sources import Source, join_names
+from seedbed.tables.sources import Repeats, Source, join_names
 from seedbed.tables.values import is_missing
 
 MIN_EMBEDDED = 10
@@ -131,7 +131,7 @@ class CategoryColumn:
             if new and unseen == "error":
                 raise TableError(
                     f"column {self.name!r} of {source.name} holds {one_line(texts[new[0]])} in row "
-                    f"{source.first_row + new[0] + 1}, which is not in the training data "
+                    f"{source.row_number(self.name, new[0])}, which is not in the training data "
                     f"({join_names(self.categories)}): mend it, or take such values as missing "
                     "with --unseen missing"
                 )
@@ -155,6 +155,7 @@ class Read(NamedTuple):
     odd       words in place of numbers
     format    of dates as texts
     note      on what was decided, "" if nothing needs to be said
+    repeats   how often each value occurs; None if there is a value for every row
     """
 
     kind: Literal["number", "date", "text"]
@@ -163,6 +164,7 @@ class Read(NamedTuple):
     odd: tuple[str, ...] = ()
     format: str = ""
     note: str = ""
+    repeats: Repeats | None = None
 
 
 def read_column(source: Source, name: str) -> Read:
@@ -173,10 +175,16 @@ def read_column(source: Source, name: str) -> Read:
     plain = source.plain_numbers(name)
     if plain is not None:
         return Read("number", *plain)
-    kind, values = source.column(name)
-    if kind != "text":
-        return Read(kind, values)
+    (kind, values), repeats = source.column(name), source.repeats(name)
+    read = Read(kind, values) if kind != "text" else _read_texts(source, name, values, repeats)
+    return read._replace(repeats=repeats)
+
+
+def _read_texts(source: Source, name: str, values: Array, repeats: Repeats | None) -> Read:
+    """Return what a column of texts is; see ``read_column``."""
     counts = Counter(values.tolist())
+    if repeats is not None:
+        counts = Counter(dict(zip(values.tolist(), map(round, repeats.rows), strict=True)))
     for text in [text for text in counts if text is None or text.casefold() in MISSING_WORDS]:
         del counts[text]
     if not counts:
@@ -192,7 +200,7 @@ def read_column(source: Source, name: str) -> Read:
             rows = [row for row, text in enumerate(values) if text in reading.odd]
             notes.append(
                 f"all but {count:,} of {sum(counts.values()):,} values are numbers: "
-                f"{values[rows[0]]!r} in row {rows[0] + 1}"
+                f"{values[rows[0]]!r} in row {source.row_number(name, rows[0])}"
                 f"{' and the others' if count > 1 else ''} "
                 f"{'are' if count > 1 else 'is'} taken as missing"
             )
@@ -201,10 +209,10 @@ def read_column(source: Source, name: str) -> Read:
     if date_format:
         days = [None if text not in counts else days_of(text, date_format) for text in values]
         return Read("date", np.array(days, dtype=np.float64), format=date_format)
-    return Read("text", values, note=_nearly(values, counts))
+    return Read("text", values, note=_nearly(source, name, values, counts))
 
 
-def _nearly(values: Array, counts: Counter[str]) -> str:
+def _nearly(source: Source, name: str, values: Array, counts: Counter[str]) -> str:
     """Return a note on what keeps a column from being numbers or dates, or ""."""
     by_unit: dict[str, list[str]] = {}
     for text in counts:
@@ -216,9 +224,8 @@ def _nearly(values: Array, counts: Counter[str]) -> str:
         shown = join_names([repr(unit) if unit else "none" for unit in sorted(sizes)], 5)
         return f"numbers with several units ({shown}): write them with one to have numbers"
     if sizes:
-        note = _all_but(
-            values, counts, by_unit[max(sizes, key=lambda each: sizes[each])], "numbers"
-        )
+        good = by_unit[max(sizes, key=lambda each: sizes[each])]
+        note = _all_but(source, name, values, counts, good, "numbers")
         if note:
             return note
     signed = [text for text in counts if _SIGNED.fullmatch(text) and unit_of(text) is None]
@@ -227,23 +234,26 @@ def _nearly(values: Array, counts: Counter[str]) -> str:
     if all(map(_SHORT_YEAR.fullmatch, counts)):
         return "may be dates with years of two digits: write them as 2026-01-31 to have dates"
     first = list(counts)[:MAX_TRIED]
-    for name in FORMATS:
-        if sum(days_of(text, name) is not None for text in first) > len(first) / 2:
-            dates = [text for text in counts if days_of(text, name) is not None]
-            return _all_but(values, counts, dates, "dates or times")
+    for form in FORMATS:
+        if sum(days_of(text, form) is not None for text in first) > len(first) / 2:
+            dates = [text for text in counts if days_of(text, form) is not None]
+            return _all_but(source, name, values, counts, dates, "dates or times")
     return ""
 
 
-def _all_but(values: Array, counts: Counter[str], good: Collection[str], what: str) -> str:
+def _all_but(
+    source: Source, name: str, values: Array, counts: Counter[str], good: Collection[str], what: str
+) -> str:
     """Return a note on the texts that are not good, or "" if they are half of all or none."""
     total_count, odd = sum(counts.values()), counts.keys() - {*good}
     count = sum(counts[text] for text in odd)
     if not odd or count >= total_count / 2:
         return ""
-    row = next(row for row, text in enumerate(values) if text in odd)
+    place = next(place for place, text in enumerate(values) if text in odd)
     return (
         f"all but {count:,} of {total_count:,} values are {what}, the first of them "
-        f"{values[row]!r} in row {row + 1}: mend or empty those to have {what}"
+        f"{values[place]!r} in row {source.row_number(name, place)}: mend or empty those to have "
+        f"{what}"
     )
 
 
@@ -279,18 +289,33 @@ def read_numbers(
     if wrong:
         raise TableError(
             f"{what} {name!r} of {source.name} holds {one_line(values[wrong[0]])} in row "
-            f"{source.first_row + wrong[0] + 1}, where a number is expected: mend it, or leave it "
-            "empty if it is missing"
+            f"{source.row_number(name, wrong[0])}, where a number is expected: mend it, or leave "
+            "it empty if it is missing"
         )
     infinite = np.isinf(numbers)
     if infinite.any():
         row = int(np.argmax(infinite))
         raise TableError(
             f"{what} {name!r} of {source.name} holds {values[row]!r} in row "
-            f"{source.first_row + row + 1}: it needs finite numbers; leave the value empty if it "
+            f"{source.row_number(name, row)}: it needs finite numbers; leave the value empty if it "
             "is missing"
         )
     return numbers
+
+
+def read_weights(source: Source, name: str) -> Array:
+    """Return a column of row weights, (N,) float64.
+
+    Raises: TableError unless all are numbers of at least 0.
+    """
+    w = read_numbers(source, name, PLAIN, what="column of weights")
+    if not (w >= 0).all():
+        place = int(np.argmin(w >= 0))
+        raise TableError(
+            f"column of weights {name!r} of {source.name} holds {w[place]:g} in row "
+            f"{source.row_number(name, place)}: weights must be numbers of at least 0"
+        )
+    return w
 
 
 def read_days(source: Source, column: DateColumn) -> Array:
@@ -311,8 +336,8 @@ def read_days(source: Source, column: DateColumn) -> Array:
             shown = one_line(value) if kind == "text" else f"the number {value:g}"
             raise TableError(
                 f"column {column.name!r} of {source.name} holds {shown} in row "
-                f"{source.first_row + row + 1}, where a date is expected ({expected}): mend it, or "
-                "leave it empty if it is missing"
+                f"{source.row_number(column.name, row)}, where a date is expected ({expected}): "
+                "mend it, or leave it empty if it is missing"
             )
         days[row] = found
     return days
@@ -341,11 +366,16 @@ def fit_column(
 
     embeds  whether columns of many categories are to be embedded
 
-    Shapes: train (n,) the rows to fit on; weights (n,) theirs.
+    Shapes: train (n,) the rows to fit on; weights (n,) theirs. They don't matter where the column's
+    values stand for several rows.
     """
-    values = read.values[train]
+    values = read.values if read.repeats is not None else read.values[train]
+    weights = read.repeats.weights if read.repeats is not None else weights
     missing = is_missing(values)
     present, weights, flagged = values[~missing], weights[~missing], bool(missing.any())
+    rows = len(present)
+    if read.repeats is not None:
+        rows = round(float(total(read.repeats.rows[~missing])))
     if read.kind == "text":
         distinct = sorted(set(present.tolist()))
     else:
@@ -355,10 +385,10 @@ def fit_column(
         return None, Note("constant", name, f"{name} is left out: it has {reason}")
     read_note = Note("numbers", name, f"{name}: {read.note}") if read.note else None
     if read.kind == "text":
-        count = max(float(total(weights)), len(present))
+        count = max(float(total(weights)), rows)
         if len(distinct) > max(20, count / 2):
             line = (
-                f"{name} is left out: {len(distinct):,} different texts in {len(present):,} rows "
+                f"{name} is left out: {len(distinct):,} different texts in {rows:,} rows "
                 "make no categories" + (f"; {read.note}" if read.note else "")
             )
             return None, Note("left out", name, line)

@@ -153,23 +153,30 @@ class Encoding:
     ) -> Encoding:
         """Return the encoding with other bins for numbers and days, fitted on the same rows.
 
-        Shapes: rows (n,) numbers of the table's rows; weights (n,) or None.
+        Shapes: rows (n,) numbers of the table's rows; weights (n,) or None. As for ``fit_column``.
         """
-        A = self._numbers(source)[rows]
         w = np.ones(len(rows)) if weights is None else weights
         places = {name: place for place, name in enumerate(self.number_encoder.names)}
+        repeats = {name: source.repeats(name) for name in places}
+        A = self._numbers(source)[rows] if None in repeats.values() else None
         most = most_bins(bins, len(self.columns))
 
-        def fitted(column: NumberColumn) -> NumberColumn:
-            values = A[:, places[column.name]]
+        def values_of(column: NumberColumn | DateColumn) -> tuple[Array, Array]:
+            given = repeats[column.name]
+            if given is not None:
+                return self.read(source, column), given.weights
+            assert A is not None
+            return A[:, places[column.name]], w
+
+        def fitted(column: NumberColumn, values: Array, w: Array) -> NumberColumn:
             known = ~np.isnan(values)
             new = fit_number_column(column.name, values[known], w[known], column.flagged, most)
             return replace(column, knots=new.knots)
 
         columns = [
-            fitted(column)
+            fitted(column, *values_of(column))
             if isinstance(column, NumberColumn)
-            else replace(column, days=fitted(column.days))
+            else replace(column, days=fitted(column.days, *values_of(column)))
             if isinstance(column, DateColumn)
             else column
             for column in self.columns

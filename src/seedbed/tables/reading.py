@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from seedbed.arrays import Array
+from seedbed.arrays import Array, Indices
 from seedbed.errors import MissingDependencyError, TableError, reason
 from seedbed.tables.csv_frames import BLOCK_VALUES, imported_polars, parse_csv
 from seedbed.tables.notation import MISSING_WORDS, NO_MARKS, Marks, Notation
@@ -56,9 +56,12 @@ JSON = (".jsonl", ".ndjson", ".json")
 class Table(Source):
     """The content of a table file.
 
-    frame  the polars frame; a CSV file's values are texts
-    notes  on how the file was read
+    frame    the polars frame; a CSV file's values are texts
+    notes    on how the file was read
+    numbers_of_rows  in the file, from 0, if they are not one after the other
     """
+
+    numbers_of_rows: Indices | None = None
 
     def __init__(
         self,
@@ -76,6 +79,18 @@ class Table(Source):
 
     def __len__(self) -> int:
         return len(self.frame)
+
+    def filtered(self, chosen: Array) -> Table:
+        """Return the rows that are chosen (N,)."""
+        part = Table(self.name, self.frame.filter(chosen), self.given, self.separator)
+        part.numbers_of_rows = self.first_row + np.flatnonzero(chosen)
+        return part
+
+    def row_number(self, name: str, place: int) -> int:
+        """Return the number in the file, from 1, of the row with a value of ``column``."""
+        if self.numbers_of_rows is not None:
+            return int(self.numbers_of_rows[place]) + 1
+        return super().row_number(name, place)
 
     def marked_texts(self, name: str) -> list[str]:
         """Return up to ``SAMPLE`` distinct texts of a column that hold digits and a mark."""
@@ -182,7 +197,7 @@ class Table(Source):
 
     def _floats(self, series: Any, name: str) -> Array:
         values = series.cast(imported_polars().Float64).fill_null(np.nan).to_numpy()
-        return checked_finite(np.array(values, np.float64), name, self.name)
+        return checked_finite(np.array(values, np.float64), name, self.name, self.first_row)
 
     def exact_texts(self, name: str) -> list[str | None]:
         """Return a column's values as a CSV file would have them, None where missing.
@@ -315,7 +330,7 @@ def parse(name: str, content: bytes, marks: Marks = NO_MARKS) -> Table:
     if not (content.startswith(BINARY) or is_json):
         frame, separator, notes = parse_csv(name, content)
         return _filled(Table(name, frame, marks, separator, notes))
-    with _errors_of_polars(name):
+    with errors_of_polars(name):
         if content.startswith(b"PAR1"):
             table = Table(name, polars.read_parquet(io.BytesIO(content)), marks)
         elif content.startswith(b"PK\x03\x04"):
@@ -328,7 +343,7 @@ def parse(name: str, content: bytes, marks: Marks = NO_MARKS) -> Table:
 
 
 @contextlib.contextmanager
-def _errors_of_polars(name: str) -> Iterator[None]:
+def errors_of_polars(name: str) -> Iterator[None]:
     """Raise TableError for what polars raises over a damaged file.
 
     Where polars panics, it raises a BaseException, and writes pages to standard error, which are

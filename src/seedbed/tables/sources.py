@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -47,6 +47,17 @@ MARKED = r"[0-9.,][.,]|[.,][0-9]"
 _MARKED = re.compile(MARKED)
 
 
+class Repeats(NamedTuple):
+    """How often the values of a column occur, where each is given once, or some are.
+
+    rows     (n,) the number of rows that each value stands for; a fraction in a sample
+    weights  (n,) the sum of those rows' weights
+    """
+
+    rows: Array
+    weights: Array
+
+
 class Source(ABC):
     """A table of N rows.
 
@@ -74,6 +85,14 @@ class Source(ABC):
 
         Raises: TableError for a value that is no number, text or date, or infinite.
         """
+
+    def repeats(self, name: str) -> Repeats | None:
+        """Return how often each value of ``column`` occurs; None if it gives every row's value."""
+        return None
+
+    def row_number(self, name: str, place: int) -> int:
+        """Return the number in the file, from 1, of the row with a value of ``column``."""
+        return self.first_row + place + 1
 
     def plain_numbers(self, name: str) -> tuple[Array, Notation] | None:
         """Return a column of texts that ``notation.infer`` would read as numbers without a unit.

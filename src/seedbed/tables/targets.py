@@ -86,7 +86,7 @@ class Target:
             row = int(np.argmax(unseen))
             raise TableError(
                 f"target {self.name!r} of {source.name} holds {texts[row]!r} in row "
-                f"{source.first_row + row + 1}, "
+                f"{source.row_number(self.name, row)}, "
                 f"which is not in the training data ({join_names(self.classes)})"
             )
         return np.where(missing, np.nan, code)
@@ -197,7 +197,7 @@ def fit_quantities(
 
 
 def find_target(source: Source, name: str, task: Task | None) -> tuple[Target, Indices]:
-    """Return the target and the rows in which it is known.
+    """Return the target and the rows in which it is known: places in the source's column.
 
     If ``task`` is None, texts and up to ``MAX_CLASSES`` distinct whole numbers are classes, and
     other numbers are quantities.
@@ -227,12 +227,14 @@ def find_target(source: Source, name: str, task: Task | None) -> tuple[Target, I
     known = np.flatnonzero(~is_missing(values))
     if not len(known):
         raise TableError(f"target {name!r} of {source.name} has no value in any row")
-    present = values[known]
+    present, rows = values[known], len(known)
+    if read.repeats is not None:
+        rows = round(float(total(read.repeats.rows[known])))
     distinct = np.unique(present).tolist() if numeric else sorted(set(present.tolist()))
     if len(distinct) < 2:
         (only,) = _class_names(distinct)
         raise TableError(
-            f"target {name!r} of {source.name} is {only!r} in all {len(known)} rows: there is "
+            f"target {name!r} of {source.name} is {only!r} in all {rows} rows: there is "
             "nothing to learn; give rows with at least two different values"
         )
     if task is None:
@@ -242,10 +244,10 @@ def find_target(source: Source, name: str, task: Task | None) -> tuple[Target, I
         task = "regression" if is_quantity else "classification"
     if task == "regression":
         return Target((name,), notation=read.notation), known
-    if len(distinct) > max(2, len(known) / 2):
+    if len(distinct) > max(2, rows / 2):
         raise TableError(
             f"target {name!r} of {source.name} has {len(distinct):,} different values in "
-            f"{len(known):,} rows, too many for classes: name another target"
+            f"{rows:,} rows, too many for classes: name another target"
             + (", or --task regression" if numeric else "")
             + (f" ({read.note})" if read.note and not numeric else "")
         )

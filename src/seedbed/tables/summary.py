@@ -1,0 +1,363 @@
+"""What one pass over a table finds out: enough to decide what its columns are and to scale them.
+
+Texts are counted exactly. Of numbers and dates a random sample is kept, and the least, the largest
+and whether values are missing are exact. The table's middle values are known to about one part in
+√n of their rank then, n being the sample's rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seedbed import streams
+from seedbed.arrays import Array, Indices
+from seedbed.errors import TableError
+from seedbed.progress import StatusLine
+from seedbed.tables.columns import read_weights
+from seedbed.tables.csv_frames import imported_polars
+from seedbed.tables.notation import MISSING_WORDS
+from seedbed.tables.reading import Table
+from seedbed.tables.scans import Scan
+from seedbed.tables.sources import Repeats, Source, check_column
+from seedbed.tables.values import Column, UnsupportedType, is_missing
+
+SAMPLE_VALUES, MIN_SAMPLE_ROWS, MAX_SAMPLE_ROWS = 2**23, 2_000, 200_000
+"""Values of the sample, and its fewest and most rows."""
+
+MAX_DISTINCT = 100_000
+"""Distinct texts of a column that are counted; of more, the sample's are taken."""
+
+MAX_CLASS_VALUES = 1_000
+"""Distinct numbers of the target that are counted."""
+
+TEST_VALUES, MIN_TEST_ROWS = 2**23, 10_000
+"""The most values of the test rows, which are kept in memory; so many rows there may be."""
+
+EXTREMES = 16
+"""Rows with the least and with the largest targets that are kept with the sample."""
+
+
+@dataclass
+class _Numbers:
+    """What is exact of a column of numbers or days."""
+
+    low: float = np.inf
+    high: float = -np.inf
+    missing: int = 0
+
+    def add(self, values: Array) -> None:
+        """Take in more values."""
+        missing = np.isnan(values)
+        self.missing += int(missing.sum())
+        if not missing.all():
+            known = values[~missing]
+            self.low, self.high = min(self.low, known.min()), max(self.high, known.max())
+
+
+@dataclass
+class _Kept:
+    """Whole rows with the least keys, and their numbers in the table."""
+
+    most: int
+    frames: list[Any] = field(default_factory=list)
+    numbers: list[Indices] = field(default_factory=list)
+    keys: list[Array] = field(default_factory=list)
+    limit: Any = None
+    """Keys from which no row is kept."""
+
+    def add(self, frame: Any, numbers: Indices, keys: Array) -> None:
+        """Take in the rows of a frame whose keys are among the least."""
+        if self.limit is not None:
+            low = keys < self.limit
+            frame, numbers, keys = frame.filter(low), numbers[low], keys[low]
+        self.frames.append(frame)
+        self.numbers.append(numbers)
+        self.keys.append(keys)
+        if sum(map(len, self.keys)) > 2 * self.most:
+            self.prune()
+
+    def prune(self) -> None:
+        """Let go of all but the rows with the least keys; the others keep the table's order."""
+        if not self.frames:
+            return
+        keys = np.concatenate(self.keys)
+        frame = imported_polars().concat(self.frames, how="vertical_relaxed")
+        numbers = np.concatenate(self.numbers)
+        if len(keys) > self.most:
+            chosen = np.sort(np.argsort(keys, kind="stable")[: self.most])
+            self.limit = keys[chosen].max()
+            frame, numbers, keys = frame[chosen], numbers[chosen], keys[chosen]
+        self.frames, self.numbers, self.keys = [frame], [numbers], [keys]
+
+
+class Summary(Source):
+    """The training rows of a scanned table, as a source of which each column gives some values.
+
+    Training rows are those with a known target and a weight above 0 that are no test rows.
+
+    target   the target's name
+    weights  the name of the column with the rows' weights, or None
+    rows     N, the number of training rows
+    sample   some of them as a table, in the table's order, with their numbers and weights (n,): a
+             weight is that of the rows that the sampled row stands for
+    drawn    which of them were drawn (n,); the others have extreme targets
+    test     the test rows as a table, with the numbers of the rows
+    unknown  the number of rows without a target
+    max_weight  the largest weight
+    """
+
+    def __init__(
+        self, scan: Scan, target: str, *, weights: str | None = None, test_share: float = 0.0,
+        seed: int = 0, report: Callable[[int], None] = lambda rows: None,
+    ) -> None:  # fmt: skip
+        """Read the table.
+
+        seed    what the sample and the test rows depend on
+        report  called with the number of rows read
+
+        Raises: TableError for an absent column, infinite numbers, or weights that are no numbers of
+        at least 0.
+        """
+        self.name, self.columns, self.given = scan.name, list(scan.columns), scan.given
+        check_column(self, target, "target column")
+        if weights is not None:
+            check_column(self, weights, "column of weights")
+        self.target, self.weighed, self.test_share, self.seed = target, weights, test_share, seed
+        self.rows = self.unknown = 0
+        rows = max(MIN_SAMPLE_ROWS, min(MAX_SAMPLE_ROWS, SAMPLE_VALUES // len(self.columns)))
+        self._drawn, self._tests = _Kept(min(rows, len(scan))), _Kept(len(scan))
+        self._extremes = _Kept(EXTREMES), _Kept(EXTREMES)
+        self._numbers: dict[str, _Numbers] = {}
+        self._texts: dict[str, Any] = {}  # frames of text, rows, weight, first
+        self._classes: dict[float, list[float]] | None = {}  # rows, weight
+        self._unsupported: dict[str, UnsupportedType] = {}
+        self.max_weight = 0.0
+        for part in scan.parts():
+            self._read(part)
+            report(part.first_row + len(part))
+        self._finish()
+        scan.given = self.marks
+
+    # ------------------------------------------------------------------ the pass
+
+    def rows_of(self, part: Table) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], Array]:
+        """Return which rows of a part are for training, and which for tests, (m,); and weights."""
+        kind, values = part.column(self.target)
+        known = ~is_missing(values)
+        if kind == "text":
+            known &= np.array(
+                [text is not None and text.casefold() not in MISSING_WORDS for text in values],
+                np.bool_,
+            )
+        w = np.ones(len(part))
+        if self.weighed is not None:
+            w = read_weights(part, self.weighed)
+        test = np.zeros(len(part), np.bool_)
+        if self.test_share:
+            key = streams.keys(np.array([self.seed]), "sample", 1)
+            test = streams.uniform(key, len(part), part.first_row)[0] < self.test_share
+        return known & ~test & (w > 0), known & test, w
+
+    def _read(self, part: Table) -> None:
+        polars = imported_polars()
+        train, test, w = self.rows_of(part)
+        self.rows += int(train.sum())
+        self.unknown += int((~train & ~test & (w > 0)).sum())
+        self.max_weight = max(self.max_weight, float(w[train].max(initial=0.0)))
+        numbers = part.first_row + np.arange(len(part))
+        if test.any():
+            self._tests.add(part.frame.filter(test), numbers[test], numbers[test])
+        frame, numbers, w = part.frame.filter(train), numbers[train], w[train]
+        if not len(frame):
+            return
+        key = streams.keys(np.array([self.seed]), "sample", 2)
+        keys = streams.bits(key, len(part), part.first_row)[0][train]
+        self._drawn.add(frame, numbers, keys)
+        for place, name in enumerate(self.columns):
+            series = frame.to_series(place)
+            is_text = series.dtype in (polars.String, polars.Boolean, polars.Null) or isinstance(
+                series.dtype, polars.Categorical | polars.Enum
+            )
+            if is_text:
+                self._count(name, series, numbers, w)
+                continue
+            try:
+                kind, values = part.column(name)
+            except UnsupportedType as error:
+                self._unsupported[name] = error
+                continue
+            self._numbers.setdefault(name, _Numbers()).add(values[train])
+            if name == self.target and kind == "number":
+                self._take_target(frame, numbers, values[train], w)
+
+    def _count(self, name: str, series: Any, numbers: Indices, w: Array) -> None:
+        """Count the texts of a column."""
+        polars, known = imported_polars(), self._texts.get(name)
+        if name in self._texts and known is None:  # too many
+            return
+        texts = series.cast(polars.String).str.strip_chars()
+        texts = texts.set(texts == "", None)
+        distinct = texts.unique(maintain_order=True)
+        places = dict(zip(distinct.to_list(), range(len(distinct)), strict=True))
+        code = np.array([places[text] for text in texts.to_list()])
+        first = np.unique(code, return_index=True)[1]
+        # summed by NumPy, in the rows' order: the same bits whatever the number of threads
+        counted = polars.DataFrame({
+            "text": distinct, "rows": np.bincount(code), "weight": np.bincount(code, w),
+            "first": numbers[first],
+        })  # fmt: skip
+        if known is not None:
+            sums = polars.col("rows", "weight").sum(), polars.col("first").min()
+            together = polars.concat([known, counted])
+            counted = together.group_by("text", maintain_order=True).agg(*sums)
+        self._texts[name] = counted if len(counted) <= MAX_DISTINCT else None
+
+    def _take_target(self, frame: Any, numbers: Indices, values: Array, w: Array) -> None:
+        """Keep the rows with extreme targets, and count its values if they may be classes."""
+        low, high = self._extremes
+        low.add(frame, numbers, values)
+        high.add(frame, numbers, -values)
+        if self._classes is not None:
+            distinct, place = np.unique(values, return_inverse=True)
+            if len(distinct) > MAX_CLASS_VALUES:
+                self._classes = None
+                return
+            for value, rows, weight in zip(
+                distinct.tolist(), np.bincount(place), np.bincount(place, w), strict=True
+            ):
+                sums = self._classes.setdefault(value, [0.0, 0.0])
+                sums[0] += float(rows)
+                sums[1] += float(weight)
+            if len(self._classes) > MAX_CLASS_VALUES:
+                self._classes = None
+
+    def _finish(self) -> None:
+        """Put the sample together."""
+        polars = imported_polars()
+        if not self.rows:
+            raise TableError(
+                f"target {self.target!r} of {self.name} has no value in any row to train on"
+            )
+        for kept in (self._drawn, self._tests, *self._extremes):
+            kept.prune()
+        drawn = self._drawn
+        numbers, frame = drawn.numbers[0], drawn.frames[0]
+        is_drawn = np.ones(len(numbers), np.bool_)
+        if len(numbers) < self.rows:
+            for kept in self._extremes:
+                if kept.frames:
+                    new = ~np.isin(kept.numbers[0], numbers)
+                    frame = polars.concat([frame, kept.frames[0].filter(new)])
+                    numbers = np.concatenate([numbers, kept.numbers[0][new]])
+                    is_drawn = np.concatenate([is_drawn, np.zeros(int(new.sum()), np.bool_)])
+            order = np.argsort(numbers, kind="stable")
+            frame, numbers, is_drawn = frame[order], numbers[order], is_drawn[order]
+        self.sample, self.sample_numbers = Table(self.name, frame, self.given), numbers
+        self.drawn = is_drawn
+        w = np.ones(len(numbers))
+        if self.weighed is not None:
+            w = read_weights(self.sample, self.weighed)
+        per_row = (self.rows - int((~is_drawn).sum())) / int(is_drawn.sum())
+        self.times = np.where(is_drawn, per_row, 1.0)  # how many rows each one stands for
+        self.sample_weights = w * self.times
+        self.test: Table | None = None
+        if self._tests.frames:
+            self.test = Table(self.name, self._tests.frames[0], self.given)
+        for name, counted in self._texts.items():
+            self._texts[name] = None if counted is None else counted.sort("first")
+
+    # ------------------------------------------------------------------ as a source
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def sampled(self, places: Indices) -> Table:
+        """Return some rows of the sample."""
+        return Table(self.name, self.sample.frame[places], self.given)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the sample is all training rows."""
+        return len(self.sample) == self.rows
+
+    def column(self, name: str) -> Column:
+        """Return some values of a column that together show all that matters; see ``repeats``.
+
+        Raises: TableError for a column of another kind than numbers, texts and dates.
+        """
+        check_column(self, name)
+        if name in self._unsupported:
+            raise self._unsupported[name]
+        counted = self._texts.get(name)
+        if counted is not None:
+            return Column("text", np.array(counted["text"].to_list(), object))
+        if name == self.target and self._classes:
+            return Column("number", np.array(sorted(self._classes)))
+        kind, values = self.sample.column(name)
+        if name in self._numbers and not self.is_whole:
+            values = np.concatenate([values, self._extra(name)])
+        return Column(kind, values)
+
+    def _extra(self, name: str) -> Array:
+        """Return values that the sample may lack: the least, the largest, and a missing one."""
+        exact = self._numbers[name]
+        known = [exact.low, exact.high] if exact.low <= exact.high else []
+        return np.array([*known, *([np.nan] if exact.missing else [])])
+
+    def repeats(self, name: str) -> Repeats | None:
+        """Return how often each value of ``column`` occurs."""
+        counted = self._texts.get(name)
+        if counted is not None:
+            rows, weights = counted["rows"].to_numpy(), counted["weight"].to_numpy()
+            return Repeats(rows.astype(np.float64), weights)
+        if name == self.target and self._classes:
+            rows_weights = np.array([self._classes[value] for value in sorted(self._classes)])
+            return Repeats(rows_weights[:, 0], rows_weights[:, 1])
+        if name not in self._numbers:  # texts of the sample: whether most differ shows in it alone
+            return Repeats(np.ones(len(self.sample)), np.ones(len(self.sample)))
+        extra = np.ones(0 if self.is_whole else len(self._extra(name)))
+        return Repeats(
+            np.concatenate([self.times, extra]), np.concatenate([self.sample_weights, extra])
+        )
+
+    def row_number(self, name: str, place: int) -> int:
+        """Return the number in the file, from 1, of the row with a value of ``column``."""
+        counted = self._texts.get(name)
+        if counted is not None:
+            return int(counted["first"][place]) + 1
+        return int(self.sample_numbers[min(place, len(self.sample_numbers) - 1)]) + 1
+
+    @property
+    def lowest(self) -> float:
+        """The least target that is a number; NaN for texts."""
+        exact = self._numbers.get(self.target)
+        return np.nan if exact is None else exact.low
+
+
+def summarize(
+    scan: Scan, target: str, seed: int, *, weights: str | None = None, test_share: float = 0.0,
+    progress: bool | None = None,
+) -> Summary:  # fmt: skip
+    """Return what a pass over a table finds out; see ``Summary``.
+
+    test_share  of the rows; fewer where they would take more than ``TEST_VALUES``
+    progress    whether to show a progress line, as ``train`` takes it
+    """
+    most = max(MIN_TEST_ROWS, TEST_VALUES // len(scan.columns))
+    with StatusLine(progress) as line:
+        return Summary(
+            scan, target, weights=weights, test_share=min(test_share, most / len(scan)), seed=seed,
+            report=partial(report, line, "reading", len(scan)),
+        )  # fmt: skip
+
+
+def report(line: StatusLine, what: str, total: int, rows: int) -> None:
+    """Show how many rows were read."""
+    if line.is_due:
+        line.write(f"{what} the table, {rows:,} of {total:,} rows", rows / total)
