@@ -221,7 +221,10 @@ def test_outliers_do_no_harm(where):
         (lambda t: t.iloc[:0], r"0 rows"),
         (lambda t: t[["same"]], "X has no column to learn from: same is left out"),
         (lambda t: t[["x", "size"]].set_axis(["x", "x"], axis=1), "2 columns named 'x'"),
-        (lambda t: pl.DataFrame({"x": t["x"].tolist()}).lazy(), "X is a LazyFrame, not ndarray: name it, or read the table"),
+        (
+            lambda t: pl.DataFrame({"x": t["x"].tolist()}).lazy(),
+            "where X is a LazyFrame, not ndarray: name it, or read the table",
+        ),
     ],
 )
 def test_tables_that_cannot_be_learned_from_are_refused_in_one_line(change, message):

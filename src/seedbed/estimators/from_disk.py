@@ -17,7 +17,7 @@ from seedbed.checkpoints import Checkpoint
 from seedbed.choosing import Entry, train_best
 from seedbed.diagnosis.finding import Finding
 from seedbed.engines.shards import Shards, shard_count
-from seedbed.errors import SeedbedWarning, SettingError, TableError
+from seedbed.errors import DataError, SeedbedWarning, SettingError, TableError
 from seedbed.estimators.data import FromDisk
 from seedbed.estimators.network import NetworkEstimator, warn_of
 from seedbed.progress import Callback, StatusLine
@@ -52,7 +52,7 @@ class DiskEstimator(NetworkEstimator):
     ) -> Self:  # fmt: skip
         for name, given in (("y", y), ("sample_weight", sample_weight)):
             if not (isinstance(given, str) or (given is None and name == "sample_weight")):
-                raise SettingError(
+                raise DataError(
                     f"{name} must be the name of one of the table's columns where X is a "
                     f"{type(X).__name__}, not {type(given).__name__}: name it, or read the table "
                     "and give X as a data frame"
@@ -261,14 +261,19 @@ class DiskRows:
         with StatusLine(self.estimator._shows()) as line:
             for part in self.scan.parts():
                 chosen, _, w = summary.rows_of(part)
-                chosen &= ~np.isin(part.first_row + np.arange(len(part)), self.omitted)
+                first, last = np.searchsorted(
+                    self.omitted, [part.first_row, part.first_row + len(part)]
+                )
+                chosen[self.omitted[first:last] - part.first_row] = False
                 if chosen.any():
                     rows, w = part.filtered(chosen), w[chosen]
                     t, x = self._targets(encoding, rows), self._inputs(encoding, rows)
                     T = checks.checked_targets(
                         t, loss, recipe.network.outputs, len(x), recipe.dtype, summary.target
                     )
-                    made.write(x.astype(recipe.dtype), loss.smooth(T), self._weights(t, w))
+                    made.write(
+                        x.astype(recipe.dtype, copy=False), loss.smooth(T), self._weights(t, w)
+                    )
                 report(line, "encoding", len(self.scan), part.first_row + len(part))
         self.counted = True
         if not made.is_complete:

@@ -36,6 +36,7 @@ from seedbed.tables.values import (
     as_text,
     checked_finite,
     days_of_dates,
+    finite_matrix,
 )
 
 _UNUSUAL = r"^[+-]?0[0-9]|^[+-]?[0-9]{16}|[^-+0-9.eE]|^[+-]?[eE.]*$|[eE]$"
@@ -125,6 +126,16 @@ class Table(Source):
         ):
             raise UnsupportedType(name, self.name, str(kind))
         return Column("text", np.array(self._stripped(series).to_list(), dtype=object))
+
+    def numbers(self, names: Sequence[str]) -> Array | None:
+        """Return columns that are all typed as numbers, (N, C) float64; None if one is not."""
+        polars, places = imported_polars(), [self.index[name] for name in names]
+        kinds = self.frame.dtypes
+        if not all(kinds[place].is_numeric() for place in places):
+            return None
+        found = self.frame[:, places].select(polars.all().cast(polars.Float64).fill_null(np.nan))
+        A = np.ascontiguousarray(found.to_numpy(), np.float64)
+        return finite_matrix(A, names, self.name, self.first_row)
 
     def plain_numbers(self, name: str) -> tuple[Array, Notation] | None:
         """Return a column of texts that ``notation.infer`` would read as numbers without a unit."""

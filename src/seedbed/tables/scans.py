@@ -20,7 +20,7 @@ from seedbed.tables.notation import NO_MARKS, Marks
 from seedbed.tables.reading import Table, errors_of_polars, read
 from seedbed.tables.sources import named_columns
 
-PART_VALUES = 2**22
+PART_VALUES = 2**21
 """Values of a part; a part has at least ``MIN_PART_ROWS`` rows."""
 MIN_PART_ROWS = 256
 
@@ -202,9 +202,20 @@ def is_dataset(X: Any) -> bool:
 
 
 def _of_files(path: Path, marks: Marks) -> Scan:
-    datasets = imported_datasets()
+    """Return Parquet files as a scan that decodes one batch at a time."""
+    datasets, polars = imported_datasets(), imported_polars()
+    from pyarrow.parquet import ParquetFile
+
+    def batches(rows: int) -> Iterator[Any]:
+        # a dataset's own scan reads ahead, several row groups where they wait to be used
+        for file in dataset.files:
+            with ParquetFile(file, memory_map=False, pre_buffer=False, buffer_size=2**16) as opened:
+                for batch in opened.iter_batches(rows, columns=dataset.schema.names):
+                    yield polars.from_arrow(batch)
+
     with _errors(str(path)):
-        return _of_dataset(datasets.dataset(path, format="parquet"), str(path), marks)
+        dataset = datasets.dataset(path, format="parquet")
+        return Scan(str(path), dataset.schema.names, dataset.count_rows(), batches, marks)
 
 
 def _of_dataset(dataset: Any, name: str, marks: Marks) -> Scan:

@@ -27,7 +27,7 @@ from seedbed.tables.scans import Scan
 from seedbed.tables.sources import Repeats, Source, check_column
 from seedbed.tables.values import Column, UnsupportedType, is_missing
 
-SAMPLE_VALUES, MIN_SAMPLE_ROWS, MAX_SAMPLE_ROWS = 2**23, 2_000, 200_000
+SAMPLE_VALUES, MIN_SAMPLE_ROWS, MAX_SAMPLE_ROWS = 2**22, 2_000, 200_000
 """Values of the sample, and its fewest and most rows."""
 
 MAX_DISTINCT = 100_000
@@ -79,7 +79,7 @@ class _Kept:
         self.frames.append(frame)
         self.numbers.append(numbers)
         self.keys.append(keys)
-        if sum(map(len, self.keys)) > 2 * self.most:
+        if sum(map(len, self.keys)) > 1.5 * self.most:
             self.prune()
 
     def prune(self) -> None:

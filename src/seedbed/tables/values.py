@@ -111,7 +111,7 @@ def checked_finite(column: Array, name: str, table: str, first_row: int = 0) -> 
     return column
 
 
-def finite_matrix(A: Array, names: Sequence[str], table: str) -> Array:
+def finite_matrix(A: Array, names: Sequence[str], table: str, first_row: int = 0) -> Array:
     """Return columns (N, C) if none of their values is infinite.
 
     Raises: TableError.
@@ -119,7 +119,7 @@ def finite_matrix(A: Array, names: Sequence[str], table: str) -> Array:
     infinite = np.isinf(A)
     if infinite.any():
         first = int(np.argmax(infinite.any(axis=0)))
-        checked_finite(A[:, first], names[first], table)
+        checked_finite(A[:, first], names[first], table, first_row)
     return A
 
 
