@@ -9,10 +9,13 @@ import numpy as np
 
 from seedbed import reproducible
 from seedbed.arrays import Array, Indices
-from seedbed.engines.base import Engine
+from seedbed.engines.base import Engine, cores
 from seedbed.engines.plan import Plan
 from seedbed.engines.state import State, Status
 from seedbed.engines.stopping import is_better, is_patience_over
+
+KEPT_BYTES = 2**26
+"""The most that the members' held-out inputs may take to be kept from epoch to epoch."""
 
 
 class EnsembleStopping:
@@ -49,15 +52,30 @@ class EnsembleStopping:
         copied.val_loss, copied.best_losses = self.val_loss.copy(), self.best_losses.copy()
         return copied
 
-    def _own(self, members: Indices) -> tuple[Indices | None, Array]:
+    def _own(self, members: Indices) -> tuple[Indices | None, Array | None]:
         """Return the members' held-out rows (p, n) and inputs (p, n, I).
 
-        Members without rows of their own share all: None and (N, I).
+        Members without rows of their own share all: None and (N, I). The inputs are None if they
+        would take more than ``KEPT_BYTES``.
         """
         if self.data.rows is None:
             return None, self.data.x
         rows = self.data.rows.of(members)
-        return rows, self.data.x[rows]
+        size = rows.size * self.data.x.shape[1] * self.data.x.itemsize
+        return rows, self.data.x[rows] if size <= KEPT_BYTES else None
+
+    def _outputs(self, theta: Array, rows: Indices | None, x: Array | None) -> Array:
+        """Return the normalised outputs (p, n, O) for inputs x, or for some members at a time."""
+        if x is not None:
+            return self.outputs(theta, x, "normalised")
+        assert rows is not None
+        each = rows.shape[1] * self.data.x.shape[1] * self.data.x.itemsize
+        step = max(cores(), KEPT_BYTES // each)
+        return np.concatenate([
+            self.outputs(theta[start : start + step], self.data.x[rows[start : start + step]],
+                         "normalised")
+            for start in range(0, len(theta), step)
+        ])  # fmt: skip
 
     def update(self, state: State, epochs_run: int) -> bool:
         """Record all validation losses after an epoch and keep the best epoch's parameters.
@@ -104,8 +122,8 @@ class EnsembleStopping:
             if not members.size:
                 continue
             if rows is not None and not is_running.all():
-                rows, x = rows[is_running], x[is_running]
-            y = self.outputs(state.theta[members], x, "normalised")
+                rows, x = rows[is_running], None if x is None else x[is_running]
+            y = self._outputs(state.theta[members], rows, x)
             t, w = (self.data.t, self.w) if rows is None else (self.data.t[rows], self.w[rows])
             losses = self._mean(self._of_rows(self.loss(y, np.broadcast_to(t, y.shape))), w)
             state.val_loss[members, column] = losses

@@ -340,6 +340,49 @@ def test_memory_that_does_not_fit_is_refused_before_it_is_taken(members, units, 
         assert found.count("\n") == 1
 
 
+FITTED = """
+import resource, sys, warnings
+import numpy as np
+import polars as pl
+import seedbed as sb
+from seedbed.estimators import NetworkRegressor, network
+warnings.simplefilter("ignore")
+rows, columns, effort, share = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], float(sys.argv[4])
+rng = np.random.default_rng(0)
+given = {"members": 2, "max_iter": 1, "effort": effort, "hidden_layer_sizes": (4,), "n_jobs": 1}
+NetworkRegressor(**given, engine="numpy").fit(rng.normal(size=(300, 3)), rng.normal(size=300))
+X, y = rng.normal(size=(rows, columns)), rng.normal(size=rows)
+check = network.check_fits
+def limited(needed, what, remedy):
+    if what.startswith("training on"):
+        pages = int(open("/proc/self/statm").read().split()[0])
+        limit = pages * resource.getpagesize() + int(share * needed)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    check(needed, what, remedy)
+network.check_fits = limited
+try:
+    NetworkRegressor(**given, engine="numpy").fit(X, y)
+except sb.SettingError as error:
+    print(error)
+else:
+    print("trained")
+"""
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "effort"), [(60_000, 60, "fast"), (40_000, 40, "default")]
+)
+def test_a_table_that_does_not_fit_is_refused_before_it_is_encoded(rows, columns, effort):
+    for share, expected in ((0.8, "to train from disk"), (1.25, "trained")):
+        found = subprocess.run(
+            [sys.executable, "-c", FITTED, str(rows), str(columns), effort, str(share)],
+            capture_output=True, text=True, check=False,
+            env={**os.environ, "MALLOC_ARENA_MAX": "1"},
+        )  # fmt: skip
+        assert expected in found.stdout, (share, found.stdout, found.stderr[-800:])
+        assert found.stdout.count("\n") == 1
+
+
 def test_work_without_end_is_refused():
     with pytest.raises(sb.SettingError, match=r"1,000,000,000,000 seeds needs about 40 TB"):
         sb.train(sb.xor.recipe(5), X, Y, seeds=range(10**12))

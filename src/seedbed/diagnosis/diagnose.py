@@ -47,7 +47,8 @@ def diagnose(
             )
         sample_weight = sample_weight[given.rows]
     network, loss = population.network, population.recipe.loss
-    x = checked_inputs(X, network, np.float64)
+    is_single = getattr(X, "dtype", None) == np.float32  # a copy of a large table takes memory
+    x = checked_inputs(X, network, np.float32 if is_single else np.float64)
     t = checked_targets(Y, loss, network.outputs, len(x), np.float64, classes=population.classes)
     w = checked_weights(sample_weight, len(x), np.float64, "sample_weight")
     measured = gradient_flow.measure(population, x, t, w)

@@ -63,7 +63,7 @@ def measure(population: Population, x: Array, t: Array, w: Array | None = None) 
     affordable = _MAX_SIZE // (len(population) * network.row_size)
     count = min(max(affordable, _MIN_ROWS), _MAX_ROWS, len(x))
     rows = np.linspace(0, len(x) - 1, count).astype(np.intp)
-    x, t, w = x[rows], t[rows], None if w is None else w[rows]
+    x, t, w = x[rows].astype(np.float64), t[rows], None if w is None else w[rows]
     batch = whole_batch(x, t, w, loss)
     needs_initial = population.history.train_loss.shape[1] >= MIN_CURVE_EPOCHS
     step = max(1, _CHUNK_SIZE // (4 * len(x) * network.row_size + network.size))

@@ -14,23 +14,36 @@ _MAX_SCALE, _MIN_SCALE = 10.0, 0.01
 input whose largest magnitude, or a target whose standard deviation, is below the second."""
 
 
+_CHUNK_ROWS = 4096
+"""Rows that are converted to float64 at a time: all of a large table's would take much memory."""
+
+
 def inputs(X: Array, categories: Sequence[int] = ()) -> Iterator[Finding]:
     """Look at each column of X, (N, I), that is not constant and does not hold categories."""
-    mean, spread, largest = np.abs(X.mean(axis=0)), X.std(axis=0), np.abs(X).max(axis=0)
-    varies = X.max(axis=0) > X.min(axis=0)
+    low, high = X.min(axis=0).astype(np.float64), X.max(axis=0).astype(np.float64)
+    mean, spread = _moments(X)
+    largest, varies = np.maximum(np.abs(low), np.abs(high)), high > low
     varies[list(categories)] = False
-    large = varies & ((spread > _MAX_SCALE) | (mean > _MAX_SCALE))
+    large = varies & ((spread > _MAX_SCALE) | (np.abs(mean) > _MAX_SCALE))
     small = varies & (largest < _MIN_SCALE)
     wrong = np.flatnonzero(large | small)
     if len(wrong):
-        factor = np.where(large, np.maximum(spread, mean), 1 / np.where(small, largest, 1))
+        factor = np.where(large, np.maximum(spread, np.abs(mean)), 1 / np.where(small, largest, 1))
         worst = wrong[np.argmax(factor[wrong])]
         yield Finding(
             "unscaled inputs",
             f"{len(wrong)} of {X.shape[1]} inputs are far from mean 0 and standard deviation 1 "
-            f"(input {worst}: {X[:, worst].mean():.3g} and {spread[worst]:.3g}): standardise them, "
+            f"(input {worst}: {mean[worst]:.3g} and {spread[worst]:.3g}): standardise them, "
             "or the largest input dominates the others",
         )
+
+
+def _moments(X: Array) -> tuple[Array, Array]:
+    """Return the means and the standard deviations of columns, (I,) float64."""
+    chunks = [slice(start, start + _CHUNK_ROWS) for start in range(0, len(X), _CHUNK_ROWS)]
+    mean = sum(X[chunk].sum(axis=0, dtype=np.float64) for chunk in chunks) / len(X)
+    squares = sum(((X[chunk] - mean) ** 2).sum(axis=0) for chunk in chunks)
+    return mean, np.sqrt(squares / len(X))
 
 
 def targets(T: Array) -> Iterator[Finding]:

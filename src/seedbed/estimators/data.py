@@ -44,7 +44,7 @@ class Prepared(NamedTuple):
     def inputs(self, encoding: Encoding) -> Array:
         """Return the rows' inputs by another encoding, (n, I)."""
         x, _ = encoding.inputs(self.source, unseen="missing")
-        return x[self.rows]
+        return x if len(self.rows) == len(x) else x[self.rows]
 
 
 class FromDisk(NamedTuple):
@@ -111,13 +111,17 @@ class TableEstimator(BaseEstimator):
         t = self._encoded(y)
         if fits:
             self._fit_encoding(source, rows, t, w, embeds=role == "fit")
+            if role == "fit":
+                self._check_memory(len(rows))
             for note in self._notes:
                 if note.is_warning:
                     warnings.warn(note.message, SeedbedWarning, stacklevel=3)
         elif role == "partial_fit":
             self._grow(source, rows, w)
-        x, t = self._encode(source, t)
-        return Prepared(source, rows, x[rows], t, w)
+        return self._prepared(source, rows, t, w)
+
+    def _check_memory(self, rows: int) -> None:
+        """Refuse to train on so many rows if that does not fit into memory."""
 
     def _grow(self, source: sources.Source, rows: Indices, w: Array | None) -> None:
         """Extend the encoding and the members by what some rows bring."""
@@ -147,12 +151,14 @@ class TableEstimator(BaseEstimator):
         self._notes = [*notes, *more]
         self._set_encoding(encoding)
 
-    def _encode(self, source: sources.Source, t: Array) -> tuple[Array, Array]:
-        """Return the inputs of all rows of a table, and targets as the network sees them."""
+    def _prepared(
+        self, source: sources.Source, rows: Indices, t: Array, w: Array | None
+    ) -> Prepared:
+        """Return rows of a table as the network sees them."""
         if self.encoding_.target.task == "regression":
             t = self.encoding_.target.standardised(t)
-        x, _ = self.encoding_.inputs(source, unseen="missing")
-        return x, t
+        data = Prepared(source, rows, np.empty(0), t, w)
+        return data._replace(x=data.inputs(self.encoding_))
 
     def _source(self, X: Any, reset: bool) -> sources.Source:
         """Return X as a table.

@@ -70,6 +70,9 @@ _HINTS = {
 }
 """The estimator's parameters that a finding's remedy refers to."""
 
+OTHER_BYTES = 10**8
+"""About what training takes whatever the number of rows: kernels, members, predictions."""
+
 
 class NetworkEstimator(FitSummary, TableEstimator):
     """What the classifier and the regressor share."""
@@ -236,8 +239,8 @@ class NetworkEstimator(FitSummary, TableEstimator):
         self._target = replace(self._target, notation=target.notation)
         t = self._encoded(y)
         self._fit_encoding(table, rows, t, weights, {*target.names, *drop})
-        x, t = self._encode(table, t)
-        data = Prepared(table, rows, x[rows], t, weights)
+        self._check_memory(len(rows))
+        data = self._prepared(table, rows, t, weights)
         return self._fit(
             data, self._validation(validation_data), continues=False, deadline=deadline,
             callbacks=callbacks, checkpoint=checkpoint,
@@ -301,17 +304,18 @@ class NetworkEstimator(FitSummary, TableEstimator):
             held_out = folds.hold_out_rows(random, len(seeds), share, len(t), classes)
         validated = not (held_out is None and validation is None)
         tried = self._candidates(validated and not continues)
-        made: dict[str, tuple[Encoding, Array]] = {}
+        made: dict[str, tuple[Encoding, Array]] = {}  # by codes
 
         def entry(candidate: Candidate) -> Entry:
-            encoding = self.encoding_ if continues else self._encoding_of(candidate, data)
-            recipe = self._recipe(encoding, len(t), validated, candidate)
+            if candidate.codes not in made:
+                new = self.encoding_ if continues else self._encoding_of(candidate, data)
+                made[candidate.codes] = new, self._inputs_by(new, data)[kept]
+            encoding, x = made[candidate.codes]
+            recipe, held = self._recipe(encoding, len(t), validated, candidate), None
             if continues:
                 self._check_continues(recipe, len(seeds))
-            x, held = self._inputs_by(encoding, data)[kept], None
             if validation is not None:
                 held = self._inputs_by(encoding, validation), validation.t, validation.w
-            made[candidate.name] = encoding, x
             return Entry(candidate.name, recipe, x, held)
 
         population, self.recipes_ = train_best(
@@ -327,10 +331,32 @@ class NetworkEstimator(FitSummary, TableEstimator):
             **self._how(),
         )
         (chosen,) = (trial.name for trial in self.recipes_ if trial.chosen)
-        encoding, x = made[chosen]
+        encoding, x = made[next(each.codes for each in tried if each.name == chosen)]
         if encoding is not self.encoding_:
             self._set_encoding(encoding)
         return self._finish(population, x, t, w)
+
+    def _check_memory(self, rows: int) -> None:
+        """Refuse to train on so many rows if that does not fit into memory.
+
+        Each kind of codes takes its inputs, the rows as given those of the first, and making one
+        takes it twice. The numbers themselves are read once.
+
+        Raises: SettingError.
+        """
+        encoding = self.encoding_
+        inputs = {
+            each.codes: encoding.width_with_bins(BINS[each.codes])
+            for each in self._candidates(self.early_stopping)
+        }
+        others = [width for codes, width in inputs.items() if codes != DEFAULT.codes]
+        numbers = encoding.width + sum(inputs.values()) + max(others, default=0)
+        check_fits(
+            4 * rows * numbers + 8 * rows * len(encoding.columns) + OTHER_BYTES,
+            f"training on {rows:,} rows of {encoding.width:,} inputs",
+            "give fit the path of a Parquet file, to train from disk, or set effort='fast' to try "
+            "one recipe",
+        )
 
     def _seeds(self, random: np.random.RandomState) -> Array:
         """Return the members' seeds, (P,)."""

@@ -148,6 +148,16 @@ class Encoding:
             encode_circles(self._dates, A[:, ~self._is_number], X[:, start:])
         return X, counts
 
+    def width_with_bins(self, bins: int) -> int:
+        """Return the most inputs that ``with_bins`` makes."""
+        now, most = 0, most_bins(bins, len(self.columns))
+        for column in self.columns:
+            if not isinstance(column, CategoryColumn):
+                number = column.days if isinstance(column, DateColumn) else column
+                now += max(0, len(number.knots) - 1)
+        limit = self.numbers * (most if most > 1 else 0)
+        return self.width - now + (now if bins == MAX_BINS else limit)
+
     def with_bins(
         self, source: Source, rows: Indices, weights: Array | None, bins: int
     ) -> Encoding:
