@@ -2,7 +2,7 @@
 
     pip install -e '.[bench]' && python benchmarks/from_disk.py
 
-It takes about an hour on one core and 60 GB of disk in TMPDIR or /var/tmp. ``--limit 2.4`` (GB) is
+It takes about an hour on one core and 60 GB of disk in TMPDIR or /var/tmp. ``--limit 2.7`` (GB) is
 the limit of the process's address space (RLIMIT_AS), ``--rows`` the large table's number of rows.
 
 1. Speed: the same rows trained on in memory and from disk in turn, each in a process of its own.
@@ -166,8 +166,8 @@ def scores(seeds):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--fit", nargs=3)
-    parser.add_argument("--limit", type=float, default=2.4)
-    parser.add_argument("--rows", type=int, default=28_400_000)
+    parser.add_argument("--limit", type=float, default=2.7)
+    parser.add_argument("--rows", type=int, default=32_000_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=20)
     options = parser.parse_args()

@@ -1,0 +1,1 @@
+"""Trained models as source code of other languages, with the same bits."""

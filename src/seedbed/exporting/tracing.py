@@ -1,0 +1,234 @@
+"""Formulas as lists of elementary operations, for languages that are not Python.
+
+A formula is called once, with numbers that record what is done with them. So its own lines are the
+one source of every translation, and those of ``engines.mathematics`` are that of exp, log and tanh.
+"""
+
+from __future__ import annotations
+
+import types as python
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+
+from seedbed.engines import mathematics
+from seedbed.engines.translation import translate
+from seedbed.errors import FormulaError
+
+Kind = Literal["float32", "float64"]
+
+OPERATIONS = {
+    "add": 2, "sub": 2, "mul": 2, "div": 2, "neg": 1, "abs": 1, "sqrt": 1, "copysign": 2, "fma": 3,
+    "lt": 2, "le": 2, "gt": 2, "ge": 2, "eq": 2, "ne": 2, "and": 2, "or": 2, "where": 3, "max": 2,
+    "min": 2, "two_to": 1, "times_two_to": 2, "exponent": 1, "mantissa": 1,
+}  # fmt: skip
+"""The elementary operations and their numbers of operands; see ``engines.arithmetic``. Comparisons,
+"and" and "or" give 1 or 0."""
+
+
+class Step(NamedTuple):
+    """An elementary operation: its name, and its operands: earlier values, or constants."""
+
+    name: str
+    operands: tuple[int | float, ...]
+
+
+class Trace(NamedTuple):
+    """A formula as steps.
+
+    arguments  the number of arguments, which are values 0, 1, …; step k makes value arguments + k
+    results    what the formula returns: values, or constants
+    kind       of all numbers
+    """
+
+    arguments: int
+    steps: list[Step]
+    results: tuple[int | float, ...]
+    kind: Kind
+
+
+class Traced:
+    """A number that records what is done with it: the counterpart of ``arithmetic.Numbers``."""
+
+    __slots__ = ("number", "recorder")
+    __array_ufunc__ = None
+    __pow__: ClassVar[Any]
+
+    def __init__(self, recorder: _Recorder, number: int | float) -> None:
+        self.recorder, self.number = recorder, number
+
+    def __add__(self, x: Any) -> Traced:
+        return self.recorder.step("add", self, x)
+
+    def __radd__(self, x: Any) -> Traced:
+        return self.recorder.step("add", self, x)
+
+    def __sub__(self, x: Any) -> Traced:
+        return self.recorder.step("sub", self, x)
+
+    def __rsub__(self, x: Any) -> Traced:
+        return self.recorder.step("sub", x, self)
+
+    def __mul__(self, x: Any) -> Traced:
+        return self.recorder.step("mul", self, x)
+
+    def __rmul__(self, x: Any) -> Traced:
+        return self.recorder.step("mul", self, x)
+
+    def __truediv__(self, x: Any) -> Traced:
+        return self.recorder.step("div", self, x)
+
+    def __rtruediv__(self, x: Any) -> Traced:
+        return self.recorder.step("div", x, self)
+
+    def __neg__(self) -> Traced:
+        return self.recorder.step("neg", self)
+
+    def __lt__(self, x: Any) -> Traced:
+        return self.recorder.mask("lt", self, x)
+
+    def __le__(self, x: Any) -> Traced:
+        return self.recorder.mask("le", self, x)
+
+    def __gt__(self, x: Any) -> Traced:
+        return self.recorder.mask("gt", self, x)
+
+    def __ge__(self, x: Any) -> Traced:
+        return self.recorder.mask("ge", self, x)
+
+    def __eq__(self, x: object) -> Traced:  # type: ignore[override]
+        return self.recorder.mask("eq", self, x)
+
+    def __ne__(self, x: object) -> Traced:  # type: ignore[override]
+        return self.recorder.mask("ne", self, x)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __bool__(self) -> bool:
+        raise TypeError("a formula cannot branch on its arguments")
+
+
+class TracedMask(Traced):
+    """A comparison's result. Two of them add up to "or" and multiply to "and"."""
+
+    __slots__ = ()
+
+    def __add__(self, x: Any) -> Traced:
+        return self.recorder.mask("or", self, x) if isinstance(x, TracedMask) else super().__add__(x)
+
+    def __mul__(self, x: Any) -> Traced:
+        return (
+            self.recorder.mask("and", self, x) if isinstance(x, TracedMask) else super().__mul__(x)
+        )
+
+    def __or__(self, x: TracedMask) -> Traced:
+        return self.recorder.mask("or", self, x)
+
+    def __and__(self, x: TracedMask) -> Traced:
+        return self.recorder.mask("and", self, x)
+
+
+class _Recorder:
+    """Records the steps of one formula; equal steps are recorded once."""
+
+    def __init__(self, arguments: int, kind: Kind) -> None:
+        self.arguments, self.kind = arguments, kind
+        self.dtype = np.dtype(kind).type
+        self.steps: list[Step] = []
+        self.known: dict[tuple[Any, ...], int] = {}
+
+    def step(self, name: str, *operands: Any) -> Traced:
+        return Traced(self, self._record(name, operands))
+
+    def mask(self, name: str, *operands: Any) -> TracedMask:
+        return TracedMask(self, self._record(name, operands))
+
+    def _record(self, name: str, operands: tuple[Any, ...]) -> int:
+        numbers = tuple(self.operand(each) for each in operands)
+        key = name, *((type(each), repr(each)) for each in numbers)
+        if key not in self.known:
+            self.known[key] = self.arguments + len(self.steps)
+            self.steps.append(Step(name, numbers))
+        return self.known[key]
+
+    def operand(self, x: Any) -> int | float:
+        """Return a value's number, or a constant rounded to the kind, as a float."""
+        if isinstance(x, Traced):
+            return x.number
+        if isinstance(x, bool | int | float | np.number | np.bool_):
+            return float(self.dtype(x))
+        raise FormulaError(f"it computes with {type(x).__name__}, which is no number")
+
+
+def trace(function: Callable[..., Any], arguments: int = 1, kind: Kind = "float32") -> Trace:
+    """Return a formula's steps; of what returns a tuple, several results.
+
+    Raises: FormulaError for what is not elementwise arithmetic.
+    """
+    recorder = _Recorder(arguments, kind)
+    given = [Traced(recorder, number) for number in range(arguments)]
+    if function.__module__ != mathematics.__name__:
+        function = translate(function, _NUMPY, lambda same: same, {_NUMPY.abs: _NUMPY.abs})
+    else:
+        function = _MATHEMATICS[function.__name__]
+    try:
+        found = function(*given)
+        found = found if isinstance(found, tuple) else (found,)
+        results = tuple(recorder.operand(each) for each in found)
+    except (AttributeError, TypeError) as error:
+        raise FormulaError(f"{function!r} is not elementwise arithmetic: {error}") from error
+    return Trace(arguments, recorder.steps, results, kind)
+
+
+# ---------------------------------------------------------------- functions of traced numbers
+
+
+def _recorder_of(*operands: Any) -> _Recorder:
+    found = next(each for each in operands if isinstance(each, Traced))
+    recorder: _Recorder = found.recorder
+    return recorder
+
+
+def _operation(name: str) -> Callable[..., Traced]:
+    return lambda *operands: _recorder_of(*operands).step(name, *operands)
+
+
+def _full_like(like: Traced, x: Any) -> Traced:
+    return Traced(like.recorder, like.recorder.operand(x))
+
+
+def _is_single(x: Traced) -> bool:
+    return x.recorder.kind == "float32"
+
+
+_ARITHMETIC: dict[str, Any] = {
+    **{name: _operation(name) for name in ("fma", "where", "sqrt", "copysign", "two_to",
+                                           "times_two_to", "exponent", "mantissa")},
+    "absolute": _operation("abs"),
+    "maximum": _operation("max"),
+    "minimum": _operation("min"),
+    "full_like": _full_like,
+    "is_single": _is_single,
+}  # fmt: skip
+
+
+def _rebound() -> dict[str, Any]:
+    """Return the functions of ``mathematics`` with operations that record."""
+    names: dict[str, Any] = {**vars(mathematics), **_ARITHMETIC}
+    names["abs"] = _ARITHMETIC["absolute"]
+    for name, function in vars(mathematics).items():
+        if isinstance(function, python.FunctionType) and function.__module__ == (
+            mathematics.__name__
+        ):
+            names[name] = python.FunctionType(function.__code__, names, name)
+    return names
+
+
+_MATHEMATICS = _rebound()
+Traced.__pow__ = _MATHEMATICS["power"]
+
+_NUMPY: Any = python.ModuleType("numpy")
+"""What ``np`` means in formulas."""
+for _name in mathematics.__all__:
+    setattr(_NUMPY, _name, _MATHEMATICS[_name])
