@@ -155,6 +155,17 @@ def test_classes_that_no_sample_shows_are_known(monkeypatch):
     assert found.repeats("y").rows.tolist() == [10_000, 9_999, 1]
 
 
+def test_numbers_as_texts_of_too_many_kinds_keep_what_is_no_number(monkeypatch):
+    monkeypatch.setattr(summary, "MAX_DISTINCT", 500)
+    values = [f"{value:.6f}" for value in np.random.default_rng(0).normal(size=3000)]
+    values[1500] = "oops"
+    frame = pl.DataFrame({"b": values, "y": np.arange(3000.0)})
+    expected = fitted(Table("X", frame), "y", "regression")
+    found = fitted(summarize(open_scan(frame.lazy()), "y", 0), "y", "regression")
+    assert found[0].columns[0].odd == expected[0].columns[0].odd == ("oops",)
+    assert "'oops' in row 1501" in found[1][0].line
+
+
 def test_texts_of_too_many_kinds_are_judged_by_the_sample(monkeypatch):
     monkeypatch.setattr(summary, "MAX_DISTINCT", 500)
     monkeypatch.setattr(summary, "MIN_SAMPLE_ROWS", 2000)
@@ -181,7 +192,7 @@ def test_every_row_is_in_one_shard(rows, count, step):
     made = Shards(rows, 3, 1, np.float32, count=count, weighed=True, seed=1)
     for start in range(0, rows, step):
         made.write(x[start : start + step], t[start : start + step], w[start : start + step])
-    assert made.is_complete
+    assert made.room == 0
     seen = []
     for number in range(count):
         made.load(number)
@@ -423,6 +434,13 @@ def test_a_training_resumes_from_its_checkpoint_within_an_epoch(tmp_path, many_s
 @pytest.mark.parametrize(
     ("X", "given", "message"),
     [
+        ("t.parquet", {"y": "y", "sample_weight": "none"}, "'none' of t.parquet is 0 in every row"),
+        ("t.parquet", {"y": "y", "sample_weight": "none", "from_disk": False}, "is 0 in every row"),
+        (
+            np.zeros((3, 2)),
+            {"y": "y", "from_disk": None},
+            "X is a ndarray, whose columns have none",
+        ),
         ("t.parquet", {"y": np.zeros(3)}, "y must be the name of one of the table's columns"),
         ("t.parquet", {"y": "z"}, "t.parquet has no target column 'z'"),
         ("t.parquet", {"y": "y", "sample_weight": "z"}, "has no column of weights 'z'"),
@@ -441,7 +459,7 @@ def test_a_training_resumes_from_its_checkpoint_within_an_epoch(tmp_path, many_s
 )
 def test_errors_are_one_line(tmp_path, monkeypatch, X, given, message):
     monkeypatch.chdir(tmp_path)
-    frame = table()
+    frame = table().with_columns(none=0.0)
     frame.write_parquet("t.parquet")
     frame.write_csv("t.csv")
     frame[:0].write_parquet("empty.parquet")
@@ -454,15 +472,95 @@ def test_errors_are_one_line(tmp_path, monkeypatch, X, given, message):
     assert "\n" not in str(raised.value)
 
 
-def test_a_table_that_changes_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda frame: frame[:2500], "other rows, when it is read again"),
+        (lambda frame: frame[::-1], "gives its rows in another order"),
+        (lambda frame: frame.with_columns(y=pl.col("y") + 1), "other rows"),
+        (lambda frame: pl.concat([frame, frame[:5]]), "other rows"),
+        (lambda frame: frame.drop("a"), "cannot read"),
+    ],
+)
+def test_a_table_that_changes_is_refused(tmp_path, change, message):
     path = tmp_path / "t.parquet"
     table().write_parquet(path)
     scan = open_scan(path)
     found = summarize(scan, "y", 0)
     target, _ = find_target(found, "y", "regression")
-    table(2500).write_parquet(path)
-    with pytest.raises(sb.TableError, match=r"(had 3,000 rows and now has 2,500|cannot read)"):
+    change(table()).write_parquet(path)
+    with pytest.raises(sb.TableError, match=message):
         NetworkRegressor(**FAST).fit_scan(scan, found, target)
+
+
+def test_a_lazy_frame_without_an_order_is_refused(monkeypatch):
+    monkeypatch.setattr(scans, "PART_VALUES", 5000)
+    shuffled = pl.LazyFrame({"a": range(3000)}).map_batches(
+        lambda frame: frame.sample(fraction=1.0, shuffle=True), schema={"a": pl.Int64}
+    )
+    frame = shuffled.with_columns(y=pl.col("a") * 2.0)
+    with pytest.raises(sb.TableError, match="another order, or other rows, when it is read again"):
+        NetworkRegressor(**FAST).fit(frame, "y", from_disk=True)
+
+
+def test_a_lazy_frame_that_fails_ends_in_one_line():
+    frame = pl.LazyFrame({"a": [1.0, 2.0, 3.0], "y": [1.0, 2.0, 3.0]}).with_columns(
+        b=pl.col("a").map_elements(lambda value: 1 / 0, return_dtype=pl.Float64)
+    )
+    with pytest.raises(sb.TableError, match="cannot read X: ") as raised:
+        NetworkRegressor(**FAST).fit(frame, "y", from_disk=True)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        (lambda t: t.drop("b"), "column 'b' is absent in .*2.parquet and a number"),
+        (lambda t: t.with_columns(z=1), "column 'z' is a number in .*2.parquet and absent"),
+        (lambda t: t.with_columns(b=pl.lit("x")), "'b' is a text in .*2.parquet and a number"),
+    ],
+)
+@pytest.mark.parametrize("from_disk", [True, False])
+def test_files_of_other_columns_are_refused(tmp_path, second, message, from_disk):
+    table(300)[:150].write_parquet(tmp_path / "1.parquet")
+    second(table(300)[150:]).write_parquet(tmp_path / "2.parquet")
+    with pytest.raises(sb.TableError, match=message):
+        NetworkRegressor(**FAST).fit(tmp_path, "y", from_disk=from_disk)
+
+
+def test_files_may_differ_in_how_they_store_numbers_and_texts(tmp_path):
+    frame = table(600).with_columns(b=(pl.col("b") * 10).round())
+    cities = pl.Enum(["Bern", "Oslo", "Rome", "Kyiv"])
+    first = frame[:300].with_columns(pl.col("b").cast(pl.Int32), pl.col("city").cast(cities))
+    first.write_parquet(tmp_path / "1.parquet")
+    frame[300:].with_columns(pl.col("city").cast(pl.Categorical)).write_parquet(
+        tmp_path / "2.parquet"
+    )
+    whole = NetworkRegressor(**FAST).fit(frame.lazy(), "y", from_disk=True)
+    model = NetworkRegressor(**FAST).fit(tmp_path, "y", from_disk=True)
+    assert model.encoding_ == whole.encoding_
+
+
+def test_columns_of_a_folders_names_are_read(tmp_path):
+    for k in (1, 2):
+        (tmp_path / f"k={k}").mkdir()
+        frame = table(400, seed=k).with_columns(y=pl.col("y") + 50 * k)
+        frame.write_parquet(tmp_path / f"k={k}" / "part.parquet")
+    for from_disk in (True, False):
+        model = NetworkRegressor(**FAST).fit(tmp_path, "y", from_disk=from_disk)
+        assert "k" in model.feature_names_in_
+
+
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="needs /dev/stdin")
+def test_pipes_are_read_from_their_beginning():
+    text = "x,y\n" + "\n".join(f"{row % 17},{row % 5}" for row in range(200))
+    words = ["train", "/dev/stdin", "--target", "y", "--epochs", "1", "--effort", "fast", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "seedbed", *words], input=text, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert '"train": 160' in " ".join(done.stdout.split())
 
 
 def test_no_file_stays_behind(tmp_path):
@@ -473,7 +571,7 @@ def test_no_file_stays_behind(tmp_path):
         def end(progress):
             open_files = [os.readlink(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd")
                           if os.path.lexists(f"/proc/self/fd/{n}")]
-            print(sum("seedbed" in name or "deleted" in name for name in open_files), flush=True)
+            print(sum(name.startswith(sys.argv[2]) for name in open_files), flush=True)
             os._exit(0)
         NetworkRegressor(members=2, effort="fast", random_state=0).fit(
             sys.argv[1], "y", from_disk=True, callbacks=[end])
@@ -481,7 +579,7 @@ def test_no_file_stays_behind(tmp_path):
     folder = tmp_path / "temporary"
     folder.mkdir()
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), tmp_path / "t.parquet"],
+        [sys.executable, "-c", textwrap.dedent(code), tmp_path / "t.parquet", folder],
         env={**os.environ, "TMPDIR": str(folder)},
         capture_output=True,
         text=True,
@@ -491,7 +589,95 @@ def test_no_file_stays_behind(tmp_path):
     assert not list(folder.iterdir())
 
 
+def test_targets_by_name(tmp_path):
+    frame, other = table(800), table(300, seed=1)
+    other.write_parquet(tmp_path / "other.parquet")
+    X = frame.drop("y")
+    expected = NetworkRegressor(**FAST).fit(X, frame["y"])
+    model = NetworkRegressor(**FAST).fit(frame, "y")  # a data frame that holds its target
+    assert np.array_equal(model.population_.theta, expected.population_.theta)
+    score = expected.score(other.drop("y"), other["y"])
+    assert abs(model.score(tmp_path / "other.parquet", "y") - score) < 1e-12
+    assert abs(model.score(other, "y") - score) < 1e-12
+    validated = NetworkRegressor(**FAST).fit(
+        frame, "y", validation_data=(tmp_path / "other.parquet", "y")
+    )
+    direct = NetworkRegressor(**FAST).fit(
+        X, frame["y"], validation_data=(other.drop("y"), other["y"])
+    )
+    assert validated.validation_curve_ == direct.validation_curve_
+    classes = frame.with_columns(
+        y=pl.when(pl.col("y") > 0).then(pl.lit("p")).otherwise(pl.lit("q"))
+    )
+    classifier = NetworkClassifier(**FAST).fit(classes, "y")
+    expected = (classifier.predict(classes.drop("y")) == classes["y"].to_numpy()).mean()
+    assert classifier.score(classes, "y") == expected
+    with pytest.raises(sb.DataError, match="partial_fit takes rows in memory"):
+        NetworkRegressor(**FAST).partial_fit(tmp_path / "other.parquet", "y")
+    with pytest.raises(sb.SettingError, match="a score on a table has no weights"):
+        model.score(other, "y", sample_weight=np.ones(300))
+
+
+def test_poisson_refuses_negative_counts_by_name(tmp_path):
+    table(400).write_parquet(tmp_path / "t.parquet")
+    for from_disk in (True, False):
+        with pytest.raises(sb.DataError, match="the loss 'poisson' is for counts"):
+            NetworkRegressor(**FAST, loss="poisson").fit(
+                tmp_path / "t.parquet", "y", from_disk=from_disk
+            )
+
+
+@pytest.mark.parametrize("rows", [2, 3, 10])
+def test_tiny_tables(rows):
+    frame = table(rows).select("b", "y")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = NetworkRegressor(**FAST).fit(frame.lazy(), "y", from_disk=True)
+        NetworkRegressor(**FAST, validation_fraction=0.999).fit(frame.lazy(), "y", from_disk=True)
+    assert np.isfinite(model.predict(frame.drop("y"))).all()
+
+
+def test_the_time_of_the_first_pass_counts(monkeypatch):
+    frame = table(2000).lazy()
+    found = summarize(open_scan(frame), "y", 0)
+    target, _ = find_target(found, "y", "regression")
+    model = NetworkRegressor(members=2, random_state=0, max_time=30, max_iter=3)
+    model.fit_scan(open_scan(frame), found, target)
+    assert len(model.recipes_) > 1
+    found.seconds = 100.0
+    model.fit_scan(open_scan(frame), found, target)
+    assert len(model.recipes_) == 1
+    assert model.n_iter_ == 1
+
+
+def test_callbacks_by_epoch(many_shards):
+    seen = []
+    NetworkRegressor(**{**FAST, "max_iter": 5}).fit(
+        table(2000).lazy(), "y", from_disk=True,
+        callbacks=[sb.every(2, lambda progress: seen.append((progress.epoch, progress.share)))],
+    )  # fmt: skip
+    assert seen == [(2, 0.4), (4, 0.8), (5, 1.0)]
+
+
 # ---------------------------------------------------------------- the command
+
+
+def test_a_class_that_only_test_rows_have_is_known(tmp_path, monkeypatch, capsys):
+    from seedbed.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    classes = ["p", "q"] * 1500
+    for number in range(8):
+        classes[7 + 300 * number] = f"rare{number}"
+    frame = table(3000).drop("y").with_columns(y=pl.Series(classes))
+    frame.write_parquet("t.parquet")
+    words = ["train", "t.parquet", "--target", "y", "--effort", "fast", "--epochs", "2"]
+    assert main([*words, "--from-disk", "--out", "m.safetensors"]) == 0
+    assert len(sb.load("m.safetensors").classes_) == 10
+    found = summarize(open_scan("t.parquet"), "y", 0, test_share=0.5)
+    row = found.test.row_number("y", 5)
+    assert frame["a"].fill_null(0)[row - 1] == found.test.frame["a"].fill_null(0)[5]
+    capsys.readouterr()
 
 
 def test_the_command_trains_from_disk(tmp_path, monkeypatch, capsys, many_shards):

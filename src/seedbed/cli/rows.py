@@ -68,8 +68,8 @@ class ScanRows:
         self.target, _ = find_target(self.table, options.target, options.task)
         if self.table.test is None:
             raise TableError(
-                f"{scan.name} has {len(scan):,} rows, of which {options.test:g} are none to score "
-                "on: give more rows, or another share with --test"
+                f"a share of {options.test:g} of the {len(scan):,} rows of {scan.name} gives no "
+                "test row: give more rows, or another share with --test"
             )
 
     def fit(self, estimator: Any, drop: Sequence[str], *kept: Any) -> None:

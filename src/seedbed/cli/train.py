@@ -176,7 +176,7 @@ def run(options: Namespace) -> int:
     rows.fit(estimator, options.drop, kept, callbacks)
     try:
         summary, scores, held_out = _scored(options, estimator, rows, metrics)
-    except KeyboardInterrupt:  # what was trained is not lost
+    except BaseException:  # what was trained is not lost
         if options.out is not None:
             out = writing.interrupted_path(options.out)
             estimator.save(out)

@@ -64,13 +64,13 @@ class Shards:
 
         Raises: FileError if the disk is full.
         """
+        if len(x) > self.room:
+            raise ValueError(f"{len(x)} rows are given, and {self.room} are left")
         key = streams.keys(np.array([self.seed]), "shards", 1, self._parts)
         shuffled = streams.order(key, len(x))[0]
         parts = [x[shuffled], t[shuffled], *([] if w is None else [w[shuffled]])]
         for start in range(min(self.count, len(x))):
             shard, place = (self._dealt + start) % self.count, (self._dealt + start) // self.count
-            if place >= self.n:
-                raise ValueError("more rows were written than the shards have")
             offset = shard * self._bytes
             for array, part in zip(self._arrays, parts, strict=True):
                 own = np.ascontiguousarray(part[start :: self.count], array.dtype)
@@ -92,9 +92,9 @@ class Shards:
             ) from None
 
     @property
-    def is_complete(self) -> bool:
-        """Whether all rows were written."""
-        return self._dealt == self.n * self.count
+    def room(self) -> int:
+        """The number of rows that are still to be written."""
+        return self.n * self.count - self._dealt
 
     def order(self, epoch: int) -> Indices:
         """Return the shards' numbers (W,) in an epoch's order."""

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from os import PathLike
 from typing import Any, Self
 
 import numpy as np
 from sklearn.utils import check_random_state
 
 from seedbed.arrays import Array, Indices, checked_count
-from seedbed.errors import SeedbedWarning
+from seedbed.errors import DataError, SeedbedWarning
 from seedbed.estimators.data import Role
 from seedbed.estimators.from_disk import DiskEstimator
 from seedbed.estimators.growing import grow, grow_state, grown, transition
 from seedbed.estimators.network import warn_of
 from seedbed.formulas import schedules
 from seedbed.layers.dense import Dense
+from seedbed.tables import scans
 from seedbed.tables.recipe import DEFAULT, candidates
 from seedbed.tables.sources import Source
 from seedbed.training import Continuation, train
@@ -26,6 +28,11 @@ class BatchEstimator(DiskEstimator):
     """What ``partial_fit`` adds to the classifier and the regressor."""
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Self:
+        if isinstance(X, str | PathLike) or scans.is_scannable(X):
+            raise DataError(
+                f"partial_fit takes rows in memory, and X is a {type(X).__name__}: read some rows "
+                "at a time, or train on all of them with fit"
+            )
         first = not hasattr(self, "population_")
         role: Role = "first batch" if first else "partial_fit"
         data = self._prepare(X, y, sample_weight, role, classes)

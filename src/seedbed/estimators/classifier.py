@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_array, column_or_1d
@@ -174,6 +175,12 @@ class NetworkClassifier(ClassifierMixin, BatchEstimator):
         if not self.encoding_.target.labels:
             p /= reproducible.total(p, keepdims=True)
         return (p, reproducible.std(self._member_predictions(X), 0)) if return_std else p
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy on X (N, I) and y (N,), or a table whose column y is the target."""
+        if isinstance(y, str):
+            return self._named_score(X, y, sample_weight, accuracy_score)
+        return float(super().score(X, y, sample_weight))
 
     def _loss(self) -> Loss:
         labels = self.encoding_.target.labels

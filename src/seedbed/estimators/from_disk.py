@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from os import PathLike
@@ -18,7 +18,7 @@ from seedbed.choosing import Entry, train_best
 from seedbed.diagnosis.finding import Finding
 from seedbed.engines.shards import Shards, shard_count
 from seedbed.errors import DataError, SeedbedWarning, SettingError, TableError
-from seedbed.estimators.data import FromDisk
+from seedbed.estimators.data import FromDisk, Prepared
 from seedbed.estimators.network import NetworkEstimator, warn_of
 from seedbed.progress import Callback, StatusLine
 from seedbed.recipe import Recipe
@@ -28,7 +28,7 @@ from seedbed.tables.encoding import Encoding, fit
 from seedbed.tables.notes import Counts, Note
 from seedbed.tables.recipe import BINS, DEFAULT, Candidate
 from seedbed.tables.scans import Scan, in_memory, large_scan
-from seedbed.tables.sources import Source
+from seedbed.tables.sources import FrameSource, Source, as_frame, check_column
 from seedbed.tables.summary import Summary, report, summarize
 from seedbed.tables.targets import Target, Task, find_target
 
@@ -62,14 +62,19 @@ class DiskEstimator(NetworkEstimator):
                 "warm_start takes rows in memory: read the table, or leave warm_start out"
             )
         drop = [] if sample_weight is None else [sample_weight]
-        scan = large_scan(X, from_disk)
+        scan = large_scan(X, from_disk) if _is_on_disk(X) or from_disk else None
         if scan is None:
-            table = in_memory(X)
+            table = _table_of(X)
             target, rows = find_target(table, y, self._task)
             weights = None
             if sample_weight is not None:
                 weights = read_weights(table, sample_weight)[rows]
                 rows, weights = rows[weights > 0], weights[weights > 0]
+                if not len(rows):
+                    raise TableError(
+                        f"column of weights {sample_weight!r} of {table.name} is 0 in every row "
+                        "to train on: give at least one row a weight"
+                    )
             findings = self._fit_table(
                 table, target, rows, drop, checkpoint, callbacks, weights, validation_data
             )
@@ -107,7 +112,7 @@ class DiskEstimator(NetworkEstimator):
         checkpoint: Checkpoint | None, callbacks: Sequence[Callback], validation_data: Any,
     ) -> list[Finding]:  # fmt: skip
         """Train on a table from disk; return what is wrong with the members."""
-        deadline = self._deadline()
+        deadline = self._deadline() - summary.seconds
         self._begin(summary, target, drop)
         sample, w = summary.sample, summary.sample_weights
         y = target.labels_of(target.encode(sample))
@@ -136,10 +141,11 @@ class DiskEstimator(NetworkEstimator):
         self._weigh_classes(summary)
         if validation is not None:
             validation = self._weighed(validation)
-        holds_out = validation is None and self.early_stopping
-        share = self._validation_share() if holds_out else 0.0
-        rows = DiskRows(self, scan, summary, share)
-        validated = holds_out or validation is not None
+        share = self._validation_share()
+        rows = DiskRows(
+            self, scan, summary, share if validation is None and self.early_stopping else 0.0
+        )
+        validated = rows.holds_out or validation is not None
         made: dict[str, Encoding] = {}
 
         def entry(candidate: Candidate) -> Entry:
@@ -151,7 +157,7 @@ class DiskEstimator(NetworkEstimator):
             held = None
             if validation is not None:
                 held = validation.inputs(encoding), validation.t, validation.w
-            elif holds_out:
+            elif rows.holds_out:
                 held = rows.of_sample(encoding, rows.held_out)
             made[candidate.name] = encoding
             return Entry(candidate.name, recipe, rows.shards(encoding, recipe), held)
@@ -195,6 +201,44 @@ class DiskEstimator(NetworkEstimator):
         scan = large_scan(X)
         return [in_memory(X)] if scan is None else scan.parts()
 
+    def _validation(self, given: Any) -> Prepared | None:
+        """Return the rows of ``validation_data``, whose y may name a column of a table."""
+        if isinstance(given, tuple | list) and len(given) in (2, 3) and isinstance(given[1], str):
+            table, name, *rest = given
+            if rest and rest[0] is not None:
+                raise SettingError("validation_data from a table has no weights: give (X, y)")
+            source = _table_of(table)
+            encoded, rows = self._targets_of(source, name)
+            t = self.encoding_.target.clip_outliers(encoded)
+            data = Prepared(source, rows, np.empty(0), t, None)
+            return data._replace(x=data.inputs(self.encoding_))
+        return super()._validation(given)
+
+    def _targets_of(self, source: Source, name: str) -> tuple[Array, Indices]:
+        """Return the encoded targets (n,) of the rows of a table in which they are known, and the
+        rows' numbers (n,).
+        """
+        check_column(source, name, "target column")
+        target = self.encoding_.target
+        t = replace(target, names=(name,)).encode(source)
+        rows = np.flatnonzero(~np.isnan(t))
+        if not len(rows):
+            raise TableError(f"target {name!r} of {source.name} has no value in any row")
+        t = t[rows]
+        return (t.astype(np.intp) if target.classes else t), rows
+
+    def _named_score(self, X: Any, name: str, weights: Any, score: Callable[..., Any]) -> float:
+        """Return the score on a table, one of whose columns is the target."""
+        if weights is not None:
+            raise SettingError("a score on a table has no weights: give X and y in memory")
+        self._check_fitted()
+        source = _table_of(X)
+        t, rows = self._targets_of(source, name)
+        kept = np.zeros(len(source), np.bool_)
+        kept[rows] = True
+        predicted = self.predict(source)[kept]
+        return float(score(self.encoding_.target.labels_of(t), predicted))
+
     def _weigh_classes(self, summary: Summary) -> None:
         """Compute class weights from all training rows."""
         target = self._target
@@ -215,6 +259,7 @@ class DiskRows:
     """The training rows of a scanned table, encoded when they are needed.
 
     count      the number of rows to train on, a multiple of the number of shards
+    holds_out  whether rows are held out for early stopping
     held_out   places in the sample of rows that are not trained on
     diagnosed  places in the sample of rows by which members are diagnosed
     """
@@ -232,16 +277,16 @@ class DiskRows:
         self.shard_count = shard_count(summary.rows, row_bytes)
         bytes_each = 4 * max(encoding.width, target.outputs * estimator.members)
         most = min(MAX_HELD_ROWS, max(MIN_HELD_ROWS, HELD_BYTES // bytes_each))
-        held = min(round(share * summary.rows), most, len(drawn) - self.shard_count)
-        held = max(held, 1) if share else 0
+        held = 0
+        if share:
+            held = min(max(1, round(share * summary.rows)), most, len(drawn) - self.shard_count)
+            held = max(0, min(held, summary.rows - 2))
+        self.holds_out = held > 0
         held += (summary.rows - held) % self.shard_count
         self.held_out, self.diagnosed = drawn[:held], np.sort(drawn[:DIAGNOSED_ROWS])
         self.count = summary.rows - held
-        if self.count < 2 or held > len(drawn):
-            raise TableError(
-                f"{scan.name} has {summary.rows:,} rows to train on, too few to hold some out: "
-                "give more rows, or early_stopping=False"
-            )
+        if self.count < 2:
+            raise TableError(f"{scan.name} has one row to train on: give more rows")
         self.omitted = np.sort(summary.sample_numbers[self.held_out])
         self.made: list[Shards] = []
         self.counts, self.counted = Counts(), False
@@ -260,6 +305,7 @@ class DiskRows:
         self.made.append(made)
         with StatusLine(self.estimator._shows()) as line:
             for part in self.scan.parts():
+                summary.check_part(part)
                 chosen, _, w = summary.rows_of(part)
                 first, last = np.searchsorted(
                     self.omitted, [part.first_row, part.first_row + len(part)]
@@ -267,6 +313,8 @@ class DiskRows:
                 chosen[self.omitted[first:last] - part.first_row] = False
                 if chosen.any():
                     rows, w = part.filtered(chosen), w[chosen]
+                    if len(w) > made.room:
+                        raise TableError(_changed(self.scan))
                     t, x = self._targets(encoding, rows), self._inputs(encoding, rows)
                     T = checks.checked_targets(
                         t, loss, recipe.network.outputs, len(x), recipe.dtype, summary.target
@@ -276,10 +324,8 @@ class DiskRows:
                     )
                 report(line, "encoding", len(self.scan), part.first_row + len(part))
         self.counted = True
-        if not made.is_complete:
-            raise TableError(
-                f"{self.scan.name} changed while it was read: train while nothing writes to it"
-            )
+        if made.room:
+            raise TableError(_changed(self.scan))
         return made
 
     def of_sample(self, encoding: Encoding, places: Indices) -> tuple[Array, Array, Array | None]:
@@ -319,3 +365,24 @@ class DiskRows:
 def _is_on_disk(X: Any) -> bool:
     """Return whether X is the path of a table, or a table that is read in parts."""
     return isinstance(X, str | PathLike) or scans.is_scannable(X)
+
+
+def _changed(scan: Scan) -> str:
+    """Return the message on a table of which the second pass finds other rows."""
+    return f"{scan.name} changed while it was read: train while nothing writes to it"
+
+
+def _table_of(X: Any) -> Source:
+    """Return a table in memory, of which a column is the target: a file, or a data frame.
+
+    Raises: TableError; DataError for what has no columns with names.
+    """
+    if _is_on_disk(X):
+        return in_memory(X)
+    frame = as_frame(X)
+    if frame is None:
+        raise DataError(
+            f"y is the name of a column, and X is a {type(X).__name__}, whose columns have none: "
+            "give a data frame or a file, or the target's values as y"
+        )
+    return FrameSource(frame)

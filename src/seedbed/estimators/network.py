@@ -147,8 +147,9 @@ class NetworkEstimator(FitSummary, TableEstimator):
     ) -> Self:
         """Train on X (N, I), y (N,) or (N, O), and return self.
 
-        X may also be the path of a table, a polars LazyFrame or a PyArrow data set. Then y names
-        its column with the target, and sample_weight one with weights.
+        X may also be a data frame that holds the target, the path of a table, a polars LazyFrame or
+        a PyArrow data set. Then y names the column with the target, and sample_weight one with
+        weights.
 
         sample_weight    (N,) row weights >= 0: a row of weight 2 counts as the row given twice
         validation_data  (X, y) or (X, y, weights): monitored in place of rows held out of X; its
@@ -170,7 +171,8 @@ class NetworkEstimator(FitSummary, TableEstimator):
         kept = self._checkpoint(checkpoint, checkpoint_every)
         deadline = self._deadline()
         continues = bool(self.warm_start) and hasattr(self, "population_")
-        if isinstance(X, str | PathLike) or scans.is_scannable(X):
+        is_named = isinstance(y, str)
+        if is_named or isinstance(X, str | PathLike) or scans.is_scannable(X):
             return self._fit_named(X, y, sample_weight, validation_data, callbacks, kept, from_disk)
         if from_disk:
             raise SettingError(
@@ -237,6 +239,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
         y = target.labels_of(target.encode(table)[rows])
         self._define_target(y, list(target.names), None)
         self._target = replace(self._target, notation=target.notation)
+        self._check_target(y, "fit", None)
         t = self._encoded(y)
         self._fit_encoding(table, rows, t, weights, {*target.names, *drop})
         self._check_memory(len(rows))

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_array
 
 from seedbed import reproducible
@@ -119,6 +120,12 @@ class NetworkRegressor(RegressorMixin, BatchEstimator):
             return mean
         each = target.in_target_units(self._member_predictions(X))
         return mean, reproducible.std(each[:, :, 0] if self._flat else each, 0)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the R² on X (N, I) and y (N,), or a table whose column y is the target."""
+        if isinstance(y, str):
+            return self._named_score(X, y, sample_weight, r2_score)
+        return float(super().score(X, y, sample_weight))
 
     def _loss(self) -> Loss:
         is_auto = isinstance(self.loss, str) and self.loss == "auto"

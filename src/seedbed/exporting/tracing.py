@@ -115,7 +115,9 @@ class TracedMask(Traced):
     __slots__ = ()
 
     def __add__(self, x: Any) -> Traced:
-        return self.recorder.mask("or", self, x) if isinstance(x, TracedMask) else super().__add__(x)
+        return (
+            self.recorder.mask("or", self, x) if isinstance(x, TracedMask) else super().__add__(x)
+        )
 
     def __mul__(self, x: Any) -> Traced:
         return (

@@ -14,7 +14,7 @@ from typing import Any
 
 from seedbed import memory
 from seedbed.arrays import checked_flag
-from seedbed.errors import MissingDependencyError, SettingError, TableError
+from seedbed.errors import MissingDependencyError, SeedbedError, SettingError, TableError
 from seedbed.tables.csv_frames import imported_polars
 from seedbed.tables.notation import NO_MARKS, Marks
 from seedbed.tables.reading import Table, errors_of_polars, read
@@ -68,26 +68,35 @@ class Scan:
 
         Raises: TableError.
         """
-        return self._part(imported_polars().concat([part.frame for part in self.parts()]), 0)
+        parts = [part.frame for part in self.parts()]
+        return self._part(self._joined(parts), 0)
+
+    def _joined(self, frames: list[Any]) -> Any:
+        """Return frames as one.
+
+        Raises: TableError if they differ in their columns' types.
+        """
+        with _errors(self.name):
+            return imported_polars().concat(frames, how="vertical_relaxed")
 
     def parts(self) -> Iterator[Table]:
         """Yield the table's rows in order.
 
         Raises: TableError if the table cannot be read, or has other rows than before.
         """
-        polars, waiting, rows, first = imported_polars(), list[Any](), 0, 0
+        waiting, rows, first = list[Any](), 0, 0
         for frame in self._read():
             waiting.append(frame)
             rows += len(frame)
             if rows >= self.part_rows:
-                together = polars.concat(waiting, how="vertical_relaxed")
+                together = self._joined(waiting)
                 for start in range(0, rows - self.part_rows + 1, self.part_rows):
                     yield self._part(together[start : start + self.part_rows], first)
                     first += self.part_rows
                 waiting = [together[len(together) - rows % self.part_rows :]]
                 rows %= self.part_rows
         if rows:
-            yield self._part(polars.concat(waiting, how="vertical_relaxed"), first)
+            yield self._part(self._joined(waiting), first)
         if first + rows != self.rows:
             raise TableError(
                 f"{self.name} had {self.rows:,} rows and now has {first + rows:,}: train while "
@@ -101,13 +110,15 @@ class Scan:
 
     def _read(self) -> Iterator[Any]:
         """Yield frames of any number of rows, in order."""
-        batches = None
+        polars, batches = imported_polars(), None
+        texts = polars.selectors.by_dtype(polars.Categorical, polars.Enum)
         while True:
             with _errors(self.name):
                 batches = self._batches(self.part_rows) if batches is None else batches
                 frame = next(batches, None)
-            if frame is None:
-                return
+                if frame is None:
+                    return
+                frame = frame.with_columns(texts.cast(polars.String))  # each has its own categories
             if len(frame):
                 yield frame
 
@@ -123,7 +134,8 @@ def large_scan(X: Any, from_disk: bool | None = None, **given: Any) -> Scan | No
     if from_disk is not None:
         from_disk = checked_flag("from_disk", from_disk)
     if not is_scannable(X):
-        if from_disk and Path(X).exists():
+        is_special = str(X) == "-" or "::" in str(X)
+        if from_disk and (is_special or Path(X).exists()):
             raise SettingError(
                 f"{X} is no Parquet file, and others cannot be trained on from disk: convert it, "
                 "as polars.scan_csv(…).sink_parquet(…) does"
@@ -183,6 +195,8 @@ def is_parquet(path: Any) -> bool:
         path = Path(path)
         if path.is_dir():
             return True
+        if not path.is_file():  # a pipe would lose its first bytes
+            return False
         with path.open("rb") as file:
             return file.read(4) == b"PAR1"
     except (OSError, ValueError):
@@ -208,14 +222,53 @@ def _of_files(path: Path, marks: Marks) -> Scan:
 
     def batches(rows: int) -> Iterator[Any]:
         # a dataset's own scan reads ahead, several row groups where they wait to be used
-        for file in dataset.files:
-            with ParquetFile(file, memory_map=False, pre_buffer=False, buffer_size=2**16) as opened:
-                for batch in opened.iter_batches(rows, columns=dataset.schema.names):
-                    yield polars.from_arrow(batch)
+        for fragment in dataset.get_fragments():
+            keys = datasets.get_partition_keys(fragment.partition_expression)
+            named = [polars.lit(value).alias(name) for name, value in keys.items()]
+            stored = [name for name in names if name not in keys]
+            with ParquetFile(
+                fragment.path, memory_map=False, pre_buffer=False, buffer_size=2**16
+            ) as file:
+                for batch in file.iter_batches(rows, columns=stored):
+                    yield polars.from_arrow(batch).with_columns(named).select(names)
 
     with _errors(str(path)):
-        dataset = datasets.dataset(path, format="parquet")
-        return Scan(str(path), dataset.schema.names, dataset.count_rows(), batches, marks)
+        dataset = datasets.dataset(path, format="parquet", partitioning="hive")
+        names = dataset.schema.names
+        for fragment in dataset.get_fragments() if path.is_dir() else ():
+            _check_schema(fragment, dataset.schema)
+        return Scan(str(path), names, dataset.count_rows(), batches, marks)
+
+
+def _check_schema(fragment: Any, schema: Any) -> None:
+    """Refuse a file of a folder that has other columns than the first, or of other kinds.
+
+    Raises: TableError.
+    """
+    own = fragment.physical_schema
+    keys = imported_datasets().get_partition_keys(fragment.partition_expression)
+    expected = {name: _kind(schema.field(name).type) for name in schema.names if name not in keys}
+    found = {name: _kind(own.field(name).type) for name in own.names}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise TableError(
+                f"column {name!r} is {found.get(name, 'absent')} in {fragment.path} and "
+                f"{expected.get(name, 'absent')} in the folder's other files: give files with the "
+                "same columns"
+            )
+
+
+def _kind(kind: Any) -> str:
+    """Return the kind of an Arrow type: all numbers are one, and all texts."""
+    import pyarrow.types as types
+
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
+        return "a number"
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+        return "a text"
+    return f"of type {kind}"
 
 
 def _of_dataset(dataset: Any, name: str, marks: Marks) -> Scan:
@@ -254,8 +307,8 @@ def _errors(name: str) -> Iterator[None]:
     try:
         with errors_of_polars(name):
             yield
-    except Exception as error:
-        if isinstance(error, OSError) or type(error).__module__.startswith("pyarrow"):
-            line = (str(error).splitlines() or [""])[0]
-            raise TableError(f"cannot read {name}: {line}") from None
+    except (SeedbedError, MemoryError):
         raise
+    except Exception as error:  # also what a LazyFrame's own functions raise
+        line = (str(error).splitlines() or [""])[0] or type(error).__name__
+        raise TableError(f"cannot read {name}: {line}") from None

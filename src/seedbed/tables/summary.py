@@ -7,6 +7,8 @@ and whether values are missing are exact. The table's middle values are known to
 
 from __future__ import annotations
 
+import hashlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -110,6 +112,7 @@ class Summary(Source):
     test     the test rows as a table, with the numbers of the rows
     unknown  the number of rows without a target
     max_weight  the largest weight
+    seconds  the time that the pass took
     """
 
     def __init__(
@@ -130,6 +133,7 @@ class Summary(Source):
             check_column(self, weights, "column of weights")
         self.target, self.weighed, self.test_share, self.seed = target, weights, test_share, seed
         self.rows = self.unknown = 0
+        self._part_rows = scan.part_rows
         rows = max(MIN_SAMPLE_ROWS, min(MAX_SAMPLE_ROWS, SAMPLE_VALUES // len(self.columns)))
         self._drawn, self._tests = _Kept(min(rows, len(scan))), _Kept(len(scan))
         self._extremes = _Kept(EXTREMES), _Kept(EXTREMES)
@@ -137,12 +141,16 @@ class Summary(Source):
         self._texts: dict[str, Any] = {}  # frames of text, rows, weight, first
         self._classes: dict[float, list[float]] | None = {}  # rows, weight
         self._unsupported: dict[str, UnsupportedType] = {}
+        self._overflowed: set[str] = set()
+        self._digests: list[bytes] = []
         self.max_weight = 0.0
+        began = time.perf_counter()
         for part in scan.parts():
             self._read(part)
             report(part.first_row + len(part))
         self._finish()
         scan.given = self.marks
+        self.seconds = time.perf_counter() - began
 
     # ------------------------------------------------------------------ the pass
 
@@ -170,22 +178,20 @@ class Summary(Source):
         self.rows += int(train.sum())
         self.unknown += int((~train & ~test & (w > 0)).sum())
         self.max_weight = max(self.max_weight, float(w[train].max(initial=0.0)))
+        self._digests.append(_digest(part.frame))
         numbers = part.first_row + np.arange(len(part))
         if test.any():
             self._tests.add(part.frame.filter(test), numbers[test], numbers[test])
-        frame, numbers, w = part.frame.filter(train), numbers[train], w[train]
-        if not len(frame):
-            return
         key = streams.keys(np.array([self.seed]), "sample", 2)
-        keys = streams.bits(key, len(part), part.first_row)[0][train]
-        self._drawn.add(frame, numbers, keys)
+        keys = streams.bits(key, len(part), part.first_row)[0]
+        frame = part.frame.filter(train)
+        self._drawn.add(frame, numbers[train], keys[train])
         for place, name in enumerate(self.columns):
-            series = frame.to_series(place)
-            is_text = series.dtype in (polars.String, polars.Boolean, polars.Null) or isinstance(
-                series.dtype, polars.Categorical | polars.Enum
-            )
-            if is_text:
-                self._count(name, series, numbers, w)
+            # classes that only test rows have are known, too, and count as none
+            rows = train | test if name == self.target else train
+            series = part.frame.to_series(place)
+            if series.dtype in (polars.String, polars.Boolean, polars.Null):
+                self._count(name, series.filter(rows), numbers[rows], train[rows], w[rows])
                 continue
             try:
                 kind, values = part.column(name)
@@ -194,43 +200,56 @@ class Summary(Source):
                 continue
             self._numbers.setdefault(name, _Numbers()).add(values[train])
             if name == self.target and kind == "number":
-                self._take_target(frame, numbers, values[train], w)
+                low, high = self._extremes
+                low.add(frame, numbers[train], values[train])
+                high.add(frame, numbers[train], -values[train])
+                self._count_numbers(values[rows], train[rows], w[rows])
 
-    def _count(self, name: str, series: Any, numbers: Indices, w: Array) -> None:
-        """Count the texts of a column."""
+    def _count(self, name: str, series: Any, numbers: Indices, counts: Array, w: Array) -> None:
+        """Count the texts of a column: rows count 1 or 0.
+
+        Of too many different texts, those are counted that are no plain numbers.
+        """
         polars, known = imported_polars(), self._texts.get(name)
         if name in self._texts and known is None:  # too many
             return
         texts = series.cast(polars.String).str.strip_chars()
         texts = texts.set(texts == "", None)
+        if name in self._overflowed:
+            odd = texts.cast(polars.Float64, strict=False).is_null().to_numpy()
+            texts, numbers, counts, w = texts.filter(odd), numbers[odd], counts[odd], w[odd]
+        if not len(texts):
+            return
         distinct = texts.unique(maintain_order=True)
         places = dict(zip(distinct.to_list(), range(len(distinct)), strict=True))
         code = np.array([places[text] for text in texts.to_list()])
         first = np.unique(code, return_index=True)[1]
         # summed by NumPy, in the rows' order: the same bits whatever the number of threads
         counted = polars.DataFrame({
-            "text": distinct, "rows": np.bincount(code), "weight": np.bincount(code, w),
-            "first": numbers[first],
+            "text": distinct, "first": numbers[first],
+            "rows": np.bincount(code, counts).astype(np.int64),
+            "weight": np.bincount(code, counts * w),
         })  # fmt: skip
         if known is not None:
             sums = polars.col("rows", "weight").sum(), polars.col("first").min()
             together = polars.concat([known, counted])
             counted = together.group_by("text", maintain_order=True).agg(*sums)
+            counted = counted.select(known.columns)
+        if len(counted) > MAX_DISTINCT and name not in self._overflowed:
+            self._overflowed.add(name)
+            odd = polars.col("text").cast(polars.Float64, strict=False).is_null()
+            counted = counted.filter(odd)
         self._texts[name] = counted if len(counted) <= MAX_DISTINCT else None
 
-    def _take_target(self, frame: Any, numbers: Indices, values: Array, w: Array) -> None:
-        """Keep the rows with extreme targets, and count its values if they may be classes."""
-        low, high = self._extremes
-        low.add(frame, numbers, values)
-        high.add(frame, numbers, -values)
-        if self._classes is not None:
+    def _count_numbers(self, values: Array, counts: Array, w: Array) -> None:
+        """Count the target's numbers, as long as they may be classes."""
+        if self._classes is not None and len(values):
             distinct, place = np.unique(values, return_inverse=True)
             if len(distinct) > MAX_CLASS_VALUES:
                 self._classes = None
                 return
-            for value, rows, weight in zip(
-                distinct.tolist(), np.bincount(place), np.bincount(place, w), strict=True
-            ):
+            sums_of = np.bincount(place, counts), np.bincount(place, counts * w)
+            for value, rows, weight in zip(distinct.tolist(), *sums_of, strict=True):
                 sums = self._classes.setdefault(value, [0.0, 0.0])
                 sums[0] += float(rows)
                 sums[1] += float(weight)
@@ -240,6 +259,11 @@ class Summary(Source):
     def _finish(self) -> None:
         """Put the sample together."""
         polars = imported_polars()
+        if self.weighed is not None and not self.max_weight:
+            raise TableError(
+                f"column of weights {self.weighed!r} of {self.name} is 0 in every row to train on: "
+                "give at least one row a weight"
+            )
         if not self.rows:
             raise TableError(
                 f"target {self.target!r} of {self.name} has no value in any row to train on"
@@ -258,7 +282,7 @@ class Summary(Source):
                     is_drawn = np.concatenate([is_drawn, np.zeros(int(new.sum()), np.bool_)])
             order = np.argsort(numbers, kind="stable")
             frame, numbers, is_drawn = frame[order], numbers[order], is_drawn[order]
-        self.sample, self.sample_numbers = Table(self.name, frame, self.given), numbers
+        self.sample, self.sample_numbers = self._table(frame, numbers), numbers
         self.drawn = is_drawn
         w = np.ones(len(numbers))
         if self.weighed is not None:
@@ -268,9 +292,27 @@ class Summary(Source):
         self.sample_weights = w * self.times
         self.test: Table | None = None
         if self._tests.frames:
-            self.test = Table(self.name, self._tests.frames[0], self.given)
+            self.test = self._table(self._tests.frames[0], self._tests.numbers[0])
         for name, counted in self._texts.items():
             self._texts[name] = None if counted is None else counted.sort("first")
+
+    def _table(self, frame: Any, numbers: Indices) -> Table:
+        """Return rows with their numbers in the file."""
+        made = Table(self.name, frame, self.given)
+        made.numbers_of_rows = numbers
+        return made
+
+    def check_part(self, part: Table) -> None:
+        """Refuse a part that was not the same in the first pass: rows are known by their numbers.
+
+        Raises: TableError.
+        """
+        number = part.first_row // self._part_rows
+        if number >= len(self._digests) or self._digests[number] != _digest(part.frame):
+            raise TableError(
+                f"{self.name} gives its rows in another order, or other rows, when it is read "
+                "again: sort it, or write it to a Parquet file first"
+            )
 
     # ------------------------------------------------------------------ as a source
 
@@ -279,7 +321,7 @@ class Summary(Source):
 
     def sampled(self, places: Indices) -> Table:
         """Return some rows of the sample."""
-        return Table(self.name, self.sample.frame[places], self.given)
+        return self._table(self.sample.frame[places], self.sample_numbers[places])
 
     @property
     def is_whole(self) -> bool:
@@ -295,11 +337,13 @@ class Summary(Source):
         if name in self._unsupported:
             raise self._unsupported[name]
         counted = self._texts.get(name)
-        if counted is not None:
+        if counted is not None and name not in self._overflowed:
             return Column("text", np.array(counted["text"].to_list(), object))
         if name == self.target and self._classes:
             return Column("number", np.array(sorted(self._classes)))
         kind, values = self.sample.column(name)
+        if counted is not None:
+            values = np.append(values, np.array(counted["text"].to_list(), object))
         if name in self._numbers and not self.is_whole:
             values = np.concatenate([values, self._extra(name)])
         return Column(kind, values)
@@ -313,14 +357,19 @@ class Summary(Source):
     def repeats(self, name: str) -> Repeats | None:
         """Return how often each value of ``column`` occurs."""
         counted = self._texts.get(name)
-        if counted is not None:
+        if counted is not None and name not in self._overflowed:
             rows, weights = counted["rows"].to_numpy(), counted["weight"].to_numpy()
             return Repeats(rows.astype(np.float64), weights)
         if name == self.target and self._classes:
             rows_weights = np.array([self._classes[value] for value in sorted(self._classes)])
             return Repeats(rows_weights[:, 0], rows_weights[:, 1])
         if name not in self._numbers:  # texts of the sample: whether most differ shows in it alone
-            return Repeats(np.ones(len(self.sample)), np.ones(len(self.sample)))
+            ones = np.ones(len(self.sample))
+            if counted is not None:  # those that are no numbers, in the sample's proportion
+                share = len(self.sample) / self.rows
+                odd = np.maximum(1.0, counted["rows"].to_numpy() * share)
+                ones = np.append(ones, odd)
+            return Repeats(ones, ones)
         extra = np.ones(0 if self.is_whole else len(self._extra(name)))
         return Repeats(
             np.concatenate([self.times, extra]), np.concatenate([self.sample_weights, extra])
@@ -328,16 +377,26 @@ class Summary(Source):
 
     def row_number(self, name: str, place: int) -> int:
         """Return the number in the file, from 1, of the row with a value of ``column``."""
-        counted = self._texts.get(name)
+        counted, sampled = self._texts.get(name), len(self.sample_numbers)
         if counted is not None:
-            return int(counted["first"][place]) + 1
-        return int(self.sample_numbers[min(place, len(self.sample_numbers) - 1)]) + 1
+            place -= sampled if name in self._overflowed else 0
+            if place >= 0:
+                return int(counted["first"][place]) + 1
+            place += sampled
+        return int(self.sample_numbers[min(place, sampled - 1)]) + 1
 
     @property
     def lowest(self) -> float:
         """The least target that is a number; NaN for texts."""
         exact = self._numbers.get(self.target)
         return np.nan if exact is None else exact.low
+
+
+def _digest(frame: Any) -> bytes:
+    """Return a hash of some columns of a frame, in the order of its rows."""
+    step = max(1, frame.width // 8)
+    hashes = frame[:, ::step].hash_rows().to_numpy()
+    return hashlib.blake2b(hashes.tobytes(), digest_size=16).digest()
 
 
 def summarize(

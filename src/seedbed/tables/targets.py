@@ -234,7 +234,8 @@ def find_target(source: Source, name: str, task: Task | None) -> tuple[Target, I
     if len(distinct) < 2:
         (only,) = _class_names(distinct)
         raise TableError(
-            f"target {name!r} of {source.name} is {only!r} in all {rows} rows: there is "
+            f"target {name!r} of {source.name} is {only!r} in "
+            f"{'all ' + format(rows, ',') + ' rows' if rows > 1 else 'its only row'}: there is "
             "nothing to learn; give rows with at least two different values"
         )
     if task is None:
