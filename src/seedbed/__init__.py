@@ -96,6 +96,7 @@ if _typing.TYPE_CHECKING:
     from seedbed.diagnosis.diagnose import diagnose
     from seedbed.diagnosis.finding import Finding
     from seedbed.explaining import Explanation, explain
+    from seedbed.exporting.export import export
 
 __version__ = "0.1.0"
 
@@ -153,6 +154,7 @@ __all__ = [
     "equal_time",
     "every",
     "explain",
+    "export",
     "gelu",
     "glorot",
     "he",
@@ -206,6 +208,7 @@ _LAZY = {
     "diagnose": "seedbed.diagnosis.diagnose",
     "equal_time": "seedbed.comparing.equal_time",
     "explain": "seedbed.explaining",
+    "export": "seedbed.exporting.export",
     "judge": "seedbed.comparing.judge",
     "judge_in_order": "seedbed.comparing.judge",
     "log_uniform": "seedbed.comparing.space",

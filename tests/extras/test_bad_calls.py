@@ -41,7 +41,10 @@ VALUES = {
     "1j": 1j, "no rows": np.zeros((0, 3)),
 }  # fmt: skip
 
-TABLE = {"X": X, "y": CLASSES, "sample_weight": None, "validation_data": None, "callbacks": ()}
+TABLE = {
+    "X": X, "y": CLASSES, "sample_weight": None, "validation_data": None, "callbacks": (),
+    "from_disk": None,
+}  # fmt: skip
 COMPARED = {
     "methods": METHODS, "X": X, "Y": Y, "metric": None, "baseline": None, "alpha": 0.05,
     "delta": None, "seeds": range(6), "split": "resampled", "test": 0.25, "task": None,
@@ -68,6 +71,9 @@ CALLS = {
     "weights": (POPULATION.weights, {"member": 0}),
     "save": (sb.save, {"path": None, "model": POPULATION}),
     "load": (sb.load, {"path": None}),
+    "export": (sb.export, {
+        "model": POPULATION, "to": "c", "out": None, "name": "model", "replace": False,
+    }),
     "compare": (sb.compare, {
         **COMPARED, "callbacks": (), "threads": None, "checkpoint": None, "executor": None,
     }),
@@ -119,7 +125,8 @@ GOOD = {
     "train with settings.clip_norm": "3 10**12", "Network.inputs": "3 10**12",
     "Dense.units": "3 10**12", "Dense.activation": "tanh", "SGD.lr": "3 0 10**12",
     "SGD.momentum": "0", "Adam.lr": "3 0 10**12", "Adam.beta1": "0", "weights.member": "0",
-    "save.path": "x", "compare.delta": "3 10**12", "compare.first_seed": "3 0 10**12",
+    "save.path": "x", "export.name": "x", "export.out": "x", "export.replace": "True",
+    "compare.delta": "3 10**12", "compare.first_seed": "3 0 10**12",
     "compare.callbacks": "[]", "compare.threads": "3 10**12", "compare.checkpoint": "x",
     "plan.X": "None", "plan.delta": "3 10**12", "plan.first_seed": "3 0 10**12",
     "judge.higher_is_better": "True", "judge.delta": "3 10**12", "search.budget": "3 10**12",
@@ -147,7 +154,7 @@ def bad_calls():
         for parameter, default in given.items():
             alone = f"classifier's {parameter}"
             good = GOOD.get(alone if function == alone else f"{function}.{parameter}", "").split()
-            none = default is None and parameter not in ("path",)
+            none = default is None and parameter not in ("path", "out")
             for name in VALUES:
                 if name not in good and not (name == "None" and none):
                     yield function, parameter, name

@@ -20,7 +20,8 @@ BAD_INPUT, INTERRUPTED = 2, 130
 """The exit statuses for bad input and after Ctrl-C, as in shells."""
 
 COMMANDS = (
-    "xor", "train", "resume", "predict", "info", "diagnose", "explain", "check", "compare", "verify"
+    "xor", "train", "resume", "predict", "export", "info", "diagnose", "explain", "check",
+    "compare", "verify",
 )  # fmt: skip
 """The commands, each a module of this package that is imported when it is used."""
 

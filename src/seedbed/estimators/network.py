@@ -174,7 +174,7 @@ class NetworkEstimator(FitSummary, TableEstimator):
         is_named = isinstance(y, str)
         if is_named or isinstance(X, str | PathLike) or scans.is_scannable(X):
             return self._fit_named(X, y, sample_weight, validation_data, callbacks, kept, from_disk)
-        if from_disk:
+        if from_disk is not None and checked_flag("from_disk", from_disk):
             raise SettingError(
                 f"from_disk takes the path of a Parquet file, a LazyFrame or a data set, not "
                 f"{type(X).__name__}"

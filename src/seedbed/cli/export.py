@@ -1,0 +1,44 @@
+"""``seedbed export``: a model as source code."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from seedbed.cli.show import print_json
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "export",
+        help="write a model as source code",
+        description="Write a model, its table's encoding included, as C99 without dependencies: a "
+        "header and a source file that predict a row with the bits of seedbed predict. They carry "
+        "test rows; NAME_self_test() returns how many of them give other bits.",
+    )
+    add = parser.add_argument
+    add("model", type=Path, metavar="MODEL", help="a model file")
+    add("--to", required=True, choices=["c"], help="the language")
+    add("--out", type=Path, required=True, metavar="FOLDER", help="where the files go")
+    add("--name", default="model", help="what the files and public names begin with (model)")
+    add("--force", action="store_true", help="replace files that exist")
+    add("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace) -> int:
+    """Write the files and print their names; return the exit status."""
+    from seedbed.exporting.export import export  # takes long to import
+
+    found = export(options.model, options.to, options.out, name=options.name, replace=options.force)
+    if options.json:
+        print_json({
+            "files": list(map(str, found.files)), "bytes": found.bytes, "renamed": found.renamed
+        })  # fmt: skip
+        return 0
+    print(f"{', '.join(map(str, found.files))} written, {found.bytes:,} bytes")
+    for name, field in found.renamed.items():
+        print(f"  column {name!r} is the field {field}")
+    return 0

@@ -1,0 +1,87 @@
+"""export(): writes a model as source code."""
+
+from __future__ import annotations
+
+import hashlib
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from seedbed import writing
+from seedbed.arrays import checked_choice, checked_flag, checked_path
+from seedbed.errors import FileError
+from seedbed.exporting import c
+from seedbed.exporting.model import ExportModel, export_model
+from seedbed.exporting.rows import made_rows
+from seedbed.population import Population
+from seedbed.tables.model import as_model
+
+LANGUAGES = ("c",)
+"""What models are exported to."""
+
+
+class Exported(NamedTuple):
+    """What ``export`` wrote.
+
+    files    their paths
+    bytes    their size
+    renamed  the columns whose names are no identifiers, and their fields' names
+    """
+
+    files: list[Path]
+    bytes: int
+    renamed: dict[str, str]
+
+
+def export(
+    model: Any, to: str, out: str | PathLike[str], *, name: str = "model", replace: bool = False
+) -> Exported:
+    """Write a model, its table's encoding included, as source code that gives the same bits.
+
+    model    a fitted estimator, a Population, or a model file's path
+    to       the language: "c" writes ``name.h`` and ``name.c``, C99 without dependencies
+    out      the folder for the files, which is made if there is none
+    name     what the files and all public names begin with: an identifier
+    replace  whether to replace files that exist
+
+    The code predicts a row: values that are missing or that training did not see count as
+    ``predict`` has them. It carries test rows with the bits that they must give.
+
+    Raises: SettingError for a model or a name that cannot be exported, FormulaError for a formula,
+    FileError if a file cannot be written, or exists; nothing is then written.
+    """
+    checked_choice("to", to, LANGUAGES)
+    folder, replace = checked_path(out, "out"), checked_flag("replace", replace)
+    known = as_model(model)
+    population = known if isinstance(known, Population) else known.population
+    digest = hashlib.sha256(population.theta.tobytes()).hexdigest()[:16]
+    made = export_model(known, digest)
+    header, source = c.source(made, name, made_rows(known))
+    texts = {folder / f"{name}.h": header, folder / f"{name}.c": source}
+    if folder.exists() and not folder.is_dir():
+        raise FileError(f"{folder} is no folder: give the name of one")
+    for path in texts:
+        if path.exists() and not replace:
+            raise FileError(
+                f"{path} exists: give another folder or name, or replace=True (--force)"
+            )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"cannot make the folder {folder}: {error.strerror}") from None
+    for path in texts:
+        writing.check_writable(path)
+    for path, content in texts.items():
+        writing.write_atomically(path, content.encode())
+    return Exported(
+        list(texts), sum(len(content.encode()) for content in texts.values()), _renamed(made)
+    )
+
+
+def _renamed(model: ExportModel) -> dict[str, str]:
+    """Return the columns whose fields have other names."""
+    if model.encoding is None:
+        return {}
+    names = [column.name for column in model.encoding.columns]
+    pairs = zip(names, c.identifiers(names), strict=True)
+    return {name: field for name, field in pairs if name != field}

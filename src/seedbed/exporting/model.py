@@ -1,0 +1,182 @@
+"""What an exported model computes, in a form that every language's writer reads.
+
+    row -> encoded inputs x (I,) -> each member's layers -> predictions (O,) -> their mean
+
+Every operation is one that IEEE 754 rounds exactly, so that a translation that keeps their order
+has the bits of ``predict`` with the compiled engine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from seedbed.arrays import Array
+from seedbed.errors import SettingError
+from seedbed.exporting.tracing import Kind, Trace, trace
+from seedbed.formulas.activations import relu
+from seedbed.layers.dense import Dense
+from seedbed.layers.embedding import Embedding
+from seedbed.layers.periodic import Periodic
+from seedbed.population import Population
+from seedbed.tables.columns import CategoryColumn
+from seedbed.tables.dates import DateColumn
+from seedbed.tables.encoding import Encoding
+from seedbed.tables.model import TableModel
+from seedbed.tables.numbers import NumberColumn, NumberEncoder
+
+
+@dataclass(frozen=True)
+class DensePlan:
+    """z_o = b_o, then z_o = fma(x_i, W_io, z_o) for i ascending; a = f(z).
+
+    W (P, I, O) and b (P, O); scales of inputs are multiplied in.
+    """
+
+    W: Array
+    b: Array
+    activation: Trace
+    kind: Literal["dense"] = "dense"
+
+
+@dataclass(frozen=True)
+class EmbeddingPlan:
+    """(the ``others``, E_c[x_c] of each column c): E (P, categories, units) by column."""
+
+    columns: tuple[int, ...]
+    others: tuple[int, ...]
+    E: tuple[Array, ...]
+    kind: Literal["embedding"] = "embedding"
+
+
+@dataclass(frozen=True)
+class PeriodicPlan:
+    """(the ``others``, with phases the columns themselves, their embeddings).
+
+    t = c x, with phases fma(p, 1 / 2π, t); h = cos 2πt with phases, else (sin 2πt, cos 2πt);
+    embedding = h W + b, without phases relu of it.
+
+    c, p (P, F, k), W (P, F, k or 2k, units), b (P, F, units); p is None without phases.
+    """
+
+    columns: tuple[int, ...]
+    others: tuple[int, ...]
+    c: Array
+    p: Array | None
+    W: Array
+    b: Array
+    relu: Trace
+    kind: Literal["periodic"] = "periodic"
+
+
+Layer = DensePlan | EmbeddingPlan | PeriodicPlan
+
+
+@dataclass(frozen=True)
+class ExportModel:
+    """A model to export.
+
+    name        of the target, or of the model
+    members     P, those that did not diverge
+    widths      of the inputs and of each layer's outputs
+    layers      their plans
+    normalised  whether log-probabilities are taken of the outputs
+    predict     the loss's map from outputs to predictions
+    kind        of all numbers from x on
+    encoding    the table's encoding; None for a population
+    digest      a hash of the model's content
+    """
+
+    name: str
+    members: int
+    widths: tuple[int, ...]
+    layers: tuple[Layer, ...]
+    normalised: bool
+    predict: Trace
+    kind: Kind
+    encoding: Encoding | None
+    digest: str
+
+    @property
+    def inputs(self) -> int:
+        """I, the number of network inputs."""
+        return self.widths[0]
+
+    @property
+    def outputs(self) -> int:
+        """O, the number of network outputs."""
+        return self.widths[-1]
+
+    @property
+    def number_encoder(self) -> NumberEncoder:
+        """The encoder of numbers and days."""
+        assert self.encoding is not None
+        return self.encoding.number_encoder
+
+    @property
+    def numbers(self) -> list[NumberColumn | DateColumn]:
+        """The columns of numbers and dates, in the encoder's order."""
+        assert self.encoding is not None
+        return [each for each in self.encoding.columns if not isinstance(each, CategoryColumn)]
+
+    @property
+    def categories(self) -> list[CategoryColumn]:
+        """The columns of categories, in the order of their inputs."""
+        assert self.encoding is not None
+        return [each for each in self.encoding.columns if isinstance(each, CategoryColumn)]
+
+
+def export_model(model: Population | TableModel, digest: str = "") -> ExportModel:
+    """Return what is exported of a population or a table model.
+
+    Raises: SettingError if no member is left, or for a layer without a translation;
+    FormulaError for a formula that cannot be translated.
+    """
+    population = model if isinstance(model, Population) else model.population
+    encoding = None if isinstance(model, Population) else model.encoding
+    kind: Kind = "float32" if population.theta.dtype == np.float32 else "float64"
+    fitted = ~population.diverged
+    if not fitted.any():
+        raise SettingError(f"all {len(population)} members diverged: there is none to export")
+    network, loss, theta = population.network, population.recipe.loss, population.theta[fitted]
+    layers = tuple(
+        _plan_of(layer, parameters, width, kind)
+        for layer, parameters, width in zip(
+            network.layers, network.views(theta), network.widths, strict=False
+        )
+    )
+    return ExportModel(
+        name="model" if encoding is None else encoding.target.name,
+        members=len(theta),
+        widths=tuple(network.widths),
+        layers=layers,
+        normalised=loss.targets == "classes",
+        predict=trace(loss.predict, kind=kind),
+        kind=kind,
+        encoding=encoding,
+        digest=digest,
+    )
+
+
+def _plan_of(layer: Any, p: Any, inputs: int, kind: Kind) -> Layer:
+    """Return a layer's plan, from its parameters (P, …)."""
+    if isinstance(layer, Dense):
+        W = np.ascontiguousarray(layer.scaled_weights(p))
+        return DensePlan(W, np.ascontiguousarray(p.b[:, 0]), trace(layer.activation.f, kind=kind))
+    if isinstance(layer, Embedding):
+        columns = tuple(layer.columns)
+        others = tuple(each for each in range(inputs) if each not in columns)
+        return EmbeddingPlan(columns, others, tuple(map(np.ascontiguousarray, p)))
+    if isinstance(layer, Periodic):
+        columns = tuple(range(inputs) if layer.columns is None else layer.columns)
+        others = tuple(each for each in range(inputs) if each not in columns)
+        return PeriodicPlan(
+            columns, others, p.c[:, 0], p.p[:, 0] if layer.phases else None,
+            np.ascontiguousarray(p.W), np.ascontiguousarray(p.b[:, 0]), trace(relu.f, kind=kind),
+        )  # fmt: skip
+    raise SettingError(
+        f"a layer of type {type(layer).__name__} has no translation: export networks of Dense, "
+        "Embedding and Periodic layers"
+    )

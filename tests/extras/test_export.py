@@ -1,0 +1,365 @@
+"""Models as C: the same bits as ``predict``."""
+
+import ctypes
+import itertools
+import math
+import subprocess
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import seedbed as sb
+from seedbed.estimators import NetworkClassifier, NetworkRegressor
+from seedbed.exporting import c
+from seedbed.exporting.model import export_model
+from seedbed.exporting.rows import predicted_rows, row_values
+from seedbed.exporting.tracing import trace
+from seedbed.formulas import activations, losses
+
+FLAGS = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror",
+         "-ffp-contract=off"]  # fmt: skip
+NUMBER = itertools.count()
+SMALL = {"members": 3, "max_iter": 3, "random_state": 0, "engine": "compiled", "effort": "fast"}
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+def table(rows=300):
+    rng = np.random.default_rng(0)
+    frame = pl.DataFrame(
+        {
+            "a": rng.normal(size=rows),
+            "b b": rng.lognormal(size=rows),
+            "city": rng.choice(["Bern", "Oslö", "Rome"], rows),
+            "yes?": rng.choice([True, False], rows),
+            "item": rng.choice([f"item {k}" for k in range(30)], rows),
+            "when": pl.Series(
+                np.datetime64("2020-01-05T07:30:00", "us")
+                + 475_140_000_000 * rng.integers(0, 9000, rows)
+            ),
+            "int": rng.integers(0, 5, rows),
+        }
+    )
+    gone = pl.int_range(rows) % 9 == 0
+    return frame.with_columns(
+        a=pl.when(gone).then(None).otherwise(pl.col("a")),
+        city=pl.when(gone).then(None).otherwise(pl.col("city")),
+        when=pl.when(gone).then(None).otherwise(pl.col("when")),
+    )
+
+
+def targets(frame):
+    b = frame["b b"].to_numpy()
+    return np.where(b > 1, "p", np.where(np.arange(len(b)) % 3 == 0, "q", "r")), np.log(b)
+
+
+class Library:
+    """A model, compiled; ``predict`` returns values, spreads, labels and unseen counts of rows."""
+
+    def __init__(self, model, folder, *flags, name="model"):
+        self.model, self.name = export_model(model), name
+        sb.export(model, "c", folder, name=name, replace=True)
+        path = folder / f"lib{next(NUMBER)}.so"
+        source = folder / f"{name}.c"
+        subprocess.run(
+            ["cc", *FLAGS, *flags, "-shared", "-fPIC", source, "-o", path, "-lm"], check=True
+        )
+        self.library, O = ctypes.CDLL(path), self.model.outputs
+        if self.model.encoding is None:
+            kind = ctypes.c_float if self.model.kind == "float32" else ctypes.c_double
+            fields = [("x", kind * self.model.inputs)]
+        else:
+            fields = [
+                (word, ctypes.c_double if kind == "double " else ctypes.c_char_p)
+                for word, kind, _ in c._fields(self.model)
+            ]
+        self.row = type("Row", (ctypes.Structure,), {"_fields_": fields})
+        values = ("value", ctypes.c_double * O), ("spread", ctypes.c_double * O)
+        numbers = ("label", ctypes.c_int), ("unseen", ctypes.c_int)
+        self.result = type("Result", (ctypes.Structure,), {"_fields_": [*values, *numbers]})
+
+    def predict(self, rows):
+        found = []
+        for row in rows:
+            result = self.result()
+            if self.model.encoding is None:
+                given = self.row()
+                given.x[:] = row
+            else:
+                texts = [
+                    v.encode("utf-8", "surrogatepass") if isinstance(v, str) else v for v in row
+                ]
+                given = self.row(*texts)
+            predict = getattr(self.library, f"{self.name}_predict")
+            assert predict(ctypes.byref(given), ctypes.byref(result)) == 0
+            found.append((result.value[:], result.spread[:], result.label, result.unseen))
+        return tuple(np.array(each) for each in zip(*found, strict=True))
+
+    def self_test(self):
+        return getattr(self.library, f"{self.name}_self_test")()
+
+
+CASES = [
+    {"codes": "bins"},
+    {"codes": "periodic"},
+    {"codes": "fine bins", "activation": "gelu"},
+    {"activation": ("selu", "softplus"), "hidden_layer_sizes": (9, 5), "members": 1},
+    {"activation": "tanh", "hidden_layer_sizes": (), "members": 7},
+]
+
+
+@pytest.mark.parametrize("given", CASES, ids=str)
+@pytest.mark.parametrize("flags", [["-O0"], ["-O3", "-march=native"]], ids=str)
+def test_tables_have_the_same_bits(tmp_path, given, flags):
+    frame = table()
+    y, z = targets(frame)
+    classifier = NetworkClassifier(**{**SMALL, **given}).fit(frame, y)
+    model = classifier.table_model_
+    library = Library(model, tmp_path, *flags)
+    assert library.self_test() == 0
+    rows = row_values(model.encoding, model.source(frame))
+    values, spreads, labels, unseen = library.predict(rows)
+    p, std = classifier.predict_proba(frame, return_std=True)
+    assert np.array_equal(values, p)
+    assert np.array_equal(spreads, std)
+    assert np.array_equal(classifier.classes_[labels], classifier.predict(frame))
+    assert not unseen.any()
+
+    regressor = NetworkRegressor(**{**SMALL, **given}).fit(frame, z)
+    library = Library(regressor.table_model_, tmp_path, *flags)
+    assert library.self_test() == 0
+    values, spreads, labels, _ = library.predict(rows)
+    mean, std = regressor.predict(frame, return_std=True)
+    assert np.array_equal(values[:, 0], mean)
+    assert np.array_equal(spreads[:, 0], std)
+    assert not labels.any()
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    frame = table()
+    model = NetworkClassifier(**SMALL, hidden_layer_sizes=(8,)).fit(frame, targets(frame)[0])
+    return model.table_model_, Library(model.table_model_, tmp_path_factory.mktemp("c"), "-O2")
+
+
+ODD_NUMBERS = [math.nan, 0.0, -0.0, 1e300, -1e300, 5e-324, -2.5e-310, 1.7976931348623157e308]
+ODD_TEXTS = [
+    None, "", " ", "Bern", " Bern\t", "bern", "Oslö", "Oslo\u0308", "\u00a0Rome\u2003", "NA", "n/A",
+    "Null", "mi\u017f\u017fing", "un\u212anown", "?", "--", "\u2014", "TRUE", "True", "0", "1",
+    "yes", "item 7", "item 7\u3000", "x" * 5000, "\x1cBern\x1f", "Bern\u200b", "#N/A",
+    "\U0001f600", "a\\b\"c??/",
+]  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None, derandomize=True,
+          suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+@given(st.data())
+def test_odd_rows_have_the_same_bits(compiled, data):
+    model, library = compiled
+    numbers = st.one_of(st.sampled_from(ODD_NUMBERS), st.floats(allow_infinity=False))
+    texts = st.one_of(
+        st.sampled_from(ODD_TEXTS),
+        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=12),
+    )
+    days = st.one_of(st.just(math.nan), st.integers(-800_000, 2_000_000).map(lambda d: d / 8))
+    kinds = {"a": numbers, "b b": numbers, "int": numbers, "when": days}
+    row = tuple(data.draw(kinds.get(column.name, texts)) for column in model.encoding.columns)
+    expected = predicted_rows(model, [row])
+    values, spreads, _, unseen = library.predict([row])
+    assert np.array_equal(values, expected.expected)
+    assert np.array_equal(spreads, expected.spread)
+    _, counts = model.encoding.inputs(_source(model, row), unseen="missing")
+    assert unseen[0] == sum(counts.unseen.values())
+
+
+def _source(model, row):
+    from seedbed.exporting.rows import source_of
+
+    return source_of(model.encoding, [row])
+
+
+def test_infinite_numbers_are_refused(compiled):
+    model, library = compiled
+    names = [column.name for column in model.encoding.columns]
+    for value in (math.inf, -math.inf):
+        row = [None if name in ("city", "item", "yes?") else 0.0 for name in names]
+        row[names.index("a")] = value
+        given, result = library.row(*row), library.result()
+        assert library.library.model_predict(ctypes.byref(given), ctypes.byref(result)) == -1
+
+
+NETWORKS = [
+    ("float64", [sb.Dense(4, sb.tanh), sb.Dense(1, sb.sigmoid)], "mse"),
+    ("float32", [sb.Dense(5, sb.elu(0.5)), sb.Dense(3)], "cross_entropy"),
+    ("float64", [sb.Dense(5, sb.mish), sb.Dense(3)], "cross_entropy"),
+    ("float32", [sb.Periodic(3, 4), sb.Dense(2)], "binary_cross_entropy"),
+    ("float64", [sb.Periodic(3, 4, phases=True, columns=[1]), sb.Dense(1)], "poisson"),
+    ("float32", [sb.Embedding([0], [4], 2), sb.Dense(3, sb.silu), sb.Dense(1)], "mse"),
+]
+
+
+@pytest.mark.parametrize(("dtype", "layers", "loss"), NETWORKS, ids=str)
+def test_populations_have_the_same_bits(tmp_path, dtype, layers, loss):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 3))
+    X[:, 0] = np.arange(40) % 4
+    outputs = layers[-1].units
+    Y = {
+        "cross_entropy": np.arange(40) % 3,
+        "binary_cross_entropy": rng.integers(0, 2, (40, 2)),
+        "poisson": rng.integers(0, 5, (40, 1)),
+    }.get(loss, rng.normal(size=(40, outputs)))
+    population = sb.train(
+        sb.Network(3, layers), X, Y, loss=loss, epochs=20, seeds=range(5), dtype=dtype,
+        engine="compiled",
+    )  # fmt: skip
+    library = Library(population, tmp_path, "-O2", name="net")
+    assert library.self_test() == 0
+    x = X.astype(dtype)
+    values, spreads, _, _ = library.predict(x.tolist())
+    assert np.array_equal(values, population.predict_mean(x).astype(np.float64))
+    each = population.predict(x).astype(np.float64)
+    assert np.abs(spreads - each.std(axis=0)).max() < 1e-12
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_every_formula_is_translated(tmp_path, kind):
+    """Each activation and each loss's prediction, compiled, has the compiled engine's bits."""
+    from seedbed.engines import portable
+
+    formulas = {name: activations.by_name(name).f for name in activations.BY_NAME}
+    made = [loss for loss in losses.BY_NAME.values() if isinstance(loss, sb.Loss)]
+    formulas |= {f"{loss.name}_prediction": loss.predict for loss in made}
+    from seedbed.exporting import c_runtime
+
+    parts = [c_runtime.RUNTIME, c_runtime.REALS[kind], *c_runtime.BITS_OF[kind].values()]
+    for name, formula in formulas.items():
+        parts.append(c.function(f"{name}_one", trace(formula, kind=kind)))
+        parts.append(
+            f"void {name}_all(const real *x, real *y, int n);\n"
+            f"void {name}_all(const real *x, real *y, int n) {{ int i; "
+            f"for (i = 0; i < n; i++) y[i] = {name}_one(x[i]); }}"
+        )
+    source = tmp_path / "formulas.c"
+    source.write_text("\n".join(parts))
+    path = tmp_path / "formulas.so"
+    flags = [flag for flag in FLAGS if flag != "-Werror"]
+    subprocess.run(["cc", *flags, "-O2", "-shared", "-fPIC", source, "-o", path, "-lm"], check=True)
+    library = ctypes.CDLL(path)
+    rng = np.random.default_rng(1)
+    x = np.concatenate([
+        rng.normal(size=4000) * 10.0 ** rng.uniform(-8, 4, 4000),
+        [0.0, -0.0, 1.0, -1.0, 88.7, -87.4, 1e30, -1e30, 1e-42, 710.0, -745.0],
+    ]).astype(kind)  # fmt: skip
+    for name, formula in formulas.items():
+        expected, found = portable.formula(formula)(x), np.empty_like(x)
+        function = getattr(library, f"{name}_all")
+        pointers = [a.ctypes.data_as(ctypes.c_void_p) for a in (x, found)]
+        function(*pointers, len(x))
+        same = (found == expected) | (np.isnan(found) & np.isnan(expected))
+        assert same.all(), name
+        assert np.array_equal(np.signbit(found[same]), np.signbit(expected[same])), name
+
+
+def test_names_become_identifiers():
+    names = ["a", "b b", "b_b", "int", "2nd", "é", "", "_x", "a"]
+    found = c.identifiers(names)
+    assert len(set(found)) == len(names)
+    assert found[:4] == ["a", "b_b", "b_b_2", "int_2"]
+    assert all(word.isidentifier() and word.isascii() and word[0] != "_" for word in found)
+
+
+def test_formulas_of_the_users_own(tmp_path):
+    def bent(z):
+        return np.maximum(z, 0.1 * z) + 0.01 * np.tanh(z)
+
+    def slope(z, a):
+        return 0.55 + 0.45 * np.sign(z) + 0.01 * (1 - np.square(np.tanh(z)))
+
+    own = sb.Activation("bent", bent, slope)
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    population = sb.train(
+        sb.Network(2, [sb.Dense(3, own), sb.Dense(1)]), X, X[:, 0], loss="mse", epochs=5,
+        seeds=range(2), engine="compiled",
+    )  # fmt: skip
+    library = Library(population, tmp_path, "-O2")
+    x = X.astype(population.theta.dtype)
+    values = library.predict(x.tolist())[0]
+    assert np.array_equal(values, population.predict_mean(x).astype(np.float64))
+
+
+def test_a_formula_that_is_no_arithmetic_is_refused(tmp_path):
+    own = sb.Activation("step", lambda z: np.heaviside(z, 0.5) + z, lambda z, a: np.ones_like(z))
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    population = sb.train(
+        sb.Network(2, [sb.Dense(3, own), sb.Dense(1)]), X, X[:, 0], loss="mse", epochs=2, seeds=[1],
+        engine="numpy",
+    )  # fmt: skip
+    with pytest.raises(sb.FormulaError, match="heaviside"):
+        sb.export(population, "c", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"to": "cobol"}, "to must be 'c', not 'cobol'"),
+        ({"name": "2d"}, "the name '2d' is no C identifier"),
+        ({"name": "int"}, "the name 'int' is no C identifier"),
+        ({"name": "a-b"}, "the name 'a-b' is no C identifier"),
+        ({"out": "file"}, "file is no folder: give the name of one"),
+        ({"out": ""}, "out must be a text or a Path"),
+        ({"replace": 1}, "replace must be True or False"),
+        (
+            {"out": "full"},
+            r"model.h exists: give another folder or name, or replace=True \(--force\)",
+        ),
+    ],
+)
+def test_bad_calls(tmp_path, monkeypatch, given, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "model.h").write_text("x")
+    X, Y = sb.xor.data()
+    population = sb.train(sb.xor.recipe(epochs=2), X, Y, seeds=[1])
+    with pytest.raises(sb.SeedbedError, match=message):
+        sb.export(population, **{"to": "c", "out": "out", **given})
+    assert not (tmp_path / "out").exists()
+    assert (tmp_path / "full" / "model.h").read_text() == "x"
+
+
+def test_members_that_diverged_are_left_out(tmp_path):
+    X, Y = sb.xor.data()
+    with pytest.warns(sb.DivergenceWarning):
+        population = sb.train(
+            sb.Network(3, [sb.Dense(4, sb.relu), sb.Dense(1)]), X, Y, loss="mse",
+            optimizer=sb.SGD(lr=[0.1, 1e30, 0.1]), epochs=50, seeds=[1, 2, 3], engine="compiled",
+        )  # fmt: skip
+    assert export_model(population).members == 2
+    library = Library(population, tmp_path, "-O2")
+    x = X.astype(population.theta.dtype)
+    values = library.predict(x.tolist())[0]
+    assert np.array_equal(values, population.predict_mean(x).astype(np.float64))
+    with pytest.raises(sb.SettingError, match="all 1 members diverged"):
+        sb.export(population[1], "c", tmp_path / "none")
+
+
+def test_the_command(tmp_path, capsys):
+    from seedbed.cli import main
+
+    frame = table()
+    model = NetworkRegressor(**SMALL, hidden_layer_sizes=(4,)).fit(frame, targets(frame)[1])
+    path = tmp_path / "m.safetensors"
+    model.save(path)
+    words = ["export", str(path), "--to", "c", "--out", str(tmp_path / "out"), "--name", "price"]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert "price.h" in printed
+    assert "column 'b b' is the field b_b" in printed
+    assert main(words) == 2
+    assert "exists: give another folder" in capsys.readouterr().err
+    assert main([*words, "--force", "--json"]) == 0
+    assert (tmp_path / "out" / "price.c").exists()
