@@ -1,9 +1,12 @@
-"""Models as C: the same bits as ``predict``."""
+"""Models as C and Python: the same bits as ``predict``."""
 
 import ctypes
+import datetime
+import importlib.util
 import itertools
 import math
 import subprocess
+import sys
 
 import numpy as np
 import polars as pl
@@ -15,7 +18,7 @@ import seedbed as sb
 from seedbed.estimators import NetworkClassifier, NetworkRegressor
 from seedbed.exporting import c
 from seedbed.exporting.model import export_model
-from seedbed.exporting.rows import predicted_rows, row_values
+from seedbed.exporting.rows import predicted_rows, row_values, source_of
 from seedbed.exporting.tracing import trace
 from seedbed.formulas import activations, losses
 
@@ -101,6 +104,39 @@ class Library:
         return getattr(self.library, f"{self.name}_self_test")()
 
 
+class Module:
+    """A model as a Python file; ``predict`` returns what ``Library.predict`` does."""
+
+    def __init__(self, model, folder, *, numpy=True, name="model"):
+        self.model = export_model(model)
+        sb.export(model, "python", folder, name=name, replace=True)
+        self.path = folder / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(name, self.path)
+        self.module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(self.module)
+        if not numpy:
+            self.module.numpy = None
+
+    def predict(self, rows):
+        if self.model.encoding is not None:
+            names = [column.name for column in self.model.encoding.columns]
+            rows = [dict(zip(names, row, strict=True)) for row in rows]
+        found = [self.module.predict(row) for row in rows]
+        classes = self.module.CLASSES
+        return tuple(
+            np.array(each)
+            for each in (
+                [row["value"] for row in found],
+                [row["spread"] for row in found],
+                [classes.index(row["label"]) if classes else 0 for row in found],
+                [row["unseen"] for row in found],
+            )
+        )
+
+    def self_test(self):
+        return self.module.self_test()
+
+
 CASES = [
     {"codes": "bins"},
     {"codes": "periodic"},
@@ -110,14 +146,27 @@ CASES = [
 ]
 
 
+def made_by(kind, model, folder, **options):
+    """Return a model that was exported to a language."""
+    if kind == "python":
+        return Module(model, folder, **options)
+    if kind == "python without NumPy":
+        return Module(model, folder, numpy=False, **options)
+    return Library(model, folder, *kind.split()[1:], **options)
+
+
+C_FLAGS = ["c -O0", "c -O3 -march=native"]
+PYTHON = ["python", "python without NumPy"]
+
+
 @pytest.mark.parametrize("given", CASES, ids=str)
-@pytest.mark.parametrize("flags", [["-O0"], ["-O3", "-march=native"]], ids=str)
-def test_tables_have_the_same_bits(tmp_path, given, flags):
-    frame = table()
+@pytest.mark.parametrize("kind", [*C_FLAGS, *PYTHON])
+def test_tables_have_the_same_bits(tmp_path, given, kind):
+    frame = table(300 if kind[0] == "c" else 20)
     y, z = targets(frame)
     classifier = NetworkClassifier(**{**SMALL, **given}).fit(frame, y)
     model = classifier.table_model_
-    library = Library(model, tmp_path, *flags)
+    library = made_by(kind, model, tmp_path)
     assert library.self_test() == 0
     rows = row_values(model.encoding, model.source(frame))
     values, spreads, labels, unseen = library.predict(rows)
@@ -128,7 +177,7 @@ def test_tables_have_the_same_bits(tmp_path, given, flags):
     assert not unseen.any()
 
     regressor = NetworkRegressor(**{**SMALL, **given}).fit(frame, z)
-    library = Library(regressor.table_model_, tmp_path, *flags)
+    library = made_by(kind, regressor.table_model_, tmp_path)
     assert library.self_test() == 0
     values, spreads, labels, _ = library.predict(rows)
     mean, std = regressor.predict(frame, return_std=True)
@@ -141,7 +190,9 @@ def test_tables_have_the_same_bits(tmp_path, given, flags):
 def compiled(tmp_path_factory):
     frame = table()
     model = NetworkClassifier(**SMALL, hidden_layer_sizes=(8,)).fit(frame, targets(frame)[0])
-    return model.table_model_, Library(model.table_model_, tmp_path_factory.mktemp("c"), "-O2")
+    kinds = ["c -O2", *PYTHON]
+    made = [made_by(kind, model.table_model_, tmp_path_factory.mktemp("made")) for kind in kinds]
+    return model.table_model_, made
 
 
 ODD_NUMBERS = [math.nan, 0.0, -0.0, 1e300, -1e300, 5e-324, -2.5e-310, 1.7976931348623157e308]
@@ -157,7 +208,7 @@ ODD_TEXTS = [
           suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
 @given(st.data())
 def test_odd_rows_have_the_same_bits(compiled, data):
-    model, library = compiled
+    model, libraries = compiled
     numbers = st.one_of(st.sampled_from(ODD_NUMBERS), st.floats(allow_infinity=False))
     texts = st.one_of(
         st.sampled_from(ODD_TEXTS),
@@ -167,27 +218,25 @@ def test_odd_rows_have_the_same_bits(compiled, data):
     kinds = {"a": numbers, "b b": numbers, "int": numbers, "when": days}
     row = tuple(data.draw(kinds.get(column.name, texts)) for column in model.encoding.columns)
     expected = predicted_rows(model, [row])
-    values, spreads, _, unseen = library.predict([row])
-    assert np.array_equal(values, expected.expected)
-    assert np.array_equal(spreads, expected.spread)
-    _, counts = model.encoding.inputs(_source(model, row), unseen="missing")
-    assert unseen[0] == sum(counts.unseen.values())
-
-
-def _source(model, row):
-    from seedbed.exporting.rows import source_of
-
-    return source_of(model.encoding, [row])
+    _, counts = model.encoding.inputs(source_of(model.encoding, [row]), unseen="missing")
+    for library in libraries:
+        values, spreads, _, unseen = library.predict([row])
+        assert np.array_equal(values, expected.expected)
+        assert np.array_equal(spreads, expected.spread)
+        assert unseen[0] == sum(counts.unseen.values())
 
 
 def test_infinite_numbers_are_refused(compiled):
-    model, library = compiled
+    model, (library, *modules) = compiled
     names = [column.name for column in model.encoding.columns]
     for value in (math.inf, -math.inf):
         row = [None if name in ("city", "item", "yes?") else 0.0 for name in names]
         row[names.index("a")] = value
         given, result = library.row(*row), library.result()
         assert library.library.model_predict(ctypes.byref(given), ctypes.byref(result)) == -1
+        for module in modules:
+            with pytest.raises(ValueError, match=r"column 'a' holds -?inf: it needs a finite"):
+                module.predict([row])
 
 
 NETWORKS = [
@@ -200,8 +249,9 @@ NETWORKS = [
 ]
 
 
+@pytest.mark.parametrize("kind", ["c -O2", *PYTHON])
 @pytest.mark.parametrize(("dtype", "layers", "loss"), NETWORKS, ids=str)
-def test_populations_have_the_same_bits(tmp_path, dtype, layers, loss):
+def test_populations_have_the_same_bits(tmp_path, dtype, layers, loss, kind):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40, 3))
     X[:, 0] = np.arange(40) % 4
@@ -215,7 +265,7 @@ def test_populations_have_the_same_bits(tmp_path, dtype, layers, loss):
         sb.Network(3, layers), X, Y, loss=loss, epochs=20, seeds=range(5), dtype=dtype,
         engine="compiled",
     )  # fmt: skip
-    library = Library(population, tmp_path, "-O2", name="net")
+    library = made_by(kind, population, tmp_path, name="net")
     assert library.self_test() == 0
     x = X.astype(dtype)
     values, spreads, _, _ = library.predict(x.tolist())
@@ -263,6 +313,33 @@ def test_every_formula_is_translated(tmp_path, kind):
         assert np.array_equal(np.signbit(found[same]), np.signbit(expected[same])), name
 
 
+def test_a_python_file_runs_alone(tmp_path):
+    """Without Seedbed and NumPy, the file predicts, takes dates, and tests itself."""
+    frame = table()
+    model = NetworkRegressor(**SMALL, hidden_layer_sizes=(4,)).fit(frame, targets(frame)[1])
+    sb.export(model, "python", tmp_path, name="price")
+    code = """
+import sys
+sys.modules["numpy"] = None
+import datetime, price
+row = {"a": 1.5, "city": "Bern", "when": datetime.datetime(2021, 3, 4, 5, 6, 7), "yes?": True}
+print(price.self_test(), price.predict(row)["value"][0].hex())
+assert not {"seedbed"} & {*sys.modules}
+"""
+    run = [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{code}"]
+    done = subprocess.run(run, capture_output=True, text=True, check=True).stdout.split()
+    row = {name: [None] for name in frame.columns} | {
+        "a": [1.5], "city": ["Bern"], "when": [datetime.datetime(2021, 3, 4, 5, 6, 7)],
+        "yes?": [True],
+    }  # fmt: skip
+    expected = float(model.predict(pl.DataFrame(row, schema=frame.schema))[0])
+    assert done == ["0", expected.hex()]
+    alone = subprocess.run(
+        [sys.executable, "-I", tmp_path / "price.py"], capture_output=True, text=True, check=True
+    )
+    assert alone.stdout == "20 of 20 test rows give the same bits\n"
+
+
 def test_names_become_identifiers():
     names = ["a", "b b", "b_b", "int", "2nd", "é", "", "_x", "a"]
     found = c.identifiers(names)
@@ -305,10 +382,10 @@ def test_a_formula_that_is_no_arithmetic_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"to": "cobol"}, "to must be 'c', not 'cobol'"),
-        ({"name": "2d"}, "the name '2d' is no C identifier"),
+        ({"to": "cobol"}, "to must be 'c' or 'python', not 'cobol'"),
+        ({"name": "2d"}, "name must be letters, digits and _"),
         ({"name": "int"}, "the name 'int' is no C identifier"),
-        ({"name": "a-b"}, "the name 'a-b' is no C identifier"),
+        ({"name": "../a"}, "name must be letters, digits and _"),
         ({"out": "file"}, "file is no folder: give the name of one"),
         ({"out": ""}, "out must be a text or a Path"),
         ({"replace": 1}, "replace must be True or False"),

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from seedbed import writing
-from seedbed.arrays import checked_choice, checked_flag, checked_path
-from seedbed.errors import FileError
-from seedbed.exporting import c
+from seedbed.arrays import checked_choice, checked_flag, checked_path, one_line
+from seedbed.errors import FileError, SettingError
+from seedbed.exporting import c, python
 from seedbed.exporting.model import ExportModel, export_model
-from seedbed.exporting.rows import made_rows
+from seedbed.exporting.rows import Rows, made_rows
 from seedbed.population import Population
 from seedbed.tables.model import as_model
 
-LANGUAGES = ("c",)
-"""What models are exported to."""
+
+def _c(model: ExportModel, name: str, rows: Rows) -> dict[str, str]:
+    header, source = c.source(model, name, rows)
+    return {f"{name}.h": header, f"{name}.c": source}
+
+
+def _python(model: ExportModel, name: str, rows: Rows) -> dict[str, str]:
+    return {f"{name}.py": python.source(model, rows)}
+
+
+WRITERS = {"c": _c, "python": _python}
+"""What models are exported to, and what writes it: texts by file name."""
 
 
 class Exported(NamedTuple):
@@ -25,7 +36,7 @@ class Exported(NamedTuple):
 
     files    their paths
     bytes    their size
-    renamed  the columns whose names are no identifiers, and their fields' names
+    renamed  in C, the columns whose names are no identifiers, and their fields' names
     """
 
     files: list[Path]
@@ -39,7 +50,8 @@ def export(
     """Write a model, its table's encoding included, as source code that gives the same bits.
 
     model    a fitted estimator, a Population, or a model file's path
-    to       the language: "c" writes ``name.h`` and ``name.c``, C99 without dependencies
+    to       the language: "c" writes ``name.h`` and ``name.c``, C99 without dependencies; "python"
+             writes ``name.py``, which needs the standard library alone
     out      the folder for the files, which is made if there is none
     name     what the files and all public names begin with: an identifier
     replace  whether to replace files that exist
@@ -50,14 +62,20 @@ def export(
     Raises: SettingError for a model or a name that cannot be exported, FormulaError for a formula,
     FileError if a file cannot be written, or exists; nothing is then written.
     """
-    checked_choice("to", to, LANGUAGES)
+    checked_choice("to", to, list(WRITERS))
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+        raise SettingError(
+            f"name must be letters, digits and _, such as 'model', not {one_line(name)}"
+        )
     folder, replace = checked_path(out, "out"), checked_flag("replace", replace)
     known = as_model(model)
     population = known if isinstance(known, Population) else known.population
     digest = hashlib.sha256(population.theta.tobytes()).hexdigest()[:16]
     made = export_model(known, digest)
-    header, source = c.source(made, name, made_rows(known))
-    texts = {folder / f"{name}.h": header, folder / f"{name}.c": source}
+    texts = {
+        folder / file: content
+        for file, content in WRITERS[to](made, name, made_rows(known)).items()
+    }
     if folder.exists() and not folder.is_dir():
         raise FileError(f"{folder} is no folder: give the name of one")
     for path in texts:
@@ -73,9 +91,8 @@ def export(
         writing.check_writable(path)
     for path, content in texts.items():
         writing.write_atomically(path, content.encode())
-    return Exported(
-        list(texts), sum(len(content.encode()) for content in texts.values()), _renamed(made)
-    )
+    size = sum(len(content.encode()) for content in texts.values())
+    return Exported(list(texts), size, _renamed(made) if to == "c" else {})
 
 
 def _renamed(model: ExportModel) -> dict[str, str]:

@@ -1,0 +1,380 @@
+"""An exported model as one Python file, which needs the standard library alone."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seedbed.engines import mathematics
+from seedbed.exporting import python_runtime
+from seedbed.exporting.model import DensePlan, EmbeddingPlan, ExportModel, Layer, PeriodicPlan
+from seedbed.exporting.rows import Rows
+from seedbed.exporting.tracing import Step, Trace, trace
+from seedbed.layers.periodic import TWO_PI
+from seedbed.tables.columns import CategoryColumn
+from seedbed.tables.dates import DateColumn
+from seedbed.tables.notation import MISSING_WORDS
+from seedbed.tables.numbers import MAX_SQUARABLE
+
+_OPERATIONS = {
+    "add": "rounded({0} + {1})", "sub": "rounded({0} - {1})", "mul": "rounded({0} * {1})",
+    "div": "div({0}, {1})", "neg": "-{0}", "lt": "float({0} < {1})", "le": "float({0} <= {1})",
+    "gt": "float({0} > {1})", "ge": "float({0} >= {1})", "eq": "float({0} == {1})",
+    "ne": "float({0} != {1})", "and": "{0} * {1}", "or": "max({0}, {1})",
+    "where": "{1} if {0} != 0 else {2}", "max": "{0} if {0} > {1} or {0} != {0} else {1}",
+    "min": "{0} if {0} < {1} or {0} != {0} else {1}", "fma": "fma({0}, {1}, {2})",
+    "abs": "abs({0})", "sqrt": "sqrt({0})", "copysign": "math.copysign({0}, {1})",
+    "two_to": "two_to({0})", "times_two_to": "times_two_to({0}, {1})",
+    "exponent": "exponent({0})", "mantissa": "mantissa({0})",
+}  # fmt: skip
+
+
+def function(name: str, of: Trace) -> str:
+    """Return the definition of a formula."""
+    arguments = ", ".join(f"v{place}" for place in range(of.arguments))
+    lines = [f"def {name}({arguments}):"]
+    for place, step in enumerate(of.steps):
+        lines.append(f"    v{of.arguments + place} = {_expression(step)}")
+    lines.append(f"    return {', '.join(map(_operand, of.results))}")
+    return "\n".join(lines)
+
+
+def _expression(step: Step) -> str:
+    return _OPERATIONS[step.name].format(*map(_operand, step.operands))
+
+
+def _operand(operand: int | float) -> str:
+    return f"v{operand}" if isinstance(operand, int) else number(operand)
+
+
+def number(value: float) -> str:
+    """Return a number as Python writes it, exactly."""
+    value = float(value)
+    if np.isnan(value):
+        return "math.nan"
+    if np.isinf(value):
+        return "math.inf" if value > 0 else "(-math.inf)"
+    return repr(value) if value >= 0 and not np.signbit(value) else f"({value!r})"
+
+
+def source(model: ExportModel, rows: Rows) -> str:
+    """Return the file.
+
+    Raises: FormulaError for a formula that cannot be translated.
+    """
+    text = Path(python_runtime.__file__).read_text(encoding="utf-8")
+    runtime = text.partition("-" * 76 + "\n")[2].strip()
+    words = sorted(MISSING_WORDS) if model.encoding is not None else []
+    runtime = runtime.replace('KIND = "float32"', f"KIND = {model.kind!r}", 1)
+    runtime = runtime.replace(
+        "MISSING_WORDS: frozenset[str] = frozenset()",
+        f"MISSING_WORDS = frozenset({words!r})\nCLASSES = {_classes(model)!r}", 1,
+    )  # fmt: skip
+    traces: dict[str, Trace] = {}
+    constants, body = [], []
+    for place, layer in enumerate(model.layers):
+        own, lines, used = _layer(place, layer, model)
+        constants += own
+        body += lines
+        traces |= used
+    if model.normalised:
+        traces |= {
+            "exponential": trace(mathematics.exp, kind=model.kind),
+            "logarithm": trace(mathematics.log, kind=model.kind),
+        }
+    if model.predict.steps:
+        traces["predicted"] = model.predict
+    encoding = model.encoding
+    target = None if encoding is None else encoding.target
+    head = [
+        f'"""{_shown(model.name)}: {model.members} networks, exported by Seedbed.',
+        "",
+        f"Model: {model.digest or 'not saved'}",
+        "",
+        "predict(row) predicts a row, a dict by column; self_test() predicts the test rows, and",
+        "returns how many give other bits than the model did. It needs Python 3.10 and its",
+        "standard library; NumPy makes predictions faster.",
+        "",
+        *_described(model),
+        '"""',
+    ]
+    parts = [
+        "\n".join(head) + "\n\n" + runtime,
+        *(function(name, of) for name, of in traces.items()),
+        "\n".join(constants),
+        *([_LOG_SOFTMAX] if model.normalised else []),
+        _encode(model),
+        _members(model, body),
+        _predict(model, target),
+        _self_test(model, rows),
+    ]
+    return "\n\n\n".join(part for part in parts if part) + "\n"
+
+
+def _shown(name: str) -> str:
+    return name.replace("\\", "\\\\").replace('"', "'")
+
+
+def _described(model: ExportModel) -> list[str]:
+    """Return a line for each column."""
+    if model.encoding is None:
+        return [f"A row is a list of {model.inputs} inputs."]
+    lines = ["Columns:"]
+    for column in model.encoding.columns:
+        if isinstance(column, CategoryColumn):
+            kind = f"a text, one of {len(column.categories)}; None where missing"
+        elif isinstance(column, DateColumn):
+            kind = "a date, or days since 1970-01-01; None where missing"
+        else:
+            kind = "a number; None where missing"
+        lines.append(f"    {_shown(column.name)}: {kind}")
+    return lines
+
+
+def _classes(model: ExportModel) -> list[str]:
+    return [] if model.encoding is None else list(model.encoding.target.classes)
+
+
+def _numbers(name: str, values: Any) -> str:
+    """Return the definition of an array of numbers."""
+    values = np.ascontiguousarray(values)
+    code = base64.b64encode(values.astype(values.dtype.newbyteorder("<")).tobytes()).decode()
+    return f"{name} = numbers({code!r}, {str(values.dtype)!r})"
+
+
+def _layer(
+    place: int, layer: Layer, model: ExportModel
+) -> tuple[list[str], list[str], dict[str, Trace]]:
+    """Return a layer's constants, the lines that compute it, and its formulas."""
+    width, following = model.widths[place], model.widths[place + 1]
+    if isinstance(layer, DensePlan):
+        constants = [_numbers(f"W{place}", layer.W), _numbers(f"b{place}", layer.b)]
+        lines = [f"x = affine(x, W{place}, b{place}, {width}, {following})"]
+        if not layer.activation.steps:
+            return constants, lines, {}
+        lines.append(f"x = [[f{place}(v) for v in row] for row in x]")
+        return constants, lines, {f"f{place}": layer.activation}
+    others = f"[row[i] for i in {list(layer.others)!r}]"
+    if isinstance(layer, EmbeddingPlan):
+        constants, vectors = [], []
+        for column, E in zip(layer.columns, layer.E, strict=True):
+            _, rows, units = E.shape
+            constants.append(_numbers(f"E{place}_{column}", E))
+            start = f"(m * {rows} + int(row[{column}])) * {units}"
+            vectors.append(f"*E{place}_{column}[{start} : {start} + {units}]")
+        made = ", ".join([f"*{others}", *vectors])
+        return constants, [f"x = [[{made}] for m, row in enumerate(x)]"], {}
+    return _periodic(place, layer, others)
+
+
+def _periodic(
+    place: int, layer: PeriodicPlan, others: str
+) -> tuple[list[str], list[str], dict[str, Trace]]:
+    F, k, units = len(layer.columns), layer.c.shape[2], layer.b.shape[2]
+    kind = layer.relu.kind
+    height = layer.W.shape[2]
+    constants = [_numbers(f"c{place}", layer.c)]
+    if layer.p is not None:
+        constants.append(_numbers(f"p{place}", layer.p))
+    constants += [
+        f"W{place} = [{', '.join(_bare(layer.W[:, j]) for j in range(F))}]",
+        f"b{place} = [{', '.join(_bare(layer.b[:, j]) for j in range(F))}]",
+    ]
+    turns = f"rounded(c{place}[(m * {F} + j) * {k} + i] * row[column])"
+    if layer.p is not None:
+        factor = number(float(np.dtype(kind).type(1 / TWO_PI)))
+        turns = f"fma(p{place}[(m * {F} + j) * {k} + i], {factor}, {turns})"
+    embedded = "v" if layer.p is not None else f"relu{place}(v)"
+    wave = "cosine" if layer.p is not None else "[*sine, *cosine]"
+    columns = f"*[row[i] for i in {list(layer.columns)!r}]" if layer.p is not None else ""
+    lines = [
+        f"made = [[*{others}{', ' + columns if columns else ''}] for row in x]",
+        f"for j, column in enumerate({list(layer.columns)!r}):",
+        "    h = []",
+        "    for m, row in enumerate(x):",
+        f"        pairs = [waves({turns}) for i in range({k})]",
+        "        cosine, sine = [pair[0] for pair in pairs], [pair[1] for pair in pairs]",
+        f"        h.append({wave})",
+        f"    z = affine(h, W{place}[j], b{place}[j], {height}, {units})",
+        "    for own, row in zip(made, z, strict=True):",
+        f"        own += [{embedded} for v in row]",
+        "x = made",
+    ]
+    used = {"waves": trace(mathematics.cos_sin_of_turns, kind=kind)}
+    if layer.p is None:
+        used[f"relu{place}"] = layer.relu
+    return constants, lines, used
+
+
+def _bare(values: Any) -> str:
+    return _numbers("", values).partition(" = ")[2]
+
+
+_LOG_SOFTMAX = '''\
+def log_softmax(y):
+    """Return y - log sum e^y."""
+    top = y[0]
+    for v in y[1:]:
+        top = top if top > v or top != top else v
+    y = [rounded(v - top) for v in y]
+    sums = exponential(y[0])
+    for v in y[1:]:
+        sums = rounded(sums + exponential(v))
+    sums = logarithm(sums)
+    return [rounded(v - sums) for v in y]'''
+
+
+def _encode(model: ExportModel) -> str:
+    """Return the function from a row to inputs and the number of unseen values."""
+    encoding = model.encoding
+    lines = [
+        "def encode(row):",
+        '    """Return a row\'s inputs, and how many values are unseen."""',
+    ]
+    if encoding is None:
+        return "\n".join([*lines, "    return [rounded(float(v)) for v in row], 0"])
+    encoder = model.number_encoder
+    places = encoder.bin_columns.tolist(), encoder.low.tolist(), encoder.slope.tolist()
+    bins = list(zip(*places, strict=False))  # without bins there is one slope, which is not used
+    constants = [
+        f"NUMBERS = {encoder.names!r}",
+        f"CENTERS = {encoder.center.tolist()!r}",
+        f"FACTORS = {encoder.factor.tolist()!r}",
+        f"BINS = {bins!r}",
+        f"FLAGGED = {encoder.flagged.tolist()!r}",
+    ]
+    limit = number(MAX_SQUARABLE)
+    lines += [
+        "    a = [as_number(name, row.get(name)) for name in NUMBERS]",
+        "    missing = [v != v for v in a]",
+        "    a = [CENTERS[i] if missing[i] else v for i, v in enumerate(a)]",
+        "    x, unseen = [], 0",
+        "    for v, center, factor in zip(a, CENTERS, FACTORS, strict=True):",
+        f"        z = min(max((v - center) * factor, -{limit}), {limit})",
+        "        x.append(single(z / math.sqrt(1 + z * z / 9)) + 0.0)",
+        "    for column, low, slope in BINS:",
+        "        x.append(single(min(max((a[column] - low) * slope, 0.0), 1.0)) + 0.0)",
+        "    x += [float(missing[column]) for column in FLAGGED]",
+    ]
+    for place, column in enumerate(model.categories):
+        constants.append(f"CODES{place} = {column._codes!r}")
+        lines.append(f"    code = category(row.get({column.name!r}), CODES{place})")
+        if column.has_rest:
+            lines.append(f"    code = {len(column.categories)} if code == -2 else code")
+        lines.append("    unseen += code == -2")
+        if column.embedded:
+            lines.append("    x.append(float(max(code, -1) + 1) if code >= 0 else 0.0)")
+        elif column.width == 1:
+            two = "1.0 - 2.0 * code" if len(column.categories) == 2 else "1.0"
+            lines.append(f"    x.append({two} if code >= 0 else 0.0)")
+        else:
+            lines.append(f"    x += [float(code == k) for k in range({column.width})]")
+    for place, date in enumerate(model.numbers):
+        for circle in date.circles if isinstance(date, DateColumn) else ():
+            whole = f"math.floor(a[{place}])"
+            turns = {
+                "time": f"a[{place}] - {whole}",
+                "weekday": f"({whole} + 3) % 7 / 7",
+                "month": f"month({whole}) / 12",
+            }[circle]
+            lines.append(f"    x += [0.0, 0.0] if missing[{place}] else list(circle({turns}))")
+    lines.append("    return x, unseen")
+    single = [
+        "def single(x):",
+        '    """Return a number rounded to float32."""',
+        "    _one[0] = x",
+        "    return _one[0]",
+    ]
+    return "\n".join([*constants, "", "", *single, "", "", *lines])
+
+
+def _members(model: ExportModel, body: list[str]) -> str:
+    lines = [
+        "def member_predictions(x):",
+        '    """Return each member\'s predictions for inputs x."""',
+        f"    x = [x] * {model.members}",
+        *("    " + line for line in body),
+    ]
+    if model.normalised:
+        lines.append("    x = [log_softmax(row) for row in x]")
+    if model.predict.steps:
+        lines.append("    x = [[predicted(v) for v in row] for row in x]")
+    return "\n".join([*lines, "    return x"])
+
+
+def _predict(model: ExportModel, target: Any) -> str:
+    P, O = model.members, model.outputs
+    regression = target is not None and target.task == "regression"
+    classes = () if target is None else target.classes
+    lines = []
+    if regression:
+        lines += [f"MEANS = {list(target.mean)!r}", f"SCALES = {list(target.scale)!r}", "", ""]
+    lines += [
+        "def predict(row):",
+        '    """Predict a row: return a dict.',
+        "",
+        '    "value" is the mean of the members for each output, "spread" their standard',
+        '    deviation, "label" the most probable class, or None, and "unseen" how many values',
+        "    training did not see: they count as missing.",
+        '    """',
+        "    x, unseen = encode(row)",
+        "    each = member_predictions(x)",
+        f"    mean = [rounded(total([m[o] for m in each]) / {P}) for o in range({O})]",
+        "    value = mean",
+    ]
+    if regression:
+        lines += [
+            "    value = [a + s * v for a, s, v in zip(MEANS, SCALES, mean)]",
+            "    each = [[a + s * v for a, s, v in zip(MEANS, SCALES, m)] for m in each]",
+        ]
+    lines += [
+        "    spread = []",
+        f"    for o in range({O}):",
+        f"        average = total([m[o] for m in each]) / {P}",
+        "        squares = [(m[o] - average) * (m[o] - average) for m in each]",
+        f"        spread.append(math.sqrt(total(squares) / {P}))",
+        "    label = None",
+    ]
+    if classes:
+        lines += [
+            "    whole = total(value)",
+            "    value = [v / whole for v in value]",
+            "    label = CLASSES[mean.index(max(mean))]",
+        ]
+    lines.append('    return {"value": value, "spread": spread, "label": label, "unseen": unseen}')
+    return "\n".join(lines)
+
+
+def _self_test(model: ExportModel, rows: Rows) -> str:
+    encoding = model.encoding
+    if encoding is None:
+        given = "[" + ", ".join("[" + ", ".join(map(number, row)) + "]" for row in rows.rows) + "]"
+    else:
+        names = [column.name for column in encoding.columns]
+        made = []
+        for row in rows.rows:
+            pairs = [
+                f"{name!r}: {value!r}" if isinstance(value, str | type(None))
+                else f"{name!r}: {'None' if value != value else repr(float(value))}"
+                for name, value in zip(names, row, strict=True)
+            ]  # fmt: skip
+            made.append("{" + ", ".join(pairs) + "}")
+        given = "[\n    " + ",\n    ".join(made) + ",\n]"
+    return "\n".join([
+        f"TEST_ROWS = {given}",
+        f"EXPECTED = {rows.expected.tolist()!r}",
+        "",
+        "",
+        "def self_test():",
+        '    """Return how many of the test rows give other bits than the model did."""',
+        '    return sum(predict(row)["value"] != expected for row, expected in zip(TEST_ROWS, EXPECTED))',  # noqa: E501
+        "",
+        "",
+        'if __name__ == "__main__":',
+        "    wrong = self_test()",
+        '    print(f"{len(TEST_ROWS) - wrong} of {len(TEST_ROWS)} test rows give the same bits")',
+        "    raise SystemExit(wrong > 0)",
+    ])  # fmt: skip
