@@ -240,6 +240,7 @@ def test_tables_have_the_same_bits(tmp_path, given, kind):
     model = classifier.table_model_
     library = made_by(kind, model, tmp_path)
     assert library.self_test() == 0
+    frame = frame[:4] if kind == "python without NumPy" else frame
     rows = row_values(model.encoding, model.source(frame))
     values, spreads, labels, unseen = library.predict(rows)
     p, std = classifier.predict_proba(frame, return_std=True)
@@ -248,7 +249,7 @@ def test_tables_have_the_same_bits(tmp_path, given, kind):
     assert np.array_equal(classifier.classes_[labels], classifier.predict(frame))
     assert not unseen.any()
 
-    regressor = NetworkRegressor(**{**SMALL, **given}).fit(frame, z)
+    regressor = NetworkRegressor(**{**SMALL, **given}).fit(table(len(z)), z)
     library = made_by(kind, regressor.table_model_, tmp_path)
     assert library.self_test() == 0
     values, spreads, labels, _ = library.predict(rows)
