@@ -85,7 +85,7 @@ def fit(path, from_disk, limit):
             {
                 "rows": rows,
                 "seconds": ended - began,
-                # of the rows trained on: a quarter, or at most 50,000, is held out
+                # a member holds out a quarter of the rows, from disk of at most 50,000
                 "trained": rows - model.from_disk_.held_out if from_disk else 0.75 * rows,
                 "epochs_per_second": (high - low) * EPOCHS / (last - first) if last > first else 0,
                 "before": first - began,

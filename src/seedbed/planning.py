@@ -13,7 +13,7 @@ from seedbed import checks, member_rows
 from seedbed.arrays import Array, as_array, checked_count
 from seedbed.engines.batches import Data
 from seedbed.engines.plan import Plan
-from seedbed.engines.shards import Shards
+from seedbed.engines.shards import Shards, TrainRows
 from seedbed.errors import DataError, SettingError, ShapeError
 from seedbed.member_rows import GivenRows, SplitRows
 from seedbed.recipe import Recipe
@@ -41,10 +41,11 @@ def make_plan(
     network, loss = recipe.network, recipe.loss
     seeds = checked_seeds(seeds)
     checks.check_outputs(loss, network)
-    shards = None
+    shards = held = None
     if isinstance(X, Shards):  # written from checked rows
+        shards, held = X, None if not X.held else X.held_out(len(seeds))
         X.load(0)
-        train, shards = X.data, X
+        train = replace(X.data, rows=TrainRows(X, len(seeds)) if X.held else None)
     else:
         train = _checked_data(recipe, X, Y, sample_weight, ("X", "Y", "sample_weight"), classes)
         if check_classes:
@@ -71,6 +72,7 @@ def make_plan(
     elif recipe.validation is not None:
         train, held_out = member_rows.split(train, recipe.validation, seeds)
         member_rows.check_row_weights(held_out, "held-out")
+    held_out = held if held_out is None else held_out
     member_rows.check_row_weights(train, "training")
     if recipe.patience is not None and held_out is None:
         raise SettingError(

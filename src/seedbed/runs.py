@@ -243,14 +243,17 @@ class Run:
         shards = self.plan.shards
         if shards is None:
             return self.training.losses(theta, members)
-        sums, weight = np.zeros(len(members)), 0.0
+        sums, weights = np.zeros(len(members)), np.zeros(len(members))
+        rows = self.plan.train.rows
         for number in range(shards.count):
             shards.load(number)
-            w = shards.data.w
-            own = float(shards.n if w is None else reproducible.total(w.astype(np.float64)))
-            sums += own * self.training.losses(theta, members)
-            weight += own
-        return sums / weight
+            weight: Array | float = 1.0
+            if shards.data.w is not None:
+                w = shards.data.w.astype(np.float64)
+                weight = reproducible.total(w if rows is None else w[rows.of(members)])
+            sums += weight * self.training.losses(theta, members)
+            weights += weight
+        return sums / weights
 
     def _final_loss(self) -> Array:
         """Return the mean training losses at the final parameters, (P,).

@@ -14,7 +14,7 @@ import pytest
 
 import seedbed as sb
 from seedbed.engines import shards
-from seedbed.engines.shards import Shards
+from seedbed.engines.shards import Shards, TrainRows
 from seedbed.estimators import NetworkClassifier, NetworkRegressor
 from seedbed.tables import encoding, scans, summary
 from seedbed.tables.reading import Table, read
@@ -210,6 +210,30 @@ def test_every_row_is_in_one_shard(rows, count, step):
     made.close()
 
 
+def test_members_hold_out_different_rows():
+    made = Shards(60, 2, 1, np.float32, count=3, weighed=False, seed=0, candidates=20, held=5)
+    x = np.arange(120, dtype=np.float32).reshape(60, 2)
+    made.write(x, x[:, :1])
+    data = made.held_out(6)
+    assert data.x.shape == (60, 2)
+    own = data.rows.of(np.arange(6))
+    trained = TrainRows(made, 6).of(np.arange(6))
+    assert own.shape == (6, 15)
+    assert trained.shape == (6, 15)
+    for member in range(6):
+        held = set(data.x[own[member], 0].tolist())
+        seen = set()
+        for number in range(3):
+            made.load(number)
+            seen |= set(made.data.x[trained[member], 0].tolist())
+        assert not held & seen
+        assert held | seen == set(x[:, 0].tolist())
+    held = [set(rows.tolist()) for rows in own]
+    assert not held[0] & held[1]
+    assert set.union(*held) == set(range(60))
+    made.close()
+
+
 def test_a_full_disk_is_known_before(monkeypatch, tmp_path):
     frame = table()
     frame.write_parquet(tmp_path / "t.parquet")
@@ -368,14 +392,14 @@ def test_without_early_stopping_and_with_validation_data(tmp_path, many_shards):
     model = NetworkRegressor(**FAST, early_stopping=False)
     model.fit(tmp_path / "t.parquet", "y", from_disk=True)
     assert model.validation_curve_ is None
-    assert model.from_disk_.held_out < model.from_disk_.shards
+    assert model.from_disk_.held_out == 0
     other = table(500, seed=2)
     model = NetworkRegressor(**FAST)
     model.fit(
         tmp_path / "t.parquet", "y", from_disk=True, validation_data=(other.drop("y"), other["y"])
     )
     assert len(model.validation_curve_) == 3
-    assert model.from_disk_.held_out < model.from_disk_.shards
+    assert model.from_disk_.held_out == 0
 
 
 def test_training_stops_after_the_best_epoch(tmp_path, many_shards):
@@ -690,7 +714,7 @@ def test_the_command_trains_from_disk(tmp_path, monkeypatch, capsys, many_shards
     assert main([*words, "--checkpoint", "run.safetensors"]) == 0
     printed = capsys.readouterr().out
     assert "trained from disk in" in printed
-    assert "all members hold out" in printed
+    assert "each member holds out" in printed
     assert "273 missing values" in printed
     model = sb.load("m.safetensors")
     assert model.from_disk_ is None

@@ -85,7 +85,7 @@ class ScanRows:
         return Scored(
             X, encoding.target.encode(self.table.test), encoding.target.encode(self.table.sample),
             made.rows, self.table.unknown, [*estimator.notes_, *counts.lines()],
-            f"all members hold out {made.held_out:,} for early stopping; trained from disk in "
+            f"each member holds out {made.held_out:,} for early stopping; trained from disk in "
             f"{made.shards:,} part{'' if made.shards == 1 else 's'}",
         )  # fmt: skip
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ class Shards:
     epoch takes the shards in a random order, the same for all members, and each member takes the
     rows of a shard in its own order.
 
+    Each member may hold out some of the first ``candidates`` rows of every shard, others than its
+    neighbour: ``held`` of each.
+
     count   W, the number of shards
     data    (n, I), (n, O), (n,): the rows of the shard that was loaded last, always in the same
             arrays
@@ -44,11 +48,12 @@ class Shards:
 
     def __init__(
         self, rows: int, inputs: int, outputs: int, dtype: npt.DTypeLike, *, count: int,
-        weighed: bool, seed: int,
+        weighed: bool, seed: int, candidates: int = 0, held: int = 0,
     ) -> None:  # fmt: skip
         if rows % count:
             raise ValueError(f"{rows} rows cannot be dealt equally to {count} shards")
         self.count, self.seed, self.n = count, seed, rows // count
+        self.candidates, self.held = candidates, held
         self.data = Data(
             x=np.zeros((self.n, inputs), dtype),
             t=np.zeros((self.n, outputs), dtype),
@@ -128,6 +133,18 @@ class Shards:
                 os.POSIX_FADV_WILLNEED,
             )  # fmt: skip
 
+    def held_out(self, members: int) -> Data:
+        """Return the rows that members may hold out, and each one's own.
+
+        Raises: FileError.
+        """
+        parts = []
+        for number in range(self.count):
+            self.load(number)
+            parts.append([array[: self.candidates].copy() for array in self._arrays])
+        x, t, *w = (np.concatenate(each) for each in zip(*parts, strict=True))
+        return Data(x, t, w[0] if w else None, HeldRows(self, members))
+
     def close(self) -> None:
         """Remove the file; ``data`` stays."""
         self._file.close()
@@ -140,6 +157,51 @@ class Shards:
             for array in self._arrays:
                 sha.update(array.data)
         return sha.hexdigest()
+
+
+@dataclass(frozen=True)
+class TrainRows:
+    """Each member's rows of a shard: all but those that it holds out; see ``Rows``."""
+
+    shards: Shards
+    members: int
+
+    @property
+    def count(self) -> npt.NDArray[np.int64]:
+        """The number of each member's rows, (P,)."""
+        return np.full(self.members, self.shards.n - self.shards.held)
+
+    def of(self, members: Indices) -> Indices:
+        """Return the row numbers (p, n - held) of members."""
+        shards = self.shards
+        kept = np.ones((len(members), shards.n), np.bool_)
+        np.put_along_axis(kept, _held(shards, members), False, axis=1)
+        return np.nonzero(kept)[1].reshape(len(members), -1)
+
+
+@dataclass(frozen=True)
+class HeldRows:
+    """Each member's rows of those that ``Shards.held_out`` returns; see ``Rows``."""
+
+    shards: Shards
+    members: int
+
+    @property
+    def count(self) -> npt.NDArray[np.int64]:
+        """The number of each member's rows, (P,)."""
+        return np.full(self.members, self.shards.count * self.shards.held)
+
+    def of(self, members: Indices) -> Indices:
+        """Return the row numbers (p, W held) of members."""
+        starts = self.shards.candidates * np.arange(self.shards.count)
+        own = _held(self.shards, members)[:, None] + starts[:, None]
+        return own.reshape(len(members), -1)
+
+
+def _held(shards: Shards, members: Indices) -> Indices:
+    """Return which of a shard's rows members hold out, (p, held): neighbours hold out others."""
+    first = np.asarray(members)[:, None] * shards.held
+    return (first + np.arange(shards.held)) % shards.candidates
 
 
 def folder() -> Path:

@@ -58,8 +58,8 @@ class NetworkClassifier(ClassifierMixin, BatchEstimator):
                          20
     early_stopping       whether members hold out rows and keep the parameters of the epoch with the
                          ensemble's lowest loss on them
-    validation_fraction  share of rows that a member holds out; members hold out different rows,
-                         but from disk the same, at most 50,000
+    validation_fraction  share of rows that a member holds out; members hold out different rows;
+                         from disk, a share of 50,000 rows
     n_iter_no_change     patience: epochs without a better ensemble; None is 45 % of max_iter
     class_weight         None, "balanced", or a dict of weights by class
     warm_start           whether fit continues from the current members

@@ -51,7 +51,7 @@ class FromDisk(NamedTuple):
     """What a training from disk was made of.
 
     rows      training rows, those held out included
-    held_out  rows that all members hold out, or that were left over
+    held_out  rows that each member holds out
     shards    parts in which the rows were read
     counts    missing values of the table
     """

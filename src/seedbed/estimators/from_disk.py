@@ -33,8 +33,8 @@ from seedbed.tables.summary import Summary, report, summarize
 from seedbed.tables.targets import Target, Task, find_target
 
 MAX_HELD_ROWS, MIN_HELD_ROWS = 50_000, 5_000
-"""The most rows that all members hold out; fewer, but not fewer than so many, where their inputs or
-the members' predictions take more than ``HELD_BYTES``."""
+"""Of how many rows members hold out a share; of fewer, but not fewer than the second, where their
+inputs or the members' predictions take more than ``HELD_BYTES``."""
 HELD_BYTES = 2**26
 
 DIAGNOSED_ROWS = 10_000
@@ -97,8 +97,8 @@ class DiskEstimator(NetworkEstimator):
     ) -> Self:  # fmt: skip
         """Train on a table from disk, and return self; see ``fit`` and ``fit_table``.
 
-        All members hold out the same rows, a random ``validation_fraction`` of them and at most
-        ``MAX_HELD_ROWS``. Equal rows are not merged.
+        Members hold out a random ``validation_fraction`` of the rows, or of ``MAX_HELD_ROWS`` of
+        them. Equal rows are not merged.
 
         summary  of the table
         Raises: as ``fit``.
@@ -145,7 +145,7 @@ class DiskEstimator(NetworkEstimator):
         rows = DiskRows(
             self, scan, summary, share if validation is None and self.early_stopping else 0.0
         )
-        validated = rows.holds_out or validation is not None
+        validated = rows.held > 0 or validation is not None
         made: dict[str, Encoding] = {}
 
         def entry(candidate: Candidate) -> Entry:
@@ -157,8 +157,6 @@ class DiskEstimator(NetworkEstimator):
             held = None
             if validation is not None:
                 held = validation.inputs(encoding), validation.t, validation.w
-            elif rows.holds_out:
-                held = rows.of_sample(encoding, rows.held_out)
             made[candidate.name] = encoding
             return Entry(candidate.name, recipe, rows.shards(encoding, recipe), held)
 
@@ -178,7 +176,9 @@ class DiskEstimator(NetworkEstimator):
         if made[chosen] is not self.encoding_:
             self._set_encoding(made[chosen])
         findings = self._finish(population, *rows.of_sample(self.encoding_, rows.diagnosed))
-        self.from_disk_ = FromDisk(summary.rows, len(rows.held_out), rows.shard_count, rows.counts)
+        self.from_disk_ = FromDisk(
+            summary.rows, rows.held * rows.shard_count, rows.shard_count, rows.counts
+        )
         return findings
 
     def _mean_prediction(self, X: Any) -> Array:
@@ -258,16 +258,18 @@ class DiskEstimator(NetworkEstimator):
 class DiskRows:
     """The training rows of a scanned table, encoded when they are needed.
 
-    count      the number of rows to train on, a multiple of the number of shards
-    holds_out  whether rows are held out for early stopping
-    held_out   places in the sample of rows that are not trained on
+    count      the number of rows in shards: fewer than the number of shards are left out
+    candidates, held  how many rows of a shard may be held out, and how many each member holds out
     diagnosed  places in the sample of rows by which members are diagnosed
     """
 
     def __init__(
         self, estimator: DiskEstimator, scan: Scan, summary: Summary, share: float
     ) -> None:
-        """Choose the rows to hold out: a share of all rows, or as few as shards need."""
+        """Decide how the rows are dealt, and how many of them a member holds out.
+
+        share  of the rows, or of as many as there is memory for
+        """
         self.estimator, self.scan, self.summary = estimator, scan, summary
         encoding, target = estimator.encoding_, estimator.encoding_.target
         drawn = np.flatnonzero(summary.drawn)
@@ -275,19 +277,19 @@ class DiskRows:
         drawn = drawn[streams.order(key, len(drawn))[0]]
         row_bytes = 4 * (encoding.width + target.outputs + 1)
         self.shard_count = shard_count(summary.rows, row_bytes)
+        self.diagnosed = np.sort(drawn[:DIAGNOSED_ROWS])
+        left_out = drawn[: summary.rows % self.shard_count]
+        self.count = summary.rows - len(left_out)
+        n = self.count // self.shard_count
         bytes_each = 4 * max(encoding.width, target.outputs * estimator.members)
         most = min(MAX_HELD_ROWS, max(MIN_HELD_ROWS, HELD_BYTES // bytes_each))
-        held = 0
+        self.candidates = self.held = 0
         if share:
-            held = min(max(1, round(share * summary.rows)), most, len(drawn) - self.shard_count)
-            held = max(0, min(held, summary.rows - 2))
-        self.holds_out = held > 0
-        held += (summary.rows - held) % self.shard_count
-        self.held_out, self.diagnosed = drawn[:held], np.sort(drawn[:DIAGNOSED_ROWS])
-        self.count = summary.rows - held
+            self.candidates = min(n, max(1, most // self.shard_count))
+            self.held = max(0, min(max(1, round(share * self.candidates)), n - 2))
         if self.count < 2:
             raise TableError(f"{scan.name} has one row to train on: give more rows")
-        self.omitted = np.sort(summary.sample_numbers[self.held_out])
+        self.omitted = np.sort(summary.sample_numbers[left_out])
         self.made: list[Shards] = []
         self.counts, self.counted = Counts(), False
 
@@ -301,6 +303,7 @@ class DiskRows:
         made = Shards(
             self.count, encoding.width, recipe.network.outputs, recipe.dtype,
             count=self.shard_count, weighed=weighed, seed=summary.seed,
+            candidates=self.candidates, held=self.held,
         )  # fmt: skip
         self.made.append(made)
         with StatusLine(self.estimator._shows()) as line:
