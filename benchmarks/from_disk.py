@@ -168,7 +168,7 @@ def main():
     parser.add_argument("--limit", type=float, default=2.7)
     parser.add_argument("--rows", type=int, default=32_000_000)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=8)
     options = parser.parse_args()
     if options.fit:
         path, from_disk, limit = options.fit
@@ -192,8 +192,8 @@ def main():
         f"{described('numpy', 'numba', 'polars', 'pyarrow')}.",
         "",
         f"The tables have 95 numbers and five texts of 20 kinds; {MEMBERS} members of two layers "
-        f"of 64 units train for {EPOCHS} epochs, and {LARGE_EPOCHS} on the large table. Speed is rows trained on in a second, of all "
-        "members together, without reading and encoding.",
+        f"of 64 units train for {EPOCHS} epochs, and {LARGE_EPOCHS} on the large table. Speed is "
+        "rows trained on in a second, of all members together, without reading and encoding.",
         "",
         "## Speed",
         "",
@@ -223,8 +223,8 @@ def main():
         "",
         "## Scores",
         "",
-        "Two real tables, sorted by their target, in some ten shards, 12 epochs; R² on 10,000 other "
-        f"rows from {options.seeds} seeds.",
+        "Two real tables, sorted by their target, in some ten shards, 12 epochs; R² on 10,000 "
+        f"other rows from {options.seeds} seeds.",
         "",
         "| table | shards | in memory | from disk | `sb.judge`, delta = 0.002 |",
         "|---|---|---|---|---|",
