@@ -498,6 +498,21 @@ def test_members_that_diverged_are_left_out(tmp_path):
         sb.export(population[1], "c", tmp_path / "none")
 
 
+def test_out_may_be_a_file(tmp_path):
+    X, Y = sb.xor.data()
+    population = sb.train(sb.xor.recipe(epochs=2), X, Y, seeds=[1])
+    files = {
+        "c": ["net.c", "net.h"], "js": ["net.mjs"], "python": ["net.py"],
+    }  # fmt: skip
+    for to, names in files.items():
+        found = sb.export(population, to, tmp_path / to / names[0])
+        assert sorted(path.name for path in found.files) == names
+        assert sorted(path.name for path in (tmp_path / to).iterdir()) == names
+    assert "net_predict" in (tmp_path / "c" / "net.h").read_text()
+    with pytest.raises(sb.SettingError, match="name must be letters, digits and _"):
+        sb.export(population, "python", tmp_path / "my net.py")
+
+
 def test_the_command(tmp_path, capsys):
     from seedbed.cli import main
 

@@ -23,8 +23,14 @@ def add_to(commands: Any) -> None:
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="a model file")
     add("--to", required=True, choices=["c", "js", "python"], help="the language")
-    add("--out", type=Path, required=True, metavar="FOLDER", help="where the files go")
-    add("--name", default="model", help="what the files and public names begin with (model)")
+    add(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="a folder, or a file such as price.py, price.mjs or price.c",
+    )
+    add("--name", help="what the files and public names begin with (the file's name, or model)")
     add("--force", action="store_true", help="replace files that exist")
     add("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)

@@ -34,6 +34,9 @@ def _javascript(model: ExportModel, name: str, rows: Rows) -> dict[str, str]:
 WRITERS = {"c": _c, "js": _javascript, "python": _python}
 """What models are exported to, and what writes it: texts by file name."""
 
+ENDS = {"c": (".c", ".h"), "js": (".mjs",), "python": (".py",)}
+"""The ends of the files' names."""
+
 
 class Exported(NamedTuple):
     """What ``export`` wrote.
@@ -49,7 +52,7 @@ class Exported(NamedTuple):
 
 
 def export(
-    model: Any, to: str, out: str | PathLike[str], *, name: str = "model", replace: bool = False
+    model: Any, to: str, out: str | PathLike[str], *, name: str | None = None, replace: bool = False
 ) -> Exported:
     """Write a model, its table's encoding included, as source code that gives the same bits.
 
@@ -57,8 +60,10 @@ def export(
     to       the language: "c" writes ``name.h`` and ``name.c``, C99 without dependencies; "js"
              writes ``name.mjs``, an ES module for Node and browsers; "python" writes ``name.py``,
              which needs the standard library alone
-    out      the folder for the files, which is made if there is none
-    name     what the files and all public names begin with: an identifier
+    out      the folder for the files, which is made if there is none; or a file, such as
+             "price.py", "price.mjs" or "price.c" (beside which "price.h" is written)
+    name     what the files, and in C all public names, begin with: an identifier; None is the
+             file's name, or "model"
     replace  whether to replace files that exist
 
     The code predicts a row: values that are missing or that training did not see count as
@@ -68,11 +73,14 @@ def export(
     FileError if a file cannot be written, or exists; nothing is then written.
     """
     checked_choice("to", to, list(WRITERS))
+    folder, replace = checked_path(out, "out"), checked_flag("replace", replace)
+    if folder.suffix in ENDS[to] and not folder.is_dir():
+        folder, name = folder.parent, folder.stem if name is None else name
+    name = "model" if name is None else name
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise SettingError(
             f"name must be letters, digits and _, such as 'model', not {one_line(name)}"
         )
-    folder, replace = checked_path(out, "out"), checked_flag("replace", replace)
     known = as_model(model)
     population = known if isinstance(known, Population) else known.population
     digest = hashlib.sha256(population.theta.tobytes()).hexdigest()[:16]
