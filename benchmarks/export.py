@@ -26,7 +26,7 @@ from machine import described
 
 import seedbed as sb
 from seedbed.estimators import NetworkClassifier, NetworkRegressor
-from seedbed.exporting import c
+from seedbed.exporting import c_encoding
 from seedbed.exporting.export import export
 from seedbed.exporting.model import export_model
 from seedbed.exporting.rows import predicted_rows, row_values
@@ -120,7 +120,7 @@ READ
 
 def c_predictions(folder, model, rows, flags, times=0):
     """Return a C program's predictions of rows, (N, O), and microseconds for a row."""
-    fields = c._fields(model)
+    fields = c_encoding.fields(model)
     lines = [
         f"        row.{word} = read_text(rows);" if kind != "double " else
         f"        if (fread(&row.{word}, sizeof(double), 1, rows) != 1) return 3;"

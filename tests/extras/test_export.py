@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import seedbed as sb
 from seedbed.estimators import NetworkClassifier, NetworkRegressor
-from seedbed.exporting import c
+from seedbed.exporting import c_encoding, c_layers, c_words
 from seedbed.exporting.model import export_model
 from seedbed.exporting.rows import predicted_rows, row_values, source_of
 from seedbed.exporting.tracing import trace
@@ -77,7 +77,7 @@ class Library:
         else:
             fields = [
                 (word, ctypes.c_double if kind == "double " else ctypes.c_char_p)
-                for word, kind, _ in c._fields(self.model)
+                for word, kind, _ in c_encoding.fields(self.model)
             ]
         self.row = type("Row", (ctypes.Structure,), {"_fields_": fields})
         values = ("value", ctypes.c_double * O), ("spread", ctypes.c_double * O)
@@ -360,7 +360,7 @@ def test_every_formula_is_translated(tmp_path, kind):
 
     parts = [c_runtime.RUNTIME, c_runtime.REALS[kind], *c_runtime.BITS_OF[kind].values()]
     for name, formula in formulas.items():
-        parts.append(c.function(f"{name}_one", trace(formula, kind=kind)))
+        parts.append(c_layers.function(f"{name}_one", trace(formula, kind=kind)))
         parts.append(
             f"void {name}_all(const real *x, real *y, int n);\n"
             f"void {name}_all(const real *x, real *y, int n) {{ int i; "
@@ -416,7 +416,7 @@ assert not {"seedbed"} & {*sys.modules}
 
 def test_names_become_identifiers():
     names = ["a", "b b", "b_b", "int", "2nd", "é", "", "_x", "a"]
-    found = c.identifiers(names)
+    found = c_words.identifiers(names)
     assert len(set(found)) == len(names)
     assert found[:4] == ["a", "b_b", "b_b_2", "int_2"]
     assert all(word.isidentifier() and word.isascii() and word[0] != "_" for word in found)

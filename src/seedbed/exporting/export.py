@@ -12,6 +12,7 @@ from seedbed import writing
 from seedbed.arrays import checked_choice, checked_flag, checked_path, one_line
 from seedbed.errors import FileError, SettingError
 from seedbed.exporting import c, javascript, python
+from seedbed.exporting.c_words import identifiers
 from seedbed.exporting.model import ExportModel, export_model
 from seedbed.exporting.rows import Rows, made_rows
 from seedbed.population import Population
@@ -113,5 +114,5 @@ def _renamed(model: ExportModel) -> dict[str, str]:
     if model.encoding is None:
         return {}
     names = [column.name for column in model.encoding.columns]
-    pairs = zip(names, c.identifiers(names), strict=True)
+    pairs = zip(names, identifiers(names), strict=True)
     return {name: field for name, field in pairs if name != field}
