@@ -299,6 +299,18 @@ def test_odd_rows_have_the_same_bits(compiled, data):
         assert unseen[0] == sum(counts.unseen.values())
 
 
+def test_a_row_without_values(compiled):
+    model, (library, script, *modules) = compiled
+    missing = library.row.in_dll(library.library, "model_missing")
+    result = library.result()
+    assert library.library.model_predict(ctypes.byref(missing), ctypes.byref(result)) == 0
+    expected = predicted_rows(model, [(None,) * len(model.encoding.columns)]).expected[0]
+    assert result.value[:] == expected.tolist()
+    for other in modules:
+        assert other.module.predict({})["value"] == expected.tolist()
+    assert script.ask("{}")["value"] == expected.tolist()
+
+
 def test_infinite_numbers_are_refused(compiled):
     model, (library, script, *modules) = compiled
     names = [column.name for column in model.encoding.columns]

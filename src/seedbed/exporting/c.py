@@ -68,6 +68,15 @@ def _header(model: ExportModel, name: str) -> str:
     if classes:
         lines += [f"extern const char *const {name}_classes[{upper}_CLASSES];", ""]
     lines += [
+        *(
+            [
+                "/* A row whose values are all missing: copy it, and set those that are known. */",
+                f"extern const {name}_row {name}_missing;",
+                "",
+            ]
+            if encoding is not None
+            else []
+        ),
         "/* Predicts a row. Returns 0, or -1 if a number is infinite. */",
         f"int {name}_predict(const {name}_row *row, {name}_result *result);",
         "",
@@ -122,6 +131,9 @@ def _source(model: ExportModel, name: str, rows: Any) -> str:
     if classes:
         listed = ", ".join(map(text, classes))
         parts.append(f"const char *const {name}_classes[{upper}_CLASSES] = {{{listed}}};\n")
+    if encoding is not None:
+        missing = ["NAN" if kind == "double " else "NULL" for _, kind, _ in fields(model)]
+        parts.append(f"const {name}_row {name}_missing = {{{', '.join(missing)}}};\n")
     parts.append(encode_code(model, name))
     parts += [
         f"/* the outputs of member m for inputs x, which has room for {widest} numbers */",
