@@ -575,7 +575,6 @@ def test_columns_of_a_folders_names_are_read(tmp_path):
         assert "k" in model.feature_names_in_
 
 
-@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="needs /dev/stdin")
 def test_pipes_are_read_from_their_beginning():
     text = "x,y\n" + "\n".join(f"{row % 17},{row % 5}" for row in range(200))
     words = ["train", "/dev/stdin", "--target", "y", "--epochs", "1", "--effort", "fast", "--json"]

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import numpy as np
 
-from seedbed.engines import mathematics
 from seedbed.errors import SettingError
 from seedbed.exporting import c_runtime as runtime
 from seedbed.exporting.c_encoding import encode_code, fields
 from seedbed.exporting.c_layers import function, layer_code
 from seedbed.exporting.c_words import KEYWORDS, array, number, text
-from seedbed.exporting.model import DensePlan, ExportModel, PeriodicPlan
-from seedbed.exporting.tracing import trace
+from seedbed.exporting.model import ExportModel
+from seedbed.exporting.rows import Rows
 
 
-def source(model: ExportModel, name: str, rows: Any = None) -> tuple[str, str]:
+def source(model: ExportModel, name: str, rows: Rows) -> tuple[str, str]:
     """Return the header and the source file.
 
     name  a C identifier, which all public names begin with
-    rows  ``testing.TestRows``: rows with the bits that they must give
+    rows  test rows, with the predictions that they must give
 
     Raises: SettingError for a name that is no identifier; FormulaError.
     """
@@ -89,22 +87,9 @@ def _header(model: ExportModel, name: str) -> str:
     return "\n".join(lines)
 
 
-def _source(model: ExportModel, name: str, rows: Any) -> str:
+def _source(model: ExportModel, name: str, rows: Rows) -> str:
     upper = name.upper()
-    traces = {f"f{place}": layer.activation for place, layer in enumerate(model.layers)
-              if isinstance(layer, DensePlan) and layer.activation.steps}  # fmt: skip
-    for place, layer in enumerate(model.layers):
-        if isinstance(layer, PeriodicPlan):
-            traces["waves"] = trace(mathematics.cos_sin_of_turns, kind=model.kind)
-            if layer.p is None:
-                traces[f"relu{place}"] = layer.relu
-    if model.normalised:
-        traces |= {
-            "exponential": trace(mathematics.exp, kind=model.kind),
-            "logarithm": trace(mathematics.log, kind=model.kind),
-        }
-    if model.predict.steps:
-        traces["predicted"] = model.predict
+    traces = model.traces
     used = {step.name for each in traces.values() for step in each.steps}
     constants, body = [], []
     for place, layer in enumerate(model.layers):
@@ -210,9 +195,9 @@ def _predict(model: ExportModel, name: str) -> list[str]:
     return [*parts, *lines]
 
 
-def _self_test(model: ExportModel, name: str, rows: Any) -> list[str]:
+def _self_test(model: ExportModel, name: str, rows: Rows) -> list[str]:
     """Return the function that predicts the test rows."""
-    if rows is None or not len(rows.expected):
+    if not len(rows.expected):
         return [f"int {name}_self_test(void) {{", "    return 0;", "}", ""]
     made = []
     for row in rows.rows:

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from seedbed import reproducible
-from seedbed.engines import mathematics
 from seedbed.exporting.model import DensePlan, EmbeddingPlan, ExportModel, Layer, PeriodicPlan
 from seedbed.exporting.rows import Rows
 from seedbed.exporting.texts import folds
-from seedbed.exporting.tracing import Step, Trace, trace
+from seedbed.exporting.tracing import Step, Trace
 from seedbed.layers.periodic import TWO_PI
 from seedbed.tables.columns import CategoryColumn
 from seedbed.tables.dates import DateColumn
@@ -78,7 +77,6 @@ def source(model: ExportModel, rows: Rows) -> str:
     runtime = Path(__file__).with_name("runtime.js").read_text(encoding="utf-8").strip()
     runtime = runtime.replace('KIND = "float32"', f'KIND = "{model.kind}"', 1)
     runtime = runtime.replace("new Set([])", f"new Set({json.dumps(words)})", 1)
-    traces: dict[str, Trace] = {}
     constants = [
         f"const FOLDS = {json.dumps(dict(folds()))};",
         f"const COS_SERIES = {_list(reproducible._COS_SERIES)};",
@@ -86,22 +84,14 @@ def source(model: ExportModel, rows: Rows) -> str:
     ]
     body = []
     for place, layer in enumerate(model.layers):
-        own, lines, used = _layer(place, layer, model)
+        own, lines = _layer(place, layer, model)
         constants += own
         body += lines
-        traces |= used
-    if model.normalised:
-        traces |= {
-            "exponential": trace(mathematics.exp, kind=model.kind),
-            "logarithm": trace(mathematics.log, kind=model.kind),
-        }
-    if model.predict.steps:
-        traces["predicted"] = model.predict
     target = None if model.encoding is None else model.encoding.target
     parts = [
         _head(model),
         runtime,
-        *(function(name, of) for name, of in traces.items()),
+        *(function(name, of) for name, of in model.traces.items()),
         "\n".join(constants),
         *([_LOG_SOFTMAX] if model.normalised else []),
         _encode(model),
@@ -145,10 +135,8 @@ def _numbers(values: Any) -> str:
     return f'numbers("{code}", "{values.dtype}")'
 
 
-def _layer(
-    place: int, layer: Layer, model: ExportModel
-) -> tuple[list[str], list[str], dict[str, Trace]]:
-    """Return a layer's constants, the lines that compute it, and its formulas."""
+def _layer(place: int, layer: Layer, model: ExportModel) -> tuple[list[str], list[str]]:
+    """Return a layer's constants, and the lines that compute it."""
     width, following = model.widths[place], model.widths[place + 1]
     if isinstance(layer, DensePlan):
         constants = [
@@ -157,9 +145,9 @@ def _layer(
         ]
         lines = [f"x = affine(x, W{place}, b{place}, {width}, {following});"]
         if not layer.activation.steps:
-            return constants, lines, {}
+            return constants, lines
         lines.append(f"x = x.map((row) => row.map((v) => f{place}(v)));")
-        return constants, lines, {f"f{place}": layer.activation}
+        return constants, lines
     others = f"...{list(layer.others)!r}.map((i) => row[i])"
     if isinstance(layer, EmbeddingPlan):
         constants, vectors = [], []
@@ -169,13 +157,11 @@ def _layer(
             start = f"(m * {rows} + row[{column}]) * {units}"
             vectors.append(f"...E{place}_{column}.subarray({start}, {start} + {units})")
         made = ", ".join([others, *vectors])
-        return constants, [f"x = x.map((row, m) => [{made}]);"], {}
+        return constants, [f"x = x.map((row, m) => [{made}]);"]
     return _periodic(place, layer, others)
 
 
-def _periodic(
-    place: int, layer: PeriodicPlan, others: str
-) -> tuple[list[str], list[str], dict[str, Trace]]:
+def _periodic(place: int, layer: PeriodicPlan, others: str) -> tuple[list[str], list[str]]:
     F, k, units = len(layer.columns), layer.c.shape[2], layer.b.shape[2]
     kind, height = layer.relu.kind, layer.W.shape[2]
     columns = list(layer.columns)
@@ -210,10 +196,7 @@ def _periodic(
         "});",
         f"x = made{place};",
     ]
-    used = {"waves": trace(mathematics.cos_sin_of_turns, kind=kind)}
-    if layer.p is None:
-        used[f"relu{place}"] = layer.relu
-    return constants, lines, used
+    return constants, lines
 
 
 _LOG_SOFTMAX = """\

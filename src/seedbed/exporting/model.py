@@ -9,11 +9,12 @@ has the bits of ``predict`` with the compiled engine.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from seedbed.arrays import Array
+from seedbed.engines import mathematics
 from seedbed.errors import SettingError
 from seedbed.exporting.tracing import Kind, Trace, trace
 from seedbed.formulas.activations import relu
@@ -38,7 +39,6 @@ class DensePlan:
     W: Array
     b: Array
     activation: Trace
-    kind: Literal["dense"] = "dense"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,6 @@ class EmbeddingPlan:
     columns: tuple[int, ...]
     others: tuple[int, ...]
     E: tuple[Array, ...]
-    kind: Literal["embedding"] = "embedding"
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,6 @@ class PeriodicPlan:
     W: Array
     b: Array
     relu: Trace
-    kind: Literal["periodic"] = "periodic"
 
 
 Layer = DensePlan | EmbeddingPlan | PeriodicPlan
@@ -108,6 +106,29 @@ class ExportModel:
     def outputs(self) -> int:
         """O, the number of network outputs."""
         return self.widths[-1]
+
+    @property
+    def traces(self) -> dict[str, Trace]:
+        """The formulas that the file defines, by name.
+
+        ``f<place>`` is a dense layer's activation (none where it is the identity), ``relu<place>``
+        a periodic layer's, ``waves`` maps turns to (cosine, sine), ``exponential`` and
+        ``logarithm`` normalise, and ``predicted`` is the loss's map (none where the identity).
+        """
+        found = {}
+        for place, layer in enumerate(self.layers):
+            if isinstance(layer, DensePlan) and layer.activation.steps:
+                found[f"f{place}"] = layer.activation
+            elif isinstance(layer, PeriodicPlan):
+                found["waves"] = trace(mathematics.cos_sin_of_turns, kind=self.kind)
+                if layer.p is None:
+                    found[f"relu{place}"] = layer.relu
+        if self.normalised:
+            found["exponential"] = trace(mathematics.exp, kind=self.kind)
+            found["logarithm"] = trace(mathematics.log, kind=self.kind)
+        if self.predict.steps:
+            found["predicted"] = self.predict
+        return found
 
     @property
     def number_encoder(self) -> NumberEncoder:

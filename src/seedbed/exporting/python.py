@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from seedbed.engines import mathematics
 from seedbed.exporting import python_runtime
 from seedbed.exporting.model import DensePlan, EmbeddingPlan, ExportModel, Layer, PeriodicPlan
 from seedbed.exporting.rows import Rows
-from seedbed.exporting.tracing import Step, Trace, trace
+from seedbed.exporting.tracing import Step, Trace
 from seedbed.layers.periodic import TWO_PI
 from seedbed.tables.columns import CategoryColumn
 from seedbed.tables.dates import DateColumn
@@ -57,7 +56,7 @@ def number(value: float) -> str:
         return "math.nan"
     if np.isinf(value):
         return "math.inf" if value > 0 else "(-math.inf)"
-    return repr(value) if value >= 0 and not np.signbit(value) else f"({value!r})"
+    return repr(value) if not np.signbit(value) else f"({value!r})"
 
 
 def source(model: ExportModel, rows: Rows) -> str:
@@ -73,20 +72,11 @@ def source(model: ExportModel, rows: Rows) -> str:
         "MISSING_WORDS: frozenset[str] = frozenset()",
         f"MISSING_WORDS = frozenset({words!r})\nCLASSES = {_classes(model)!r}", 1,
     )  # fmt: skip
-    traces: dict[str, Trace] = {}
     constants, body = [], []
     for place, layer in enumerate(model.layers):
-        own, lines, used = _layer(place, layer, model)
+        own, lines = _layer(place, layer, model)
         constants += own
         body += lines
-        traces |= used
-    if model.normalised:
-        traces |= {
-            "exponential": trace(mathematics.exp, kind=model.kind),
-            "logarithm": trace(mathematics.log, kind=model.kind),
-        }
-    if model.predict.steps:
-        traces["predicted"] = model.predict
     encoding = model.encoding
     target = None if encoding is None else encoding.target
     head = [
@@ -103,7 +93,7 @@ def source(model: ExportModel, rows: Rows) -> str:
     ]
     parts = [
         "\n".join(head) + "\n\n" + runtime,
-        *(function(name, of) for name, of in traces.items()),
+        *(function(name, of) for name, of in model.traces.items()),
         "\n".join(constants),
         *([_LOG_SOFTMAX] if model.normalised else []),
         _encode(model),
@@ -145,18 +135,16 @@ def _numbers(name: str, values: Any) -> str:
     return f"{name} = numbers({code!r}, {str(values.dtype)!r})"
 
 
-def _layer(
-    place: int, layer: Layer, model: ExportModel
-) -> tuple[list[str], list[str], dict[str, Trace]]:
-    """Return a layer's constants, the lines that compute it, and its formulas."""
+def _layer(place: int, layer: Layer, model: ExportModel) -> tuple[list[str], list[str]]:
+    """Return a layer's constants, and the lines that compute it."""
     width, following = model.widths[place], model.widths[place + 1]
     if isinstance(layer, DensePlan):
         constants = [_numbers(f"W{place}", layer.W), _numbers(f"b{place}", layer.b)]
         lines = [f"x = affine(x, W{place}, b{place}, {width}, {following})"]
         if not layer.activation.steps:
-            return constants, lines, {}
+            return constants, lines
         lines.append(f"x = [[f{place}(v) for v in row] for row in x]")
-        return constants, lines, {f"f{place}": layer.activation}
+        return constants, lines
     others = f"[row[i] for i in {list(layer.others)!r}]"
     if isinstance(layer, EmbeddingPlan):
         constants, vectors = [], []
@@ -166,13 +154,11 @@ def _layer(
             start = f"(m * {rows} + int(row[{column}])) * {units}"
             vectors.append(f"*E{place}_{column}[{start} : {start} + {units}]")
         made = ", ".join([f"*{others}", *vectors])
-        return constants, [f"x = [[{made}] for m, row in enumerate(x)]"], {}
+        return constants, [f"x = [[{made}] for m, row in enumerate(x)]"]
     return _periodic(place, layer, others)
 
 
-def _periodic(
-    place: int, layer: PeriodicPlan, others: str
-) -> tuple[list[str], list[str], dict[str, Trace]]:
+def _periodic(place: int, layer: PeriodicPlan, others: str) -> tuple[list[str], list[str]]:
     F, k, units = len(layer.columns), layer.c.shape[2], layer.b.shape[2]
     kind = layer.relu.kind
     height = layer.W.shape[2]
@@ -203,10 +189,7 @@ def _periodic(
         f"        own += [{embedded} for v in row]",
         "x = made",
     ]
-    used = {"waves": trace(mathematics.cos_sin_of_turns, kind=kind)}
-    if layer.p is None:
-        used[f"relu{place}"] = layer.relu
-    return constants, lines, used
+    return constants, lines
 
 
 def _bare(values: Any) -> str:
@@ -266,7 +249,7 @@ def _encode(model: ExportModel) -> str:
             lines.append(f"    code = {len(column.categories)} if code == -2 else code")
         lines.append("    unseen += code == -2")
         if column.embedded:
-            lines.append("    x.append(float(max(code, -1) + 1) if code >= 0 else 0.0)")
+            lines.append("    x.append(float(code + 1) if code >= 0 else 0.0)")
         elif column.width == 1:
             two = "1.0 - 2.0 * code" if len(column.categories) == 2 else "1.0"
             lines.append(f"    x.append({two} if code >= 0 else 0.0)")
@@ -370,7 +353,8 @@ def _self_test(model: ExportModel, rows: Rows) -> str:
         "",
         "def self_test():",
         '    """Return how many of the test rows give other bits than the model did."""',
-        '    return sum(predict(row)["value"] != expected for row, expected in zip(TEST_ROWS, EXPECTED))',  # noqa: E501
+        "    pairs = zip(TEST_ROWS, EXPECTED, strict=True)",
+        '    return sum(predict(row)["value"] != expected for row, expected in pairs)',
         "",
         "",
         'if __name__ == "__main__":',

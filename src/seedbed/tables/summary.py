@@ -385,12 +385,6 @@ class Summary(Source):
             place += sampled
         return int(self.sample_numbers[min(place, sampled - 1)]) + 1
 
-    @property
-    def lowest(self) -> float:
-        """The least target that is a number; NaN for texts."""
-        exact = self._numbers.get(self.target)
-        return np.nan if exact is None else exact.low
-
 
 def _digest(frame: Any) -> bytes:
     """Return a hash of some columns of a frame, in the order of its rows."""
