@@ -370,7 +370,7 @@ def test_every_formula_is_translated(tmp_path, kind):
     formulas |= {f"{loss.name}_prediction": loss.predict for loss in made}
     from seedbed.exporting import c_runtime
 
-    parts = [c_runtime.RUNTIME, c_runtime.REALS[kind], *c_runtime.BITS_OF[kind].values()]
+    parts = [c_runtime.RUNTIME, c_runtime.REALS[kind], *c_runtime.OF_BITS.values()]
     for name, formula in formulas.items():
         parts.append(c_layers.function(f"{name}_one", trace(formula, kind=kind)))
         parts.append(

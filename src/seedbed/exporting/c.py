@@ -29,9 +29,7 @@ def source(model: ExportModel, name: str, rows: Rows) -> tuple[str, str]:
 
 
 def _header(model: ExportModel, name: str) -> str:
-    upper, encoding = name.upper(), model.encoding
-    target = None if encoding is None else encoding.target
-    classes = () if target is None else target.classes
+    upper, encoding, classes = name.upper(), model.encoding, model.classes
     members = fields(model)
     lines = [
         f"/* {model.name.replace('*/', '* /')}: {model.members} networks, exported by Seedbed.",
@@ -98,15 +96,13 @@ def _source(model: ExportModel, name: str, rows: Rows) -> str:
         constants += own
         body += [*lines, "swap = x, x = y, y = swap;"]
     widest = max(model.widths)
-    encoding = model.encoding
-    target = None if encoding is None else encoding.target
-    classes = () if target is None else target.classes
+    encoding, classes = model.encoding, model.classes
     parts = [
         f'#include "{name}.h"',
         "",
         runtime.RUNTIME,
         runtime.REALS[model.kind],
-        *(code for each, code in runtime.BITS_OF[model.kind].items() if each in used),
+        *(code for each, code in runtime.OF_BITS.items() if each in used),
         *(function(each, of) + "\n" for each, of in traces.items()),
         runtime.AFFINE,
         runtime.TOTAL,
@@ -142,13 +138,10 @@ def _source(model: ExportModel, name: str, rows: Rows) -> str:
 def _predict(model: ExportModel, name: str) -> list[str]:
     """Return the function that predicts a row."""
     P, O = model.members, model.outputs
-    target = None if model.encoding is None else model.encoding.target
-    classes = () if target is None else target.classes
-    regression = target is not None and target.task == "regression"
+    scaled = model.scaled_target
     parts = []
-    if regression:
-        assert target is not None
-        parts += [array("means", target.mean, "float64"), array("scales", target.scale, "float64"),
+    if scaled is not None:
+        parts += [array("means", scaled.mean, "float64"), array("scales", scaled.scale, "float64"),
                   ""]  # fmt: skip
     lines = [
         f"int {name}_predict(const {name}_row *row, {name}_result *result) {{",
@@ -162,7 +155,7 @@ def _predict(model: ExportModel, name: str) -> list[str]:
         f"        for (m = 0; m < {P}; m++) column[m] = out[m][o];",
         f"        mean[o] = (real)(total(column, {P}) / {P});",
     ]
-    if regression:
+    if scaled is not None:
         lines += [
             "        result->value[o] = means[o] + scales[o] * mean[o];",
             f"        for (m = 0; m < {P}; m++) out[m][o] = means[o] + scales[o] * out[m][o];",
@@ -180,7 +173,7 @@ def _predict(model: ExportModel, name: str) -> list[str]:
         "    }",
         "    result->label = 0;",
     ]
-    if classes:
+    if model.classes:
         lines += [
             "    {",
             f"        double copy[{O}], sum;",

@@ -47,7 +47,7 @@ def encode_code(model: ExportModel, name: str) -> str:
     words = {column.name: word for (word, _, _), column in
              zip(fields(model), encoding.columns, strict=True)}  # fmt: skip
     encoder, parts, lines = model.number_encoder, [], [head]
-    count, bins = len(encoder.names), len(encoder.bin_columns)
+    count, bins = len(encoder.names), len(model.bins)
     lines.append("    int found = 0;")
     if count:
         parts += [
@@ -103,13 +103,11 @@ def encode_code(model: ExportModel, name: str) -> str:
             start += column.width
         lines.append("        (void)k;")
         lines.append("    }")
-    circles = [(place, column, circle) for place, column in enumerate(model.numbers)
-               if isinstance(column, DateColumn) for circle in column.circles]  # fmt: skip
-    if circles:
+    if model.circles:
         parts.append(array("cos_series", reproducible._COS_SERIES, "float64") + "\n")
         parts.append(array("sin_series", reproducible._SIN_SERIES, "float64") + "\n")
         parts.append(runtime.CIRCLES)
-        for place, _, circle in circles:
+        for place, circle in model.circles:
             whole = f"floor(a[{place}])"
             turns = {
                 "time": f"a[{place}] - {whole}",

@@ -23,11 +23,10 @@ RUNTIME = """\
 #define TRUTH(condition) ((real)((condition) ? 1 : 0))
 """
 
-BITS_OF_FLOATS = {
+OF_BITS = {
     "two_to": """\
 static real two_to(real n) {
-    const int32_t word = (int32_t)n + 127;
-    const uint32_t bits = (uint32_t)word << 23;
+    const uword bits = (uword)((word)n + BIAS) << MANTISSA_BITS;
     real y;
     memcpy(&y, &bits, sizeof y);
     return y;
@@ -35,69 +34,32 @@ static real two_to(real n) {
 """,
     "times_two_to": """\
 static real times_two_to(real x, real shifted) {
-    uint32_t a, b;
+    uword a, b;
     memcpy(&a, &x, sizeof a);
     memcpy(&b, &shifted, sizeof b);
-    a += b << 23;
+    a += b << MANTISSA_BITS;
     memcpy(&x, &a, sizeof x);
     return x;
 }
 """,
     "exponent": """\
 static real exponent(real x) {
-    uint32_t bits;
+    uword bits;
     memcpy(&bits, &x, sizeof bits);
-    return (real)((int32_t)bits >> 23) - 127;
+    return (real)((word)(bits >> MANTISSA_BITS) - BIAS);
 }
 """,
     "mantissa": """\
 static real mantissa(real x) {
-    uint32_t bits;
+    uword bits;
     memcpy(&bits, &x, sizeof bits);
-    bits = (bits & 0x7FFFFFu) | 0x3F800000u;
+    bits = (bits & (((uword)1 << MANTISSA_BITS) - 1)) | ((uword)BIAS << MANTISSA_BITS);
     memcpy(&x, &bits, sizeof x);
     return x;
 }
 """,
 }
-
-BITS_OF_DOUBLES = {
-    "two_to": """\
-static real two_to(real n) {
-    const int64_t word = (int64_t)n + 1023;
-    const uint64_t bits = (uint64_t)word << 52;
-    real y;
-    memcpy(&y, &bits, sizeof y);
-    return y;
-}
-""",
-    "times_two_to": """\
-static real times_two_to(real x, real shifted) {
-    uint64_t a, b;
-    memcpy(&a, &x, sizeof a);
-    memcpy(&b, &shifted, sizeof b);
-    a += b << 52;
-    memcpy(&x, &a, sizeof x);
-    return x;
-}
-""",
-    "exponent": """\
-static real exponent(real x) {
-    uint64_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return (real)(int32_t)(bits >> 52) - 1023;
-}
-""",
-    "mantissa": """\
-static real mantissa(real x) {
-    uint64_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    bits = (bits & 0xFFFFFFFFFFFFFu) | 0x3FF0000000000000u;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-""",
-}
+"""The operations on a number's bits, as in ``engines.arithmetic``."""
 
 AFFINE = """\
 /* y = x W + b, each a chain of fused multiply-adds: W (I, O) */
@@ -258,6 +220,10 @@ static int month(double day) {
 REALS = {
     "float32": """\
 typedef float real;
+typedef int32_t word; /* as many bits as a real has */
+typedef uint32_t uword;
+#define MANTISSA_BITS 23
+#define BIAS 127
 #define FMA fmaf
 #define FABS fabsf
 #define SQRT sqrtf
@@ -265,11 +231,13 @@ typedef float real;
 """,
     "float64": """\
 typedef double real;
+typedef int64_t word; /* as many bits as a real has */
+typedef uint64_t uword;
+#define MANTISSA_BITS 52
+#define BIAS 1023
 #define FMA fma
 #define FABS fabs
 #define SQRT sqrt
 #define COPYSIGN copysign
 """,
 }
-
-BITS_OF = {"float32": BITS_OF_FLOATS, "float64": BITS_OF_DOUBLES}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from seedbed import reproducible
 from seedbed.exporting.model import DensePlan, EmbeddingPlan, ExportModel, Layer, PeriodicPlan
+from seedbed.exporting.packing import base64_of
 from seedbed.exporting.rows import Rows
 from seedbed.exporting.texts import folds
 from seedbed.exporting.tracing import Step, Trace
@@ -87,7 +87,6 @@ def source(model: ExportModel, rows: Rows) -> str:
         own, lines = _layer(place, layer, model)
         constants += own
         body += lines
-    target = None if model.encoding is None else model.encoding.target
     parts = [
         _head(model),
         runtime,
@@ -96,14 +95,13 @@ def source(model: ExportModel, rows: Rows) -> str:
         *([_LOG_SOFTMAX] if model.normalised else []),
         _encode(model),
         _members(model, body),
-        _predict(model, target),
+        _predict(model),
         _self_test(model, rows),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def _head(model: ExportModel) -> str:
-    classes = [] if model.encoding is None else list(model.encoding.target.classes)
     lines = [
         f"{model.name}: {model.members} networks, exported by Seedbed.",
         f"Model: {model.digest or 'not saved'}",
@@ -125,14 +123,12 @@ def _head(model: ExportModel) -> str:
             kind = "a number; null where missing"
         lines.append(f"    {column.name}: {kind}")
     shown = "\n".join(f"// {line}".rstrip() for text in lines for line in text.splitlines() or [""])
-    return f"{shown}\n\nexport const CLASSES = {json.dumps(classes)};"
+    return f"{shown}\n\nexport const CLASSES = {json.dumps(model.classes)};"
 
 
 def _numbers(values: Any) -> str:
     """Return an array of numbers."""
-    values = np.ascontiguousarray(values)
-    code = base64.b64encode(values.astype(values.dtype.newbyteorder("<")).tobytes()).decode()
-    return f'numbers("{code}", "{values.dtype}")'
+    return f'numbers("{base64_of(values)}", "{values.dtype}")'
 
 
 def _layer(place: int, layer: Layer, model: ExportModel) -> tuple[list[str], list[str]]:
@@ -218,9 +214,7 @@ def _encode(model: ExportModel) -> str:
     if encoding is None:
         return 'const encode = (row) => [row.map((v) => rounded(asNumber("x", v))), 0];'
     encoder = model.number_encoder
-    places = encoder.bin_columns.tolist(), encoder.low.tolist(), encoder.slope.tolist()
-    bins = ", ".join(f"[{c}, {number(low)}, {number(slope)}]"
-                     for c, low, slope in zip(*places, strict=False))  # fmt: skip
+    bins = ", ".join(f"[{c}, {number(low)}, {number(slope)}]" for c, low, slope in model.bins)
     limit = number(MAX_SQUARABLE)
     constants = [
         f"const NUMBERS = {json.dumps(encoder.names)};",
@@ -259,15 +253,14 @@ def _encode(model: ExportModel) -> str:
             lines.append(f"  x.push(code >= 0 ? {two} : 0);")
         else:
             lines.append(f"  for (let k = 0; k < {column.width}; k++) x.push(Number(code === k));")
-    for place, date in enumerate(model.numbers):
-        for each in date.circles if isinstance(date, DateColumn) else ():
-            whole = f"Math.floor(a[{place}])"
-            turns = {
-                "time": f"a[{place}] - {whole}",
-                "weekday": f"((({whole} + 3) % 7) + 7) % 7 / 7",
-                "month": f"month({whole}) / 12",
-            }[each]
-            lines.append(f"  x.push(...(missing[{place}] ? [0, 0] : circle({turns})));")
+    for place, circle in model.circles:
+        whole = f"Math.floor(a[{place}])"
+        turns = {
+            "time": f"a[{place}] - {whole}",
+            "weekday": f"((({whole} + 3) % 7) + 7) % 7 / 7",
+            "month": f"month({whole}) / 12",
+        }[circle]
+        lines.append(f"  x.push(...(missing[{place}] ? [0, 0] : circle({turns})));")
     return "\n".join([*constants, "", *lines, "  return [x, unseen];", "}"])
 
 
@@ -285,13 +278,12 @@ def _members(model: ExportModel, body: list[str]) -> str:
     return "\n".join([*lines, "  return x;", "}"])
 
 
-def _predict(model: ExportModel, target: Any) -> str:
+def _predict(model: ExportModel) -> str:
     P, O = model.members, model.outputs
-    regression = target is not None and target.task == "regression"
-    classes = () if target is None else target.classes
+    scaled = model.scaled_target
     lines = []
-    if regression:
-        lines += [f"const MEANS = {_list(target.mean)};", f"const SCALES = {_list(target.scale)};",
+    if scaled is not None:
+        lines += [f"const MEANS = {_list(scaled.mean)};", f"const SCALES = {_list(scaled.scale)};",
                   ""]  # fmt: skip
     lines += [
         "/**",
@@ -306,7 +298,7 @@ def _predict(model: ExportModel, target: Any) -> str:
         f"  const mean = outputs.map((o) => rounded(total(each.map((m) => m[o])) / {P}));",
         "  let value = mean;",
     ]
-    if regression:
+    if scaled is not None:
         lines += [
             "  value = mean.map((v, o) => MEANS[o] + SCALES[o] * v);",
             "  each = each.map((m) => m.map((v, o) => MEANS[o] + SCALES[o] * v));",
@@ -319,7 +311,7 @@ def _predict(model: ExportModel, target: Any) -> str:
         "  });",
         "  let label = null;",
     ]
-    if classes:
+    if model.classes:
         lines += [
             "  const whole = total(value);",
             "  value = value.map((v) => v / whole);",

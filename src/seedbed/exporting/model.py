@@ -27,6 +27,7 @@ from seedbed.tables.dates import DateColumn
 from seedbed.tables.encoding import Encoding
 from seedbed.tables.model import TableModel
 from seedbed.tables.numbers import NumberColumn, NumberEncoder
+from seedbed.tables.targets import Target
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,22 @@ class ExportModel:
         return self.widths[-1]
 
     @property
+    def target(self) -> Target | None:
+        """The table's target; None for a population."""
+        return None if self.encoding is None else self.encoding.target
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes' names; none for numbers and for a population."""
+        return () if self.target is None else tuple(self.target.classes)
+
+    @property
+    def scaled_target(self) -> Target | None:
+        """The target whose means and scales turn outputs into predictions, or None."""
+        target = self.target
+        return target if target is not None and target.task == "regression" else None
+
+    @property
     def traces(self) -> dict[str, Trace]:
         """The formulas that the file defines, by name.
 
@@ -141,6 +158,23 @@ class ExportModel:
         """The columns of numbers and dates, in the encoder's order."""
         assert self.encoding is not None
         return [each for each in self.encoding.columns if not isinstance(each, CategoryColumn)]
+
+    @property
+    def bins(self) -> list[tuple[int, float, float]]:
+        """Each bin's column, the value where it begins, and 1 / its width."""
+        encoder = self.number_encoder
+        columns = encoder.bin_columns.tolist()  # without bins there is one slope, not used
+        return list(zip(columns, encoder.low.tolist(), encoder.slope.tolist(), strict=False))
+
+    @property
+    def circles(self) -> list[tuple[int, str]]:
+        """Each circle of a date: the date's place among ``numbers``, and the circle's name."""
+        return [
+            (place, circle)
+            for place, date in enumerate(self.numbers)
+            if isinstance(date, DateColumn)
+            for circle in date.circles
+        ]
 
     @property
     def categories(self) -> list[CategoryColumn]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from seedbed.exporting import python_runtime
 from seedbed.exporting.model import DensePlan, EmbeddingPlan, ExportModel, Layer, PeriodicPlan
+from seedbed.exporting.packing import base64_of
 from seedbed.exporting.rows import Rows
 from seedbed.exporting.tracing import Step, Trace
 from seedbed.layers.periodic import TWO_PI
@@ -70,15 +70,13 @@ def source(model: ExportModel, rows: Rows) -> str:
     runtime = runtime.replace('KIND = "float32"', f"KIND = {model.kind!r}", 1)
     runtime = runtime.replace(
         "MISSING_WORDS: frozenset[str] = frozenset()",
-        f"MISSING_WORDS = frozenset({words!r})\nCLASSES = {_classes(model)!r}", 1,
+        f"MISSING_WORDS = frozenset({words!r})\nCLASSES = {list(model.classes)!r}", 1,
     )  # fmt: skip
     constants, body = [], []
     for place, layer in enumerate(model.layers):
         own, lines = _layer(place, layer, model)
         constants += own
         body += lines
-    encoding = model.encoding
-    target = None if encoding is None else encoding.target
     head = [
         f'"""{_shown(model.name)}: {model.members} networks, exported by Seedbed.',
         "",
@@ -98,7 +96,7 @@ def source(model: ExportModel, rows: Rows) -> str:
         *([_LOG_SOFTMAX] if model.normalised else []),
         _encode(model),
         _members(model, body),
-        _predict(model, target),
+        _predict(model),
         _self_test(model, rows),
     ]
     return "\n\n\n".join(part for part in parts if part) + "\n"
@@ -124,15 +122,9 @@ def _described(model: ExportModel) -> list[str]:
     return lines
 
 
-def _classes(model: ExportModel) -> list[str]:
-    return [] if model.encoding is None else list(model.encoding.target.classes)
-
-
 def _numbers(name: str, values: Any) -> str:
     """Return the definition of an array of numbers."""
-    values = np.ascontiguousarray(values)
-    code = base64.b64encode(values.astype(values.dtype.newbyteorder("<")).tobytes()).decode()
-    return f"{name} = numbers({code!r}, {str(values.dtype)!r})"
+    return f"{name} = numbers({base64_of(values)!r}, {str(values.dtype)!r})"
 
 
 def _layer(place: int, layer: Layer, model: ExportModel) -> tuple[list[str], list[str]]:
@@ -220,13 +212,11 @@ def _encode(model: ExportModel) -> str:
     if encoding is None:
         return "\n".join([*lines, "    return [rounded(float(v)) for v in row], 0"])
     encoder = model.number_encoder
-    places = encoder.bin_columns.tolist(), encoder.low.tolist(), encoder.slope.tolist()
-    bins = list(zip(*places, strict=False))  # without bins there is one slope, which is not used
     constants = [
         f"NUMBERS = {encoder.names!r}",
         f"CENTERS = {encoder.center.tolist()!r}",
         f"FACTORS = {encoder.factor.tolist()!r}",
-        f"BINS = {bins!r}",
+        f"BINS = {model.bins!r}",
         f"FLAGGED = {encoder.flagged.tolist()!r}",
     ]
     limit = number(MAX_SQUARABLE)
@@ -255,15 +245,14 @@ def _encode(model: ExportModel) -> str:
             lines.append(f"    x.append({two} if code >= 0 else 0.0)")
         else:
             lines.append(f"    x += [float(code == k) for k in range({column.width})]")
-    for place, date in enumerate(model.numbers):
-        for circle in date.circles if isinstance(date, DateColumn) else ():
-            whole = f"math.floor(a[{place}])"
-            turns = {
-                "time": f"a[{place}] - {whole}",
-                "weekday": f"({whole} + 3) % 7 / 7",
-                "month": f"month({whole}) / 12",
-            }[circle]
-            lines.append(f"    x += [0.0, 0.0] if missing[{place}] else list(circle({turns}))")
+    for place, circle in model.circles:
+        whole = f"math.floor(a[{place}])"
+        turns = {
+            "time": f"a[{place}] - {whole}",
+            "weekday": f"({whole} + 3) % 7 / 7",
+            "month": f"month({whole}) / 12",
+        }[circle]
+        lines.append(f"    x += [0.0, 0.0] if missing[{place}] else list(circle({turns}))")
     lines.append("    return x, unseen")
     single = [
         "def single(x):",
@@ -288,13 +277,12 @@ def _members(model: ExportModel, body: list[str]) -> str:
     return "\n".join([*lines, "    return x"])
 
 
-def _predict(model: ExportModel, target: Any) -> str:
+def _predict(model: ExportModel) -> str:
     P, O = model.members, model.outputs
-    regression = target is not None and target.task == "regression"
-    classes = () if target is None else target.classes
+    scaled = model.scaled_target
     lines = []
-    if regression:
-        lines += [f"MEANS = {list(target.mean)!r}", f"SCALES = {list(target.scale)!r}", "", ""]
+    if scaled is not None:
+        lines += [f"MEANS = {list(scaled.mean)!r}", f"SCALES = {list(scaled.scale)!r}", "", ""]
     lines += [
         "def predict(row):",
         '    """Predict a row: return a dict.',
@@ -308,7 +296,7 @@ def _predict(model: ExportModel, target: Any) -> str:
         f"    mean = [rounded(total([m[o] for m in each]) / {P}) for o in range({O})]",
         "    value = mean",
     ]
-    if regression:
+    if scaled is not None:
         lines += [
             "    value = [a + s * v for a, s, v in zip(MEANS, SCALES, mean)]",
             "    each = [[a + s * v for a, s, v in zip(MEANS, SCALES, m)] for m in each]",
@@ -321,7 +309,7 @@ def _predict(model: ExportModel, target: Any) -> str:
         f"        spread.append(math.sqrt(total(squares) / {P}))",
         "    label = None",
     ]
-    if classes:
+    if model.classes:
         lines += [
             "    whole = total(value)",
             "    value = [v / whole for v in value]",
