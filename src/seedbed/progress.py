@@ -43,7 +43,8 @@ class Progress:
     epoch       completed epochs; at the end, those of the member that trained longest
     epochs      requested epochs
     running     members still in training
-    train_loss  (P,) the last recorded training losses; NaN for members that stopped before
+    train_loss  (P,) the last recorded training losses; NaN for members that stopped before; of
+                rows on disk, within an epoch, the losses on the last shard
     val_loss    (P,) the last recorded validation losses, or None
     seeds       (P,)
     settings    the hyperparameters in which members differ, each (P,)

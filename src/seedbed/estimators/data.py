@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -40,6 +40,14 @@ class Prepared(NamedTuple):
     x: Array
     t: Array
     w: Array | None
+
+    @classmethod
+    def of(
+        cls, source: sources.Source, rows: Indices, t: Array, w: Array | None, encoding: Encoding
+    ) -> Self:
+        """Return rows with the inputs that an encoding gives."""
+        prepared = cls(source, rows, np.empty(0), t, w)
+        return prepared._replace(x=prepared.inputs(encoding))
 
     def inputs(self, encoding: Encoding) -> Array:
         """Return the rows' inputs by another encoding, (n, I)."""
@@ -157,8 +165,7 @@ class TableEstimator(BaseEstimator):
         """Return rows of a table as the network sees them."""
         if self.encoding_.target.task == "regression":
             t = self.encoding_.target.standardised(t)
-        data = Prepared(source, rows, np.empty(0), t, w)
-        return data._replace(x=data.inputs(self.encoding_))
+        return Prepared.of(source, rows, t, w, self.encoding_)
 
     def _source(self, X: Any, reset: bool) -> sources.Source:
         """Return X as a table.

@@ -23,7 +23,6 @@ from seedbed.estimators.network import NetworkEstimator, warn_of
 from seedbed.progress import Callback, StatusLine
 from seedbed.recipe import Recipe
 from seedbed.tables import scans
-from seedbed.tables.columns import read_weights
 from seedbed.tables.encoding import Encoding, fit
 from seedbed.tables.notes import Counts, Note
 from seedbed.tables.recipe import BINS, DEFAULT, Candidate
@@ -31,6 +30,7 @@ from seedbed.tables.scans import Scan, in_memory, large_scan
 from seedbed.tables.sources import FrameSource, Source, as_frame, check_column
 from seedbed.tables.summary import Summary, report, summarize
 from seedbed.tables.targets import Target, Task, find_target
+from seedbed.tables.weights import no_weight, read_weights
 
 MAX_HELD_ROWS, MIN_HELD_ROWS = 50_000, 5_000
 """Of how many rows members hold out a share; of fewer, but not fewer than the second, where their
@@ -71,10 +71,7 @@ class DiskEstimator(NetworkEstimator):
                 weights = read_weights(table, sample_weight)[rows]
                 rows, weights = rows[weights > 0], weights[weights > 0]
                 if not len(rows):
-                    raise TableError(
-                        f"column of weights {sample_weight!r} of {table.name} is 0 in every row "
-                        "to train on: give at least one row a weight"
-                    )
+                    raise no_weight(sample_weight, table.name)
             findings = self._fit_table(
                 table, target, rows, drop, checkpoint, callbacks, weights, validation_data
             )
@@ -210,8 +207,7 @@ class DiskEstimator(NetworkEstimator):
             source = _table_of(table)
             encoded, rows = self._targets_of(source, name)
             t = self.encoding_.target.clip_outliers(encoded)
-            data = Prepared(source, rows, np.empty(0), t, None)
-            return data._replace(x=data.inputs(self.encoding_))
+            return Prepared.of(source, rows, t, None, self.encoding_)
         return super()._validation(given)
 
     def _targets_of(self, source: Source, name: str) -> tuple[Array, Indices]:

@@ -303,21 +303,6 @@ def read_numbers(
     return numbers
 
 
-def read_weights(source: Source, name: str) -> Array:
-    """Return a column of row weights, (N,) float64.
-
-    Raises: TableError unless all are numbers of at least 0.
-    """
-    w = read_numbers(source, name, PLAIN, what="column of weights")
-    if not (w >= 0).all():
-        place = int(np.argmin(w >= 0))
-        raise TableError(
-            f"column of weights {name!r} of {source.name} holds {w[place]:g} in row "
-            f"{source.row_number(name, place)}: weights must be numbers of at least 0"
-        )
-    return w
-
-
 def read_days(source: Source, column: DateColumn) -> Array:
     """Return a column of dates as days since 1970-01-01, (N,), NaN where missing.
 

@@ -1,8 +1,8 @@
 """What one pass over a table finds out: enough to decide what its columns are and to scale them.
 
-Texts are counted exactly. Of numbers and dates a random sample is kept, and the least, the largest
-and whether values are missing are exact. The table's middle values are known to about one part in
-√n of their rank then, n being the sample's rows.
+Texts are counted exactly, up to ``MAX_DISTINCT`` different ones in a column. Of numbers and dates a
+random sample is kept; the least, the largest and whether values are missing are exact. A quantile
+from n sampled rows is wrong by about 1/√n in rank.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,13 +21,14 @@ from seedbed import streams
 from seedbed.arrays import Array, Indices
 from seedbed.errors import TableError
 from seedbed.progress import StatusLine
-from seedbed.tables.columns import read_weights
+from seedbed.tables.bottom_k import BottomK
 from seedbed.tables.csv_frames import imported_polars
 from seedbed.tables.notation import MISSING_WORDS
 from seedbed.tables.reading import Table
 from seedbed.tables.scans import Scan
 from seedbed.tables.sources import Repeats, Source, check_column
 from seedbed.tables.values import Column, UnsupportedType, is_missing
+from seedbed.tables.weights import no_weight, read_weights
 
 SAMPLE_VALUES, MIN_SAMPLE_ROWS, MAX_SAMPLE_ROWS = 2**22, 2_000, 200_000
 """Values of the sample, and its fewest and most rows."""
@@ -62,42 +63,6 @@ class _Numbers:
             self.low, self.high = min(self.low, known.min()), max(self.high, known.max())
 
 
-@dataclass
-class _Kept:
-    """Whole rows with the least keys, and their numbers in the table."""
-
-    most: int
-    frames: list[Any] = field(default_factory=list)
-    numbers: list[Indices] = field(default_factory=list)
-    keys: list[Array] = field(default_factory=list)
-    limit: Any = None
-    """Keys from which no row is kept."""
-
-    def add(self, frame: Any, numbers: Indices, keys: Array) -> None:
-        """Take in the rows of a frame whose keys are among the least."""
-        if self.limit is not None:
-            low = keys < self.limit
-            frame, numbers, keys = frame.filter(low), numbers[low], keys[low]
-        self.frames.append(frame)
-        self.numbers.append(numbers)
-        self.keys.append(keys)
-        if sum(map(len, self.keys)) > 1.5 * self.most:
-            self.prune()
-
-    def prune(self) -> None:
-        """Let go of all but the rows with the least keys; the others keep the table's order."""
-        if not self.frames:
-            return
-        keys = np.concatenate(self.keys)
-        frame = imported_polars().concat(self.frames, how="vertical_relaxed")
-        numbers = np.concatenate(self.numbers)
-        if len(keys) > self.most:
-            chosen = np.sort(np.argsort(keys, kind="stable")[: self.most])
-            self.limit = keys[chosen].max()
-            frame, numbers, keys = frame[chosen], numbers[chosen], keys[chosen]
-        self.frames, self.numbers, self.keys = [frame], [numbers], [keys]
-
-
 class Summary(Source):
     """The training rows of a scanned table, as a source of which each column gives some values.
 
@@ -106,8 +71,10 @@ class Summary(Source):
     target   the target's name
     weights  the name of the column with the rows' weights, or None
     rows     N, the number of training rows
-    sample   some of them as a table, in the table's order, with their numbers and weights (n,): a
-             weight is that of the rows that the sampled row stands for
+    sample   n of them as a table, in the table's order
+    sample_numbers  their numbers in the table (n,), from 0
+    times    how many rows each of them stands for (n,)
+    sample_weights  the weights of the rows that each of them stands for (n,)
     drawn    which of them were drawn (n,); the others have extreme targets
     test     the test rows as a table, with the numbers of the rows
     unknown  the number of rows without a target
@@ -135,8 +102,8 @@ class Summary(Source):
         self.rows = self.unknown = 0
         self._part_rows = scan.part_rows
         rows = max(MIN_SAMPLE_ROWS, min(MAX_SAMPLE_ROWS, SAMPLE_VALUES // len(self.columns)))
-        self._drawn, self._tests = _Kept(min(rows, len(scan))), _Kept(len(scan))
-        self._extremes = _Kept(EXTREMES), _Kept(EXTREMES)
+        self._drawn, self._tests = BottomK(min(rows, len(scan))), BottomK(len(scan))
+        self._extremes = BottomK(EXTREMES), BottomK(EXTREMES)
         self._numbers: dict[str, _Numbers] = {}
         self._texts: dict[str, Any] = {}  # frames of text, rows, weight, first
         self._classes: dict[float, list[float]] | None = {}  # rows, weight
@@ -260,10 +227,7 @@ class Summary(Source):
         """Put the sample together."""
         polars = imported_polars()
         if self.weighed is not None and not self.max_weight:
-            raise TableError(
-                f"column of weights {self.weighed!r} of {self.name} is 0 in every row to train on: "
-                "give at least one row a weight"
-            )
+            raise no_weight(self.weighed, self.name)
         if not self.rows:
             raise TableError(
                 f"target {self.target!r} of {self.name} has no value in any row to train on"
