@@ -471,6 +471,7 @@ def test_a_formula_that_is_no_arithmetic_is_refused(tmp_path):
         ({"to": "cobol"}, "to must be 'c', 'js' or 'python', not 'cobol'"),
         ({"name": "2d"}, "name must be letters, digits and _"),
         ({"name": "int"}, "the name 'int' is no C identifier"),
+        ({"out": "p.py"}, "p.py is the name of a file in another language than 'c': end it in .c,"),
         ({"name": "../a"}, "name must be letters, digits and _"),
         ({"out": "file"}, "file is no folder: give the name of one"),
         ({"out": ""}, "out must be a text or a Path"),

@@ -75,12 +75,19 @@ def export(
     """
     checked_choice("to", to, list(WRITERS))
     folder, replace = checked_path(out, "out"), checked_flag("replace", replace)
+    others = {end for ends in ENDS.values() for end in ends} - set(ENDS[to])
+    if folder.suffix in others and not folder.is_dir():
+        raise SettingError(
+            f"{folder} is the name of a file in another language than {to!r}: end it in "
+            f"{ENDS[to][0]}, or give a folder"
+        )
     if folder.suffix in ENDS[to] and not folder.is_dir():
         folder, name = folder.parent, folder.stem if name is None else name
     name = "model" if name is None else name
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise SettingError(
-            f"name must be letters, digits and _, such as 'model', not {one_line(name)}"
+            f"name must be letters, digits and _, a letter first, such as 'model', not "
+            f"{one_line(name)}"
         )
     known = as_model(model)
     population = known if isinstance(known, Population) else known.population
