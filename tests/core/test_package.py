@@ -25,6 +25,7 @@ OPTIONAL = [
     "matplotlib",
     "narwhals",
     "numba",
+    "onnx",
     "pandas",
     "polars",
     "pyarrow",

@@ -335,9 +335,8 @@ NETWORKS = [
 ]
 
 
-@pytest.mark.parametrize("kind", ["c -O2", *OTHERS])
-@pytest.mark.parametrize(("dtype", "layers", "loss"), NETWORKS, ids=str)
-def test_populations_have_the_same_bits(tmp_path, dtype, layers, loss, kind):
+def trained_on(dtype, layers, loss):
+    """Return a population of a case above, and inputs."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40, 3))
     X[:, 0] = np.arange(40) % 4
@@ -351,9 +350,15 @@ def test_populations_have_the_same_bits(tmp_path, dtype, layers, loss, kind):
         sb.Network(3, layers), X, Y, loss=loss, epochs=20, seeds=range(5), dtype=dtype,
         engine="compiled",
     )  # fmt: skip
+    return population, X.astype(dtype)
+
+
+@pytest.mark.parametrize("kind", ["c -O2", *OTHERS])
+@pytest.mark.parametrize(("dtype", "layers", "loss"), NETWORKS, ids=str)
+def test_populations_have_the_same_bits(tmp_path, dtype, layers, loss, kind):
+    population, x = trained_on(dtype, layers, loss)
     library = made_by(kind, population, tmp_path, name="net")
     assert library.self_test() == 0
-    x = X.astype(dtype)
     values, spreads, _, _ = library.predict(x.tolist())
     assert np.array_equal(values, population.predict_mean(x).astype(np.float64))
     each = population.predict(x).astype(np.float64)
@@ -468,7 +473,7 @@ def test_a_formula_that_is_no_arithmetic_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"to": "cobol"}, "to must be 'c', 'js' or 'python', not 'cobol'"),
+        ({"to": "cobol"}, "to must be 'c', 'js', 'python' or 'onnx', not 'cobol'"),
         ({"name": "2d"}, "name must be letters, digits and _"),
         ({"name": "int"}, "the name 'int' is no C identifier"),
         ({"out": "p.py"}, "p.py is the name of a file in another language than 'c': end it in .c,"),
@@ -542,3 +547,21 @@ def test_the_command(tmp_path, capsys):
     assert "exists: give another folder" in capsys.readouterr().err
     assert main([*words, "--force", "--json"]) == 0
     assert (tmp_path / "out" / "price.c").exists()
+
+
+@pytest.mark.parametrize("kind", ["c -O2", *OTHERS])
+@pytest.mark.parametrize(("method", "count"), [("partial_fit", 300), ("fit", 5_200)])
+def test_rare_categories(tmp_path, method, count, kind):
+    """An unseen text counts as a rare one where training had rare ones; a missing one does not."""
+    rng, N = np.random.default_rng(0), 3 * count
+    frame = pl.DataFrame({"item": [f"item {k % count}" for k in range(N)], "a": rng.normal(size=N)})
+    settings = {**SMALL, "max_iter": 1, "hidden_layer_sizes": (4,)}
+    model = getattr(NetworkRegressor(**settings), method)(frame, rng.normal(size=N)).table_model_
+    library = made_by(kind, model, tmp_path)
+    assert library.self_test() == 0
+    rows = [(text, 0.5) for text in ("item 9", "item 1", "new", None, "NA", "nOnE", " item 9")]
+    expected = predicted_rows(model, rows).expected
+    assert expected[2] != expected[3]
+    values, _, _, unseen = library.predict(rows)
+    assert np.array_equal(values, expected)
+    assert not unseen.any()

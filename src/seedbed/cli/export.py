@@ -1,4 +1,4 @@
-"""``seedbed export``: a model as source code."""
+"""``seedbed export``: a model as source code or ONNX."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ def add_to(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "export",
-        help="write a model as source code",
+        help="write a model as source code or ONNX",
         description="Write a model, its table's encoding included, as C99 without dependencies (a "
-        "header and a source file), as one JavaScript module for Node and browsers, or as one "
-        "Python file that needs the standard library alone. "
-        "They predict a row with the bits of seedbed predict, and carry test rows: a self test "
-        "returns how many of these give other bits.",
+        "header and a source file), as one JavaScript module for Node and browsers, as one Python "
+        "file that needs the standard library alone, or as an ONNX model. "
+        "Source code predicts a row with the bits of seedbed predict, and carries test rows: a "
+        "self test returns how many of these give other bits. ONNX predicts rows within rounding.",
     )
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="a model file")
-    add("--to", required=True, choices=["c", "js", "python"], help="the language")
+    add("--to", required=True, choices=["c", "js", "python", "onnx"], help="the language, or onnx")
     add(
         "--out",
         type=Path,
         required=True,
         metavar="PATH",
-        help="a folder, or a file such as price.py, price.mjs or price.c",
+        help="a folder, or a file such as price.py, price.mjs, price.onnx or price.c",
     )
     add("--name", help="what the files and public names begin with (the file's name, or model)")
     add("--force", action="store_true", help="replace files that exist")

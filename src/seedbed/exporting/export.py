@@ -1,4 +1,4 @@
-"""export(): writes a model as source code."""
+"""export(): writes a model as source code or ONNX."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from seedbed import writing
 from seedbed.arrays import checked_choice, checked_flag, checked_path, one_line
-from seedbed.errors import FileError, SettingError
+from seedbed.errors import FileError, MissingDependencyError, SettingError
 from seedbed.exporting import c, javascript, python
 from seedbed.exporting.c_words import identifiers
 from seedbed.exporting.model import ExportModel, export_model
@@ -19,23 +19,36 @@ from seedbed.population import Population
 from seedbed.tables.model import as_model
 
 
-def _c(model: ExportModel, name: str, rows: Rows) -> dict[str, str]:
+def _c(model: ExportModel, name: str, rows: Rows) -> dict[str, bytes]:
     header, source = c.source(model, name, rows)
-    return {f"{name}.h": header, f"{name}.c": source}
+    return {f"{name}.h": header.encode(), f"{name}.c": source.encode()}
 
 
-def _python(model: ExportModel, name: str, rows: Rows) -> dict[str, str]:
-    return {f"{name}.py": python.source(model, rows)}
+def _python(model: ExportModel, name: str, rows: Rows) -> dict[str, bytes]:
+    return {f"{name}.py": python.source(model, rows).encode()}
 
 
-def _javascript(model: ExportModel, name: str, rows: Rows) -> dict[str, str]:
-    return {f"{name}.mjs": javascript.source(model, rows)}
+def _javascript(model: ExportModel, name: str, rows: Rows) -> dict[str, bytes]:
+    return {f"{name}.mjs": javascript.source(model, rows).encode()}
 
 
-WRITERS = {"c": _c, "js": _javascript, "python": _python}
-"""What models are exported to, and what writes it: texts by file name."""
+def _onnx(model: ExportModel, name: str, rows: Rows) -> dict[str, bytes]:
+    try:
+        from seedbed.exporting import onnx
+    except ModuleNotFoundError:
+        raise MissingDependencyError("onnx", "onnx") from None
+    try:
+        return {f"{name}.onnx": onnx.source(model, name, rows)}
+    except UnicodeEncodeError as error:
+        raise SettingError(
+            f"ONNX cannot hold {one_line(error.object)}, which is no Unicode text: rename it"
+        ) from None
 
-ENDS = {"c": (".c", ".h"), "js": (".mjs",), "python": (".py",)}
+
+WRITERS = {"c": _c, "js": _javascript, "python": _python, "onnx": _onnx}
+"""What models are exported to, and what writes it: contents by file name."""
+
+ENDS = {"c": (".c", ".h"), "js": (".mjs",), "python": (".py",), "onnx": (".onnx",)}
 """The ends of the files' names."""
 
 
@@ -55,23 +68,26 @@ class Exported(NamedTuple):
 def export(
     model: Any, to: str, out: str | PathLike[str], *, name: str | None = None, replace: bool = False
 ) -> Exported:
-    """Write a model, its table's encoding included, as source code that gives the same bits.
+    """Write a model, its table's encoding included, as source code or ONNX.
 
     model    a fitted estimator, a Population, or a model file's path
     to       the language: "c" writes ``name.h`` and ``name.c``, C99 without dependencies; "js"
              writes ``name.mjs``, an ES module for Node and browsers; "python" writes ``name.py``,
-             which needs the standard library alone
+             which needs the standard library alone; "onnx" writes ``name.onnx``, which predicts
+             within rounding, not with the same bits
     out      the folder for the files, which is made if there is none; or a file, such as
-             "price.py", "price.mjs" or "price.c" (beside which "price.h" is written)
+             "price.py", "price.mjs", "price.onnx" or "price.c" (beside which "price.h" is written)
     name     what the files, and in C all public names, begin with: an identifier; None is the
              file's name, or "model"
     replace  whether to replace files that exist
 
-    The code predicts a row: values that are missing or that training did not see count as
-    ``predict`` has them. It carries test rows with the bits that they must give.
+    Source code predicts a row with the bits of ``predict``, ONNX several rows within rounding.
+    Values that are missing or that training did not see count as ``predict`` has them. The files
+    carry test rows with what they must give.
 
     Raises: SettingError for a model or a name that cannot be exported, FormulaError for a formula,
-    FileError if a file cannot be written, or exists; nothing is then written.
+    FileError if a file cannot be written, or exists; MissingDependencyError without onnx. Nothing
+    is then written.
     """
     checked_choice("to", to, list(WRITERS))
     folder, replace = checked_path(out, "out"), checked_flag("replace", replace)
@@ -92,14 +108,14 @@ def export(
     known = as_model(model)
     population = known if isinstance(known, Population) else known.population
     digest = hashlib.sha256(population.theta.tobytes()).hexdigest()[:16]
-    made = export_model(known, digest)
-    texts = {
+    made = export_model(known, digest, whole=to == "onnx")
+    contents = {
         folder / file: content
         for file, content in WRITERS[to](made, name, made_rows(known)).items()
     }
     if folder.exists() and not folder.is_dir():
         raise FileError(f"{folder} is no folder: give the name of one")
-    for path in texts:
+    for path in contents:
         if path.exists() and not replace:
             raise FileError(
                 f"{path} exists: give another folder or name, or replace=True (--force)"
@@ -108,12 +124,12 @@ def export(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileError(f"cannot make the folder {folder}: {error.strerror}") from None
-    for path in texts:
+    for path in contents:
         writing.check_writable(path)
-    for path, content in texts.items():
-        writing.write_atomically(path, content.encode())
-    size = sum(len(content.encode()) for content in texts.values())
-    return Exported(list(texts), size, _renamed(made) if to == "c" else {})
+    for path, content in contents.items():
+        writing.write_atomically(path, content)
+    size = sum(len(content) for content in contents.values())
+    return Exported(list(contents), size, _renamed(made) if to == "c" else {})
 
 
 def _renamed(model: ExportModel) -> dict[str, str]:

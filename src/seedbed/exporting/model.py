@@ -8,7 +8,9 @@ has the bits of ``predict`` with the compiled engine.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -183,8 +185,12 @@ class ExportModel:
         return [each for each in self.encoding.columns if isinstance(each, CategoryColumn)]
 
 
-def export_model(model: Population | TableModel, digest: str = "") -> ExportModel:
+def export_model(
+    model: Population | TableModel, digest: str = "", *, whole: bool = False
+) -> ExportModel:
     """Return what is exported of a population or a table model.
+
+    whole  whether exp, log, tanh, … stay single steps of formulas
 
     Raises: SettingError if no member is left, or for a layer without a translation;
     FormulaError for a formula that cannot be translated.
@@ -197,7 +203,7 @@ def export_model(model: Population | TableModel, digest: str = "") -> ExportMode
         raise SettingError(f"all {len(population)} members diverged: there is none to export")
     network, loss, theta = population.network, population.recipe.loss, population.theta[fitted]
     layers = tuple(
-        _plan_of(layer, parameters, width, kind)
+        _plan_of(layer, parameters, width, partial(trace, kind=kind, whole=whole))
         for layer, parameters, width in zip(
             network.layers, network.views(theta), network.widths, strict=False
         )
@@ -208,18 +214,18 @@ def export_model(model: Population | TableModel, digest: str = "") -> ExportMode
         widths=tuple(network.widths),
         layers=layers,
         normalised=loss.targets == "classes",
-        predict=trace(loss.predict, kind=kind),
+        predict=trace(loss.predict, kind=kind, whole=whole),
         kind=kind,
         encoding=encoding,
         digest=digest,
     )
 
 
-def _plan_of(layer: Any, p: Any, inputs: int, kind: Kind) -> Layer:
-    """Return a layer's plan, from its parameters (P, …)."""
+def _plan_of(layer: Any, p: Any, inputs: int, traced: Callable[..., Trace]) -> Layer:
+    """Return a layer's plan, from its parameters (P, …) and what traces its formulas."""
     if isinstance(layer, Dense):
         W = np.ascontiguousarray(layer.scaled_weights(p))
-        return DensePlan(W, np.ascontiguousarray(p.b[:, 0]), trace(layer.activation.f, kind=kind))
+        return DensePlan(W, np.ascontiguousarray(p.b[:, 0]), traced(layer.activation.f))
     if isinstance(layer, Embedding):
         columns = tuple(layer.columns)
         others = tuple(each for each in range(inputs) if each not in columns)
@@ -229,7 +235,7 @@ def _plan_of(layer: Any, p: Any, inputs: int, kind: Kind) -> Layer:
         others = tuple(each for each in range(inputs) if each not in columns)
         return PeriodicPlan(
             columns, others, p.c[:, 0], p.p[:, 0] if layer.phases else None,
-            np.ascontiguousarray(p.W), np.ascontiguousarray(p.b[:, 0]), trace(relu.f, kind=kind),
+            np.ascontiguousarray(p.W), np.ascontiguousarray(p.b[:, 0]), traced(relu.f),
         )  # fmt: skip
     raise SettingError(
         f"a layer of type {type(layer).__name__} has no translation: export networks of Dense, "

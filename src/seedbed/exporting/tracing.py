@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import types as python
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -18,17 +18,17 @@ from seedbed.errors import FormulaError
 
 Kind = Literal["float32", "float64"]
 
-OPERATIONS = {
-    "add": 2, "sub": 2, "mul": 2, "div": 2, "neg": 1, "abs": 1, "sqrt": 1, "copysign": 2, "fma": 3,
-    "lt": 2, "le": 2, "gt": 2, "ge": 2, "eq": 2, "ne": 2, "and": 2, "or": 2, "where": 3, "max": 2,
-    "min": 2, "two_to": 1, "times_two_to": 2, "exponent": 1, "mantissa": 1,
-}  # fmt: skip
-"""The elementary operations and their numbers of operands; see ``engines.arithmetic``. Comparisons,
-"and" and "or" give 1 or 0."""
+FUNCTIONS = ("exp", "expm1", "log", "log1p", "tanh")
+"""The functions of ``mathematics`` that may stay single steps."""
 
 
 class Step(NamedTuple):
-    """An elementary operation: its name, and its operands: earlier values, or constants."""
+    """An elementary operation: its name, and its operands: earlier values, or constants.
+
+    Names: add, sub, mul, div, neg, abs, sqrt, max, min, fma; lt, le, gt, ge, eq, ne, and, or, which
+    give 1 or 0; where; copysign, two_to, times_two_to, exponent and mantissa, as in
+    ``engines.arithmetic``; and ``FUNCTIONS``, in a formula whose functions stay whole.
+    """
 
     name: str
     operands: tuple[int | float, ...]
@@ -53,7 +53,6 @@ class Traced:
 
     __slots__ = ("number", "recorder")
     __array_ufunc__ = None
-    __pow__: ClassVar[Any]
 
     def __init__(self, recorder: _Recorder, number: int | float) -> None:
         self.recorder, self.number = recorder, number
@@ -84,6 +83,9 @@ class Traced:
 
     def __neg__(self) -> Traced:
         return self.recorder.step("neg", self)
+
+    def __pow__(self, k: Any) -> Traced:
+        return self.recorder.functions["power"](self, k)
 
     def __lt__(self, x: Any) -> Traced:
         return self.recorder.mask("lt", self, x)
@@ -134,8 +136,8 @@ class TracedMask(Traced):
 class _Recorder:
     """Records the steps of one formula; equal steps are recorded once."""
 
-    def __init__(self, arguments: int, kind: Kind) -> None:
-        self.arguments, self.kind = arguments, kind
+    def __init__(self, arguments: int, kind: Kind, functions: dict[str, Any]) -> None:
+        self.arguments, self.kind, self.functions = arguments, kind, functions
         self.dtype = np.dtype(kind).type
         self.steps: list[Step] = []
         self.known: dict[tuple[Any, ...], int] = {}
@@ -146,8 +148,10 @@ class _Recorder:
     def mask(self, name: str, *operands: Any) -> TracedMask:
         return TracedMask(self, self._record(name, operands))
 
-    def _record(self, name: str, operands: tuple[Any, ...]) -> int:
+    def _record(self, name: str, operands: tuple[Any, ...]) -> int | float:
         numbers = tuple(self.operand(each) for each in operands)
+        if name == "where" and isinstance(numbers[0], float):
+            return numbers[1] if numbers[0] else numbers[2]
         key = name, *((type(each), repr(each)) for each in numbers)
         if key not in self.known:
             self.known[key] = self.arguments + len(self.steps)
@@ -163,24 +167,48 @@ class _Recorder:
         raise FormulaError(f"it computes with {type(x).__name__}, which is no number")
 
 
-def trace(function: Callable[..., Any], arguments: int = 1, kind: Kind = "float32") -> Trace:
+def trace(
+    function: Callable[..., Any], arguments: int = 1, kind: Kind = "float32", *, whole: bool = False
+) -> Trace:
     """Return a formula's steps; of what returns a tuple, several results.
+
+    whole  whether exp, log, tanh, … stay single steps, for a language that has them
 
     Raises: FormulaError for what is not elementwise arithmetic.
     """
-    recorder = _Recorder(arguments, kind)
+    functions, numpy = _WHOLE if whole else _ELEMENTARY
+    recorder = _Recorder(arguments, kind, functions)
     given = [Traced(recorder, number) for number in range(arguments)]
     if function.__module__ != mathematics.__name__:
-        function = translate(function, _NUMPY, lambda same: same, {_NUMPY.abs: _NUMPY.abs})
+        function = translate(function, numpy, lambda same: same, {numpy.abs: numpy.abs})
     else:
-        function = _MATHEMATICS[function.__name__]
+        function = functions[function.__name__]
     try:
         found = function(*given)
         found = found if isinstance(found, tuple) else (found,)
         results = tuple(recorder.operand(each) for each in found)
     except (AttributeError, TypeError) as error:
         raise FormulaError(f"{function!r} is not elementwise arithmetic: {error}") from error
-    return Trace(arguments, recorder.steps, results, kind)
+    return _pruned(Trace(arguments, recorder.steps, results, kind))
+
+
+def _pruned(of: Trace) -> Trace:
+    """Return a formula without the steps that its results don't need."""
+    needed = {each for each in of.results if isinstance(each, int)}
+    for place in reversed(range(len(of.steps))):
+        if of.arguments + place in needed:
+            needed |= {each for each in of.steps[place].operands if isinstance(each, int)}
+    new = {number: number for number in range(of.arguments)}
+    steps: list[Step] = []
+
+    def renumbered(operands: tuple[int | float, ...]) -> tuple[int | float, ...]:
+        return tuple(new[each] if isinstance(each, int) else each for each in operands)
+
+    for place, step in enumerate(of.steps):
+        if of.arguments + place in needed:
+            new[of.arguments + place] = of.arguments + len(steps)
+            steps.append(Step(step.name, renumbered(step.operands)))
+    return Trace(of.arguments, steps, renumbered(of.results), of.kind)
 
 
 # ---------------------------------------------------------------- functions of traced numbers
@@ -215,8 +243,11 @@ _ARITHMETIC: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _rebound() -> dict[str, Any]:
-    """Return the functions of ``mathematics`` with operations that record."""
+def _rebound(**others: Any) -> tuple[dict[str, Any], Any]:
+    """Return the functions of ``mathematics`` with operations that record, and an ``np`` of them.
+
+    others  functions in place of some of them
+    """
     names: dict[str, Any] = {**vars(mathematics), **_ARITHMETIC}
     names["abs"] = _ARITHMETIC["absolute"]
     for name, function in vars(mathematics).items():
@@ -224,13 +255,12 @@ def _rebound() -> dict[str, Any]:
             mathematics.__name__
         ):
             names[name] = python.FunctionType(function.__code__, names, name)
-    return names
+    names |= others
+    numpy: Any = python.ModuleType("numpy")
+    for name in mathematics.__all__:
+        setattr(numpy, name, names[name])
+    return names, numpy
 
 
-_MATHEMATICS = _rebound()
-Traced.__pow__ = _MATHEMATICS["power"]
-
-_NUMPY: Any = python.ModuleType("numpy")
-"""What ``np`` means in formulas."""
-for _name in mathematics.__all__:
-    setattr(_NUMPY, _name, _MATHEMATICS[_name])
+_ELEMENTARY = _rebound()
+_WHOLE = _rebound(**{name: _operation(name) for name in FUNCTIONS})
