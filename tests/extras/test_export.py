@@ -62,9 +62,9 @@ def targets(frame):
 class Library:
     """A model, compiled; ``predict`` returns values, spreads, labels and unseen counts of rows."""
 
-    def __init__(self, model, folder, *flags, name="model"):
+    def __init__(self, model, folder, *flags, name="model", members=None):
         self.model, self.name = export_model(model), name
-        sb.export(model, "c", folder, name=name, replace=True)
+        sb.export(model, "c", folder, name=name, replace=True, members=members)
         path = folder / f"lib{next(NUMBER)}.so"
         source = folder / f"{name}.c"
         subprocess.run(
@@ -330,6 +330,7 @@ NETWORKS = [
     ("float32", [sb.Dense(5, sb.elu(0.5)), sb.Dense(3)], "cross_entropy"),
     ("float64", [sb.Dense(5, sb.mish), sb.Dense(3)], "cross_entropy"),
     ("float32", [sb.Periodic(3, 4), sb.Dense(2)], "binary_cross_entropy"),
+    ("float32", [sb.Dense(4, sb.softsign), sb.Dense(1)], "binary_cross_entropy"),
     ("float64", [sb.Periodic(3, 4, phases=True, columns=[1]), sb.Dense(1)], "poisson"),
     ("float32", [sb.Embedding([0], [4], 2), sb.Dense(3, sb.silu), sb.Dense(1)], "mse"),
 ]
@@ -343,7 +344,7 @@ def trained_on(dtype, layers, loss):
     outputs = layers[-1].units
     Y = {
         "cross_entropy": np.arange(40) % 3,
-        "binary_cross_entropy": rng.integers(0, 2, (40, 2)),
+        "binary_cross_entropy": rng.integers(0, 2, (40, outputs)),
         "poisson": rng.integers(0, 5, (40, 1)),
     }.get(loss, rng.normal(size=(40, outputs)))
     population = sb.train(
@@ -359,8 +360,11 @@ def test_populations_have_the_same_bits(tmp_path, dtype, layers, loss, kind):
     population, x = trained_on(dtype, layers, loss)
     library = made_by(kind, population, tmp_path, name="net")
     assert library.self_test() == 0
-    values, spreads, _, _ = library.predict(x.tolist())
+    values, spreads, labels, _ = library.predict(x.tolist())
     assert np.array_equal(values, population.predict_mean(x).astype(np.float64))
+    if library.model.classes:
+        assert np.array_equal(labels, population.predict_labels(x))
+        assert {*labels} > {0}
     each = population.predict(x).astype(np.float64)
     assert np.abs(spreads - each.std(axis=0)).max() < 1e-12
 

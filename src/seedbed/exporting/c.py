@@ -28,6 +28,22 @@ def source(model: ExportModel, name: str, rows: Rows) -> tuple[str, str]:
     return _header(model, name), _source(model, name, rows)
 
 
+_BYTES = {"float": 4, "double": 8, "int": 4}
+_NUMBERS = re.compile(r"^static const (float|double|int) \w+\[(\d+)\]", re.M)
+_TEXT = re.compile(r'"((?:[^"\\\n]|\\[0-7]{3})*)"')
+
+
+def constant_bytes(code: str) -> int:
+    """Return what the constants of a source file take: numbers and texts, test rows aside.
+
+    A linker leaves the test rows out of a program that does not call the self test.
+    """
+    code = code.partition(" test_rows[")[0]
+    numbers = sum(_BYTES[kind] * int(count) for kind, count in _NUMBERS.findall(code))
+    texts = [re.sub(r"\\[0-7]{3}", "?", text) for text in _TEXT.findall(code)]
+    return numbers + sum(len(text) + 1 for text in texts)
+
+
 def _header(model: ExportModel, name: str) -> str:
     upper, encoding, classes = name.upper(), model.encoding, model.classes
     members = fields(model)
@@ -50,6 +66,7 @@ def _header(model: ExportModel, name: str) -> str:
         lines.append(f"    {c_type} x[{model.inputs}]; /* the networks' inputs */")
     lines += [f"    {kind}{word}; /* {comment} */" for word, kind, comment in members]
     meaning = "probabilities of the classes" if classes else "predictions"
+    meaning = "the probability of the second class" if model.outputs < len(classes) else meaning
     lines += [
         f"}} {name}_row;",
         "",
@@ -105,7 +122,7 @@ def _source(model: ExportModel, name: str, rows: Rows) -> str:
         *(code for each, code in runtime.OF_BITS.items() if each in used),
         *(function(each, of) + "\n" for each, of in traces.items()),
         runtime.AFFINE,
-        runtime.TOTAL,
+        *([runtime.TOTAL] if model.members > 1 or model.normalises_mean else []),
         *([runtime.LOG_SOFTMAX] if model.normalised else []),
         *(each + "\n" for each in constants),
     ]
@@ -146,23 +163,52 @@ def _predict(model: ExportModel, name: str) -> list[str]:
     lines = [
         f"int {name}_predict(const {name}_row *row, {name}_result *result) {{",
         f"    real x[{model.inputs}], mean[{O}];",
-        f"    double out[{P}][{O}], column[{P}];",
+        f"    double out[{P}][{O}];",
         "    int m, o;",
         "    if (encode(row, x, &result->unseen) != 0) return -1;",
         f"    for (m = 0; m < {P}; m++) member(m, x, out[m]);",
         f"    for (o = 0; o < {O}; o++) {{",
-        "        double average;",
+        *(_mean_and_spread(P, scaled is not None) if P > 1 else _of_one_member()),
+        "        result->value[o] = "
+        f"{'mean[o]' if scaled is None else 'means[o] + scales[o] * mean[o]'};",
+        "    }",
+        "    result->label = 0;",
+    ]
+    if model.normalises_mean:
+        lines += [
+            "    {",
+            f"        double copy[{O}], sum;",
+            f"        for (o = 0; o < {O}; o++) copy[o] = result->value[o];",
+            f"        sum = total(copy, {O});",
+            f"        for (o = 0; o < {O}; o++) result->value[o] = result->value[o] / sum;",
+            "    }",
+        ]
+    if model.classes and O > 1:
+        lines.append(f"    for (o = 1; o < {O}; o++) if (mean[o] > mean[result->label]) "
+                     "result->label = o;")  # fmt: skip
+    elif model.classes:
+        lines.append("    result->label = mean[0] > 0.5;")
+    lines += ["    return 0;", "}", ""]
+    return [*parts, *lines]
+
+
+def _of_one_member() -> list[str]:
+    return ["        mean[o] = (real)out[0][o];", "        result->spread[o] = 0;"]
+
+
+def _mean_and_spread(P: int, scaled: bool) -> list[str]:
+    """Return the lines for the mean and the standard deviation of P members' output o."""
+    lines = [
+        f"        double column[{P}], average;",
         f"        for (m = 0; m < {P}; m++) column[m] = out[m][o];",
         f"        mean[o] = (real)(total(column, {P}) / {P});",
     ]
-    if scaled is not None:
-        lines += [
-            "        result->value[o] = means[o] + scales[o] * mean[o];",
-            f"        for (m = 0; m < {P}; m++) out[m][o] = means[o] + scales[o] * out[m][o];",
-        ]
-    else:
-        lines.append("        result->value[o] = mean[o];")
-    lines += [
+    if scaled:
+        lines.append(
+            f"        for (m = 0; m < {P}; m++) out[m][o] = means[o] + scales[o] * out[m][o];"
+        )
+    return [
+        *lines,
         f"        for (m = 0; m < {P}; m++) column[m] = out[m][o];",
         f"        average = total(column, {P}) / {P};",
         f"        for (m = 0; m < {P}; m++) {{",
@@ -170,22 +216,7 @@ def _predict(model: ExportModel, name: str) -> list[str]:
         "            column[m] = d * d;",
         "        }",
         f"        result->spread[o] = sqrt(total(column, {P}) / {P});",
-        "    }",
-        "    result->label = 0;",
     ]
-    if model.classes:
-        lines += [
-            "    {",
-            f"        double copy[{O}], sum;",
-            f"        for (o = 0; o < {O}; o++) copy[o] = result->value[o];",
-            f"        sum = total(copy, {O});",
-            f"        for (o = 0; o < {O}; o++) result->value[o] = result->value[o] / sum;",
-            f"        for (o = 1; o < {O}; o++) if (mean[o] > mean[result->label]) "
-            "result->label = o;",
-            "    }",
-        ]
-    lines += ["    return 0;", "}", ""]
-    return [*parts, *lines]
 
 
 def _self_test(model: ExportModel, name: str, rows: Rows) -> list[str]:

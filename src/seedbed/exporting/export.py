@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import cache
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from seedbed import writing
-from seedbed.arrays import checked_choice, checked_flag, checked_path, one_line
+from seedbed.arrays import (
+    Indices,
+    checked_choice,
+    checked_count,
+    checked_flag,
+    checked_number,
+    checked_path,
+    one_line,
+)
 from seedbed.errors import FileError, MissingDependencyError, SettingError
-from seedbed.exporting import c, javascript, python
+from seedbed.exporting import c, javascript, python, smaller
 from seedbed.exporting.c_words import identifiers
 from seedbed.exporting.model import ExportModel, export_model
 from seedbed.exporting.rows import Rows, made_rows
+from seedbed.exporting.smaller import Cost, HeldOut
 from seedbed.population import Population
-from seedbed.tables.model import as_model
+from seedbed.tables.model import TableModel, as_model
 
 
 def _c(model: ExportModel, name: str, rows: Rows) -> dict[str, bytes]:
@@ -55,18 +67,34 @@ ENDS = {"c": (".c", ".h"), "js": (".mjs",), "python": (".py",), "onnx": (".onnx"
 class Exported(NamedTuple):
     """What ``export`` wrote.
 
-    files    their paths
-    bytes    their size
-    renamed  in C, the columns whose names are no identifiers, and their fields' names
+    files     their paths
+    bytes     their size
+    renamed   in C, the columns whose names are no identifiers, and their fields' names
+    seeds     of the members exported
+    kb        what ``max_kb`` limits: the file, or in C its constants, in units of 1,024 bytes
+    held_out  what the members cost on rows that training held out; None if it held out none
+    costs     what they cost on ``rows``
     """
 
     files: list[Path]
     bytes: int
     renamed: dict[str, str]
+    seeds: list[int]
+    kb: float
+    held_out: HeldOut | None
+    costs: list[Cost]
 
 
 def export(
-    model: Any, to: str, out: str | PathLike[str], *, name: str | None = None, replace: bool = False
+    model: Any,
+    to: str,
+    out: str | PathLike[str],
+    *,
+    name: str | None = None,
+    replace: bool = False,
+    members: int | None = None,
+    max_kb: float | None = None,
+    rows: Any = None,
 ) -> Exported:
     """Write a model, its table's encoding included, as source code or ONNX.
 
@@ -80,6 +108,12 @@ def export(
     name     what the files, and in C all public names, begin with: an identifier; None is the
              file's name, or "model"
     replace  whether to replace files that exist
+    members  how many members at most; None is all. Those of lowest loss on the rows that they held
+             out in training are chosen
+    max_kb   how large the file may be, in units of 1,024 bytes; in C its constants, beside which
+             the code takes some kilobytes. As many members are taken as fit
+    rows     a table with the target: rows that training did not see, to measure what fewer members
+             cost; nothing is chosen by them
 
     Source code predicts a row with the bits of ``predict``, ONNX several rows within rounding.
     Values that are missing or that training did not see count as ``predict`` has them. The files
@@ -106,13 +140,13 @@ def export(
             f"{one_line(name)}"
         )
     known = as_model(model)
+    order = smaller.by_loss(known if isinstance(known, Population) else known.population)
+    if members is not None:
+        order = order[: checked_count("members", members)]
+    chosen, made, files = _fitting(known, order, to, name, max_kb)
     population = known if isinstance(known, Population) else known.population
-    digest = hashlib.sha256(population.theta.tobytes()).hexdigest()[:16]
-    made = export_model(known, digest, whole=to == "onnx")
-    contents = {
-        folder / file: content
-        for file, content in WRITERS[to](made, name, made_rows(known)).items()
-    }
+    costs = [] if rows is None else smaller.costs(known, chosen, rows)
+    contents = {folder / file: content for file, content in files.items()}
     if folder.exists() and not folder.is_dir():
         raise FileError(f"{folder} is no folder: give the name of one")
     for path in contents:
@@ -128,8 +162,45 @@ def export(
         writing.check_writable(path)
     for path, content in contents.items():
         writing.write_atomically(path, content)
-    size = sum(len(content) for content in contents.values())
-    return Exported(list(contents), size, _renamed(made) if to == "c" else {})
+    return Exported(
+        files=list(contents),
+        bytes=sum(map(len, files.values())),
+        renamed=_renamed(made) if to == "c" else {},
+        seeds=population.seeds[chosen].tolist(),
+        kb=_limited(files, to) / 1024,
+        held_out=smaller.held_out(population, chosen),
+        costs=costs,
+    )
+
+
+Written = tuple[Indices, ExportModel, dict[str, bytes]]
+
+
+def _fitting(
+    known: Population | TableModel, order: Indices, to: str, name: str, max_kb: float | None
+) -> Written:
+    """Return as many of the first members as ``max_kb`` lets, what is exported, and the files."""
+
+    @cache
+    def written(count: int) -> Written:
+        chosen = np.sort(order[:count])
+        model = smaller.taken(known, chosen)
+        population = model if isinstance(model, Population) else model.population
+        digest = hashlib.sha256(population.theta.tobytes()).hexdigest()[:16]
+        made = export_model(model, digest, whole=to == "onnx")
+        return chosen, made, WRITERS[to](made, name, made_rows(model))
+
+    if max_kb is None:
+        return written(len(order))
+    limit = round(1024 * checked_number("max_kb", max_kb, 0, open_low=True))
+    return written(smaller.fitting(lambda n: _limited(written(n)[2], to), len(order), limit))
+
+
+def _limited(files: dict[str, bytes], to: str) -> int:
+    """Return the bytes that ``max_kb`` limits."""
+    if to != "c":
+        return sum(map(len, files.values()))
+    return sum(c.constant_bytes(content.decode()) for content in files.values())
 
 
 def _renamed(model: ExportModel) -> dict[str, str]:

@@ -311,12 +311,11 @@ def _predict(model: ExportModel) -> str:
         "  });",
         "  let label = null;",
     ]
+    if model.normalises_mean:
+        lines += ["  const whole = total(value);", "  value = value.map((v) => v / whole);"]
     if model.classes:
-        lines += [
-            "  const whole = total(value);",
-            "  value = value.map((v) => v / whole);",
-            "  label = CLASSES[mean.reduce((best, v, o) => (v > mean[best] ? o : best), 0)];",
-        ]
+        largest = "mean.reduce((best, v, o) => (v > mean[best] ? o : best), 0)"
+        lines.append(f"  label = CLASSES[{largest if O > 1 else 'Number(mean[0] > 0.5)'}];")
     return "\n".join([*lines, "  return { value, spread, label, unseen };", "}"])
 
 

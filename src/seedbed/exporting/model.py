@@ -87,6 +87,8 @@ class ExportModel:
     predict     the loss's map from outputs to predictions
     kind        of all numbers from x on
     encoding    the table's encoding; None for a population
+    classes     the classes' names, (O,), or two with one output, the second one's probability; none
+                for numbers and labels
     digest      a hash of the model's content
     """
 
@@ -98,6 +100,7 @@ class ExportModel:
     predict: Trace
     kind: Kind
     encoding: Encoding | None
+    classes: tuple[str, ...]
     digest: str
 
     @property
@@ -116,9 +119,9 @@ class ExportModel:
         return None if self.encoding is None else self.encoding.target
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        """The classes' names; none for numbers and for a population."""
-        return () if self.target is None else tuple(self.target.classes)
+    def normalises_mean(self) -> bool:
+        """Whether the members' mean is divided by its sum, as estimators do with probabilities."""
+        return self.encoding is not None and bool(self.classes)
 
     @property
     def scaled_target(self) -> Target | None:
@@ -188,19 +191,17 @@ class ExportModel:
 def export_model(
     model: Population | TableModel, digest: str = "", *, whole: bool = False
 ) -> ExportModel:
-    """Return what is exported of a population or a table model.
+    """Return what is exported of a population or a table model: the members that did not diverge.
 
     whole  whether exp, log, tanh, … stay single steps of formulas
 
-    Raises: SettingError if no member is left, or for a layer without a translation;
-    FormulaError for a formula that cannot be translated.
+    Raises: SettingError for a layer without a translation; FormulaError for a formula that cannot
+    be translated.
     """
     population = model if isinstance(model, Population) else model.population
     encoding = None if isinstance(model, Population) else model.encoding
     kind: Kind = "float32" if population.theta.dtype == np.float32 else "float64"
     fitted = ~population.diverged
-    if not fitted.any():
-        raise SettingError(f"all {len(population)} members diverged: there is none to export")
     network, loss, theta = population.network, population.recipe.loss, population.theta[fitted]
     layers = tuple(
         _plan_of(layer, parameters, width, partial(trace, kind=kind, whole=whole))
@@ -217,8 +218,19 @@ def export_model(
         predict=trace(loss.predict, kind=kind, whole=whole),
         kind=kind,
         encoding=encoding,
+        classes=_classes_of(population) if encoding is None else tuple(encoding.target.classes),
         digest=digest,
     )
+
+
+def _classes_of(population: Population) -> tuple[str, ...]:
+    """Return the names of the classes that ``predict_labels`` gives, or none."""
+    loss, outputs = population.recipe.loss, population.network.outputs
+    binary = loss.targets == "probability" and outputs == 1
+    if loss.targets != "classes" and not binary:
+        return ()
+    known = population.classes
+    return tuple(map(str, range(2 if binary else outputs) if known is None else known.tolist()))
 
 
 def _plan_of(layer: Any, p: Any, inputs: int, traced: Callable[..., Trace]) -> Layer:

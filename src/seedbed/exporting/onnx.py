@@ -76,16 +76,24 @@ def _results(graph: Graph, model: ExportModel, members: str, unseen: str) -> lis
     away = g.node("Sub", each, average, name="away from the mean")
     square = g.node("Mul", away, away, name="away squared")
     variance = g.node("ReduceMean", square, name="variance of members", axes=[0], keepdims=0)
-    found = []
+    found, name = [], "value"
     if model.classes:
+        names = g.constant(np.array(model.classes, object), "classes")
+        if O > 1:
+            name = "probabilities"
+            best = g.node("ArgMax", average, name="most probable", axis=1, keepdims=0)
+        else:
+            half = g.constant(np.array(0.5), "0.5")
+            over = g.node("Greater", average, half, name="over 0.5")
+            over = g.cast(over, "int64", "class of a column")
+            best = g.node("Squeeze", over, g.constant(np.array([1]), "axis 1"), name="class")
+        found.append(_output(g, "Gather", [names, best], "label", "string"))
+    if model.normalises_mean:
         total = g.node("ReduceSum", average, g.constant(np.array([1]), "axis 1"),
                        name="sum of probabilities", keepdims=1)  # fmt: skip
-        best = g.node("ArgMax", average, name="most probable", axis=1, keepdims=0)
-        names = g.constant(np.array(model.classes, object), "classes")
-        found.append(_output(g, "Gather", [names, best], "label", "string"))
-        value = _output(g, "Div", [average, total], "probabilities", "float64", O)
+        value = _output(g, "Div", [average, total], name, "float64", O)
     else:
-        value = _output(g, "Identity", [average], "value", "float64", O)
+        value = _output(g, "Identity", [average], name, "float64", O)
     spread = _output(g, "Sqrt", [variance], "spread", "float64", O)
     count = _output(g, "Cast", [unseen], "unseen", "int64", to=TYPES["int64"])
     return [*found, value, spread, count]

@@ -309,12 +309,11 @@ def _predict(model: ExportModel) -> str:
         f"        spread.append(math.sqrt(total(squares) / {P}))",
         "    label = None",
     ]
+    if model.normalises_mean:
+        lines += ["    whole = total(value)", "    value = [v / whole for v in value]"]
     if model.classes:
-        lines += [
-            "    whole = total(value)",
-            "    value = [v / whole for v in value]",
-            "    label = CLASSES[mean.index(max(mean))]",
-        ]
+        place = "mean.index(max(mean))" if O > 1 else "int(mean[0] > 0.5)"
+        lines.append(f"    label = CLASSES[{place}]")
     lines.append('    return {"value": value, "spread": spread, "label": label, "unseen": unseen}')
     return "\n".join(lines)
 
