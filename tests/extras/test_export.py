@@ -2,10 +2,12 @@
 
 import ctypes
 import datetime
+import gzip
 import importlib.util
 import itertools
 import json
 import math
+import re
 import subprocess
 import sys
 
@@ -299,6 +301,20 @@ def test_odd_rows_have_the_same_bits(compiled, data):
         assert unseen[0] == sum(counts.unseen.values())
 
 
+def test_the_header_in_c_plus_plus(tmp_path, compiled):
+    model, _ = compiled
+    sb.export(model, "c", tmp_path, name="city")
+    (tmp_path / "main.cpp").write_text(
+        '#include "city.h"\nint main() { return city_self_test(); }\n'
+    )
+    subprocess.run(["cc", *FLAGS, "-c", "city.c"], cwd=tmp_path, check=True)
+    subprocess.run(
+        ["c++", "-Wall", "-Wextra", "-pedantic", "-Werror", "main.cpp", "city.o", "-o", "main"],
+        cwd=tmp_path, check=True,
+    )  # fmt: skip
+    subprocess.run([tmp_path / "main"], check=True)
+
+
 def test_a_row_without_values(compiled):
     model, (library, script, *modules) = compiled
     missing = library.row.in_dll(library.library, "model_missing")
@@ -406,6 +422,14 @@ def test_every_formula_is_translated(tmp_path, kind):
         same = (found == expected) | (np.isnan(found) & np.isnan(expected))
         assert same.all(), name
         assert np.array_equal(np.signbit(found[same]), np.signbit(expected[same])), name
+
+
+def test_the_javascript_code_is_small(tmp_path, compiled):
+    """Without weights, categories and test rows, the module has at most 10 kB, compressed."""
+    model, _ = compiled
+    (path,) = sb.export(model, "js", tmp_path).files
+    code = re.sub(r'"[A-Za-z0-9+/=]{32,}"', '""', path.read_text(encoding="utf-8"))
+    assert 2_000 < len(gzip.compress(code.encode(), 9)) <= 10_000
 
 
 def test_a_python_file_runs_alone(tmp_path):

@@ -59,6 +59,10 @@ def _header(model: ExportModel, name: str) -> str:
         f"#define {upper}_CLASSES {len(classes)}",
         f"#define {upper}_MEMBERS {model.members}",
         "",
+        "#ifdef __cplusplus",
+        'extern "C" {',
+        "#endif",
+        "",
         "typedef struct {",
     ]
     if encoding is None:
@@ -95,6 +99,10 @@ def _header(model: ExportModel, name: str) -> str:
         "",
         "/* Predicts the test rows, and returns how many give other bits than the model did. */",
         f"int {name}_self_test(void);",
+        "",
+        "#ifdef __cplusplus",
+        "}",
+        "#endif",
         "",
         "#endif",
         "",

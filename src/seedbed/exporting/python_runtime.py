@@ -147,7 +147,7 @@ def total(a):
 
 def affine(rows, W, b, I, O):
     """Return x W + b of each member, a chain of fused multiply-adds: W (P, I, O), b (P, O)."""
-    if numpy is not None and KIND == "float32":
+    if numpy is not None and KIND == "float32" and len(b) >= 64:  # arrays are slower for few
         return affine_of_arrays(rows, W, b, I, O)
     found = []
     for m, x in enumerate(rows):
