@@ -593,3 +593,64 @@ def test_rare_categories(tmp_path, method, count, kind):
     values, _, _, unseen = library.predict(rows)
     assert np.array_equal(values, expected)
     assert not unseen.any()
+
+
+def python_module(tmp_path, name="formulas", **functions):
+    """Return the Python run-time with some formulas, as a module."""
+    from pathlib import Path
+
+    from seedbed.exporting import python, python_runtime
+
+    text = Path(python_runtime.__file__).read_text(encoding="utf-8")
+    made = [python.function(name, trace(f)) for name, f in functions.items()]
+    path = tmp_path / f"{name}.py"
+    path.write_text("\n\n\n".join([text, *made]), encoding="utf-8")
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_formulas_with_arrays_in_python(tmp_path):
+    """With NumPy, formulas have the compiled engine's bits, as without."""
+    from seedbed.engines import portable
+
+    formulas = {name: activations.by_name(name).f for name in activations.BY_NAME}
+    formulas |= {
+        "masks": lambda z: np.square(z) * (z > 0) - (z <= -1) * ((z != -2) + (z == 3)),
+        "powers": lambda z: z**2 + np.abs(z) ** 1.5,
+        "logs": lambda z: np.log(np.abs(z)) + np.sqrt(np.abs(z)) + np.sign(z),
+        "constant": lambda z: np.ones_like(z),
+    }
+    module = python_module(tmp_path, **formulas)
+    rng = np.random.default_rng(1)
+    x = np.concatenate([
+        rng.normal(size=4000) * 10.0 ** rng.uniform(-8, 4, 4000),
+        [0.0, -0.0, 1.0, -1.0, 88.7, -87.4, 1e30, -1e30, 1e-42, 3.0, -2.0, math.nan, math.inf],
+    ]).astype(np.float32)  # fmt: skip
+    for name, formula in formulas.items():
+        expected = portable.formula(formula)(x)
+        with np.errstate(all="ignore"):
+            (found,) = getattr(module, f"{name}_of_arrays")(x)
+        assert found.dtype == np.float32
+        assert np.array_equal(found, expected, equal_nan=True), name
+        number = ~np.isnan(expected)
+        assert np.array_equal(np.signbit(found[number]), np.signbit(expected[number])), name
+
+
+def test_sums_that_two_roundings_get_wrong(tmp_path):
+    """x y + z is just below halfway between two float32: only one rounding goes down."""
+    module = python_module(tmp_path)
+    near = 1 + 2.0**-23, 2.0**-24 * (1 - 2.0**-23), 1 + 2.0**-23
+    assert np.float32(near[0] * near[1] + near[2]) != np.float32(near[2])
+    below = -near[0], near[1], -near[2]
+    tiny = 2.0**-100, 1.5 * 2.0**-49, 2.0**-149  # half of the smallest number, rounded to even
+    for x, y, z in (near, below, tiny):
+        W, b = np.full((1, 1, 64), y, np.float32), np.full((1, 64), z, np.float32)
+        given = module.array.array("f", W.tobytes()), module.array.array("f", b.tobytes())
+        found = module.affine([[x]], *given, 1, 64)[0]
+        assert found == [module.fma(x, y, z)] * 64
+        assert np.array_equal(
+            module.fma_of_arrays(np.full(3, x, np.float32), y, z), [module.fma(x, y, z)] * 3
+        )
+    assert module.fma(*near) == near[2]

@@ -11,7 +11,7 @@ from seedbed.exporting import python_runtime
 from seedbed.exporting.model import DensePlan, EmbeddingPlan, ExportModel, Layer, PeriodicPlan
 from seedbed.exporting.packing import base64_of
 from seedbed.exporting.rows import Rows
-from seedbed.exporting.tracing import Step, Trace
+from seedbed.exporting.tracing import Kind, Trace
 from seedbed.layers.periodic import TWO_PI
 from seedbed.tables.columns import CategoryColumn
 from seedbed.tables.dates import DateColumn
@@ -30,19 +30,45 @@ _OPERATIONS = {
     "exponent": "exponent({0})", "mantissa": "mantissa({0})",
 }  # fmt: skip
 
+_OF_ARRAYS = {
+    "add": "{0} + {1}", "sub": "{0} - {1}", "mul": "{0} * {1}", "div": "{0} / {1}", "neg": "-{0}",
+    "lt": "numpy.float32({0} < {1})", "le": "numpy.float32({0} <= {1})",
+    "gt": "numpy.float32({0} > {1})", "ge": "numpy.float32({0} >= {1})",
+    "eq": "numpy.float32({0} == {1})", "ne": "numpy.float32({0} != {1})", "and": "{0} * {1}",
+    "or": "numpy.maximum({0}, {1})", "where": "where({0}, {1}, {2})",
+    "max": "where(({0} > {1}) | ({0} != {0}), {0}, {1})",
+    "min": "where(({0} < {1}) | ({0} != {0}), {0}, {1})", "fma": "fma_of_arrays({0}, {1}, {2})",
+    "abs": "numpy.abs({0})", "sqrt": "numpy.sqrt({0})", "copysign": "numpy.copysign({0}, {1})",
+    "two_to": "two_to_of_arrays({0})",
+    "times_two_to": "({0}.view(numpy.int32) + shifted_of_arrays({1})).view(numpy.float32)",
+    "exponent": "exponent_of_arrays({0})", "mantissa": "mantissa_of_arrays({0})",
+}  # fmt: skip
+"""The operations with arrays of float32: one of the operands is an array, of float32."""
+
 
 def function(name: str, of: Trace) -> str:
-    """Return the definition of a formula."""
+    """Return the definition of a formula; with one argument, of what computes it with arrays, too.
+
+    ``name`` returns the result, or several; ``name_of_arrays`` returns a tuple.
+    """
+    results = ", ".join(map(_operand, of.results))
+    parts = [_function(name, of, _OPERATIONS, results)]
+    if of.kind == "float32":
+        each = ", ".join(
+            _operand(each) if isinstance(each, int) else f"numpy.full_like(v0, {_operand(each)})"
+            for each in of.results
+        )
+        parts.append(_function(f"{name}_of_arrays", of, _OF_ARRAYS, f"({each},)"))
+    return "\n\n\n".join(parts)
+
+
+def _function(name: str, of: Trace, operations: dict[str, str], results: str) -> str:
     arguments = ", ".join(f"v{place}" for place in range(of.arguments))
     lines = [f"def {name}({arguments}):"]
     for place, step in enumerate(of.steps):
-        lines.append(f"    v{of.arguments + place} = {_expression(step)}")
-    lines.append(f"    return {', '.join(map(_operand, of.results))}")
-    return "\n".join(lines)
-
-
-def _expression(step: Step) -> str:
-    return _OPERATIONS[step.name].format(*map(_operand, step.operands))
+        expression = operations[step.name].format(*map(_operand, step.operands))
+        lines.append(f"    v{of.arguments + place} = {expression}")
+    return "\n".join([*lines, f"    return {results}"])
 
 
 def _operand(operand: int | float) -> str:
@@ -135,7 +161,7 @@ def _layer(place: int, layer: Layer, model: ExportModel) -> tuple[list[str], lis
         lines = [f"x = affine(x, W{place}, b{place}, {width}, {following})"]
         if not layer.activation.steps:
             return constants, lines
-        lines.append(f"x = [[f{place}(v) for v in row] for row in x]")
+        lines.append(_mapped(f"f{place}", model.kind))
         return constants, lines
     others = f"[row[i] for i in {list(layer.others)!r}]"
     if isinstance(layer, EmbeddingPlan):
@@ -165,23 +191,33 @@ def _periodic(place: int, layer: PeriodicPlan, others: str) -> tuple[list[str], 
     if layer.p is not None:
         factor = number(float(np.dtype(kind).type(1 / TWO_PI)))
         turns = f"fma(p{place}[(m * {F} + j) * {k} + i], {factor}, {turns})"
-    embedded = "v" if layer.p is not None else f"relu{place}(v)"
-    wave = "cosine" if layer.p is not None else "[*sine, *cosine]"
-    columns = f"*[row[i] for i in {list(layer.columns)!r}]" if layer.p is not None else ""
+    columns = f", *[row[i] for i in {list(layer.columns)!r}]" if layer.p is not None else ""
+    own = f"cosine[m][{k} * j : {k} * (j + 1)]"
+    wave = own if layer.p is not None else f"[*{own.replace('cosine', 'sine')}, *{own}]"
     lines = [
-        f"made = [[*{others}{', ' + columns if columns else ''}] for row in x]",
-        f"for j, column in enumerate({list(layer.columns)!r}):",
-        "    h = []",
-        "    for m, row in enumerate(x):",
-        f"        pairs = [waves({turns}) for i in range({k})]",
-        "        cosine, sine = [pair[0] for pair in pairs], [pair[1] for pair in pairs]",
-        f"        h.append({wave})",
+        f"made = [[*{others}{columns}] for row in x]",
+        f"columns = list(enumerate({list(layer.columns)!r}))",
+        f"turns = [[{turns} for j, column in columns for i in range({k})]",
+        "         for m, row in enumerate(x)]",
+        f"cosine, sine = mapped(waves, {_arrays('waves', kind)}, turns)",
+        "for j, _ in columns:",
+        f"    h = [{wave} for m in range(len(x))]",
         f"    z = affine(h, W{place}[j], b{place}[j], {height}, {units})",
-        "    for own, row in zip(made, z, strict=True):",
-        f"        own += [{embedded} for v in row]",
+        *([f"    {_mapped(f'relu{place}', kind, 'z')}"] if layer.p is None else []),
+        "    made = [[*own, *row] for own, row in zip(made, z, strict=True)]",
         "x = made",
     ]
     return constants, lines
+
+
+def _mapped(name: str, kind: Kind, x: str = "x") -> str:
+    """Return the line that computes a formula of one result."""
+    return f"({x},) = mapped({name}, {_arrays(name, kind)}, {x})"
+
+
+def _arrays(name: str, kind: Kind) -> str:
+    """Return the name of a formula with arrays, which float64 does without."""
+    return f"{name}_of_arrays" if kind == "float32" else "None"
 
 
 def _bare(values: Any) -> str:
@@ -273,7 +309,7 @@ def _members(model: ExportModel, body: list[str]) -> str:
     if model.normalised:
         lines.append("    x = [log_softmax(row) for row in x]")
     if model.predict.steps:
-        lines.append("    x = [[predicted(v) for v in row] for row in x]")
+        lines.append("    " + _mapped("predicted", model.kind))
     return "\n".join([*lines, "    return x"])
 
 

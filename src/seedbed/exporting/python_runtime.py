@@ -145,9 +145,26 @@ def total(a):
     return a[0]
 
 
+def is_large(count):
+    """Return whether arrays are faster for so many numbers."""
+    return numpy is not None and KIND == "float32" and count >= 64
+
+
+def mapped(scalar, of_arrays, rows):
+    """Return a formula's results for rows (P, n), a list of one or several (P, n)."""
+    if rows[0] and is_large(len(rows) * len(rows[0])):
+        with numpy.errstate(all="ignore"):
+            found = of_arrays(numpy.array(rows, numpy.float32))
+        return [each.tolist() for each in found]
+    found = [[scalar(v) for v in row] for row in rows]
+    if rows[0] and isinstance(found[0][0], tuple):
+        return [[[pair[k] for pair in row] for row in found] for k in range(len(found[0][0]))]
+    return [found]
+
+
 def affine(rows, W, b, I, O):
     """Return x W + b of each member, a chain of fused multiply-adds: W (P, I, O), b (P, O)."""
-    if numpy is not None and KIND == "float32" and len(b) >= 64:  # arrays are slower for few
+    if is_large(len(b)):
         return affine_of_arrays(rows, W, b, I, O)
     found = []
     for m, x in enumerate(rows):
@@ -159,28 +176,92 @@ def affine(rows, W, b, I, O):
     return found
 
 
+# ---- the same with arrays of float32
+
+
 def affine_of_arrays(rows, W, b, I, O):
-    """Return what ``affine`` does, with arrays of all members and outputs."""
+    """Return what ``affine`` does.
+
+    Sums are first rounded twice, to float64 and to float32. The rare ones for which that may differ
+    from one rounding are then looked for, in all at once.
+    """
     x = numpy.array(rows, numpy.float64)
-    W = numpy.frombuffer(W, numpy.float32).reshape(len(rows), I, O).astype(numpy.float64)
-    z = numpy.frombuffer(b, numpy.float32).reshape(len(rows), O)
+    W = numpy.frombuffer(W, numpy.float32).reshape(len(rows), I, O)
+    p = x.T[:, :, None] * W.transpose(1, 0, 2)  # exact
+    z = numpy.empty((I + 1, len(rows), O), numpy.float32)
+    s = numpy.empty_like(p)
+    z[0] = numpy.frombuffer(b, numpy.float32).reshape(len(rows), O)
     with numpy.errstate(all="ignore"):
         for i in range(I):
-            p = x[:, i, None] * W[:, i]
-            s = p + z
-            doubtful = s.view(numpy.int64) & 0x1FFFFFFF == 0x10000000
-            doubtful |= numpy.abs(s) < TINY
-            if doubtful.any():
-                first, second = p[doubtful], z[doubtful].astype(numpy.float64)
-                each = first + second
-                t = each - first
-                error = (first - (each - t)) + (second - t)
-                bits = each.view(numpy.int64)
-                changes = (error != 0) & (error == error) & (bits & 1 == 0)
-                step = numpy.where((error > 0) == (each > 0), 1, -1)
-                s[doubtful] = (bits + changes * step).view(numpy.float64)
-            z = s.astype(numpy.float32)
-    return z.tolist()
+            numpy.add(p[i], z[i], out=s[i])
+            z[i + 1] = s[i]
+        if differs(p, z[:-1].astype(numpy.float64), s).any():
+            for i in range(I):
+                z[i + 1] = rounded_sums(p[i], z[i].astype(numpy.float64))
+    return z[-1].tolist()
+
+
+def differs(p, z, s):
+    """Return which sums s = p + z are inexact, and halfway between two float32, or very small."""
+    doubtful = s.view(numpy.int64) & 0x1FFFFFFF == 0x10000000
+    doubtful |= (numpy.abs(s) < TINY) & (s != 0)
+    if doubtful.any():
+        error = errors(p[doubtful], z[doubtful], s[doubtful])
+        doubtful[doubtful] = (error != 0) & (error == error)
+    return doubtful
+
+
+def errors(x, y, s):
+    """Return x + y - s, exactly, for the rounded sum s."""
+    t = s - x
+    return (x - (s - t)) + (y - t)
+
+
+def rounded_sums(p, z):
+    """Return p + z, rounded once to float32."""
+    s = p + z
+    wrong = differs(p, z, s)
+    if wrong.any():  # the neighbour of the exact sum whose last bit is 1 is not halfway
+        error, bits = errors(p[wrong], z[wrong], s[wrong]), s[wrong].view(numpy.int64)
+        step = numpy.where((error > 0) == (s[wrong] > 0), 1, -1)
+        s[wrong] = (bits + (bits & 1 == 0) * step).view(numpy.float64)
+    return s.astype(numpy.float32)
+
+
+def fma_of_arrays(x, y, z):
+    """Return x y + z, rounded once."""
+    p = numpy.multiply(x, y, dtype=numpy.float64)
+    z = numpy.broadcast_to(numpy.asarray(z, numpy.float64), p.shape)
+    return rounded_sums(numpy.broadcast_to(p, z.shape), z)
+
+
+def where(condition, x, y):
+    """Return x where a condition is not 0, else y."""
+    return numpy.where(condition != 0, x, y).astype(numpy.float32)
+
+
+def shifted_of_arrays(x):
+    """Return a number's bits, shifted to where the exponent is."""
+    return x.view(numpy.int32) << 23
+
+
+def two_to_of_arrays(n):
+    """Return 2^n."""
+    found = (numpy.where(n == n, n, 0).astype(numpy.int32) + 127) << 23
+    return where(n == n, found.view(numpy.float32), n)
+
+
+def exponent_of_arrays(x):
+    """Return e of x = 2^e m with m in [1, 2)."""
+    return ((x.view(numpy.int32) >> 23) - 127).astype(numpy.float32)
+
+
+def mantissa_of_arrays(x):
+    """Return m of x = 2^e m with m in [1, 2)."""
+    return ((x.view(numpy.int32) & 0x7FFFFF) | (127 << 23)).view(numpy.float32)
+
+
+# ----
 
 
 BLANKS = "".join(
