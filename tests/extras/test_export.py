@@ -646,10 +646,10 @@ def test_sums_that_two_roundings_get_wrong(tmp_path):
     below = -near[0], near[1], -near[2]
     tiny = 2.0**-100, 1.5 * 2.0**-49, 2.0**-149  # half of the smallest number, rounded to even
     for x, y, z in (near, below, tiny):
-        W, b = np.full((1, 1, 64), y, np.float32), np.full((1, 64), z, np.float32)
+        W, b = np.full((1, 1, 200), y, np.float32), np.full((1, 200), z, np.float32)
         given = module.array.array("f", W.tobytes()), module.array.array("f", b.tobytes())
-        found = module.affine([[x]], *given, 1, 64)[0]
-        assert found == [module.fma(x, y, z)] * 64
+        found = module.affine([[x]], *given, 1, 200)[0]
+        assert found == [module.fma(x, y, z)] * 200
         assert np.array_equal(
             module.fma_of_arrays(np.full(3, x, np.float32), y, z), [module.fma(x, y, z)] * 3
         )

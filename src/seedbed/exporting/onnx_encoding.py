@@ -201,8 +201,9 @@ class Encoder:
         era = self._times(self._divided(z, 146_097, name), -146_097, name)
         doe = self._sum(f"{name}: day of 400 years", z, era)
         leaps = [
-            self._times(self._divided(doe, by, name), sign, name)
-            for by, sign in ((1460, -1), (36_524, 1), (146_096, -1))
+            self._times(self._divided(doe, 1460, name), -1, name),
+            self._divided(doe, 36_524, name),
+            self._times(self._divided(doe, 146_096, name), -1, name),
         ]
         yoe = self._divided(self._sum(f"{name}: without leaps", doe, *leaps), 365, name)
         years = [

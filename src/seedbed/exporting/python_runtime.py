@@ -145,14 +145,14 @@ def total(a):
     return a[0]
 
 
-def is_large(count):
-    """Return whether arrays are faster for so many numbers."""
-    return numpy is not None and KIND == "float32" and count >= 64
+def with_arrays(count, least):
+    """Return whether to compute with arrays: they are faster from ``least`` operations on."""
+    return numpy is not None and KIND == "float32" and count >= least
 
 
 def mapped(scalar, of_arrays, rows):
     """Return a formula's results for rows (P, n), a list of one or several (P, n)."""
-    if rows[0] and is_large(len(rows) * len(rows[0])):
+    if rows[0] and with_arrays(len(rows) * len(rows[0]), 32):
         with numpy.errstate(all="ignore"):
             found = of_arrays(numpy.array(rows, numpy.float32))
         return [each.tolist() for each in found]
@@ -164,7 +164,7 @@ def mapped(scalar, of_arrays, rows):
 
 def affine(rows, W, b, I, O):
     """Return x W + b of each member, a chain of fused multiply-adds: W (P, I, O), b (P, O)."""
-    if is_large(len(b)):
+    if with_arrays(I * len(b), 200):
         return affine_of_arrays(rows, W, b, I, O)
     found = []
     for m, x in enumerate(rows):
