@@ -224,7 +224,28 @@ typedef int32_t word; /* as many bits as a real has */
 typedef uint32_t uword;
 #define MANTISSA_BITS 23
 #define BIAS 127
+#if defined(FP_FAST_FMAF) || defined(__FP_FAST_FMAF) || defined(__FMA__) || \\
+    defined(__ARM_FEATURE_FMA)
 #define FMA fmaf
+#else
+#define FMA fused
+/* x y + z, rounded once: the fmaf of some libraries rounds twice */
+static float fused(float x, float y, float z) {
+    const double p = (double)x * (double)y, tiny = 0x1p-126; /* p is exact */
+    double s = p + (double)z;
+    uint64_t bits;
+    memcpy(&bits, &s, sizeof bits);
+    if ((bits & 0x1FFFFFFF) == 0x10000000 || (s < tiny && s > -tiny)) {
+        const double t = s - p, error = (p - (s - t)) + ((double)z - t);
+        if (error != 0 && error - error == 0 && (bits & 1) == 0) {
+            if ((error > 0) == (s > 0)) bits++; /* the neighbour of the exact sum whose */
+            else bits--;                        /* last bit is 1 is not halfway */
+            memcpy(&s, &bits, sizeof s);
+        }
+    }
+    return (float)s;
+}
+#endif
 #define FABS fabsf
 #define SQRT sqrtf
 #define COPYSIGN copysignf
