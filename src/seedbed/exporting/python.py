@@ -183,29 +183,23 @@ def _periodic(place: int, layer: PeriodicPlan, others: str) -> tuple[list[str], 
     constants = [_numbers(f"c{place}", layer.c)]
     if layer.p is not None:
         constants.append(_numbers(f"p{place}", layer.p))
-    constants += [
-        f"W{place} = [{', '.join(_bare(layer.W[:, j]) for j in range(F))}]",
-        f"b{place} = [{', '.join(_bare(layer.b[:, j]) for j in range(F))}]",
-    ]
+    constants += [_numbers(f"W{place}", layer.W), _numbers(f"b{place}", layer.b)]
     turns = f"rounded(c{place}[(m * {F} + j) * {k} + i] * row[column])"
     if layer.p is not None:
         factor = number(float(np.dtype(kind).type(1 / TWO_PI)))
         turns = f"fma(p{place}[(m * {F} + j) * {k} + i], {factor}, {turns})"
-    columns = f", *[row[i] for i in {list(layer.columns)!r}]" if layer.p is not None else ""
+    columns = f"*[row[i] for i in {list(layer.columns)!r}], " if layer.p is not None else ""
     own = f"cosine[m][{k} * j : {k} * (j + 1)]"
     wave = own if layer.p is not None else f"[*{own.replace('cosine', 'sine')}, *{own}]"
     lines = [
-        f"made = [[*{others}{columns}] for row in x]",
-        f"columns = list(enumerate({list(layer.columns)!r}))",
-        f"turns = [[{turns} for j, column in columns for i in range({k})]",
-        "         for m, row in enumerate(x)]",
+        f"turns = [[{turns} for j, column in enumerate({list(layer.columns)!r})",
+        f"          for i in range({k})] for m, row in enumerate(x)]",
         f"cosine, sine = mapped(waves, {_arrays('waves', kind)}, turns)",
-        "for j, _ in columns:",
-        f"    h = [{wave} for m in range(len(x))]",
-        f"    z = affine(h, W{place}[j], b{place}[j], {height}, {units})",
-        *([f"    {_mapped(f'relu{place}', kind, 'z')}"] if layer.p is None else []),
-        "    made = [[*own, *row] for own, row in zip(made, z, strict=True)]",
-        "x = made",
+        f"h = [{wave} for m in range(len(x)) for j in range({F})]",
+        f"z = affine(h, W{place}, b{place}, {height}, {units})",
+        *([_mapped(f"relu{place}", kind, "z")] if layer.p is None else []),
+        f"x = [[*{others}, {columns}*(v for own in z[{F} * m : {F} * (m + 1)] for v in own)]",
+        "     for m, row in enumerate(x)]",
     ]
     return constants, lines
 
