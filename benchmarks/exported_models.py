@@ -250,12 +250,13 @@ def onnx_session(folder):
 def onnx_inputs(model, rows):
     """Return rows as an ONNX model takes them: texts without blanks, "" where missing."""
 
-    def as_text(value):
+    def as_text(value, column):
         text = "" if value is None else value.strip()
-        return "" if text.casefold() in MISSING_WORDS else text
+        missing = text not in column.spellings and text.casefold() in MISSING_WORDS
+        return "" if missing else text
 
     return {
-        column.name: np.array([as_text(v) for v in values], object)
+        column.name: np.array([as_text(v, column) for v in values], object)
         if isinstance(column, CategoryColumn)
         else np.array(values, np.float64)
         for column, values in zip(model.encoding.columns, zip(*rows, strict=True), strict=True)

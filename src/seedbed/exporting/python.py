@@ -214,10 +214,6 @@ def _arrays(name: str, kind: Kind) -> str:
     return f"{name}_of_arrays" if kind == "float32" else "None"
 
 
-def _bare(values: Any) -> str:
-    return _numbers("", values).partition(" = ")[2]
-
-
 _LOG_SOFTMAX = '''\
 def log_softmax(y):
     """Return y - log sum e^y."""
