@@ -1,6 +1,7 @@
 """Models as C, JavaScript and Python: the same bits as ``predict``."""
 
 import ctypes
+import dataclasses
 import datetime
 import gzip
 import importlib.util
@@ -21,7 +22,7 @@ import seedbed as sb
 from seedbed.estimators import NetworkClassifier, NetworkRegressor
 from seedbed.exporting import c_encoding, c_layers, c_words
 from seedbed.exporting.model import export_model
-from seedbed.exporting.rows import predicted_rows, row_values, source_of
+from seedbed.exporting.rows import made_rows, predicted_rows, row_values, source_of
 from seedbed.exporting.tracing import trace
 from seedbed.formulas import activations, losses
 
@@ -460,11 +461,30 @@ assert not {"seedbed"} & {*sys.modules}
 
 
 def test_names_become_identifiers():
-    names = ["a", "b b", "b_b", "int", "2nd", "é", "", "_x", "a"]
+    names = ["a", "b b", "b_b", "int", "2nd", "é", "", "_x", "a", "NAN", "BIAS", "linux", "class"]
     found = c_words.identifiers(names)
     assert len(set(found)) == len(names)
     assert found[:4] == ["a", "b_b", "b_b_2", "int_2"]
     assert all(word.isidentifier() and word.isascii() and word[0] != "_" for word in found)
+
+
+@pytest.mark.parametrize("kind", ["c -O2", *OTHERS])
+def test_columns_may_be_named_like_parts_of_the_code(tmp_path, kind):
+    names = ["predict", "encode", "x", "row", "result", 'é"*/\\', "constructor", "__proto__"]
+    rng = np.random.default_rng(0)
+    texts = {name: [f"{name} {k % 3}" for k in range(60)] for name in names[-2:]}
+    frame = pl.DataFrame({name: rng.normal(size=60) for name in names[:-2]} | texts)
+    model = NetworkRegressor(**SMALL, hidden_layer_sizes=(4,)).fit(frame, rng.normal(size=60))
+    library = made_by(kind, model.table_model_, tmp_path)
+    assert library.self_test() == 0
+    frame = frame[:5]
+    assert np.array_equal(library.predict(frame.rows())[0][:, 0], model.predict(frame))
+    if kind == "js":
+        rows = frame.with_columns(constructor=None, __proto__=None)
+        expected = predicted_rows(model.table_model_, rows.rows()).expected[0]
+        assert (
+            library.ask(json.dumps(rows.drop(names[-2:]).row(0, named=True)))["value"] == expected
+        )
 
 
 def test_formulas_of_the_users_own(tmp_path):
@@ -486,6 +506,122 @@ def test_formulas_of_the_users_own(tmp_path):
     assert np.array_equal(values, population.predict_mean(x).astype(np.float64))
 
 
+@pytest.mark.parametrize("kind", ["c -O2", *OTHERS])
+def test_constants_in_the_users_formulas(tmp_path, kind):
+    def scaled(z):
+        return z * np.sqrt(0.1 * np.ones_like(z)) + np.ones_like(z) * 2
+
+    own = sb.Activation("scaled", scaled, lambda z, a: np.sqrt(0.1 * np.ones_like(z)))
+    flat = sb.Activation("flat", lambda z: np.ones_like(z) * 2, lambda z, a: 0 * z)
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    population = sb.train(
+        sb.Network(2, [sb.Dense(40, own), sb.Dense(40, flat), sb.Dense(1)]), X, X[:, 0], loss="mse",
+        epochs=5, seeds=range(2), engine="compiled",
+    )  # fmt: skip
+    library = made_by(kind, population, tmp_path)
+    assert library.self_test() == 0
+    x = X.astype(population.theta.dtype)
+    values = library.predict(x.tolist())[0]
+    assert np.array_equal(values, population.predict_mean(x).astype(np.float64))
+
+
+def test_a_function_of_plain_numbers_is_refused():
+    with pytest.raises(sb.FormulaError, match="calls a function of plain numbers: write the"):
+        trace(lambda z: z * np.sqrt(2.0))
+
+
+@pytest.mark.parametrize("kind", ["c -O2", *OTHERS])
+def test_predictions_that_are_no_numbers(tmp_path, kind):
+    """A NaN is what the model gives, so the self test expects it."""
+    root = sb.Activation("root", lambda z: np.sqrt(z), lambda z, a: 0.5 / np.sqrt(z),
+                         surrogate=True)  # fmt: skip
+    X = np.random.default_rng(0).uniform(1, 2, size=(30, 2))
+    network = sb.Network(2, [sb.Dense(1, root)])
+    population = sb.train(
+        network, X, X[:, 0], loss="mse", epochs=1, seeds=[1], optimizer=sb.SGD(lr=0.0),
+        engine="compiled",
+    )  # fmt: skip
+    theta = np.abs(population.theta)
+    population = dataclasses.replace(population, theta=theta, status=np.array(["finished"]))
+    rows = made_rows(population).expected
+    assert np.isnan(rows).any()
+    assert not np.isnan(rows).all()
+    assert made_by(kind, population, tmp_path).self_test() == 0
+
+
+def test_compilers_may_not_contract(tmp_path):
+    """Without -ffp-contract=off, where GCC makes multiply-adds of its own, bits are the same."""
+    X = np.random.default_rng(0).normal(size=(30, 4))
+    population = sb.train(
+        sb.Network(4, [sb.Dense(64, sb.gelu), sb.Dense(64, sb.gelu), sb.Dense(3)]), X,
+        np.arange(30) % 3, loss="cross_entropy", epochs=2, seeds=range(4), engine="compiled",
+    )  # fmt: skip
+    sb.export(population, "c", tmp_path)
+    (tmp_path / "main.c").write_text(
+        '#include "model.h"\nint main(void) { return model_self_test(); }'
+    )
+    command = ["cc", "-std=gnu11", "-O2", "-march=native", "main.c", "model.c", "-o", "m", "-lm"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    assert subprocess.run([tmp_path / "m"], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("kind", ["c -O2", *OTHERS])
+def test_rows_that_a_population_refuses(tmp_path, kind):
+    population, x = trained_on("float32", *NETWORKS[-1][1:])
+    library = made_by(kind, population, tmp_path, name="net")
+    good = x[0].tolist()
+    for bad in ([-1, *good[1:]], [7, *good[1:]], [1.5, *good[1:]]):
+        if kind == "js":
+            assert "input 0 is" in library.predict_row(bad)["error"]
+        elif kind[0] == "c":
+            given, result = library.row(), library.result()
+            given.x[:] = bad
+            assert library.library.net_predict(ctypes.byref(given), ctypes.byref(result)) == -1
+        else:
+            with pytest.raises(ValueError, match=r"input 0 is .*: give a whole number from 0 to 3"):
+                library.module.predict(bad)
+    if kind[0] != "c":
+        for bad in (good[:1], [*good, 0.0]):
+            if kind == "js":
+                assert "a row is 3 finite numbers" in library.predict_row(bad)["error"]
+            else:
+                with pytest.raises(ValueError, match=f"the row has {len(bad)} numbers: give 3"):
+                    library.module.predict(bad)
+
+
+@pytest.mark.parametrize("value", [[1], b"x", {}])
+def test_values_that_are_no_texts_or_numbers(compiled, value):
+    for module in compiled[1][2:]:
+        with pytest.raises(ValueError, match=r"column 'city' holds .*: it needs a text, or None"):
+            module.module.predict({"city": value})
+        with pytest.raises(ValueError, match=r"column 'a' holds .*: it needs a finite number"):
+            module.module.predict({"a": value})
+        numpy_row = {"city": "Bern", "yes?": np.bool_(True), "int": np.int64(3)}
+        row = {"city": "Bern", "yes?": True, "int": 3}
+        assert module.module.predict(numpy_row) == module.module.predict(row)
+
+
+def test_all_files_are_written_or_none(tmp_path, monkeypatch):
+    from seedbed import writing
+
+    X, Y = sb.xor.data()
+    population = sb.train(sb.xor.recipe(epochs=2), X, Y, seeds=[1, 2])
+    sb.export(population[:1], "c", tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    replacement, opened = writing.replacement, []
+
+    def failing(path):
+        opened.append(path)
+        if len(opened) == 2:
+            raise sb.FileError("no room")
+        return replacement(path)
+
+    monkeypatch.setattr(writing, "replacement", failing)
+    with pytest.raises(sb.FileError, match="no room"):
+        sb.export(population, "c", tmp_path, replace=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_a_formula_that_is_no_arithmetic_is_refused(tmp_path):
     own = sb.Activation("step", lambda z: np.heaviside(z, 0.5) + z, lambda z, a: np.ones_like(z))
     X = np.random.default_rng(0).normal(size=(30, 2))
@@ -504,7 +640,14 @@ def test_a_formula_that_is_no_arithmetic_is_refused(tmp_path):
         ({"to": "cobol"}, "to must be 'c', 'js', 'python' or 'onnx', not 'cobol'"),
         ({"name": "2d"}, "name must be letters, digits and _"),
         ({"name": "int"}, "the name 'int' is no C identifier"),
-        ({"out": "p.py"}, "p.py is the name of a file in another language than 'c': end it in .c,"),
+        (
+            {"out": "p.py"},
+            "p.py is the name of another kind of file than 'c' writes: end it in",
+        ),
+        ({"out": "p.js", "to": "js"}, "p.js is the name of another kind of file than 'js' writes"),
+        ({"name": "math"}, "name 'math' is a word of the language, or of a file that the code"),
+        ({"name": "array", "to": "python"}, "name 'array' is a word of the language, or of a"),
+        ({"name": "class", "to": "python"}, "name 'class' is a word of the language, or of a"),
         ({"name": "../a"}, "name must be letters, digits and _"),
         ({"out": "file"}, "file is no folder: give the name of one"),
         ({"out": ""}, "out must be a text or a Path"),
@@ -621,7 +764,10 @@ def test_formulas_with_arrays_in_python(tmp_path):
         "powers": lambda z: z**2 + np.abs(z) ** 1.5,
         "logs": lambda z: np.log(np.abs(z)) + np.sqrt(np.abs(z)) + np.sign(z),
         "constant": lambda z: np.ones_like(z),
+        "steps of constants": lambda z: np.ones_like(z) * 2.0 + np.sqrt(0.1 * np.ones_like(z)),
+        "with constants": lambda z: z * np.abs(-0.1 * np.ones_like(z)) - np.exp(np.ones_like(z)),
     }
+    formulas = {name.replace(" ", "_"): f for name, f in formulas.items()}
     module = python_module(tmp_path, **formulas)
     rng = np.random.default_rng(1)
     x = np.concatenate([

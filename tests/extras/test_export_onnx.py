@@ -94,8 +94,8 @@ def fitted(tmp_path_factory):
     return classifier.table_model_, Model(classifier, tmp_path_factory.mktemp("onnx"))
 
 
-ODD_TEXTS = [None, "", "Bern", "bern", "Oslö", "NA", "na", "Null", "Not Available", "TRUE", "0",
-             "item 7", "x" * 5000, "\U0001f600", "a\\b\"c??/"]  # fmt: skip
+ODD_TEXTS = [None, "", "Bern", "bern", "Oslö", "NA", "na", "Null", "NaN", "Not Available", "TRUE",
+             "0", "item 7", "x" * 5000, "\U0001f600", "a\\b\"c??/"]  # fmt: skip
 
 
 @settings(max_examples=200, deadline=None, derandomize=True,
@@ -204,6 +204,8 @@ def test_every_formula_is_translated(kind):
         "powers": lambda z: z**2 + np.abs(z) ** 1.5,
         "masks": lambda z: np.square(z) * (z > 0) - (z <= -1) * ((z != -2) + (z == 3)),
         "constant": lambda z: np.ones_like(z),
+        "steps of constants": lambda z: np.ones_like(z) * 2.0,
+        "others": lambda z: np.sign(z) * np.sqrt(np.abs(z)) + np.exp(0.1 * np.ones_like(z)),
     }
     graph = Graph(["x"])
     results = {name: graph.formula(trace(f, kind=kind, whole=True), "x", name)
@@ -254,6 +256,13 @@ def test_odd_names(tmp_path):
     assert made.inputs == ["column", "b"]
     found = made.predict(frame.rows())["value"][:, 0]
     assert np.abs(found - model.predict(frame)).max() < 1e-5
+    frame = pl.DataFrame({"": rng.normal(size=60), "column": rng.normal(size=60)})
+    model = NetworkRegressor(**SMALL).fit(frame, rng.normal(size=60))
+    made = Model(model, tmp_path)
+    assert made.inputs == ["column_", "column"]
+    found = made.predict(frame.rows())
+    assert np.abs(found["value"][:, 0] - model.predict(frame)).max() < 1e-5
+    assert not found["unseen"].any()
     values = np.array([["\ud800", "y"] * 30, ["x", "y"] * 30], object).T
     model = NetworkRegressor(**SMALL).fit(values, rng.normal(size=60))
     with pytest.raises(sb.SettingError, match=r"ONNX cannot hold .* which is no Unicode text"):

@@ -96,6 +96,24 @@ def test_the_size_in_c_is_that_of_the_compiled_constants(fitted, tmp_path):
     assert sizes[0] < objects[0]
 
 
+def test_texts_and_their_pointers_count(tmp_path):
+    """1,000 more categories take as many more bytes of the object, whose pointers have 8 bytes."""
+    sizes, objects = [], []
+    for count in (20, 1020):
+        frame = pl.DataFrame({"item": [f"item {k % count:05}" for k in range(3 * 1020)]})
+        model = NetworkRegressor(**{**MEMBERS, "max_iter": 1}).fit(frame, np.arange(3060.0))
+        found = sb.export(model, "c", tmp_path / f"{count}", members=1)
+        sizes.append(found.kb * 1024)
+        built = tmp_path / f"{count}.o"
+        subprocess.run(["cc", "-Os", "-c", found.files[1], "-o", built], check=True)
+        shown = subprocess.run(["size", built], capture_output=True, text=True, check=True).stdout
+        text, data, *_ = map(int, re.findall(r"\d+", shown.splitlines()[1]))
+        objects.append(text + data)
+    texts = 1000 * (4 + 4 + len("item 00000") + 1)  # a pointer, a code and the text
+    assert sizes[1] - sizes[0] >= texts
+    assert abs((objects[1] - objects[0]) - (sizes[1] - sizes[0]) - 4 * 1000) < 1500
+
+
 def test_what_fewer_members_cost_on_rows(fitted, tmp_path):
     _, frame = fitted
     rows = table(400)[300:]
@@ -127,7 +145,7 @@ def test_the_command_measures_numbers(tmp_path, capsys):
     assert main([*words, "--members", "1", "--rows", rows]) == 0
     printed = capsys.readouterr().out
     best = int(np.argmin(own_losses(model.population_)))
-    assert f"  1 member: seed {model.population_.seeds[best]}; " in printed
+    assert f"  1 member, of seed {model.population_.seeds[best]}; " in printed
     p = model.predict(frame[150:].drop("y"))
     whole = re.escape(sb.metrics.r2.format(r2_score(frame["y"][150:], p)))
     assert re.search(rf"R² on .*rows\.csv: [\d.]+; of all members: {whole}\n", printed)

@@ -85,8 +85,9 @@ def run(options: Namespace) -> int:
         print(f"  column {name!r} is the field {field}")
     if options.members is not None or options.max_kb is not None:
         count = len(found.seeds)
+        s = "" if count == 1 else "s"
         seeds = ", ".join(map(str, found.seeds))
-        print(f"  {count} member{'' if count == 1 else 's'}: seed {seeds}; {found.kb:,.1f} kB")
+        print(f"  {count} member{s}, of seed{s} {seeds}; {found.kb:,.1f} kB")
         print(_held_out(found.held_out, count))
     for cost in found.costs:
         chosen, whole = cost.metric.format(cost.chosen), cost.metric.format(cost.whole)
@@ -99,8 +100,8 @@ def _held_out(losses: HeldOut | None, count: int) -> str:
     if losses is None:
         return "  training held out no rows to choose by: these are the first ones"
     ensemble = "" if losses.ensemble is None else f"{losses.ensemble:.4g} of the ensemble, "
-    these = "this one, the lowest" if count == 1 else "these, the lowest"
+    chosen = "the chosen one" if count == 1 else "the chosen ones on average"
     return (
         f"  loss on held-out rows: {ensemble}{losses.members:.4g} of a member on average, "
-        f"{losses.chosen:.4g} of {these}"
+        f"{losses.chosen:.4g} of {chosen} (low, as it was chosen by this loss)"
     )

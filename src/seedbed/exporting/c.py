@@ -10,7 +10,7 @@ from seedbed.errors import SettingError
 from seedbed.exporting import c_runtime as runtime
 from seedbed.exporting.c_encoding import encode_code, fields
 from seedbed.exporting.c_layers import function, layer_code
-from seedbed.exporting.c_words import KEYWORDS, array, number, text
+from seedbed.exporting.c_words import KEYWORDS, array, in_comment, number, text
 from seedbed.exporting.model import ExportModel
 from seedbed.exporting.rows import Rows
 
@@ -34,21 +34,22 @@ _TEXT = re.compile(r'"((?:[^"\\\n]|\\[0-7]{3})*)"')
 
 
 def constant_bytes(code: str) -> int:
-    """Return what the constants of a source file take: numbers and texts, test rows aside.
+    """Return what the constants of a source file take: numbers, and texts with pointers of 4 bytes.
 
-    A linker leaves the test rows out of a program that does not call the self test.
+    Test rows are not counted: compiled with -fdata-sections and -ffunction-sections and linked with
+    --gc-sections, a program that does not call the self test is without them.
     """
-    code = code.partition(" test_rows[")[0]
+    code = re.sub(r"^#.*", "", code.partition(" test_rows[")[0], flags=re.M)
     numbers = sum(_BYTES[kind] * int(count) for kind, count in _NUMBERS.findall(code))
     texts = [re.sub(r"\\[0-7]{3}", "?", text) for text in _TEXT.findall(code)]
-    return numbers + sum(len(text) + 1 for text in texts)
+    return numbers + sum(len(text) + 1 + 4 for text in texts)
 
 
 def _header(model: ExportModel, name: str) -> str:
     upper, encoding, classes = name.upper(), model.encoding, model.classes
     members = fields(model)
     lines = [
-        f"/* {model.name.replace('*/', '* /')}: {model.members} networks, exported by Seedbed.",
+        f"/* {in_comment(model.name)}: {model.members} networks, exported by Seedbed.",
         f"   Model: {model.digest or 'not saved'}",
         "   Compile the source with -ffp-contract=off. Functions have no state: threads may share",
         "   them. */",
@@ -69,6 +70,7 @@ def _header(model: ExportModel, name: str) -> str:
         c_type = "float" if model.kind == "float32" else "double"
         lines.append(f"    {c_type} x[{model.inputs}]; /* the networks' inputs */")
     lines += [f"    {kind}{word}; /* {comment} */" for word, kind, comment in members]
+    no_category = ", or no category's" if model.levels and encoding is None else ""
     meaning = "probabilities of the classes" if classes else "predictions"
     meaning = "the probability of the second class" if model.outputs < len(classes) else meaning
     lines += [
@@ -94,7 +96,7 @@ def _header(model: ExportModel, name: str) -> str:
             if encoding is not None
             else []
         ),
-        "/* Predicts a row. Returns 0, or -1 if a number is infinite. */",
+        f"/* Predicts a row. Returns 0, or -1 if a number is infinite{no_category}. */",
         f"int {name}_predict(const {name}_row *row, {name}_result *result);",
         "",
         "/* Predicts the test rows, and returns how many give other bits than the model did. */",
@@ -151,7 +153,7 @@ def _source(model: ExportModel, name: str, rows: Rows) -> str:
         *("    " + line for line in body),
         *([f"    log_softmax(x, {model.outputs});"] if model.normalised else []),
         f"    for (i = 0; i < {model.outputs}; i++) out[i] = "
-        f"{'predicted(x[i])' if model.predict.steps else 'x[i]'};",
+        f"{'x[i]' if model.predict.is_identity else 'predicted(x[i])'};",
         "}",
         "",
         *_predict(model, name),
@@ -246,14 +248,18 @@ def _self_test(model: ExportModel, name: str, rows: Rows) -> list[str]:
         f"static const {name}_row test_rows[{len(made)}] = {{\n{body}\n}};",
         array("expected", expected, "float64"),
         "",
+        "/* whether numbers have the same bits, or are both NaN */",
+        "static int same(double x, double y) {",
+        "    return memcmp(&x, &y, sizeof x) == 0 || (x != x && y != y);",
+        "}",
+        "",
         f"int {name}_self_test(void) {{",
         "    int wrong = 0, i, o;",
         f"    for (i = 0; i < {len(made)}; i++) {{",
         f"        {name}_result result;",
         f"        int equal = {name}_predict(&test_rows[i], &result) == 0;",
         f"        for (o = 0; equal && o < {model.outputs}; o++)",
-        f"            equal = memcmp(&result.value[o], &expected[i * {model.outputs} + o], "
-        "sizeof(double)) == 0;",
+        f"            equal = same(result.value[o], expected[i * {model.outputs} + o]);",
         "        wrong += !equal;",
         "    }",
         "    return wrong;",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from seedbed import reproducible
 from seedbed.exporting import c_runtime as runtime
-from seedbed.exporting.c_words import array, identifiers, integers, number, texts
+from seedbed.exporting.c_words import array, identifiers, in_comment, integers, number, texts
 from seedbed.exporting.model import ExportModel
 from seedbed.exporting.texts import folds
 from seedbed.tables.columns import CategoryColumn
@@ -23,7 +23,7 @@ def fields(model: ExportModel) -> list[tuple[str, str, str]]:
     names = identifiers(column.name for column in encoding.columns)
     found = []
     for word, column in zip(names, encoding.columns, strict=True):
-        shown = column.name.replace("*/", "* /")
+        shown = in_comment(column.name)
         if isinstance(column, CategoryColumn):
             found.append((word, "const char *", f"{shown}: UTF-8; NULL or empty where missing"))
         elif isinstance(column, DateColumn):
@@ -42,7 +42,13 @@ def encode_code(model: ExportModel, name: str) -> str:
             head, "    int i;",
             f"    for (i = 0; i < {model.inputs}; i++) {{",
             "        if (row->x[i] - row->x[i] != 0) return -1;",
-            "        x[i] = row->x[i];", "    }", "    *unseen = 0;", "    return 0;", "}", "",
+            "        x[i] = row->x[i];", "    }",
+            *(
+                f"    if (!(x[{column}] >= 0 && x[{column}] < {levels} && "
+                f"x[{column}] == (real)(int)x[{column}])) return -1;"
+                for column, levels in model.levels.items()
+            ),
+            "    *unseen = 0;", "    return 0;", "}", "",
         ])  # fmt: skip
     words = {column.name: word for (word, _, _), column in
              zip(fields(model), encoding.columns, strict=True)}  # fmt: skip

@@ -26,6 +26,8 @@ def function(name: str, of: Trace) -> str:
     single = len(of.results) == 1
     out = [] if single else [f"real *r{place}" for place in range(len(of.results))]
     lines = [f"static {'real' if single else 'void'} {name}({', '.join([*arguments, *out])}) {{"]
+    if not of.steps:  # a constant
+        lines += [f"    (void)v{place};" for place in range(of.arguments)]
     for place, step in enumerate(of.steps):
         lines.append(f"    const real v{of.arguments + place} = {_expression(step, of.kind)};")
     results = [_operand(each, of.kind) for each in of.results]
@@ -52,7 +54,7 @@ def layer_code(place: int, layer: Layer, width: int, following: int) -> tuple[li
         constants = [array(f"w{place}", layer.W), array(f"b{place}", layer.b)]
         lines = [f"affine(x, w{place} + m * {size}, b{place} + m * {following}, {width}, "
                  f"{following}, y);"]  # fmt: skip
-        if layer.activation.steps:
+        if not layer.activation.is_identity:
             lines.append(f"for (i = 0; i < {following}; i++) y[i] = f{place}(y[i]);")
         return constants, lines
     others = len(layer.others)

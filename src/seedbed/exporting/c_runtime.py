@@ -16,9 +16,14 @@ RUNTIME = """\
 #if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ != 0
 #error "numbers are kept in more bits than they have: compile with -msse2 -mfpmath=sse"
 #endif
+/* sums of products must not become multiply-adds of themselves */
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
+#elif defined(__GNUC__)
+#pragma GCC optimize("fp-contract=off")
 #endif
+
+typedef char double_needs_64_bits[sizeof(double) == 8 && sizeof(int) >= 4 ? 1 : -1];
 
 #define TRUTH(condition) ((real)((condition) ? 1 : 0))
 """

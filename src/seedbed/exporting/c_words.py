@@ -14,13 +14,25 @@ KEYWORDS = """
     auto break case char const continue default do double else enum extern float for goto if inline
     int long register restrict return short signed sizeof static struct switch typedef union
     unsigned void volatile while _Bool _Complex _Imaginary
+    alignas alignof and and_eq asm bitand bitor bool catch char8_t char16_t char32_t class co_await
+    co_return co_yield compl concept consteval constexpr constinit const_cast decltype delete
+    dynamic_cast explicit export false friend mutable namespace new noexcept not not_eq nullptr
+    operator or or_eq private protected public reinterpret_cast requires static_assert static_cast
+    template this thread_local throw true try typeid typename using virtual wchar_t xor xor_eq
 """
+"""Of C and, as the header may be included there, of C++."""
+
+MACROS = """
+    NAN INFINITY NULL BIAS FMA FABS SQRT COPYSIGN MANTISSA_BITS TRUTH LONGEST_WORD linux unix errno
+    HUGE_VAL OVERFLOW UNDERFLOW DOMAIN SING PLOSS TLOSS isnan isinf isfinite signbit
+"""
+"""Names that the source file, the headers that it includes or compilers define."""
 _LINE_NUMBERS = 8
 
 
 def identifiers(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
     """Return a C identifier for each name, all different: other characters become underscores."""
-    used, found = {*taken, *KEYWORDS.split()}, []
+    used, found = {*taken, *KEYWORDS.split(), *MACROS.split()}, []
     for name in names:
         word = re.sub(r"\W|[^\x00-\x7f]", "_", name) or "_"
         word = f"_{word}" if word[0].isdigit() else word
@@ -47,6 +59,12 @@ def number(value: float, kind: Kind = "float32") -> str:
     digits, _, exponent = value.hex().partition("p")
     digits = digits.rstrip("0") if "." in digits else digits
     return f"{digits.rstrip('.')}p{exponent}{suffix}"
+
+
+def in_comment(value: str) -> str:
+    """Return a text that may stand in a comment."""
+    printable = "".join(c if c.isprintable() else "?" for c in value)
+    return printable.replace("*/", "* /").replace("/*", "/ *")
 
 
 def text(value: str) -> str:

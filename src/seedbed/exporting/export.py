@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import keyword
 import re
+from contextlib import ExitStack
 from functools import cache
 from os import PathLike
 from pathlib import Path
@@ -62,6 +64,14 @@ WRITERS = {"c": _c, "js": _javascript, "python": _python, "onnx": _onnx}
 
 ENDS = {"c": (".c", ".h"), "js": (".mjs",), "python": (".py",), "onnx": (".onnx",)}
 """The ends of the files' names."""
+
+_OTHER_ENDS = {".js", ".cpp", ".cc", ".hpp", ".ino", ".ts"}
+
+TAKEN = {
+    "c": {"math", "stddef", "stdint", "string"},
+    "python": {"array", "base64", "ctypes", "datetime", "math", "numpy", "struct", *keyword.kwlist},
+}
+"""Names that the files themselves include or import, and words of the language."""
 
 
 class Exported(NamedTuple):
@@ -125,10 +135,11 @@ def export(
     """
     checked_choice("to", to, list(WRITERS))
     folder, replace = checked_path(out, "out"), checked_flag("replace", replace)
-    others = {end for ends in ENDS.values() for end in ends} - set(ENDS[to])
-    if folder.suffix in others and not folder.is_dir():
+    end = folder.suffix.lower()
+    others = {end for ends in ENDS.values() for end in ends} | _OTHER_ENDS
+    if end in others and folder.suffix not in ENDS[to] and not folder.is_dir():
         raise SettingError(
-            f"{folder} is the name of a file in another language than {to!r}: end it in "
+            f"{folder} is the name of another kind of file than {to!r} writes: end it in "
             f"{ENDS[to][0]}, or give a folder"
         )
     if folder.suffix in ENDS[to] and not folder.is_dir():
@@ -138,6 +149,11 @@ def export(
         raise SettingError(
             f"name must be letters, digits and _, a letter first, such as 'model', not "
             f"{one_line(name)}"
+        )
+    if name in TAKEN.get(to, ()):
+        raise SettingError(
+            f"name {name!r} is a word of the language, or of a file that the code uses: give "
+            "another, such as 'model'"
         )
     known = as_model(model)
     order = smaller.by_loss(known if isinstance(known, Population) else known.population)
@@ -160,8 +176,11 @@ def export(
         raise FileError(f"cannot make the folder {folder}: {error.strerror}") from None
     for path in contents:
         writing.check_writable(path)
-    for path, content in contents.items():
-        writing.write_atomically(path, content)
+    with ExitStack() as stack:  # none replaces another file before all are on the disk
+        opened = [stack.enter_context(writing.replacement(path)) for path in contents]
+        for file, content in zip(opened, contents.values(), strict=True):
+            file.write(content)
+            file.flush()
     return Exported(
         files=list(contents),
         bytes=sum(map(len, files.values())),
@@ -200,7 +219,8 @@ def _limited(files: dict[str, bytes], to: str) -> int:
     """Return the bytes that ``max_kb`` limits."""
     if to != "c":
         return sum(map(len, files.values()))
-    return sum(c.constant_bytes(content.decode()) for content in files.values())
+    (source,) = (content for file, content in files.items() if file.endswith(".c"))
+    return c.constant_bytes(source.decode())
 
 
 def _renamed(model: ExportModel) -> dict[str, str]:

@@ -140,7 +140,7 @@ def _layer(place: int, layer: Layer, model: ExportModel) -> tuple[list[str], lis
             f"const b{place} = {_numbers(layer.b)};",
         ]
         lines = [f"x = affine(x, W{place}, b{place}, {width}, {following});"]
-        if not layer.activation.steps:
+        if layer.activation.is_identity:
             return constants, lines
         lines.append(f"x = x.map((row) => row.map((v) => f{place}(v)));")
         return constants, lines
@@ -212,7 +212,20 @@ def _encode(model: ExportModel) -> str:
     """Return the function from a row to inputs and the number of unseen values."""
     encoding = model.encoding
     if encoding is None:
-        return 'const encode = (row) => [row.map((v) => rounded(asNumber("x", v))), 0];'
+        lines = [
+            "const encode = (row) => {",
+            "  const x = Array.from(row, (v, i) => rounded(asNumber(i, v)));",
+            f"  if (x.length !== {model.inputs} || x.some((v) => v !== v))",
+            f'    throw new RangeError("a row is {model.inputs} finite numbers");',
+        ]
+        for place, levels in model.levels.items():
+            own = f"x[{place}]"
+            lines += [
+                f"  if (!Number.isInteger({own}) || {own} < 0 || {own} >= {levels})",
+                f"    throw new RangeError(`input {place} is ${{{own}}}: give a whole number "
+                f"from 0 to {levels - 1}`);",
+            ]
+        return "\n".join([*lines, "  return [x, 0];", "};"])
     encoder = model.number_encoder
     bins = ", ".join(f"[{c}, {number(low)}, {number(slope)}]" for c, low, slope in model.bins)
     limit = number(MAX_SQUARABLE)
@@ -226,7 +239,7 @@ def _encode(model: ExportModel) -> str:
     lines = [
         "/** A row's inputs, and how many values are unseen. */",
         "function encode(row) {",
-        "  const given = NUMBERS.map((name) => asNumber(name, row[name]));",
+        "  const given = NUMBERS.map((name) => asNumber(name, valueOf(row, name)));",
         "  const missing = given.map((v) => v !== v);",
         "  const a = given.map((v, i) => (missing[i] ? CENTERS[i] : v));",
         "  const x = [];",
@@ -242,7 +255,7 @@ def _encode(model: ExportModel) -> str:
     for place, column in enumerate(model.categories):
         codes = json.dumps([[text, code] for text, code in column._codes.items()])
         constants.append(f"const CODES{place} = new Map({codes});")
-        lines.append(f"  code = category(row[{json.dumps(column.name)}], CODES{place});")
+        lines.append(f"  code = category(valueOf(row, {json.dumps(column.name)}), CODES{place});")
         if column.has_rest:
             lines.append(f"  if (code === -2) code = {len(column.categories)};")
         lines.append("  unseen += Number(code === -2);")
@@ -273,7 +286,7 @@ def _members(model: ExportModel, body: list[str]) -> str:
     ]
     if model.normalised:
         lines.append("  x = x.map(logSoftmax);")
-    if model.predict.steps:
+    if not model.predict.is_identity:
         lines.append("  x = x.map((row) => row.map((v) => predicted(v)));")
     return "\n".join([*lines, "  return x;", "}"])
 
@@ -330,7 +343,7 @@ def _self_test(model: ExportModel, rows: Rows) -> str:
         ]  # fmt: skip
         if encoding is not None:
             names = [json.dumps(column.name) for column in encoding.columns]
-            pairs = [f"{name}: {value}" for name, value in zip(names, values, strict=True)]
+            pairs = [f"[{name}]: {value}" for name, value in zip(names, values, strict=True)]
             made.append(f"{{ {', '.join(pairs)} }}")
         else:
             made.append(f"[{', '.join(values)}]")

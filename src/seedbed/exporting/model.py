@@ -119,6 +119,14 @@ class ExportModel:
         return None if self.encoding is None else self.encoding.target
 
     @property
+    def levels(self) -> dict[int, int]:
+        """The inputs that are category numbers, and how many each has: of a first Embedding."""
+        first = self.layers[0]
+        if not isinstance(first, EmbeddingPlan):
+            return {}
+        return {column: E.shape[1] for column, E in zip(first.columns, first.E, strict=True)}
+
+    @property
     def normalises_mean(self) -> bool:
         """Whether the members' mean is divided by its sum, as estimators do with probabilities."""
         return self.encoding is not None and bool(self.classes)
@@ -139,7 +147,7 @@ class ExportModel:
         """
         found = {}
         for place, layer in enumerate(self.layers):
-            if isinstance(layer, DensePlan) and layer.activation.steps:
+            if isinstance(layer, DensePlan) and not layer.activation.is_identity:
                 found[f"f{place}"] = layer.activation
             elif isinstance(layer, PeriodicPlan):
                 found["waves"] = trace(mathematics.cos_sin_of_turns, kind=self.kind)
@@ -148,7 +156,7 @@ class ExportModel:
         if self.normalised:
             found["exponential"] = trace(mathematics.exp, kind=self.kind)
             found["logarithm"] = trace(mathematics.log, kind=self.kind)
-        if self.predict.steps:
+        if not self.predict.is_identity:
             found["predicted"] = self.predict
         return found
 

@@ -49,16 +49,19 @@ def source(model: ExportModel, name: str, rows: Rows) -> bytes:
 
 def _metadata(model: ExportModel, rows: Rows) -> dict[str, str]:
     """Return what the file says of itself."""
-    columns = {} if model.encoding is None else {
-        column.name: onnx_encoding.described(column) for column in model.encoding.columns
-    }  # fmt: skip
+    columns = {}
+    if model.encoding is not None:
+        names = onnx_encoding.input_names(model.encoding)
+        columns = {names[each.name]: onnx_encoding.described(each)
+                   for each in model.encoding.columns}  # fmt: skip
     given = [[None if value != value else value for value in row] for row in rows.rows]
+    expected = [[value if np.isfinite(value) else None for value in row] for row in rows.expected]
     return {
         "model": model.digest or "not saved",
         "columns": json.dumps(columns, ensure_ascii=False),
         "classes": json.dumps(model.classes, ensure_ascii=False),
         "test_rows": json.dumps(given, ensure_ascii=False),
-        "expected": json.dumps(rows.expected.tolist()),
+        "expected": json.dumps(expected),
     }
 
 

@@ -13,6 +13,7 @@ from seedbed.exporting.onnx_graph import TYPES, Graph
 from seedbed.exporting.tracing import Kind
 from seedbed.tables.columns import CategoryColumn
 from seedbed.tables.dates import DateColumn
+from seedbed.tables.encoding import Encoding
 from seedbed.tables.notation import MISSING_WORDS
 from seedbed.tables.numbers import MAX_SQUARABLE
 
@@ -25,9 +26,10 @@ def inputs(model: ExportModel) -> list[Any]:
     """Return the graph's inputs: one for each column, (N,); of a population, x (N, I)."""
     if model.encoding is None:
         return [helper.make_tensor_value_info("x", TYPES[model.kind], ["rows", model.inputs])]
+    names = input_names(model.encoding)
     return [
         helper.make_tensor_value_info(
-            input_name(column),
+            names[column.name],
             TYPES["string" if isinstance(column, CategoryColumn) else "float64"],
             ["rows"],
             doc_string=described(column),
@@ -36,9 +38,13 @@ def inputs(model: ExportModel) -> list[Any]:
     ]
 
 
-def input_name(column: Any) -> str:
-    """Return the name of a column's input: its own, which ONNX wants to have a character."""
-    return column.name or "column"
+def input_names(encoding: Encoding) -> dict[str, str]:
+    """Return the names of the columns' inputs: their own, but ONNX wants one for a nameless one."""
+    names = [column.name for column in encoding.columns]
+    free = "column"
+    while free in names:
+        free += "_"
+    return {name: name or free for name in names}
 
 
 def described(column: Any) -> str:
@@ -51,11 +57,19 @@ def described(column: Any) -> str:
     return "number; NaN where missing"
 
 
+def _spellings(word: str) -> list[str]:
+    """Return a word for a missing value as people write it; "NaN" and "NaT" are pandas' own."""
+    usual = [word, word.upper(), word.capitalize(), word.title()]
+    return [*usual, "NaN", "NaT"] if word in ("nan", "nat") else usual
+
+
 class Encoder:
     """Adds the nodes from the graph's inputs to those of the networks."""
 
     def __init__(self, graph: Graph, model: ExportModel) -> None:
         self.graph, self.model, self.kind = graph, model, model.kind
+        self.names = {} if model.encoding is None else input_names(model.encoding)
+        self.values = self.missing = ""  # of the numbers, (N, C)
 
     def encoded(self) -> tuple[str, dict[int, str], str]:
         """Return the inputs x (N, I) without category numbers, these (N,) by their place among I,
@@ -82,7 +96,7 @@ class Encoder:
         count = (
             self._sum("unseen texts", *unseen)
             if unseen
-            else self._no_texts(encoding.columns[0].name)
+            else self._no_texts(self.names[encoding.columns[0].name])
         )
         x = g.node("Concat", *pieces, name="inputs", axis=1) if pieces else ""
         return x, indices, count
@@ -99,7 +113,7 @@ class Encoder:
     def _numbers(self) -> list[str]:
         """Return the inputs of numbers and days: clipped values, bins, flags; each (N, …)."""
         g, model, encoder = self.graph, self.model, self.model.number_encoder
-        a = g.columns([input_name(each) for each in model.numbers], "numbers")
+        a = g.columns([self.names[each.name] for each in model.numbers], "numbers")
         missing = g.node("IsNaN", a, name="is missing")
         infinite = g.node("IsInf", a, name="is infinite")
         center = g.constant(encoder.center[None], "centers")
@@ -117,7 +131,7 @@ class Encoder:
         root = g.node("Sqrt", root, name="root")
         z = g.node("Div", z, root, name="clipped smoothly")
         nan = g.constant(np.array(np.nan), "NaN")
-        z = g.node("Where", infinite, nan, z, name="clipped numbers")  # a mistake is not hidden
+        z = g.node("Where", infinite, nan, z, name="clipped numbers")  # as predict refuses them
         pieces = [g.cast(z, self.kind, "clipped inputs")]
         if self.model.bins:
             columns, lows, slopes = map(np.array, zip(*self.model.bins, strict=True))
@@ -136,14 +150,12 @@ class Encoder:
     def _looked_up(self, column: CategoryColumn) -> str:
         """Return the rows (N,) that a column's texts have in its table."""
         rows = {
-            spelling: _MISSING
-            for word in sorted(MISSING_WORDS)
-            for spelling in (word, word.upper(), word.capitalize(), word.title())
+            spelling: _MISSING for word in sorted(MISSING_WORDS) for spelling in _spellings(word)
         }
         rows |= {text: _FIRST + code for text, code in column._codes.items()}
         return self.graph.node(
-            "LabelEncoder", input_name(column), name=f"{column.name}: row", keys_strings=list(rows),
-            values_int64s=list(rows.values()), default_int64=_UNSEEN,
+            "LabelEncoder", self.names[column.name], name=f"{column.name}: row",
+            keys_strings=list(rows), values_int64s=list(rows.values()), default_int64=_UNSEEN,
         )  # fmt: skip
 
     def _circles(self) -> list[str]:

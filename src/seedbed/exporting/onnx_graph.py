@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from seedbed.arrays import Array
 from seedbed.errors import FormulaError
 from seedbed.exporting.tracing import Kind, Step, Trace
 
@@ -16,7 +15,7 @@ _OPERATORS = {
     "add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "neg": "Neg", "abs": "Abs",
     "sqrt": "Sqrt", "max": "Max", "min": "Min", "lt": "Less", "le": "LessOrEqual", "gt": "Greater",
     "ge": "GreaterOrEqual", "eq": "Equal", "and": "And", "or": "Or", "where": "Where",
-    "exp": "Exp", "log": "Log", "tanh": "Tanh",
+    "exp": "Exp", "log": "Log", "sign": "Sign", "tanh": "Tanh",
 }  # fmt: skip
 _MASKS = {"lt", "le", "gt", "ge", "eq", "ne", "and", "or"}
 _OF_MASKS = {"and", "or"}
@@ -76,6 +75,11 @@ class Graph:
         made = [self.node("Unsqueeze", each, axis, name=f"{name}: column") for each in values]
         return self.node("Concat", *made, name=name, axis=1)
 
+    def for_each_member(self, x: str, count: int, kind: Kind, name: str) -> str:
+        """Add x (1 or P, N, I) for P members: broadcast by adding zeros (P, 1, 1)."""
+        zeros = self.constant(np.zeros((count, 1, 1), kind), "a zero for each member")
+        return self.node("Add", x, zeros, name=name)
+
     def formula(self, of: Trace, x: str, name: str) -> str:
         """Add a formula of x, elementwise, and return its result's name.
 
@@ -131,8 +135,3 @@ class Graph:
 
     def _number(self, value: float, kind: Kind) -> str:
         return self.constant(np.array(value, kind), f"{value:.6g}")
-
-
-def spread_over(count: int, kind: Kind) -> Array:
-    """Return zeros (count, 1, 1): what they are added to has a copy for each member."""
-    return np.zeros((count, 1, 1), kind)

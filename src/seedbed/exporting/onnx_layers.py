@@ -11,7 +11,7 @@ import numpy as np
 
 from seedbed.errors import SettingError
 from seedbed.exporting.model import DensePlan, EmbeddingPlan, ExportModel, PeriodicPlan
-from seedbed.exporting.onnx_graph import Graph, spread_over
+from seedbed.exporting.onnx_graph import Graph
 
 
 class Members:
@@ -63,8 +63,9 @@ class Members:
         if sorted(indices) != sorted(layer.columns):
             raise SettingError("ONNX needs an Embedding of all embedded columns as the first layer")
         if layer.others:
-            zeros = g.constant(spread_over(self.model.members, self.kind), "a zero for each member")
-            pieces.append(g.node("Add", x, zeros, name="inputs for each member"))
+            pieces.append(
+                g.for_each_member(x, self.model.members, self.kind, "inputs for each member")
+            )
         for column, E in zip(layer.columns, layer.E, strict=True):
             table = g.constant(E[:, levels[column]], f"embedding {column}")
             pieces.append(
@@ -98,13 +99,12 @@ class Members:
         pieces = []
         columns = g.constant(np.array(layer.columns), f"{name}: columns")
         own = g.node("Gather", h, columns, name=f"{name}: numbers", axis=2)
-        zeros = g.constant(spread_over(P, self.kind), "a zero for each member")
         if layer.others:
             others = g.constant(np.array(layer.others), f"{name}: other columns")
             rest = g.node("Gather", h, others, name=f"{name}: others", axis=2)
-            pieces.append(g.node("Add", rest, zeros, name=f"{name}: others by member"))
+            pieces.append(g.for_each_member(rest, P, self.kind, f"{name}: others by member"))
         if layer.p is not None:
-            pieces.append(g.node("Add", own, zeros, name=f"{name}: numbers by member"))
+            pieces.append(g.for_each_member(own, P, self.kind, f"{name}: numbers by member"))
         last = g.constant(np.array([3]), "axis 3")
         t = g.node("Unsqueeze", own, last, name=f"{name}: numbers as columns")  # (P, N, F, 1)
         t = g.node("Mul", t, g.constant(layer.c[:, None], f"{name}: c"), name=f"{name}: c x")

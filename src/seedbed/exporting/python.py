@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -128,8 +129,14 @@ def source(model: ExportModel, rows: Rows) -> str:
     return "\n\n\n".join(part for part in parts if part) + "\n"
 
 
+def _listed(numbers: Iterable[float]) -> str:
+    return f"[{', '.join(map(number, numbers))}]"
+
+
 def _shown(name: str) -> str:
-    return name.replace("\\", "\\\\").replace('"', "'")
+    """Return a name as a docstring may show it."""
+    printable = "".join(c if c.isprintable() else "?" for c in name)
+    return printable.replace("\\", "\\\\").replace('"', "'")
 
 
 def _described(model: ExportModel) -> list[str]:
@@ -159,7 +166,7 @@ def _layer(place: int, layer: Layer, model: ExportModel) -> tuple[list[str], lis
     if isinstance(layer, DensePlan):
         constants = [_numbers(f"W{place}", layer.W), _numbers(f"b{place}", layer.b)]
         lines = [f"x = affine(x, W{place}, b{place}, {width}, {following})"]
-        if not layer.activation.steps:
+        if layer.activation.is_identity:
             return constants, lines
         lines.append(_mapped(f"f{place}", model.kind))
         return constants, lines
@@ -236,7 +243,20 @@ def _encode(model: ExportModel) -> str:
         '    """Return a row\'s inputs, and how many values are unseen."""',
     ]
     if encoding is None:
-        return "\n".join([*lines, "    return [rounded(float(v)) for v in row], 0"])
+        checks = [
+            f"    if len(row) != {model.inputs}:",
+            f'        raise ValueError(f"the row has {{len(row)}} numbers: give {model.inputs}")',
+            "    x = [rounded(as_number(i, v)) for i, v in enumerate(row)]",
+            "    if any(v != v for v in x):",
+            '        raise ValueError("the row holds NaN: give finite numbers")',
+        ]
+        for place, levels in model.levels.items():
+            checks += [
+                f"    if x[{place}] not in range({levels}):",
+                f'        raise ValueError(f"input {place} is {{x[{place}]}}: give a whole number '
+                f'from 0 to {levels - 1}")',
+            ]
+        return "\n".join([*lines, *checks, "    return x, 0"])
     encoder = model.number_encoder
     constants = [
         f"NUMBERS = {encoder.names!r}",
@@ -260,7 +280,9 @@ def _encode(model: ExportModel) -> str:
     ]
     for place, column in enumerate(model.categories):
         constants.append(f"CODES{place} = {column._codes!r}")
-        lines.append(f"    code = category(row.get({column.name!r}), CODES{place})")
+        lines.append(
+            f"    code = category(row.get({column.name!r}), CODES{place}, {column.name!r})"
+        )
         if column.has_rest:
             lines.append(f"    code = {len(column.categories)} if code == -2 else code")
         lines.append("    unseen += code == -2")
@@ -298,7 +320,7 @@ def _members(model: ExportModel, body: list[str]) -> str:
     ]
     if model.normalised:
         lines.append("    x = [log_softmax(row) for row in x]")
-    if model.predict.steps:
+    if not model.predict.is_identity:
         lines.append("    " + _mapped("predicted", model.kind))
     return "\n".join([*lines, "    return x"])
 
@@ -347,7 +369,7 @@ def _predict(model: ExportModel) -> str:
 def _self_test(model: ExportModel, rows: Rows) -> str:
     encoding = model.encoding
     if encoding is None:
-        given = "[" + ", ".join("[" + ", ".join(map(number, row)) + "]" for row in rows.rows) + "]"
+        given = f"[{', '.join(map(_listed, rows.rows))}]"
     else:
         names = [column.name for column in encoding.columns]
         made = []
@@ -361,13 +383,13 @@ def _self_test(model: ExportModel, rows: Rows) -> str:
         given = "[\n    " + ",\n    ".join(made) + ",\n]"
     return "\n".join([
         f"TEST_ROWS = {given}",
-        f"EXPECTED = {rows.expected.tolist()!r}",
+        f"EXPECTED = [{', '.join(map(_listed, rows.expected.tolist()))}]",
         "",
         "",
         "def self_test():",
         '    """Return how many of the test rows give other bits than the model did."""',
         "    pairs = zip(TEST_ROWS, EXPECTED, strict=True)",
-        '    return sum(predict(row)["value"] != expected for row, expected in pairs)',
+        '    return sum(repr(predict(row)["value"]) != repr(expected) for row, expected in pairs)',
         "",
         "",
         'if __name__ == "__main__":',

@@ -50,7 +50,7 @@ def sqrt(x):
 
 
 def exact_fma(x, y, z):
-    """Return x y + z as a fraction of whole numbers, and its sign if it is 0."""
+    """Return x y + z as a fraction of whole numbers."""
     (a, b), (c, d), (e, f) = (each.as_integer_ratio() for each in (x, y, z))
     return a * c * f + e * b * d, b * d * f
 
@@ -273,14 +273,18 @@ BLANKS = "".join(
 )  # fmt: skip
 
 
-def category(value, codes):
+def category(value, codes, name=""):
     """Return a category's number; -1 where missing; -2 if training did not see it."""
+    value = value.item() if hasattr(value, "item") else value
     if value is None or value != value:
         return -1
     if isinstance(value, bool):
         value = str(value).lower()
     elif isinstance(value, (int, float)):
-        value = str(int(value)) if value == int(value) else repr(float(value))
+        whole = math.isfinite(value) and value == int(value)
+        value = str(int(value)) if whole else repr(float(value))
+    elif not isinstance(value, str):
+        raise ValueError(f"column {name!r} holds {value!r}: it needs a text, or None")
     value = value.strip(BLANKS)
     if value == "":
         return -1
@@ -299,10 +303,13 @@ def as_number(name, value):
         value = micros / (86400 * 1e6)
     elif isinstance(value, date):
         value = float((value - date(1970, 1, 1)).days)
-    value = float(value)
-    if math.isinf(value):
-        raise ValueError(f"column {name!r} holds {value}: it needs a finite number, or None")
-    return value
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.inf
+    if math.isinf(number):
+        raise ValueError(f"column {name!r} holds {value!r}: it needs a finite number, or None")
+    return number
 
 
 def circle(v):

@@ -136,6 +136,11 @@ function affine(rows, W, b, I, O) {
 const BLANK = "[\\t-\\r\\x1c- \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]+";
 const BLANKS = new RegExp(`^${BLANK}|${BLANK}$`, "g");
 
+/** A row's value of a column; what every object has, such as a constructor, is none. */
+function valueOf(row, name) {
+  return name in Object.prototype && !Object.hasOwn(row, name) ? undefined : row[name];
+}
+
 /** A category's number; -1 where missing; -2 if training did not see it. */
 function category(value, codes) {
   if (value === null || value === undefined || value !== value) return -1;

@@ -25,8 +25,8 @@ class HeldOut(NamedTuple):
     members   all members' mean: what to expect of one member
     ensemble  of the mean prediction, for which only members that hold a row out predict it, so that
               all members on new rows may do better; None where training did not record it
-    chosen    the chosen members' mean: it flatters, as they were chosen by it, and as members may
-              hold out different rows
+    chosen    the chosen members' mean: biased to the low side, as they were chosen by it, and as
+              members may hold out different rows
     """
 
     members: float
@@ -35,9 +35,10 @@ class HeldOut(NamedTuple):
 
 
 def held_out_losses(population: Population) -> Array | None:
-    """Return each member's loss on its held-out rows at its parameters, (P,); None without one.
+    """Return each member's loss on its held-out rows, (P,); None without one.
 
-    Source: ``History.val_loss``, of the last recorded epoch up to the best one.
+    It is that of the epoch whose parameters the member has; if that was not recorded, of the last
+    recorded one before it.
     """
     history = population.history
     if history.val_loss is None or not len(history.epochs):

@@ -6,19 +6,21 @@ one source of every translation, and those of ``engines.mathematics`` are that o
 
 from __future__ import annotations
 
+import operator
 import types as python
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from seedbed.engines import mathematics
+from seedbed.engines import arithmetic, mathematics
+from seedbed.engines.arithmetic import Numbers
 from seedbed.engines.translation import translate
 from seedbed.errors import FormulaError
 
 Kind = Literal["float32", "float64"]
 
-FUNCTIONS = ("exp", "expm1", "log", "log1p", "tanh")
+FUNCTIONS = ("exp", "expm1", "log", "log1p", "sign", "tanh")
 """The functions of ``mathematics`` that may stay single steps."""
 
 
@@ -46,6 +48,11 @@ class Trace(NamedTuple):
     steps: list[Step]
     results: tuple[int | float, ...]
     kind: Kind
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether the result is the one argument."""
+        return self.results == (0,) and isinstance(self.results[0], int)
 
 
 class Traced:
@@ -152,11 +159,20 @@ class _Recorder:
         numbers = tuple(self.operand(each) for each in operands)
         if name == "where" and isinstance(numbers[0], float):
             return numbers[1] if numbers[0] else numbers[2]
+        constants = [each for each in numbers if isinstance(each, float)]
+        if len(constants) == len(numbers):
+            return self._computed(name, constants)
         key = name, *((type(each), repr(each)) for each in numbers)
         if key not in self.known:
             self.known[key] = self.arguments + len(self.steps)
             self.steps.append(Step(name, numbers))
         return self.known[key]
+
+    def _computed(self, name: str, constants: list[float]) -> float:
+        """Return the result of an operation on constants, as the compiled engine has it."""
+        given = [Numbers(np.array([each], self.dtype)) for each in constants]
+        with np.errstate(all="ignore"):
+            return float(_OF_NUMBERS[name](*given).array[0])
 
     def operand(self, x: Any) -> int | float:
         """Return a value's number, or a constant rounded to the kind, as a float."""
@@ -215,9 +231,10 @@ def _pruned(of: Trace) -> Trace:
 
 
 def _recorder_of(*operands: Any) -> _Recorder:
-    found = next(each for each in operands if isinstance(each, Traced))
-    recorder: _Recorder = found.recorder
-    return recorder
+    for each in operands:
+        if isinstance(each, Traced):
+            return each.recorder
+    raise FormulaError("it calls a function of plain numbers: write the result as a number")
 
 
 def _operation(name: str) -> Callable[..., Traced]:
@@ -231,6 +248,18 @@ def _full_like(like: Traced, x: Any) -> Traced:
 def _is_single(x: Traced) -> bool:
     return x.recorder.kind == "float32"
 
+
+_OF_NUMBERS: dict[str, Callable[..., Any]] = {
+    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv,
+    "neg": operator.neg, "lt": operator.lt, "le": operator.le, "gt": operator.gt,
+    "ge": operator.ge, "eq": operator.eq, "ne": operator.ne, "and": operator.mul,
+    "or": arithmetic.maximum, "abs": arithmetic.absolute, "max": arithmetic.maximum,
+    "min": arithmetic.minimum,
+    **{name: getattr(mathematics, name) for name in (*FUNCTIONS, "fma", "sqrt", "copysign",
+                                                     "two_to", "times_two_to", "exponent",
+                                                     "mantissa")},
+}  # fmt: skip
+"""What steps compute of ``Numbers``."""
 
 _ARITHMETIC: dict[str, Any] = {
     **{name: _operation(name) for name in ("fma", "where", "sqrt", "copysign", "two_to",
