@@ -4,9 +4,9 @@
     pip install -e '.[bench,dev]'
     OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/export_cost.py   (about 4 minutes)
 
-One row at a time, one core, one thread for everyone. All ways of a model take the same rows in
-turn, round after round. Weights don't change the time, so
-networks are trained for few epochs.
+One row at a time, one core, one thread for everyone. All ways of a model take turns, round after
+round, and go through the same rows; Python without NumPy, which is slow, through the first five.
+Weights don't change the time, so networks are trained for few epochs.
 """
 
 import datetime

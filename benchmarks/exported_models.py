@@ -83,14 +83,14 @@ static char *read_text(FILE *file) {
 int main(int argc, char **argv) {
     FILE *rows = fopen(argv[1], "rb"), *out = fopen(argv[2], "wb");
     const int count = atoi(argv[3]);
-    model_row row;
+    model_row *const all = malloc((size_t)count * sizeof *all);
     model_result result;
     int i, o;
     (void)argc;
     (void)o;
     for (i = 0; i < count; i++) {
 READ
-        if (model_predict(&row, &result) != 0)
+        if (model_predict(&all[i], &result) != 0)
             for (o = 0; o < MODEL_OUTPUTS; o++) result.value[o] = NAN;
         fwrite(result.value, sizeof result.value, 1, out);
     }
@@ -98,7 +98,7 @@ READ
     if (argc > 4) {
         const int times = atoi(argv[4]);
         const clock_t began = clock();
-        for (i = 0; i < times; i++) model_predict(&row, &result);
+        for (i = 0; i < times; i++) model_predict(&all[i % count], &result);
         printf("%g\\n", (double)(clock() - began) / CLOCKS_PER_SEC / times * 1e6);
     }
     return model_self_test();
@@ -121,8 +121,8 @@ def c_predictions(folder, model, rows, flags, times=0, compiler="gcc"):
     """Return a C program's predictions of rows, (N, O), and microseconds for a row."""
     fields = c_encoding.fields(model)
     lines = [
-        f"        row.{word} = read_text(rows);" if kind != "double " else
-        f"        if (fread(&row.{word}, sizeof(double), 1, rows) != 1) return 3;"
+        f"        all[i].{word} = read_text(rows);" if kind != "double " else
+        f"        if (fread(&all[i].{word}, sizeof(double), 1, rows) != 1) return 3;"
         for word, kind, _ in fields
     ]  # fmt: skip
     (folder / "main.c").write_text(C_MAIN.replace("READ", "\n".join(lines)))

@@ -51,8 +51,7 @@ def _header(model: ExportModel, name: str) -> str:
     lines = [
         f"/* {in_comment(model.name)}: {model.members} networks, exported by Seedbed.",
         f"   Model: {model.digest or 'not saved'}",
-        "   Compile the source with -ffp-contract=off. Functions have no state: threads may share",
-        "   them. */",
+        "   Functions have no state: threads may share them. */",
         f"#ifndef {upper}_H",
         f"#define {upper}_H",
         "",
