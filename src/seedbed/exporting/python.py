@@ -302,13 +302,7 @@ def _encode(model: ExportModel) -> str:
         }[circle]
         lines.append(f"    x += [0.0, 0.0] if missing[{place}] else list(circle({turns}))")
     lines.append("    return x, unseen")
-    single = [
-        "def single(x):",
-        '    """Return a number rounded to float32."""',
-        "    _one[0] = x",
-        "    return _one[0]",
-    ]
-    return "\n".join([*constants, "", "", *single, "", "", *lines])
+    return "\n".join([*constants, "", "", *lines])
 
 
 def _members(model: ExportModel, body: list[str]) -> str:

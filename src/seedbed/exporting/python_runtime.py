@@ -23,16 +23,21 @@ except ModuleNotFoundError:  # slower, and the same bits
 KIND = "float32"
 MISSING_WORDS: frozenset[str] = frozenset()
 
-_one = array.array("f", [0.0])
 TINY = 2.0**-126
+SINGLE = struct.Struct("f")
+
+
+def single(x):
+    """Return a number rounded to float32."""
+    try:
+        return SINGLE.unpack(SINGLE.pack(x))[0]
+    except OverflowError:
+        return math.copysign(math.inf, x)
 
 
 def rounded(x):
     """Return a number rounded to KIND."""
-    if KIND == "float64":
-        return x
-    _one[0] = x
-    return _one[0]
+    return single(x) if KIND == "float32" else x
 
 
 def div(x, y):
