@@ -69,7 +69,7 @@ _OTHER_ENDS = {".js", ".cpp", ".cc", ".hpp", ".ino", ".ts"}
 
 TAKEN = {
     "c": {"math", "stddef", "stdint", "string"},
-    "python": {"array", "base64", "ctypes", "datetime", "math", "numpy", "struct", *keyword.kwlist},
+    "python": {"array", "base64", "datetime", "math", "numpy", "struct", *keyword.kwlist},
 }
 """Names that the files themselves include or import, and words of the language."""
 

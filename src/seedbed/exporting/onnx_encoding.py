@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from onnx import helper
 
-from seedbed.arrays import Array
+from seedbed.arrays import Array, Indices
 from seedbed.exporting.model import ExportModel
 from seedbed.exporting.onnx_graph import TYPES, Graph
 from seedbed.exporting.tracing import Kind
@@ -63,6 +63,17 @@ def _spellings(word: str) -> list[str]:
     return [*usual, "NaN", "NaT"] if word in ("nan", "nat") else usual
 
 
+class Lookup(NamedTuple):
+    """Category numbers as rows of a table of embeddings.
+
+    row     the name of the rows' numbers, (N,)
+    levels  the embedding's level of each of the table's rows
+    """
+
+    row: str
+    levels: Indices
+
+
 class Encoder:
     """Adds the nodes from the graph's inputs to those of the networks."""
 
@@ -71,9 +82,9 @@ class Encoder:
         self.names = {} if model.encoding is None else input_names(model.encoding)
         self.values = self.missing = ""  # of the numbers, (N, C)
 
-    def encoded(self) -> tuple[str, dict[int, str], str]:
-        """Return the inputs x (N, I) without category numbers, these (N,) by their place among I,
-        and the number of unseen texts (N,).
+    def encoded(self) -> tuple[str, dict[int, Lookup], str]:
+        """Return the inputs x (N, I) without category numbers, these by their place among I, and
+        the number of unseen texts (N,).
         """
         g, encoding = self.graph, self.model.encoding
         if encoding is None:
@@ -87,7 +98,7 @@ class Encoder:
                 is_unseen = g.node("Equal", row, one, name=f"{column.name}: is unseen")
                 unseen.append(g.cast(is_unseen, "float64", f"{column.name}: unseen"))
             if column.embedded:
-                indices[place] = row
+                indices[place] = Lookup(row, _levels_of(column))
             else:
                 table = g.constant(_inputs_of(column, self.kind), f"{column.name}: inputs by row")
                 pieces.append(g.node("Gather", table, row, name=f"{column.name}: inputs"))
@@ -230,6 +241,12 @@ class Encoder:
         late = self._times(self._divided(month, 12, name), -12, name)
         return self.graph.node("Div", self._sum(name, month, late), self._number(12),
                                name=f"{name}: turns")  # fmt: skip
+
+
+def _levels_of(column: CategoryColumn) -> Indices:
+    """Return an embedded column's levels, (rows,), for missing, unseen, and each category."""
+    count = len(column.categories)
+    return np.array([0, 1 + count if column.has_rest else 0, *range(1, 1 + count)])
 
 
 def _inputs_of(column: CategoryColumn, kind: Kind) -> Array:

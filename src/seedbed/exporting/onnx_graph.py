@@ -96,9 +96,10 @@ class Graph:
             if step.name in _MASKS:
                 masks.add(number)
         (result,) = of.results
-        if isinstance(result, float):  # the same for every x
-            zero = self.node("Mul", x, self._number(0.0, of.kind), name=f"{name}: zero")
-            return self.node("Add", zero, self._number(result, of.kind), name=name)
+        if isinstance(result, float):  # the same for every x, in x's shape
+            constant = self._number(result, of.kind)
+            either = self.node("IsNaN", x, name=f"{name}: either")
+            return self.node("Where", either, constant, constant, name=name)
         return self.cast(values[result], of.kind, name) if result in masks else values[result]
 
     def _step(

@@ -5,13 +5,13 @@ Every member's layer is a part of one product: h (P, N, I), W (P, I, O), so h W 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from seedbed.errors import SettingError
 from seedbed.exporting.model import DensePlan, EmbeddingPlan, ExportModel, PeriodicPlan
+from seedbed.exporting.onnx_encoding import Lookup
 from seedbed.exporting.onnx_graph import Graph
+from seedbed.layers.periodic import TWO_PI
 
 
 class Members:
@@ -20,7 +20,7 @@ class Members:
     def __init__(self, graph: Graph, model: ExportModel) -> None:
         self.graph, self.model, self.kind = graph, model, model.kind
 
-    def predictions(self, x: str, indices: dict[int, str]) -> str:
+    def predictions(self, x: str, indices: dict[int, Lookup]) -> str:
         """Return all members' predictions (P, N, O) of the loss."""
         g = self.graph
         first = self.model.layers[0]
@@ -48,18 +48,17 @@ class Members:
         h = g.node("Add", h, g.constant(layer.b[:, None], f"{name}: b"), name=f"{name}: x W + b")
         return g.formula(layer.activation, h, name)
 
-    def _embedded(self, layer: EmbeddingPlan, x: str, indices: dict[int, str]) -> str:
+    def _embedded(self, layer: EmbeddingPlan, x: str, indices: dict[int, Lookup]) -> str:
         """Return the embedding's outputs (P, N, …)."""
         g, pieces = self.graph, []
         if self.model.encoding is None:
-            indices = {column: self._numbers_of(x, column) for column in layer.columns}
+            indices = {
+                column: Lookup(self._numbers_of(x, column), np.arange(levels))
+                for column, levels in self.model.levels.items()
+            }
             if layer.others:
                 others = g.constant(np.array(layer.others), "other columns")
                 x = g.node("Gather", x, others, name="other inputs", axis=1)
-            levels = {column: np.arange(E.shape[1]) for column, E in
-                      zip(layer.columns, layer.E, strict=True)}  # fmt: skip
-        else:
-            levels = self._levels()
         if sorted(indices) != sorted(layer.columns):
             raise SettingError("ONNX needs an Embedding of all embedded columns as the first layer")
         if layer.others:
@@ -67,29 +66,15 @@ class Members:
                 g.for_each_member(x, self.model.members, self.kind, "inputs for each member")
             )
         for column, E in zip(layer.columns, layer.E, strict=True):
-            table = g.constant(E[:, levels[column]], f"embedding {column}")
-            pieces.append(
-                g.node("Gather", table, indices[column], name=f"embedded {column}", axis=1)
-            )
+            row, levels = indices[column]
+            table = g.constant(E[:, levels], f"embedding {column}")
+            pieces.append(g.node("Gather", table, row, name=f"embedded {column}", axis=1))
         return g.node("Concat", *pieces, name="layer 1", axis=2)
 
     def _numbers_of(self, x: str, column: int) -> str:
         at = self.graph.constant(np.array(column), f"column {column}")
         own = self.graph.node("Gather", x, at, name=f"input {column}", axis=1)
         return self.graph.cast(own, "int64", f"category {column}")
-
-    def _levels(self) -> dict[int, Any]:
-        """Return the embedding's row of each row of a category's table, by the input's place."""
-        encoding = self.model.encoding
-        assert encoding is not None
-        place, found = encoding.number_encoder.width, {}
-        for column in self.model.categories:
-            if column.embedded:
-                count = len(column.categories)
-                unseen = 1 + count if column.has_rest else 0
-                found[place] = np.array([0, unseen, *range(1, 1 + count)])
-            place += column.width
-        return found
 
     def _periodic(self, place: int, layer: PeriodicPlan, h: str) -> str:
         """Return the outputs (P, N, …) of a periodic layer for h (1 or P, N, I)."""
@@ -109,11 +94,11 @@ class Members:
         t = g.node("Unsqueeze", own, last, name=f"{name}: numbers as columns")  # (P, N, F, 1)
         t = g.node("Mul", t, g.constant(layer.c[:, None], f"{name}: c"), name=f"{name}: c x")
         if layer.p is not None:
-            phases = (layer.p / (2 * np.pi)).astype(self.kind)[:, None]
+            phases = (layer.p / TWO_PI).astype(self.kind)[:, None]
             t = g.node("Add", t, g.constant(phases, f"{name}: p / 2 pi"), name=f"{name}: turns")
         whole = g.node("Round", t, name=f"{name}: whole turns")
         t = g.node("Sub", t, whole, name=f"{name}: part of a turn")  # small angles are exact
-        two_pi = g.constant(np.array(2 * np.pi, self.kind), "2 pi as networks count")
+        two_pi = g.constant(np.array(TWO_PI, self.kind), "2 pi as networks count")
         t = g.node("Mul", t, two_pi, name=f"{name}: angle")
         waves = g.node("Cos", t, name=f"{name}: cos")
         if layer.p is None:

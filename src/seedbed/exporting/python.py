@@ -48,7 +48,7 @@ _OF_ARRAYS = {
 
 
 def function(name: str, of: Trace) -> str:
-    """Return the definition of a formula; with one argument, of what computes it with arrays, too.
+    """Return the definition of a formula and, for float32, of what computes it with arrays.
 
     ``name`` returns the result, or several; ``name_of_arrays`` returns a tuple.
     """

@@ -192,11 +192,11 @@ def affine_of_arrays(rows, W, b, I, O):
     """
     x = numpy.array(rows, numpy.float64)
     W = numpy.frombuffer(W, numpy.float32).reshape(len(rows), I, O)
-    p = x.T[:, :, None] * W.transpose(1, 0, 2)  # exact
     z = numpy.empty((I + 1, len(rows), O), numpy.float32)
-    s = numpy.empty_like(p)
     z[0] = numpy.frombuffer(b, numpy.float32).reshape(len(rows), O)
     with numpy.errstate(all="ignore"):
+        p = x.T[:, :, None] * W.transpose(1, 0, 2)  # exact
+        s = numpy.empty_like(p)
         for i in range(I):
             numpy.add(p[i], z[i], out=s[i])
             z[i + 1] = s[i]
