@@ -71,7 +71,7 @@ TAKEN = {
     "c": {"math", "stddef", "stdint", "string"},
     "python": {"array", "base64", "datetime", "math", "numpy", "struct", *keyword.kwlist},
 }
-"""Names that the files themselves include or import, and words of the language."""
+"""Names of what the files include or import, and words of the language."""
 
 
 class Exported(NamedTuple):
@@ -126,7 +126,7 @@ def export(
              cost; nothing is chosen by them
 
     Source code predicts a row with the bits of ``predict``, ONNX several rows within rounding.
-    Values that are missing or that training did not see count as ``predict`` has them. The files
+    Missing values, and texts that training did not see, are handled as ``predict`` does. The files
     carry test rows with what they must give.
 
     Raises: SettingError for a model or a name that cannot be exported, FormulaError for a formula,
@@ -134,33 +134,14 @@ def export(
     is then written.
     """
     checked_choice("to", to, list(WRITERS))
-    folder, replace = checked_path(out, "out"), checked_flag("replace", replace)
-    end = folder.suffix.lower()
-    others = {end for ends in ENDS.values() for end in ends} | _OTHER_ENDS
-    if end in others and folder.suffix not in ENDS[to] and not folder.is_dir():
-        raise SettingError(
-            f"{folder} is the name of another kind of file than {to!r} writes: end it in "
-            f"{ENDS[to][0]}, or give a folder"
-        )
-    if folder.suffix in ENDS[to] and not folder.is_dir():
-        folder, name = folder.parent, folder.stem if name is None else name
-    name = "model" if name is None else name
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
-        raise SettingError(
-            f"name must be letters, digits and _, a letter first, such as 'model', not "
-            f"{one_line(name)}"
-        )
-    if name in TAKEN.get(to, ()):
-        raise SettingError(
-            f"name {name!r} is a word of the language, or of a file that the code uses: give "
-            "another, such as 'model'"
-        )
+    replace = checked_flag("replace", replace)
+    folder, name = _target(to, checked_path(out, "out"), name)
     known = as_model(model)
-    order = smaller.by_loss(known if isinstance(known, Population) else known.population)
+    population = known if isinstance(known, Population) else known.population
+    order = smaller.by_loss(population)
     if members is not None:
         order = order[: checked_count("members", members)]
     chosen, made, files = _fitting(known, order, to, name, max_kb)
-    population = known if isinstance(known, Population) else known.population
     costs = [] if rows is None else smaller.costs(known, chosen, rows)
     contents = {folder / file: content for file, content in files.items()}
     if folder.exists() and not folder.is_dir():
@@ -190,6 +171,34 @@ def export(
         held_out=smaller.held_out(population, chosen),
         costs=costs,
     )
+
+
+def _target(to: str, out: Path, name: str | None) -> tuple[Path, str]:
+    """Return the files' folder, and the name that they begin with.
+
+    Raises: SettingError for a name that the files cannot have.
+    """
+    end = out.suffix.lower()
+    others = {end for ends in ENDS.values() for end in ends} | _OTHER_ENDS
+    if end in others and out.suffix not in ENDS[to] and not out.is_dir():
+        raise SettingError(
+            f"{out} is the name of another kind of file than {to!r} writes: end it in "
+            f"{ENDS[to][0]}, or give a folder"
+        )
+    if out.suffix in ENDS[to] and not out.is_dir():
+        out, name = out.parent, out.stem if name is None else name
+    name = "model" if name is None else name
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+        raise SettingError(
+            f"name must be letters, digits and _, a letter first, such as 'model', not "
+            f"{one_line(name)}"
+        )
+    if name in TAKEN.get(to, ()):
+        raise SettingError(
+            f"name {name!r} is a word of the language, or of a file that the code uses: give "
+            "another, such as 'model'"
+        )
+    return out, name
 
 
 Written = tuple[Indices, ExportModel, dict[str, bytes]]
