@@ -103,5 +103,5 @@ def _held_out(losses: HeldOut | None, count: int) -> str:
     chosen = "the chosen one" if count == 1 else "the chosen ones on average"
     return (
         f"  loss on held-out rows: {ensemble}{losses.members:.4g} of a member on average, "
-        f"{losses.chosen:.4g} of {chosen} (low, as it was chosen by this loss)"
+        f"{losses.chosen:.4g} of {chosen} (biased low: the choice was by this loss)"
     )
