@@ -188,7 +188,7 @@ def test_readme_begins_with_two_commands():
     assert block is not None
     assert block[1].splitlines() == [
         "pip install '.[all]' && seedbed xor",
-        "pip install -e '.[dev]' && pytest",
+        "pip install -e '.[dev]' && pytest -n auto",
     ]
 
 

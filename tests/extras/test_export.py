@@ -3,6 +3,7 @@
 import ctypes
 import dataclasses
 import datetime
+import functools
 import gzip
 import importlib.util
 import itertools
@@ -230,20 +231,26 @@ def made_by(kind, model, folder, **options):
     return Library(model, folder, *kind.split()[1:], **options)
 
 
+@functools.cache
+def fitted(case):
+    """Return a classifier and a regressor of the test table with the options CASES[case]."""
+    frame, given = table(), {**SMALL, **CASES[case]}
+    y, z = targets(frame)
+    return NetworkClassifier(**given).fit(frame, y), NetworkRegressor(**given).fit(frame, z)
+
+
 C_FLAGS = ["c -O0", "c -O3 -march=native"]
 OTHERS = ["js", "python", "python without NumPy"]
 
 
-@pytest.mark.parametrize("given", CASES, ids=str)
+@pytest.mark.parametrize("case", range(len(CASES)), ids=lambda case: str(CASES[case]))
 @pytest.mark.parametrize("kind", [*C_FLAGS, *OTHERS])
-def test_tables_have_the_same_bits(tmp_path, given, kind):
-    frame = table(300 if kind[0] in "cj" else 20)
-    y, z = targets(frame)
-    classifier = NetworkClassifier(**{**SMALL, **given}).fit(frame, y)
+def test_tables_have_the_same_bits(tmp_path, case, kind):
+    classifier, regressor = fitted(case)
     model = classifier.table_model_
     library = made_by(kind, model, tmp_path)
     assert library.self_test() == 0
-    frame = frame[:4] if kind == "python without NumPy" else frame
+    frame = table()[: {"python": 20, "python without NumPy": 4}.get(kind, 300)]
     rows = row_values(model.encoding, model.source(frame))
     values, spreads, labels, unseen = library.predict(rows)
     p, std = classifier.predict_proba(frame, return_std=True)
@@ -252,7 +259,6 @@ def test_tables_have_the_same_bits(tmp_path, given, kind):
     assert np.array_equal(classifier.classes_[labels], classifier.predict(frame))
     assert not unseen.any()
 
-    regressor = NetworkRegressor(**{**SMALL, **given}).fit(table(len(z)), z)
     library = made_by(kind, regressor.table_model_, tmp_path)
     assert library.self_test() == 0
     values, spreads, labels, _ = library.predict(rows)

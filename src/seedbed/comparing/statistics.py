@@ -50,15 +50,23 @@ def signed_ranks(d: Array) -> Array:
 def rank_sum_distribution(ranks: Array) -> Array:
     """Return the null distribution of Σ 2 r over the positive signs: P(sum = 0, 1, 2, …).
 
-    Its generating function is Π (1 + x^2r) / 2, which holds with ties too.
+    Its generating function is Π (1 + x^2r) / 2, which holds with ties too. The array is read-only.
     """
-    doubled = np.rint(2 * np.abs(ranks)).astype(np.int64)
+    doubled = np.sort(np.rint(2 * np.abs(ranks)).astype(np.int64))
+    return _sum_distribution(doubled[doubled > 0].tobytes())
+
+
+# an interval tests many shifts, and without ties the ranks are 1 … n at each
+@lru_cache(maxsize=16)
+def _sum_distribution(steps: bytes) -> Array:
+    doubled = np.frombuffer(steps, np.int64)
     p = np.zeros(int(doubled.sum()) + 1)
     p[0], reach = 1.0, 0
-    for step in doubled[doubled > 0].tolist():
+    for step in doubled.tolist():
         p[step : reach + step + 1] += p[: reach + 1].copy()
         p[: reach + step + 1] *= 0.5
         reach += step
+    p.flags.writeable = False
     return p
 
 
