@@ -9,9 +9,14 @@ from typing import Any
 
 
 class _Blas:
-    """BLAS's original thread limits, the number of active contexts, and their depth per thread."""
+    """BLAS's original thread limits, the number of active contexts, and their depth per thread.
+
+    ``controller`` is of the libraries that were loaded by the first context, NumPy's among them:
+    finding them takes longer than training a small network for some epochs.
+    """
 
     lock = threading.Lock()
+    controller: Any = None
     contexts = 0
     limits: Any = None
     local = threading.local()
@@ -25,14 +30,15 @@ def one_blas_thread() -> Iterator[None]:
     of BLAS threads. Each thread sets and restores its own limit, as OpenBLAS may keep one for each.
     """
     try:
-        from threadpoolctl import threadpool_limits
+        from threadpoolctl import ThreadpoolController
     except ModuleNotFoundError:
         yield
         return
     depth = getattr(_Blas.local, "depth", 0)
     with _Blas.lock:
         if depth == 0:
-            limits = threadpool_limits(limits=1, user_api="blas")
+            _Blas.controller = _Blas.controller or ThreadpoolController()
+            limits = _Blas.controller.limit(limits=1, user_api="blas")
             if _Blas.contexts == 0:
                 _Blas.limits = limits
         _Blas.contexts += 1
