@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +12,14 @@ from typing import Any
 class _Blas:
     """BLAS's original thread limits, the number of active contexts, and their depth per thread.
 
-    ``controller`` is of the libraries that were loaded by the first context, NumPy's among them:
-    finding them takes longer than training a small network for some epochs.
+    ``controller`` is of the libraries that were loaded when ``modules`` modules were imported.
+    Finding them takes longer than training a small network for some epochs, so it is done again
+    only after an import.
     """
 
     lock = threading.Lock()
     controller: Any = None
+    modules = 0
     contexts = 0
     limits: Any = None
     local = threading.local()
@@ -37,7 +40,8 @@ def one_blas_thread() -> Iterator[None]:
     depth = getattr(_Blas.local, "depth", 0)
     with _Blas.lock:
         if depth == 0:
-            _Blas.controller = _Blas.controller or ThreadpoolController()
+            if _Blas.modules != len(sys.modules):
+                _Blas.controller, _Blas.modules = ThreadpoolController(), len(sys.modules)
             limits = _Blas.controller.limit(limits=1, user_api="blas")
             if _Blas.contexts == 0:
                 _Blas.limits = limits
