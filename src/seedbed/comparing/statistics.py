@@ -50,16 +50,18 @@ def signed_ranks(d: Array) -> Array:
 def rank_sum_distribution(ranks: Array) -> Array:
     """Return the null distribution of Σ 2 r over the positive signs: P(sum = 0, 1, 2, …).
 
-    Its generating function is Π (1 + x^2r) / 2, which holds with ties too. The array is read-only.
+    Its generating function is Π (1 + x^2r) / 2, which holds with ties too. The result, (1 + Σ 2r,),
+    is read-only and kept for later calls: an interval tests many shifts, and without ties the ranks
+    are 1 … n at each of them.
     """
     doubled = np.sort(np.rint(2 * np.abs(ranks)).astype(np.int64))
     return _sum_distribution(doubled[doubled > 0].tobytes())
 
 
-# an interval tests many shifts, and without ties the ranks are 1 … n at each
 @lru_cache(maxsize=16)
-def _sum_distribution(steps: bytes) -> Array:
-    doubled = np.frombuffer(steps, np.int64)
+def _sum_distribution(ranks: bytes) -> Array:
+    """Return the distribution for doubled ranks > 0, sorted, as the bytes of an int64 array."""
+    doubled = np.frombuffer(ranks, np.int64)
     p = np.zeros(int(doubled.sum()) + 1)
     p[0], reach = 1.0, 0
     for step in doubled.tolist():

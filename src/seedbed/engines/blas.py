@@ -12,9 +12,9 @@ from typing import Any
 class _Blas:
     """BLAS's original thread limits, the number of active contexts, and their depth per thread.
 
-    ``controller`` is of the libraries that were loaded when ``modules`` modules were imported.
-    Finding them takes longer than training a small network for some epochs, so it is done again
-    only after an import.
+    ``controller`` sets the threads of the libraries that were loaded when ``sys.modules`` had
+    ``modules`` entries. Finding the libraries can take longer than training a small network. So it
+    is done again only when an import may have loaded another one.
     """
 
     lock = threading.Lock()
@@ -40,8 +40,9 @@ def one_blas_thread() -> Iterator[None]:
     depth = getattr(_Blas.local, "depth", 0)
     with _Blas.lock:
         if depth == 0:
-            if _Blas.modules != len(sys.modules):
-                _Blas.controller, _Blas.modules = ThreadpoolController(), len(sys.modules)
+            modules = len(sys.modules)  # read first: another thread may import meanwhile
+            if _Blas.modules != modules:
+                _Blas.controller, _Blas.modules = ThreadpoolController(), modules
             limits = _Blas.controller.limit(limits=1, user_api="blas")
             if _Blas.contexts == 0:
                 _Blas.limits = limits
